@@ -1,0 +1,1 @@
+"""What is written down: specification, plan, result, identity, and the one writer of files."""

@@ -1,0 +1,33 @@
+"""The plan: every cell of a benchmark, and the runs that fill it."""
+
+from typing import Literal
+
+from records.base import Name, Record
+from records.specification import Specification
+
+
+class Cell(Record):
+    """Task x model x variant, with its runs, or the reason why it has none."""
+
+    task: Name
+    model: Name
+    variant: Name
+    method: str
+    not_applicable: str | None = None
+    """Why the method does not fit the model."""
+    runs: dict[str, Specification] = {}
+    """Run identity -> specification, one a seed."""
+
+
+class Plan(Record):
+    """What a benchmark expands to."""
+
+    schema_version: Literal[1] = 1
+    benchmark: Name
+    description: str = ""
+    cells: tuple[Cell, ...]
+
+    @property
+    def runs(self) -> dict[str, Specification]:
+        """Every run of the plan by its identity."""
+        return {run: spec for cell in self.cells for run, spec in cell.runs.items()}

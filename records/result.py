@@ -1,0 +1,196 @@
+"""`result.json`: what a run found. The only source of truth for every table and plot."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from records.base import Name, Record, Sha256
+from records.specification import Specification
+
+State = Literal["ok", "oom", "diverged", "failed"]
+Count = Annotated[int, Field(ge=0)]
+Seconds = Annotated[float, Field(ge=0)]
+
+RESULT_FILE = "result.json"
+FAILURE_FILE = "failure.json"
+"""A run that failed leaves its record here: a workflow engine deletes the outputs of failed jobs."""
+SPECIFICATION_FILE = "specification.json"
+PREDICTIONS_FILE = "predictions.parquet"
+HISTORY_FILE = "history.jsonl"
+DELTA_FILE = "delta.safetensors"
+
+
+class Score(Record):
+    """A metric on a set of examples."""
+
+    value: float
+    n: Annotated[int, Field(ge=1)]
+
+
+class Metrics(Record):
+    """Scores by metric name. `primary` decides the checkpoint, on validation only."""
+
+    primary: str
+    validation: dict[str, Score]
+    test: dict[str, Score]
+    best_step: Count
+    """The optimizer step whose state was kept and scored on test."""
+
+
+class Parameters(Record):
+    """Parameter counts. `trainable` is the sum of its split."""
+
+    base: Count
+    """Parameters of the model before the method, with the task's head."""
+    trainable: Count
+    expected: Count
+    """The method's closed form plus the head; a run whose live count differs fails."""
+    adapter: Count
+    """Trainable parameters that the method added."""
+    head: Count
+    norm: Count
+    bias: Count
+    embedding: Count
+    rest: Count
+    """Trainable weights of the base that are none of the above."""
+    stored_bytes: Count
+    """Size of the file of trained tensors, in bytes."""
+
+    @model_validator(mode="after")
+    def _split_sums_up(self) -> Self:
+        parts = self.adapter + self.head + self.norm + self.bias + self.embedding + self.rest
+        if parts != self.trainable:
+            raise ValueError(f"the split sums to {parts}, trainable is {self.trainable}")
+        return self
+
+
+class Memory(Record):
+    """Bytes of tensor storage on the device, by category and as the peak of each phase.
+
+    Peaks count live allocations, the model's weights included. `instrument` names how they were read.
+    """
+
+    instrument: Literal["cpu-allocator-events", "cuda-max-allocated"]
+    weights_bytes: Count
+    gradients_bytes: Count
+    optimizer_bytes: Count
+    activations_bytes: Count
+    """Peak of forward and backward less weights, gradients and optimizer state."""
+    peak_load_bytes: Count
+    peak_forward_bytes: Count
+    peak_backward_bytes: Count
+    peak_step_bytes: Count
+    peak_evaluate_bytes: Count
+    peak_training_bytes: Count
+    """The largest of forward, backward and step: what training needs."""
+    batch: tuple[int, int]
+    """The micro-batch that was measured, as (examples, padded tokens); the largest of the run."""
+    predicted_peak_bytes: Count | None = None
+    predicted_reason: str | None = None
+
+
+class Time(Record):
+    """Wall-clock seconds, and throughput over the training steps alone."""
+
+    setup_seconds: Seconds
+    train_seconds: Seconds
+    """Training steps only, evaluations excluded."""
+    evaluate_seconds: Seconds
+    step_median_seconds: Seconds
+    step_p95_seconds: Seconds
+    tokens_per_second: Seconds
+    """Real tokens (padding excluded); for images, pixels count as no tokens and this is 0."""
+    examples_per_second: Seconds
+    steps: Count
+
+
+class Inference(Record):
+    """Median seconds of one evaluation batch."""
+
+    batch_examples: Count
+    unmerged_seconds: Seconds
+    merged_seconds: Seconds | None
+    merged_reason: str | None = None
+    """Why there is no merged figure."""
+
+
+class Gradients(Record):
+    """Global gradient norm before clipping, over the optimizer steps."""
+
+    first: float
+    minimum: float
+    median: float
+    maximum: float
+    last: float
+
+
+class Machine(Record):
+    """Where a run ran."""
+
+    hostname: str
+    system: str
+    processor: str
+    cores: Count
+    memory_bytes: Count
+    accelerator: str | None
+
+
+class Provenance(Record):
+    """What it takes to run it again."""
+
+    git_commit: str | None
+    git_dirty: bool | None
+    source_digest: Sha256
+    packages: dict[str, str]
+    python: str
+    machine: Machine
+    device: str
+    threads: Count
+    dtype: str
+    deterministic: bool
+    seeds: dict[str, int]
+    data_sha256: Sha256
+    model_sha256: Sha256
+    """Hash of the base weights as loaded, before the head and the method."""
+    started_at: str
+    """UTC, ISO 8601."""
+
+
+class Tracking(Record):
+    """The mirror in Weights & Biases."""
+
+    run_id: str
+    mode: str
+    warning: str | None = None
+    """Why the mirror is missing or incomplete."""
+
+
+class Result(Record):
+    """One run's outcome. A part that does not exist is null, and `reason` says why."""
+
+    schema_version: Literal[1] = 1
+    run: Name
+    spec: Specification
+    state: State
+    reason: str | None = None
+    failed_step: Count | None = None
+    """The optimizer step at which training ended early."""
+    metrics: Metrics | None = None
+    parameters: Parameters | None = None
+    memory: Memory | None = None
+    memory_reason: str | None = None
+    time: Time | None = None
+    inference: Inference | None = None
+    gradients: Gradients | None = None
+    provenance: Provenance
+    tracking: Tracking | None = None
+
+    @model_validator(mode="after")
+    def _state_is_explained(self) -> Self:
+        if self.run != self.spec.run:
+            raise ValueError(f"run {self.run!r} is not the identity of its spec, {self.spec.run!r}")
+        if self.state != "ok" and not self.reason:
+            raise ValueError(f"state {self.state} needs a reason")
+        if self.state == "ok" and (self.metrics is None or self.parameters is None):
+            raise ValueError("an ok run has metrics and parameters")
+        return self

@@ -1,0 +1,175 @@
+"""The full specification of a run: everything that decides its numbers, and nothing else."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, JsonValue, model_validator
+
+from records.base import Name, Record, Sha256
+from records.identity import short_hash
+
+Positive = Annotated[int, Field(ge=1)]
+PositiveFloat = Annotated[float, Field(gt=0)]
+NonNegativeFloat = Annotated[float, Field(ge=0)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+DType = Literal["fp32", "bf16"]
+Device = Literal["cpu", "cuda", "mps"]
+SOURCE_PATTERN = r"^(hub|package|sdist|path):\S+$"
+
+
+class Source(Record):
+    """Where files come from, pinned by content.
+
+    `uri` is one of `hub:<owner>/<name>`, `package:<import name>/<path>`,
+    `sdist:<project>==<version>/<path>` or `path:<path>`.
+    """
+
+    uri: Annotated[str, Field(pattern=SOURCE_PATTERN)]
+    revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")] | None = None
+    """The commit of a hub repository; required for `hub:` and refused elsewhere."""
+    sha256: dict[str, Sha256] = {}
+    """File name below the source -> hash of its bytes. For `sdist:` also the archive itself."""
+
+    @model_validator(mode="after")
+    def _revision_belongs_to_hub(self) -> Self:
+        if self.uri.startswith("hub:") != (self.revision is not None):
+            raise ValueError("revision is required for hub: sources and for no other")
+        return self
+
+
+class Task(Record):
+    """A data set with its split: the registered task and its options, defaults filled in."""
+
+    name: Name
+    task: str
+    source: Source
+    options: dict[str, JsonValue] = {}
+
+    @property
+    def key(self) -> str:
+        """The folder of the prepared task: name and content hash."""
+        return f"{self.name}-{short_hash(self)}"
+
+
+class Optimizer(Record):
+    """An optimizer of torch.optim with its settings except for the learning rate."""
+
+    name: Literal["adamw", "adam", "sgd"] = "adamw"
+    weight_decay: NonNegativeFloat = 0.0
+    betas: tuple[Fraction, Fraction] = (0.9, 0.999)
+    epsilon: PositiveFloat = 1e-8
+    momentum: Fraction = 0.0
+
+
+class Training(Record):
+    """How a run is trained. Lengths in tokens, sizes in examples."""
+
+    learning_rate: PositiveFloat
+    epochs: Positive
+    batch_size: Positive
+    micro_batch_size: Positive | None = None
+    """Examples a backward pass; smaller than batch_size accumulates gradients. None: all."""
+    evaluation_batch_size: Positive = 64
+    max_length: Positive = 128
+    optimizer: Optimizer = Optimizer()
+    schedule: Literal["linear", "cosine", "constant"] = "linear"
+    warmup_fraction: Fraction = 0.0
+    gradient_clip_norm: PositiveFloat | None = 1.0
+    gradient_checkpointing: bool = False
+    dropout: Fraction | None = None
+    """Overrides every dropout of the base model; None keeps the model's own."""
+    evaluations: Positive = 1
+    """Evaluations on validation, evenly spaced over the steps; the last is after the last step."""
+    checkpoint: Literal["best", "last"] = "best"
+    """Which evaluated state is kept: the best validation score, earliest of equals, or the last."""
+    dtype: DType = "fp32"
+    device: Device = "cpu"
+    threads: Positive = 1
+
+    @model_validator(mode="after")
+    def _micro_batch_divides(self) -> Self:
+        micro = self.micro_batch_size
+        if micro is not None and self.batch_size % micro:
+            raise ValueError(
+                f"micro_batch_size {micro} must divide batch_size {self.batch_size} evenly"
+            )
+        return self
+
+
+class Pretraining(Record):
+    """A source task on which a network is trained in full before it is fine-tuned."""
+
+    task: Task
+    training: Training
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
+class Checkpoint(Record):
+    """Real pretrained weights in the transformers layout."""
+
+    kind: Literal["checkpoint"]
+    name: Name
+    source: Source
+    configuration: dict[str, JsonValue]
+    """The model's own config.json: it decides which methods fit before anything is loaded."""
+
+
+class RandomModel(Record):
+    """A transformers model made on the spot from a configuration and a seed."""
+
+    kind: Literal["random"]
+    name: Name
+    configuration: dict[str, JsonValue]
+    tokenizer: Source
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
+class Network(Record):
+    """A plain stack of linear layers with ReLU between them; the last layer is the head."""
+
+    kind: Literal["network"]
+    name: Name
+    layers: Annotated[tuple[Positive, ...], Field(min_length=3)]
+    pretraining: Pretraining | None = None
+    seed: Annotated[int, Field(ge=0)] = 0
+
+    @property
+    def configuration(self) -> dict[str, Any]:
+        """The same description that a transformers configuration gives."""
+        return {"model_type": "linear-stack", "layers": list(self.layers)}
+
+
+Model = Annotated[Checkpoint | RandomModel | Network, Field(discriminator="kind")]
+
+
+def model_key(model: Checkpoint | RandomModel | Network) -> str:
+    """The folder of the prepared model: name and content hash."""
+    return f"{model.name}-{short_hash(model)}"
+
+
+class Variant(Record):
+    """A method with all its hyper-parameters, defaults filled in."""
+
+    name: Name
+    method: str
+    settings: dict[str, JsonValue] = {}
+
+
+class Specification(Record):
+    """One run: task, model, variant, training and seed."""
+
+    schema_version: Literal[1] = 1
+    task: Task
+    model: Model
+    variant: Variant
+    training: Training
+    seed: Annotated[int, Field(ge=0)]
+
+    @property
+    def cell(self) -> str:
+        """task-model-variant: what the seeds of a cell share."""
+        return f"{self.task.name}-{self.model.name}-{self.variant.name}"
+
+    @property
+    def run(self) -> str:
+        """The run's identity, `<task>-<model>-<variant>-s<seed>-<8 hex>`, safe as a path."""
+        return f"{self.cell}-s{self.seed}-{short_hash(self)}"
