@@ -13,7 +13,7 @@ Seconds = Annotated[float, Field(ge=0)]
 
 RESULT_FILE = "result.json"
 FAILURE_FILE = "failure.json"
-"""A run that failed leaves its record here: a workflow engine deletes the outputs of failed jobs."""
+"""The record of a failed run: Snakemake deletes the declared outputs of a failed job."""
 SPECIFICATION_FILE = "specification.json"
 PREDICTIONS_FILE = "predictions.parquet"
 HISTORY_FILE = "history.jsonl"
@@ -67,7 +67,7 @@ class Parameters(Record):
 class Memory(Record):
     """Bytes of tensor storage on the device, by category and as the peak of each phase.
 
-    Peaks count live allocations, the model's weights included. `instrument` names how they were read.
+    Peaks count live allocations, the weights included; `instrument` names how they were read.
     """
 
     instrument: Literal["cpu-allocator-events", "cuda-max-allocated"]

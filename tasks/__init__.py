@@ -1,0 +1,1 @@
+"""Data sets with their splits, one file each, behind one registry."""
