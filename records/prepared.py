@@ -18,6 +18,9 @@ class Split(Record):
 
     n: Annotated[int, Field(ge=1)]
     sha256: Sha256
+    """Hash of the rows: what the split holds, whatever wrote it."""
+    file_sha256: Sha256
+    """Hash of the file: whether it is still the one that was written."""
     label_counts: dict[str, int] = {}
     """Examples by label; empty for a regression."""
 

@@ -3,9 +3,13 @@
 import difflib
 import importlib
 import pkgutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import entry_points
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
+
+from pydantic import JsonValue, TypeAdapter
+
+from records.identity import canonical_json
 
 T = TypeVar("T")
 
@@ -32,7 +36,7 @@ class Registry(Generic[T]):
     theirs by the entry-point group `finegrid.<kind>s`. Nothing is imported before the first use.
     """
 
-    def __init__(self, kind: str, base: type[T], package: str) -> None:
+    def __init__(self, kind: str, base: type[Any], package: str) -> None:
         self._kind, self._base, self._package = kind, base, package
         self._entries: dict[str, type[T]] = {}
         self._loaded = False
@@ -53,6 +57,14 @@ class Registry(Generic[T]):
         if name not in self._entries:
             raise UnknownNameError(unknown_name(self._kind, name, list(self._entries)))
         return self._entries[name]
+
+    def build(self, name: str, settings: Mapping[str, JsonValue]) -> T:
+        """An instance with those settings, strictly checked; absent ones take their default.
+
+        Raises UnknownNameError, or pydantic.ValidationError that names the setting.
+        """
+        adapter = TypeAdapter(self.get(name))
+        return adapter.validate_json(canonical_json(dict(settings)), strict=True)
 
     def __iter__(self) -> Iterator[str]:
         self._load()

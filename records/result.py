@@ -149,9 +149,10 @@ class Provenance(Record):
     dtype: str
     deterministic: bool
     seeds: dict[str, int]
-    data_sha256: Sha256
-    model_sha256: Sha256
-    """Hash of the base weights as loaded, before the head and the method."""
+    data_sha256: Sha256 | None
+    """The prepared task's fingerprint; null where the run ended before it was read."""
+    model_sha256: Sha256 | None
+    """Hash of the base weights as loaded, before the head and the method; null as above."""
     started_at: str
     """UTC, ISO 8601."""
 

@@ -1,0 +1,36 @@
+"""The index of the pipeline: config -> plan -> prepare -> train -> collect -> tables, plots."""
+
+import sys
+
+sys.path.insert(0, workflow.basedir)
+
+from workflow.pipeline import Pipeline
+
+PIPELINE = Pipeline.from_config(config)
+NAME = PIPELINE.name
+RESULTS = PIPELINE.results
+
+
+wildcard_constraints:
+    run="[a-z0-9][a-z0-9._-]*",
+    key="[a-z0-9][a-z0-9._-]*",
+
+
+workflow.default_target = "all"
+
+
+include: "workflow/rules/prepare.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/analyse.smk"
+
+
+localrules:
+    all,
+
+
+rule all:
+    """Every table, plot and the report of the benchmark."""
+    input:
+        expand(f"{RESULTS}/tables/{NAME}.{{kind}}", kind=["csv", "md", "tex"]),
+        PIPELINE.plots,
+        f"{RESULTS}/reports/{NAME}.html",

@@ -1,0 +1,196 @@
+"""Results to one tidy table: a row a planned run, empty where there is no value.
+
+python -m analysis.collect --plan FILE --runs DIR --output FILE.csv
+"""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pandas as pd
+from pydantic import ValidationError
+
+from analysis.comparability import fingerprint, fingerprint_fields
+from analysis.errors import AnalysisError, one_line_errors
+from analysis.frame import COMPARABLE, SETTING, tidy, write_table
+from records.base import Record
+from records.plan import Cell, Plan
+from records.result import (
+    FAILURE_FILE,
+    RESULT_FILE,
+    Gradients,
+    Inference,
+    Memory,
+    Metrics,
+    Parameters,
+    Result,
+    Time,
+)
+from records.specification import Specification
+
+R = TypeVar("R", bound=Record)
+Row = dict[str, Any]
+
+
+def collect(plan: Plan, runs: Path) -> pd.DataFrame:
+    """One row a planned run, in the order of the plan, from the records below the folder `runs`.
+
+    Units stand in the column names. A value that does not exist is missing. Raises AnalysisError
+    that names the file where a record is invalid or belongs to another specification.
+    """
+    return tidy([row for cell in plan.cells for row in _cell_rows(plan.benchmark, cell, runs)])
+
+
+def read_record(kind: type[R], path: Path) -> R:
+    """The record in a file. Raises AnalysisError that names the file, or OSError."""
+    try:
+        return kind.read(path)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(key) for key in first["loc"]) or "the record"
+        raise AnalysisError(f"{path}: {place}: {first['msg']}") from error
+
+
+def record_file(runs: Path, run: str) -> Path | None:
+    """Where a run's record lies: its result, else its failure, else nowhere."""
+    files = (runs / run / name for name in (RESULT_FILE, FAILURE_FILE))
+    return next((path for path in files if path.exists()), None)
+
+
+def _cell_rows(benchmark: str, cell: Cell, runs: Path) -> list[Row]:
+    identity = {
+        "benchmark": benchmark,
+        "task": cell.task,
+        "model": cell.model,
+        "variant": cell.variant,
+        "method": cell.method,
+    }
+    if cell.not_applicable is not None or not cell.runs:
+        state = "missing" if cell.not_applicable is None else "not-applicable"
+        reason = cell.not_applicable or "the plan holds no run of this cell"
+        return [identity | _row(None, None, state, reason)]
+    return [identity | _run_row(run, spec, runs) for run, spec in cell.runs.items()]
+
+
+def _run_row(run: str, spec: Specification, runs: Path) -> Row:
+    path = record_file(runs, run)
+    if path is None:
+        return _row(run, spec, "missing", f"no {RESULT_FILE}")
+    result = read_record(Result, path)
+    if result.run != run or result.spec != spec:
+        raise AnalysisError(f"{path}: its specification is not the plan's for run {run}")
+    if path.name == FAILURE_FILE and result.state == "ok":
+        raise AnalysisError(f"{path}: the record of a failure has state ok")
+    try:
+        return _row(run, spec, result.state, result.reason, result)
+    except KeyError as error:
+        raise AnalysisError(f"{path}: no score of the primary metric {error}") from error
+
+
+def _row(
+    run: str | None,
+    spec: Specification | None,
+    state: str,
+    reason: str | None,
+    result: Result | None = None,
+) -> Row:
+    """A row with every column, so that all tables have the same ones."""
+    return {
+        "run": run,
+        "seed": None if spec is None else spec.seed,
+        "state": state,
+        "reason": reason,
+        **_outcome(result),
+        "learning_rate": None if spec is None else spec.training.learning_rate,
+        **_provenance(result),
+        **_settings(spec),
+    }
+
+
+def _outcome(result: Result | None) -> Row:
+    return {
+        "failed_step": getattr(result, "failed_step", None),
+        **_scores(getattr(result, "metrics", None)),
+        **_parameters(getattr(result, "parameters", None)),
+        **_memory(getattr(result, "memory", None)),
+        "memory_reason": getattr(result, "memory_reason", None),
+        **_fields(Time, getattr(result, "time", None)),
+        **_fields(Inference, getattr(result, "inference", None), "inference_{}".format),
+        **_fields(Gradients, getattr(result, "gradients", None), "gradient_norm_{}".format),
+    }
+
+
+def _scores(metrics: Metrics | None) -> Row:
+    if metrics is None:
+        names = ("metric", "test_score", "n_test", "validation_score", "n_validation", "best_step")
+        return dict.fromkeys(names)
+    test, validation = metrics.test[metrics.primary], metrics.validation[metrics.primary]
+    return {
+        "metric": metrics.primary,
+        "test_score": test.value,
+        "n_test": test.n,
+        "validation_score": validation.value,
+        "n_validation": validation.n,
+        "best_step": metrics.best_step,
+        **{f"test_score_{name}": score.value for name, score in metrics.test.items()},
+        **{f"validation_score_{name}": score.value for name, score in metrics.validation.items()},
+    }
+
+
+def _parameters(part: Parameters | None) -> Row:
+    return _fields(Parameters, part, lambda name: name if _is_bytes(name) else f"{name}_parameters")
+
+
+def _memory(part: Memory | None) -> Row:
+    row = _fields(Memory, part, lambda name: name if _is_bytes(name) else f"memory_{name}")
+    examples, tokens = row.pop("memory_batch") or (None, None)
+    return {**row, "memory_batch_examples": examples, "memory_batch_tokens": tokens}
+
+
+def _fields(kind: type[Record], part: Record | None, label: Callable[[str], str] = str) -> Row:
+    """Every field of a record under its label; all missing where there is no record."""
+    return {label(name): getattr(part, name, None) for name in kind.model_fields}
+
+
+def _is_bytes(name: str) -> bool:
+    return name.endswith("_bytes")
+
+
+def _provenance(result: Result | None) -> Row:
+    if result is None:
+        return {"fingerprint": None}
+    provenance, fields = result.provenance, fingerprint_fields(result)
+    return {
+        "fingerprint": fingerprint(fields),
+        **{COMPARABLE + key: value for key, value in fields.items()},
+        "system": provenance.machine.system,
+        "git_commit": provenance.git_commit,
+        "git_dirty": provenance.git_dirty,
+        "source_digest": provenance.source_digest,
+        "started_at": provenance.started_at,
+    }
+
+
+def _settings(spec: Specification | None) -> Row:
+    settings = {} if spec is None else spec.variant.settings
+    return {
+        SETTING + key: value
+        for key, value in settings.items()
+        if isinstance(value, str | int | float | bool)
+    }
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="analysis.collect", description=__doc__)
+    parser.add_argument("--plan", type=Path, required=True)
+    parser.add_argument("--runs", type=Path, required=True, help="the folder of all runs")
+    parser.add_argument("--output", type=Path, required=True, help="the runs table, CSV")
+    arguments = parser.parse_args()
+    with one_line_errors():
+        write_table(collect(read_record(Plan, arguments.plan), arguments.runs), arguments.output)
+
+
+if __name__ == "__main__":
+    main()

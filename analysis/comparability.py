@@ -1,0 +1,106 @@
+"""Which results may share a table: those of one fingerprint."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from analysis.frame import COMPARABLE
+from records.identity import short_hash
+from records.result import Result
+
+PACKAGES = ("torch", "transformers", "numpy")
+GROUP = ["task", "model"]
+"""Data, model and batch differ between groups by design; within one they must not."""
+
+UNMEASURED = ("failed", "missing", "not-applicable")
+"""States that leave no comparable figure: such a run may end before its model is known."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Rows of one task and model that share a fingerprint."""
+
+    task: str
+    model: str
+    fingerprint: str | None
+    """None where no run was measured."""
+    differs: dict[str, str]
+    """The values here of the keys in which the group's fingerprints differ; empty if it has one."""
+    rows: pd.DataFrame
+
+    @property
+    def difference(self) -> str:
+        """The keys that differ with their values here, as text."""
+        return ", ".join(f"{key} = {value}" for key, value in self.differs.items())
+
+
+def fingerprint_fields(result: Result) -> dict[str, str | None]:
+    """What must be equal before two results are averaged or compared, as text by key."""
+    provenance, training = result.provenance, result.spec.training
+    machine = provenance.machine
+    fields: dict[str, str | int | None] = {
+        "processor": machine.processor,
+        "cores": machine.cores,
+        "accelerator": machine.accelerator,
+        "device": provenance.device,
+        "dtype": provenance.dtype,
+        "threads": provenance.threads,
+        "batch_size": training.batch_size,
+        "micro_batch_size": training.micro_batch_size or training.batch_size,
+        "max_length": training.max_length,
+        "evaluation_batch_size": training.evaluation_batch_size,
+        "data_sha256": provenance.data_sha256,
+        "model_sha256": provenance.model_sha256,
+        "python": ".".join(provenance.python.split(".")[:2]),
+        **{package: provenance.packages.get(package) for package in PACKAGES},
+    }
+    return {key: None if value is None else str(value) for key, value in fields.items()}
+
+
+def fingerprint(fields: dict[str, str | None]) -> str:
+    """A short hash of the fields."""
+    return short_hash(fields)
+
+
+def split_by_fingerprint(frame: pd.DataFrame) -> list[Part]:
+    """A runs table cut into parts, each of one task, one model and one fingerprint.
+
+    A run that was not measured joins the other seeds of its variant, so that it is counted where
+    they are shown. Order and index of the rows are kept.
+    """
+    return [
+        part
+        for (task, model), group in frame.groupby(GROUP, sort=False)
+        for part in _split_group(str(task), str(model), group)
+    ]
+
+
+def _split_group(task: str, model: str, group: pd.DataFrame) -> list[Part]:
+    measured = group["fingerprint"].mask(group["state"].isin(UNMEASURED))
+    found = list(measured.dropna().unique())
+    if not found:
+        return [Part(task, model, None, {}, group)]
+    beside = measured.groupby(group["variant"]).transform("first")
+    home = measured.fillna(beside).fillna(found[0])
+    # of each fingerprint one measured row stands for all: equal hashes have equal fields
+    sample = {name: group[measured == name].iloc[0] for name in found}
+    keys = _differing_keys(pd.DataFrame(sample).T)
+    return [
+        Part(task, model, name, {key: _shown(sample[name], key) for key in keys}, rows)
+        for name in found
+        if len(rows := group[home == name])
+    ]
+
+
+def _differing_keys(samples: pd.DataFrame) -> list[str]:
+    columns = [name for name in samples.columns if name.startswith(COMPARABLE)]
+    return [
+        name.removeprefix(COMPARABLE) for name in columns if samples[name].nunique(dropna=False) > 1
+    ]
+
+
+def _shown(row: pd.Series, key: str) -> str:
+    value = row[COMPARABLE + key]
+    if pd.isna(value):
+        return "none"
+    return str(value)[:12] if key.endswith("sha256") else str(value)

@@ -1,0 +1,129 @@
+"""The figure of learning curves, from the step records of every run."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from analysis.drawing import NOTHING, Inputs, Look, empty, facets, legend, looks, metric_label
+from analysis.errors import AnalysisError
+from analysis.statistics import t_half_width
+from records.result import HISTORY_FILE
+
+BINS = 40
+"""Training losses are averaged over this many stretches of steps: single steps are noise."""
+
+
+def learning_curves(inputs: Inputs) -> Figure:
+    """Training loss and, below, validation score over steps: mean and t interval over seeds."""
+    history = read_histories(inputs.frame, inputs.runs)
+    look = looks(inputs.summary)
+    figure, panels = facets(inputs.summary, panels=2, height=5.2)
+    for _, cells, (upper, lower) in panels:
+        keys = ["task", "model", "fingerprint"]
+        own = history.merge(cells[keys].drop_duplicates(), on=keys)
+        _panel(upper, _binned(own.dropna(subset="loss")), "loss", look)
+        _panel(lower, own.dropna(subset="score"), "score", look, marked=True)
+        upper.set_ylabel("training loss")
+        lower.set_ylabel(metric_label(cells, "validation"))
+        lower.set_xlabel("optimizer step")
+    legend(figure, inputs.summary, look, lines=True)
+    return figure
+
+
+def read_histories(frame: pd.DataFrame, runs: Path) -> pd.DataFrame:
+    """The step records of the ok runs: task, model, variant, fingerprint, run, step, loss, score.
+
+    `score` is the primary metric on validation. A row has a loss or a score, the other is NaN. A
+    run without a history has no rows. Raises AnalysisError where a line is no such record.
+    """
+    rows = [
+        {
+            "task": row["task"],
+            "model": row["model"],
+            "variant": row["variant"],
+            "fingerprint": row["fingerprint"],
+            "run": row["run"],
+            **record,
+        }
+        for _, row in frame[frame["state"] == "ok"].iterrows()
+        for record in _records(runs / row["run"] / HISTORY_FILE, row["metric"])
+    ]
+    columns = ["task", "model", "variant", "fingerprint", "run", "step", "loss", "score"]
+    return pd.DataFrame(rows, columns=columns).astype(
+        {"step": "int64", "loss": "float64", "score": "float64"}
+    )
+
+
+def _records(path: Path, metric: str) -> Iterator[dict[str, Any]]:
+    if not path.exists():
+        return
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        try:
+            record = json.loads(line)
+            if "validation" in record:
+                yield {"step": record["step"], "score": record["validation"].get(metric)}
+            else:
+                yield {"step": record["step"], "loss": record["loss"]}
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise AnalysisError(f"{path}:{number}: not a step record") from error
+
+
+def _binned(history: pd.DataFrame) -> pd.DataFrame:
+    """The mean loss of each run in each stretch of steps, at the middle of the stretch."""
+    if history.empty:
+        return history
+    width = -(-int(history["step"].max()) // BINS)
+    middle = (history["step"] - 1) // width * width + (width + 1) / 2
+    return (
+        history.assign(step=middle)
+        .groupby(["variant", "run", "step"], sort=False)[["loss"]]
+        .mean()
+        .reset_index()
+    )
+
+
+def _panel(
+    axes: Axes, history: pd.DataFrame, value: str, look: dict[str, Look], marked: bool = False
+) -> None:
+    if history.empty:
+        empty(axes, NOTHING)
+        return
+    curves = history.groupby("variant", sort=False)
+    for variant, rows in curves:
+        shape = look[str(variant)]
+        spread = rows.groupby("step")[value].agg(["mean", "std", "count"])
+        half = t_half_width(spread["std"], spread["count"])
+        axes.plot(
+            spread.index,
+            spread["mean"],
+            color=shape.color,
+            linestyle=shape.dashes,
+            linewidth=1.6,
+            marker=shape.marker if marked else None,
+            markersize=5,
+            markeredgecolor="white",
+        )
+        low, high = spread["mean"] - half, spread["mean"] + half
+        axes.fill_between(
+            spread.index,
+            low,
+            high,
+            color=shape.color,
+            alpha=0.15 if curves.ngroups <= 6 else 0.07,
+            linewidth=0,
+        )
+    _frame_lines(axes)
+
+
+def _frame_lines(axes: Axes) -> None:
+    """Limit the vertical axis to the means: a band over two seeds would flatten all curves."""
+    heights = np.concatenate([np.asarray(line.get_ydata(), dtype=float) for line in axes.lines])
+    low, high = np.nanmin(heights), np.nanmax(heights)
+    margin = 0.25 * (high - low) or 0.05
+    axes.set_ylim(low - margin, high + margin)

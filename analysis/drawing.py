@@ -1,0 +1,195 @@
+"""What all figures share: style, looks of variants, facets, captions and deterministic files."""
+
+import io
+import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from numpy.typing import NDArray
+
+from analysis.notes import gaps
+from analysis.summary import groups
+from records.write import atomic_path
+
+MARKERS = "os^DvPX<>*phd8H"
+DASHES: tuple[tuple[int, tuple[float, ...]], ...] = (
+    (0, ()),
+    (0, (5, 1.5)),
+    (0, (1.2, 1.2)),
+    (0, (5, 1.5, 1.2, 1.5)),
+    (0, (8, 2)),
+    (0, (3, 1.2, 1.2, 1.2, 1.2, 1.2)),
+)
+FACETS_A_ROW = 3
+FACET_INCHES = (4.4, 3.5)
+FORMATS = ("png", "svg")
+MUTED = "0.35"
+NOTHING = "no completed run"
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a figure is drawn from."""
+
+    frame: pd.DataFrame
+    """The runs table."""
+    summary: pd.DataFrame
+    """One row a cell, of `summarise(frame)`."""
+    runs: Path
+    """The folder of all runs, for their histories."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a variant looks in every figure: the colour of its method, a marker of its own."""
+
+    color: tuple[float, float, float]
+    marker: str
+    dashes: tuple[int, tuple[float, ...]]
+
+
+@contextmanager
+def house_style() -> Iterator[None]:
+    """Drawing and saving inside give the same bytes for the same data."""
+    style = sns.axes_style("ticks") | sns.plotting_context("notebook", font_scale=0.85)
+    own = {
+        "svg.hashsalt": "finegrid",
+        "font.family": "DejaVu Sans",
+        "axes.grid": True,
+        "grid.color": "0.92",
+        "axes.axisbelow": True,
+        "axes.edgecolor": "0.4",
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "legend.frameon": False,
+        "hatch.linewidth": 0.6,
+        "figure.dpi": 100,
+    }
+    with mpl.rc_context(style | own):
+        yield
+
+
+def looks(summary: pd.DataFrame) -> dict[str, Look]:
+    """A look for each variant, by its name; the same in every figure of a benchmark."""
+    variants = summary.drop_duplicates("variant")
+    methods = list(dict.fromkeys(variants["method"]))
+    palette = sns.color_palette("colorblind", n_colors=max(len(methods), 1))
+    rank_in_method = variants.groupby("method").cumcount()
+    return {
+        name: Look(
+            color=palette[methods.index(method)],
+            marker=MARKERS[position % len(MARKERS)],
+            dashes=DASHES[within % len(DASHES)],
+        )
+        for position, (name, method, within) in enumerate(
+            zip(variants["variant"], variants["method"], rank_in_method, strict=True)
+        )
+    }
+
+
+def facets(
+    summary: pd.DataFrame, panels: int = 1, height: float = FACET_INCHES[1]
+) -> tuple[Figure, list[tuple[str, pd.DataFrame, list[Axes]]]]:
+    """A figure with `panels` axes, one above the other, for each task, model and fingerprint.
+
+    Each comes with its title, its rows of the summary and its axes; `height` is in inches.
+    """
+    cut = groups(summary)
+    columns = 2 if len(cut) == 4 else min(max(len(cut), 1), FACETS_A_ROW)
+    rows = -(-max(len(cut), 1) // columns)
+    figure = Figure(figsize=(FACET_INCHES[0] * columns + 1.8, height * rows))
+    figure.set_layout_engine("constrained", h_pad=0.08, w_pad=0.08)
+    grid = figure.subplots(rows * panels, columns, squeeze=False)
+    found = []
+    for index, (title, cells) in enumerate(cut):
+        top, column = index // columns * panels, index % columns
+        axes = [grid[top + panel, column] for panel in range(panels)]
+        axes[0].set_title(title, fontsize="medium")
+        found.append((title, cells, axes))
+    for spare in range(len(cut), rows * columns):
+        for panel in range(panels):
+            grid[spare // columns * panels + panel, spare % columns].set_axis_off()
+    return figure, found
+
+
+def errors(rows: pd.DataFrame, measure: str) -> NDArray[np.float64]:
+    """The error bars of a measure, shape (2, rows): below and above; NaN where there is none."""
+    mean, low, high = (column(rows, f"{measure}_{name}") for name in ("mean", "low", "high"))
+    return np.stack([mean - low, high - mean])
+
+
+def column(rows: pd.DataFrame, name: str) -> NDArray[np.float64]:
+    """A column as floats, NaN where a value is missing."""
+    values: NDArray[np.float64] = pd.to_numeric(rows[name]).to_numpy(dtype=float, na_value=np.nan)
+    return values
+
+
+def legend(
+    figure: Figure, summary: pd.DataFrame, look: dict[str, Look], lines: bool = False
+) -> None:
+    """One legend for all facets, to their right: the variants with a score."""
+    shown = dict.fromkeys(summary.loc[summary["test_score_n"] > 0, "variant"])
+    handles = [
+        Line2D(
+            [],
+            [],
+            color=look[name].color,
+            marker=look[name].marker,
+            linestyle=look[name].dashes if lines else "none",
+            markeredgecolor="white",
+            markersize=8,
+            linewidth=1.3,
+            label=name,
+        )
+        for name in shown
+    ]
+    if handles:
+        figure.legend(handles=handles, loc="outside right upper", handlelength=3 if lines else 1)
+
+
+def metric_label(cells: pd.DataFrame, split: str) -> str:
+    """The metric of a facet with its split, for the label of an axis."""
+    metrics = cells["metric"].dropna().unique()
+    return f"{split} {' or '.join(metrics) or 'score'}".replace("_", " ")
+
+
+def empty(axes: Axes, text: str) -> None:
+    """Say in a panel why it shows nothing."""
+    axes.set_axis_off()
+    axes.text(0.5, 0.5, text, ha="center", va="center", color=MUTED, transform=axes.transAxes)
+
+
+def finish(figure: Figure, title: str, caption: str, summary: pd.DataFrame) -> None:
+    """Put the title above and, below, the caption and every cell with runs that are not ok."""
+    figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
+    width = int(figure.get_figwidth() * 14)
+    lines = [
+        line
+        for text in [caption, *gaps(summary)]
+        for line in textwrap.wrap(text, width, subsequent_indent="   ")
+    ]
+    # outside of the canvas: saving tightly makes room for it
+    figure.text(
+        0.01, -0.02, "\n".join(lines), va="top", color=MUTED, fontsize="small", linespacing=1.4
+    )
+
+
+def save(figure: Figure, stem: Path) -> None:
+    """Write `<stem>.png` and `<stem>.svg` atomically, without a date."""
+    for kind in FORMATS:
+        buffer = io.BytesIO()
+        metadata = {"Date": None} if kind == "svg" else {"Software": None}
+        figure.savefig(
+            buffer, format=kind, dpi=150, bbox_inches="tight", pad_inches=0.15, metadata=metadata
+        )
+        with atomic_path(stem.with_name(f"{stem.name}.{kind}")) as temporary:
+            temporary.write_bytes(buffer.getvalue())

@@ -1,0 +1,73 @@
+"""The runs table: one row a planned run, and its one way of being read."""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from analysis.errors import AnalysisError
+from records.write import write_text
+
+IDENTITY = ("benchmark", "task", "model", "variant", "method", "run")
+TEXT = (*IDENTITY, "state", "reason", "metric")
+TEXT_PROVENANCE = ("fingerprint", "system", "git_commit", "source_digest", "started_at")
+COMPARABLE = "comparable_"
+SETTING = "setting_"
+
+STATES = ("ok", "oom", "diverged", "failed", "missing", "not-applicable")
+SIGNS = {
+    "oom": "the run ran out of memory",
+    "diverged": "the training loss or a gradient became infinite or not a number",
+    "failed": "the run ended with an error",
+    "missing": "the run is planned and has no result",
+    "not applicable": "the method does not fit the model",
+}
+
+
+def tidy(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
+    """Rows of plain values as a typed table, the same as after writing and reading it."""
+    # dtype=object keeps an integer column with gaps from turning into floats
+    frame = pd.DataFrame(rows, dtype=object)
+    return _parse(frame.to_csv(index=False)) if len(frame.columns) else frame
+
+
+def read_runs(path: Path) -> pd.DataFrame:
+    """The runs table of a CSV file. Raises AnalysisError where it is no such table, or OSError."""
+    try:
+        frame = _parse(path.read_text(encoding="utf-8"))
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise AnalysisError(f"{path}: not a table: {error}") from error
+    absent = [name for name in (*IDENTITY, "state", "fingerprint") if name not in frame]
+    if absent:
+        raise AnalysisError(f"{path}: not a runs table, it lacks the columns {', '.join(absent)}")
+    return frame
+
+
+def write_table(frame: pd.DataFrame, path: Path) -> None:
+    """Write a table atomically as CSV; missing values are empty."""
+    write_text(path, frame.to_csv(index=False))
+
+
+def present(frame: pd.DataFrame, column: str) -> pd.Series:
+    """The values of a column that are not missing; none where the table lacks the column."""
+    return frame[column].dropna() if column in frame else pd.Series(dtype="float64")
+
+
+def _parse(text: str) -> pd.DataFrame:
+    header = pd.read_csv(io.StringIO(text), nrows=0).columns
+    # without a type, a fingerprint such as 1234e567 or a version such as 2.10 reads as a number
+    types = {
+        name: "string"
+        for name in header
+        if name in TEXT + TEXT_PROVENANCE or name.startswith(COMPARABLE)
+    }
+    return pd.read_csv(
+        io.StringIO(text),
+        dtype=types,
+        keep_default_na=False,
+        na_values=[""],
+        float_precision="round_trip",
+        dtype_backend="numpy_nullable",
+    )

@@ -1,0 +1,73 @@
+"""The figure of where training memory goes."""
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.ticker import EngFormatter, MaxNLocator
+
+from analysis.drawing import Inputs, column, empty, errors, facets
+from analysis.summary import CATEGORIES, groups
+
+HATCHES = ("", "////", "", "....")
+BAR_INCHES = 0.26
+PEAK = "peak_training_bytes"
+
+
+def by_method(inputs: Inputs) -> Figure:
+    """Stacked bars of the categories of training memory, one bar a variant, with the peak."""
+    most = max((len(rows) for _, rows in groups(inputs.summary)), default=0)
+    figure, panels = facets(inputs.summary, height=1.2 + BAR_INCHES * max(most, 4))
+    shown = False
+    for _, cells, (axes,) in panels:
+        done = cells[cells[f"{PEAK}_n"] > 0]
+        if done.empty:
+            empty(axes, "no memory was measured")
+            continue
+        _stack(axes, done)
+        shown = True
+    if shown:
+        _legend(figure)
+    return figure
+
+
+def _stack(axes: Axes, cells: pd.DataFrame) -> None:
+    rows = np.arange(len(cells))
+    left = np.zeros(len(cells))
+    for name, color, hatch in zip(CATEGORIES, _colors(), HATCHES, strict=True):
+        width = column(cells, f"{name}_mean")
+        axes.barh(
+            rows, width, left=left, color=color, hatch=hatch, edgecolor="white", linewidth=0.6
+        )
+        left += width
+    axes.errorbar(
+        column(cells, f"{PEAK}_mean"),
+        rows,
+        xerr=errors(cells, PEAK),
+        fmt="|",
+        color="black",
+        markersize=9,
+        markeredgewidth=1.6,
+        capsize=2,
+        elinewidth=1.2,
+    )
+    axes.set_yticks(rows, list(cells["variant"]))
+    axes.invert_yaxis()
+    axes.grid(visible=False, axis="y")
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.xaxis.set_major_formatter(EngFormatter(unit="B"))
+    axes.set_xlabel("memory while training")
+
+
+def _legend(figure: Figure) -> None:
+    patches = [
+        Patch(facecolor=color, hatch=hatch, edgecolor="white", label=name.removesuffix("_bytes"))
+        for name, color, hatch in zip(CATEGORIES, _colors(), HATCHES, strict=True)
+    ]
+    figure.legend(handles=patches, loc="outside right upper")
+
+
+def _colors() -> list[tuple[float, float, float]]:
+    return list(sns.color_palette("colorblind", n_colors=len(CATEGORIES)))

@@ -1,0 +1,103 @@
+"""What stands below a table or a figure: what was measured, on what, and what is missing."""
+
+import pandas as pd
+
+from analysis.comparability import Part, split_by_fingerprint
+from analysis.frame import COMPARABLE, SIGNS
+from analysis.quantities import count_text
+
+MEASURED = (
+    "Test score: the metric named in the row, on the test split, of the state kept by the "
+    "validation score. It is the mean over the seeds that ended ok; ± is half of the 95 % Student "
+    "t interval over these seeds, n their number. With one seed there is no interval.",
+    "Peak training memory: the largest amount of live tensor storage in forward, backward and "
+    "optimizer step. Training time: wall clock of the training steps, evaluations excluded. "
+    "Throughput: examples a second over the same steps. These and the stored size are means over "
+    "the same seeds; the CSV beside this table holds their t intervals.",
+)
+
+
+def notes(frame: pd.DataFrame) -> list[str]:
+    """The notes of a runs table, a sentence or two each."""
+    parts = split_by_fingerprint(frame)
+    legend = "; ".join(f"{sign}: {meaning}" for sign, meaning in SIGNS.items())
+    return [
+        *MEASURED,
+        *_conditions(parts),
+        *_split_notes(parts),
+        f"Signs, with the number of seeds: {legend}.",
+    ]
+
+
+def gaps(summary: pd.DataFrame) -> list[str]:
+    """One line a sign: the cells with runs that are not ok, with the sign and its count."""
+    incomplete = summary[summary["state"] != "ok"] if len(summary) else summary
+    lines = []
+    for state, rows in incomplete.groupby("state", sort=False) if len(incomplete) else ():
+        names = [
+            f"{group} ({', '.join(cells['variant'])})"
+            for group, cells in rows.groupby(rows["task"] + " · " + rows["model"], sort=False)
+        ]
+        lines.append(f"{state}: {'; '.join(names)}")
+    return lines
+
+
+def shared_conditions(parts: list[Part]) -> dict[str, str]:
+    """The fields of the fingerprint with one value in all measured parts."""
+    fields = [part_conditions(part) for part in parts if part.fingerprint]
+    common = set.intersection(*(set(item.items()) for item in fields)) if fields else set()
+    return {key: value for key, value in fields[0].items() if (key, value) in common}
+
+
+def part_conditions(part: Part) -> dict[str, str]:
+    """The fields of a part's fingerprint."""
+    row = part.rows[part.rows["fingerprint"] == part.fingerprint].iloc[0]
+    return {
+        str(name).removeprefix(COMPARABLE): "none" if pd.isna(value) else str(value)
+        for name, value in row.items()
+        if str(name).startswith(COMPARABLE)
+    }
+
+
+def _conditions(parts: list[Part]) -> list[str]:
+    measured = [part for part in parts if part.fingerprint]
+    if not measured:
+        return ["No run was measured."]
+    shared = shared_conditions(parts)
+    lines = [f"Same for all runs: {_text(shared)}."]
+    for part in measured:
+        own = {key: value for key, value in part_conditions(part).items() if key not in shared}
+        lines.append(
+            f"{part.task} · {part.model}: fingerprint {part.fingerprint}{_items(part)}"
+            + (f"; {_text(own)}." if own else ".")
+        )
+    return lines
+
+
+def _items(part: Part) -> str:
+    pairs = part.rows[["n_validation", "n_test"]].dropna().drop_duplicates()
+    return "".join(
+        f", {count_text(validation)} validation and {count_text(test)} test items"
+        for validation, test in pairs.itertuples(index=False)
+    )
+
+
+def _split_notes(parts: list[Part]) -> list[str]:
+    split = [part for part in parts if part.differs]
+    places = dict.fromkeys(f"{part.task} · {part.model}" for part in split)
+    return [
+        f"{place} is split: its runs are not comparable. "
+        + "; ".join(
+            f"fingerprint {part.fingerprint} has {part.difference}"
+            for part in split
+            if f"{part.task} · {part.model}" == place
+        )
+        + "."
+        for place in places
+    ]
+
+
+def _text(fields: dict[str, str]) -> str:
+    return ", ".join(
+        f"{key} {value[:12] if key.endswith('sha256') else value}" for key, value in fields.items()
+    )

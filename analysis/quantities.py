@@ -1,0 +1,50 @@
+"""Numbers with units as people read them."""
+
+import pandas as pd
+from matplotlib.ticker import EngFormatter
+
+NONE = "—"
+_BYTES = EngFormatter(unit="B", places=1)
+
+
+def byte_text(value: float | None) -> str:
+    """Bytes with a decimal prefix: 1234567 is `1.2 MB`."""
+    if pd.isna(value):
+        return NONE
+    return f"{value:.0f} B" if value < 1000 else _BYTES(value)
+
+
+def count_text(value: float | None) -> str:
+    """A count with its thousands apart."""
+    return NONE if pd.isna(value) else f"{value:,.0f}"
+
+
+def percent_text(value: float) -> str:
+    """A percentage with two decimals, or two digits where these would show zero."""
+    return f"{value:.2f} %" if value >= 0.1 or value == 0 else f"{value:.2g} %"
+
+
+def quantity(value: float | None, unit: str) -> str:
+    """A positive measure with about three digits and its unit."""
+    if pd.isna(value):
+        return NONE
+    places = 0 if value >= 100 else 1 if value >= 10 else 2 if value >= 0.1 else 4
+    return f"{value:,.{places}f} {unit}"
+
+
+def score_text(row: pd.Series) -> str:
+    """The test score of a row of the summary with its interval and its n."""
+    mean, n = row["test_score_mean"], row["test_score_n"]
+    if n == 0:
+        return NONE
+    # three decimals would show a small error as zero
+    style = ".3f" if abs(mean) >= 0.01 or mean == 0 else ".2e"
+    if n == 1:
+        return f"{mean:{style}} (n=1, no interval)"
+    return f"{mean:{style}} ± {row['test_score_high'] - mean:{style}} (n={n})"
+
+
+def seed_count(row: pd.Series, measure: str) -> str:
+    """The n of a measure where it is not the n of the score; otherwise nothing."""
+    n = row[f"{measure}_n"]
+    return f" (n={n})" if 0 < n != row["runs_ok"] else ""

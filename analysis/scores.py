@@ -1,0 +1,149 @@
+"""Figures of the test score: against parameters, against memory and against the rank."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullLocator
+
+from analysis.drawing import (
+    NOTHING,
+    Inputs,
+    Look,
+    column,
+    empty,
+    errors,
+    facets,
+    legend,
+    looks,
+    metric_label,
+)
+from analysis.frame import SETTING, present
+
+RANK = SETTING + "rank"
+SCORE = "test_score"
+
+
+def by_parameters(inputs: Inputs) -> Figure:
+    """Test score against trainable parameters, on a logarithmic axis."""
+    return _scatter(inputs.summary, "trainable_parameters", _parameter_axis)
+
+
+def by_memory(inputs: Inputs) -> Figure:
+    """Test score against peak training memory, both with their intervals."""
+    return _scatter(inputs.summary, "peak_training_bytes", _memory_axis)
+
+
+def by_rank(inputs: Inputs) -> Figure:
+    """Test score against the rank; variants without a rank are horizontal lines of reference."""
+    ranks = _ranks(inputs.frame)
+    summary, look = inputs.summary, looks(inputs.summary)
+    if not ranks:
+        figure, panels = facets(summary.head(0))
+        empty(figure.axes[0], "no variant of this benchmark has a rank")
+        return figure
+    figure, panels = facets(summary)
+    for _, cells, (axes,) in panels:
+        done = cells[cells[f"{SCORE}_n"] > 0]
+        if done.empty:
+            empty(axes, NOTHING)
+            continue
+        _rank_panel(axes, done.assign(rank=done["variant"].map(ranks)), look)
+    legend(figure, summary, look)
+    return figure
+
+
+def _scatter(
+    summary: pd.DataFrame, quantity: str, dress: Callable[[Axes, pd.DataFrame], None]
+) -> Figure:
+    look = looks(summary)
+    figure, panels = facets(summary)
+    measured = f"{quantity}_mean" in summary
+    name = f"{quantity}_mean" if measured else quantity
+    for _, cells, (axes,) in panels:
+        done = cells[(cells[f"{SCORE}_n"] > 0) & cells[name].notna()]
+        if done.empty:
+            empty(axes, NOTHING)
+            continue
+        spread = errors(done, quantity) if measured else None
+        _points(axes, done, column(done, name), look, spread)
+        dress(axes, done)
+        axes.set_ylabel(metric_label(done, "test"))
+    legend(figure, summary, look)
+    return figure
+
+
+def _points(
+    axes: Axes,
+    cells: pd.DataFrame,
+    x: np.ndarray,
+    look: dict[str, Look],
+    spread: np.ndarray | None = None,
+) -> None:
+    """A marker with error bars for each cell, and a thin line through those of one method."""
+    y, error = column(cells, f"{SCORE}_mean"), errors(cells, SCORE)
+    for method in dict.fromkeys(cells["method"]):
+        members = np.flatnonzero(cells["method"] == method)
+        members = members[np.argsort(x[members], kind="stable")]
+        color = look[cells["variant"].iloc[members[0]]].color
+        if len(set(x[members])) == len(members):
+            axes.plot(x[members], y[members], color=color, linewidth=1, alpha=0.6, zorder=1)
+    for index, variant in enumerate(cells["variant"]):
+        axes.errorbar(
+            x[index],
+            y[index],
+            yerr=error[:, [index]],
+            xerr=None if spread is None else spread[:, [index]],
+            fmt=look[variant].marker,
+            color=look[variant].color,
+            markersize=8,
+            markeredgecolor="white",
+            capsize=3,
+            elinewidth=1.3,
+            zorder=3,
+        )
+
+
+def _rank_panel(axes: Axes, cells: pd.DataFrame, look: dict[str, Look]) -> None:
+    ranked, others = cells[cells["rank"].notna()], cells[cells["rank"].isna()]
+    ticks = sorted(ranked["rank"].unique()) or [1.0]
+    # variants without a rank stand apart, right of the largest one
+    beside = ticks[-1] * 2.0 ** (0.8 + 0.45 * np.arange(len(others)))
+    for height, variant in zip(others[f"{SCORE}_mean"], others["variant"], strict=True):
+        shape = look[variant]
+        axes.axhline(height, color=shape.color, linewidth=1, alpha=0.7)
+    _points(axes, ranked, column(ranked, "rank"), look)
+    _points(axes, others, beside, look)
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.xaxis.set_minor_locator(NullLocator())
+    if len(others):
+        axes.axvline(ticks[-1] * 2**0.4, color="0.6", linestyle=":", linewidth=1)
+    axes.set_xlabel("rank  (right of the dotted line: no rank)" if len(others) else "rank")
+    axes.set_ylabel(metric_label(cells, "test"))
+
+
+def _ranks(frame: pd.DataFrame) -> dict[str, float]:
+    ranks = pd.to_numeric(present(frame, RANK), errors="coerce").dropna()
+    variants = frame.loc[ranks.index, "variant"]
+    return {str(name): float(rank) for name, rank in zip(variants, ranks, strict=True) if rank > 0}
+
+
+def _parameter_axis(axes: Axes, cells: pd.DataFrame) -> None:
+    axes.set_xlabel("trainable parameters")
+    counts = column(cells, "trainable_parameters")
+    # a method that trains nothing has no place on a logarithmic axis
+    axes.set_xscale("log" if counts.min() > 0 else "symlog")
+    if counts.min() > 0:
+        wide = counts.max() > 300 * counts.min()
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0,) if wide else (1.0, 2.0, 5.0)))
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.xaxis.set_minor_formatter("")
+
+
+def _memory_axis(axes: Axes, cells: pd.DataFrame) -> None:
+    axes.set_xlabel("peak training memory")
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.xaxis.set_major_formatter(EngFormatter(unit="B"))

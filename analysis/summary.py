@@ -1,0 +1,114 @@
+"""One row a cell: means and t intervals over its seeds, and how many seeds stand behind them."""
+
+from typing import Any
+
+import pandas as pd
+
+from analysis.comparability import GROUP, Part, split_by_fingerprint
+from analysis.errors import AnalysisError
+from analysis.frame import STATES, present
+from analysis.statistics import t_interval
+
+CATEGORIES = ("weights_bytes", "gradients_bytes", "optimizer_bytes", "activations_bytes")
+MEASURES = (
+    "stored_bytes",
+    "test_score",
+    "validation_score",
+    *CATEGORIES,
+    "peak_training_bytes",
+    "train_seconds",
+    "examples_per_second",
+)
+"""Averaged over the ok seeds of a cell; each becomes the columns _mean, _low, _high and _n."""
+
+CONSTANTS = ("base_parameters", "trainable_parameters", "metric", "n_test", "n_validation")
+"""Equal for every seed of a cell."""
+
+CELL = ["task", "model", "variant"]
+
+
+def summarise(frame: pd.DataFrame) -> pd.DataFrame:
+    """A runs table as one row a cell and fingerprint, in the order of the runs table.
+
+    `<measure>_mean` is the mean over the ok seeds in the unit of the measure, `_low` and `_high`
+    bound its 95 % t interval (missing below two seeds) and `_n` counts the seeds that have it.
+    `runs_<state>` counts the seeds of the cell, `difference` tells the fingerprints of one task
+    and model apart. Raises AnalysisError where a count differs between the seeds of a cell.
+    """
+    planned = frame.groupby(CELL).size()
+    cells = [
+        (
+            rows.index[0],
+            _cell(part, str(variant), rows, int(planned[part.task, part.model, variant])),
+        )
+        for part in split_by_fingerprint(frame)
+        for variant, rows in part.rows.groupby("variant", sort=False)
+    ]
+    return pd.DataFrame([row for _, row in sorted(cells, key=lambda cell: cell[0])])
+
+
+def groups(summary: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """The summary cut by task, model and fingerprint, each part with its title."""
+    if summary.empty:
+        return []
+    return [
+        (f"{task} · {model}" + (f"\n{difference}" if difference else ""), rows)
+        for (task, model, difference), rows in summary.groupby([*GROUP, "difference"], sort=False)
+    ]
+
+
+def _cell(part: Part, variant: str, rows: pd.DataFrame, planned: int) -> dict[str, Any]:
+    ok = rows[rows["state"] == "ok"]
+    counts = {str(state): n for state, n in rows["state"].value_counts().items()}
+    row: dict[str, Any] = {
+        "task": part.task,
+        "model": part.model,
+        "variant": variant,
+        "method": rows["method"].iloc[0],
+        "fingerprint": part.fingerprint,
+        "difference": part.difference,
+        "runs_planned": planned,
+        **{f"runs_{state}": counts.get(state, 0) for state in STATES[:-1]},
+        "state": _state_text(counts, planned),
+    }
+    for name in CONSTANTS:
+        row[name] = _constant(rows, name)
+    row["trainable_percent"] = _percent(row["trainable_parameters"], row["base_parameters"])
+    for name in MEASURES:
+        row |= _measure(ok, name)
+    return row
+
+
+def _state_text(counts: dict[str, int], planned: int) -> str:
+    if "not-applicable" in counts:
+        return "not applicable"
+    signs = [f"{state} {counts[state]} of {planned}" for state in STATES[1:] if state in counts]
+    elsewhere = planned - sum(counts.values())
+    if elsewhere:
+        signs.append(f"{elsewhere} of {planned} under another fingerprint")
+    return ", ".join(signs) or "ok"
+
+
+def _constant(rows: pd.DataFrame, name: str) -> Any:
+    values = present(rows, name).unique()
+    if len(values) > 1:
+        cell = "-".join(str(rows[key].iloc[0]) for key in CELL)
+        found = ", ".join(str(value) for value in values)
+        raise AnalysisError(f"{cell}: {name} differs between seeds: {found}")
+    return values[0] if len(values) else None
+
+
+def _percent(part: int | None, whole: int | None) -> float | None:
+    return None if part is None or not whole else 100 * part / whole
+
+
+def _measure(ok: pd.DataFrame, name: str) -> dict[str, float | None]:
+    values = present(ok, name).to_numpy(dtype=float)
+    mean = float(values.mean()) if len(values) else None
+    interval = t_interval(values) if len(values) > 1 else None
+    return {
+        f"{name}_mean": mean,
+        f"{name}_low": interval.low if interval else None,
+        f"{name}_high": interval.high if interval else None,
+        f"{name}_n": len(values),
+    }

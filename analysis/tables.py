@@ -1,0 +1,148 @@
+"""The main table of a benchmark as CSV, Markdown and LaTeX.
+
+python -m analysis.tables --runs-table FILE.csv --output-stem results/tables/<benchmark>
+"""
+
+import argparse
+import html
+from pathlib import Path
+
+import pandas as pd
+
+from analysis.errors import one_line_errors
+from analysis.frame import read_runs, write_table
+from analysis.notes import notes
+from analysis.quantities import (
+    NONE,
+    byte_text,
+    count_text,
+    percent_text,
+    quantity,
+    score_text,
+    seed_count,
+)
+from analysis.summary import summarise
+from records.write import write_text
+
+HEADERS = [
+    "task",
+    "model",
+    "variant",
+    "trainable parameters (share of base)",
+    "stored size (mean)",
+    "metric (test items)",
+    "test score (mean ± 95 % t interval)",
+    "peak training memory (mean)",
+    "training time (mean)",
+    "throughput (mean)",
+    "runs",
+]
+RIGHT = slice(3, 10)
+LATEX = str.maketrans(
+    {
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "±": r"$\pm$",
+        "—": "---",
+        "·": r"$\cdot$",
+        **{sign: f"\\{sign}" for sign in "&%$#_{}"},
+    }
+)
+
+
+def summary_rows(frame: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
+    """Headers and rows of text of the main table of a runs table, one row a cell.
+
+    Cells of different fingerprints are different rows, and say so. Raises AnalysisError where the
+    seeds of a cell contradict each other.
+    """
+    return HEADERS, _text_rows(summarise(frame))
+
+
+def markdown(frame: pd.DataFrame) -> str:
+    """The main table of a runs table in Markdown, one table a fingerprint, with notes below."""
+    blocks = []
+    for title, rows in _sections(summarise(frame)):
+        alignment = ["right" if name in HEADERS[RIGHT] else "left" for name in HEADERS]
+        table = rows.map(lambda text: text.replace("|", "\\|")).to_markdown(
+            index=False, disable_numparse=True, colalign=alignment
+        )
+        blocks.append(f"**{title}**\n\n{table}" if title else table)
+    lines = "\n".join(f"- {html.escape(note, quote=False)}" for note in notes(frame))
+    return "\n\n".join([*blocks, lines]) + "\n"
+
+
+def latex(frame: pd.DataFrame) -> str:
+    """The main table of a runs table in LaTeX, in the style of booktabs, notes as caption."""
+    alignment = "".join("r" if name in HEADERS[RIGHT] else "l" for name in HEADERS)
+    blocks = [
+        rows.rename(columns=_latex_text)
+        .map(_latex_text)
+        .to_latex(index=False, escape=False, column_format=alignment, caption=_latex_text(title))
+        for title, rows in _sections(summarise(frame))
+    ]
+    comment = "\n\n".join(_latex_text(note) for note in notes(frame))
+    return f"% needs \\usepackage{{booktabs}}\n{''.join(blocks)}\n{{\\footnotesize\n{comment}\n}}\n"
+
+
+def write_tables(frame: pd.DataFrame, stem: Path) -> None:
+    """Write `<stem>.csv` (raw numbers), `<stem>.md` and `<stem>.tex` (for people), atomically."""
+    write_table(summarise(frame), stem.with_name(stem.name + ".csv"))
+    write_text(stem.with_name(stem.name + ".md"), markdown(frame))
+    write_text(stem.with_name(stem.name + ".tex"), latex(frame))
+
+
+def _sections(summary: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """The table of all groups with one fingerprint, then one table for each further fingerprint."""
+    if summary.empty:
+        return [("", pd.DataFrame(columns=HEADERS, dtype="object"))]
+    where = (summary["task"] + " · " + summary["model"] + ": " + summary["difference"]).where(
+        summary["difference"] != "", ""
+    )
+    return [
+        (str(title), pd.DataFrame(_text_rows(rows), columns=HEADERS))
+        for title, rows in summary.groupby(where, sort=False)
+    ]
+
+
+def _text_rows(summary: pd.DataFrame) -> list[list[str]]:
+    return [_text_row(row) for _, row in summary.iterrows()]
+
+
+def _text_row(row: pd.Series) -> list[str]:
+    share = row["trainable_percent"]
+    parameters = count_text(row["trainable_parameters"])
+    metric = NONE if pd.isna(row["metric"]) else f"{row['metric']} ({count_text(row['n_test'])})"
+    seconds, throughput = row["train_seconds_mean"], row["examples_per_second_mean"]
+    return [
+        row["task"],
+        row["model"],
+        row["variant"],
+        parameters if pd.isna(share) else f"{parameters} ({percent_text(share)})",
+        byte_text(row["stored_bytes_mean"]) + seed_count(row, "stored_bytes"),
+        metric,
+        score_text(row),
+        byte_text(row["peak_training_bytes_mean"]) + seed_count(row, "peak_training_bytes"),
+        quantity(seconds, "s") + seed_count(row, "train_seconds"),
+        quantity(throughput, "examples/s") + seed_count(row, "examples_per_second"),
+        row["state"] + (f" ({row['difference']})" if row["difference"] else ""),
+    ]
+
+
+def _latex_text(text: str) -> str:
+    return text.translate(LATEX)
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="analysis.tables", description=__doc__)
+    parser.add_argument("--runs-table", type=Path, required=True, help="CSV of analysis.collect")
+    parser.add_argument("--output-stem", type=Path, required=True, help="path without its ending")
+    arguments = parser.parse_args()
+    with one_line_errors():
+        write_tables(read_runs(arguments.runs_table), arguments.output_stem)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""The contract that every method of fine-tuning fulfils.
+
+Modules of this room are read by the planner, which loads no torch: they import torch inside the
+functions that use it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import ConfigDict
+
+from methods.architectures import Shape, architecture_of
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+
+class Method(ABC):
+    """A way to fine-tune. A subclass is a frozen dataclass whose fields are its hyper-parameters.
+
+    Fields carry their constraints (`Annotated[int, Field(ge=1)]`); the planner checks them. The
+    task's head is trained by every method and counted apart.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    paper: ClassVar[str]
+    """Where the method was published."""
+    identity_at_start: ClassVar[bool] = True
+    """Whether the model computes the same function right after `apply`."""
+    mergeable: ClassVar[bool] = False
+    """Whether `merge` exists."""
+
+    def not_applicable(self, shape: Shape) -> str | None:
+        """Why the method cannot work on a model of that shape, or None where it can."""
+        return None
+
+    def problems(self, shape: Shape) -> Iterator[str]:
+        """Hyper-parameters that are out of range for that shape: key, value and what is allowed."""
+        return iter(())
+
+    def apply(self, model: nn.Module, generator: torch.Generator) -> None:
+        """Freeze the model, add what the method trains, and leave the head trainable.
+
+        The generator (CPU) decides every initial value that the method draws.
+        """
+        model.requires_grad_(requires_grad=False)
+        self.inject(model, generator)
+        for module in head_modules(model):
+            module.requires_grad_(requires_grad=True)
+
+    @abstractmethod
+    def inject(self, model: nn.Module, generator: torch.Generator) -> None:
+        """Add or unfreeze what the method trains in a model whose parameters are all frozen."""
+
+    @abstractmethod
+    def body_parameters(self, model: nn.Module) -> int:
+        """Closed form of what is trained outside the head, from the shapes of the plain model."""
+
+    def expected_parameters(self, model: nn.Module) -> int:
+        """Closed form of all trainable parameters; the model may be on the meta device."""
+        head = sum(p.numel() for module in head_modules(model) for p in module.parameters())
+        return head + self.body_parameters(model)
+
+    def merge(self, model: nn.Module) -> None:
+        """Fold what was trained into the base weights, in place.
+
+        Raises NotImplementedError where the mathematics does not allow it.
+        """
+        raise NotImplementedError(f"{type(self).__name__} cannot be merged into the base weights")
+
+
+def head_modules(model: nn.Module) -> list[nn.Module]:
+    """The modules of the task's head, those that no pretraining has seen."""
+    names = architecture_of(model).head
+    return [module for name, module in model.named_children() if name in names]

@@ -1,0 +1,67 @@
+"""Trainable tensors of a model: counted by category, taken out and put back."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Literal
+
+from methods.contract import head_modules
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+Category = Literal["adapter", "head", "norm", "bias", "embedding", "rest"]
+
+
+def count_trainable(model: nn.Module, base_names: frozenset[str]) -> Counter[Category]:
+    """Trainable parameters by category; `base_names` are the parameters before the method.
+
+    A parameter is of the first category that holds: head, adapter (the method added it), norm,
+    embedding, bias, rest.
+    """
+    counts: Counter[Category] = Counter()
+    heads = {id(p) for module in head_modules(model) for p in module.parameters()}
+    for path, module in model.named_modules():
+        for name, parameter in module.named_parameters(path, recurse=False):
+            if parameter.requires_grad:
+                is_head = id(parameter) in heads
+                added = name not in base_names
+                counts["head" if is_head else _category(module, name, added)] += parameter.numel()
+    return counts
+
+
+def _category(module: nn.Module, name: str, added: bool) -> Category:
+    from torch import nn
+
+    if added:
+        return "adapter"
+    if type(module).__name__.endswith("Norm"):
+        return "norm"
+    if isinstance(module, nn.Embedding):
+        return "embedding"
+    return "bias" if name.endswith("bias") else "rest"
+
+
+def trainable_state(model: nn.Module) -> dict[str, torch.Tensor]:
+    """Name -> tensor of everything trainable, detached and shared with the model."""
+    return {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
+
+
+def load_trainable(model: nn.Module, state: Mapping[str, torch.Tensor]) -> None:
+    """Copy a trainable state into a model to which the same method was applied.
+
+    Raises ValueError where names or shapes differ.
+    """
+    import torch
+
+    own = trainable_state(model)
+    if own.keys() != state.keys():
+        odd = sorted(own.keys() ^ state.keys())
+        raise ValueError(f"trained tensors do not fit the model: {', '.join(odd[:5])}")
+    with torch.no_grad():
+        for name, tensor in own.items():
+            if tensor.shape != state[name].shape:
+                raise ValueError(f"{name}: shape {state[name].shape}, expected {tensor.shape}")
+            tensor.copy_(state[name])

@@ -1,0 +1,58 @@
+"""The contract that every task fulfils.
+
+Modules of this room are read by the planner, which must start fast: they import pandas and numpy
+inside the functions that use them, and never torch, transformers or datasets.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import ConfigDict
+
+from records.prepared import SplitName, TaskKind
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Task(ABC):
+    """A data set with its splits. A subclass is a frozen dataclass whose fields are its options.
+
+    Fields carry their constraints (`Annotated[int, Field(ge=1)]`); the planner checks them. A
+    subclass gives `kind`, `labels` and `metrics` as plain class attributes or as properties.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
+
+    @property
+    @abstractmethod
+    def kind(self) -> TaskKind:
+        """What goes in and what comes out; it decides the model's head."""
+
+    @property
+    @abstractmethod
+    def labels(self) -> tuple[str, ...]:
+        """Class names by index; empty for a regression."""
+
+    @property
+    @abstractmethod
+    def metrics(self) -> tuple[str, ...]:
+        """Names of the metrics; the first is the primary one."""
+
+    def files(self) -> tuple[str, ...] | None:
+        """The files needed from the source, or None for all that the source names."""
+        return None
+
+    @abstractmethod
+    def read(self, folder: Path) -> dict[SplitName, pd.DataFrame]:
+        """The three splits, from a folder with the fetched files.
+
+        Columns: `id` (text, unique over all splits), the inputs (`text` and optionally
+        `text_pair`, or `pixels`: 32-bit floats in [0, 1], the same number in every row) and
+        `label` (class index, or float for a regression). The same options give the same rows in
+        the same order on every machine. Raises ValueError where the data does not allow what the
+        options ask for, and OSError where a file cannot be read.
+        """

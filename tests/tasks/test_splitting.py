@@ -1,0 +1,97 @@
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from records.prepared import SplitName
+from tasks.splitting import carve, interleaved, normalised, order_key, shuffled
+
+
+def numbered(groups: list[int]) -> pd.DataFrame:
+    return pd.DataFrame(
+        {"id": [str(row) for row in range(len(groups))], "group": [str(g) for g in groups]}
+    )
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("Yay. Another good interview.", "YAY!!  Another\tgood interview"),
+        ("it 's fine", "It's fine"),
+        ("STRASSE", "straße"),
+        ("snake_case", "snake case"),
+    ],
+)
+def test_texts_that_read_the_same_are_equal(first: str, second: str) -> None:
+    assert normalised(first) == normalised(second)
+
+
+def test_texts_with_other_words_differ() -> None:
+    assert normalised("10 good men") == "10 good men" != normalised("11 good men")
+
+
+def test_the_order_is_pinned() -> None:
+    assert order_key("a", 0).startswith("9df3c5fab8ef8fe7")
+    assert list(shuffled(numbered(list(range(8))), 0)["id"]) == [
+        "7",
+        "4",
+        "3",
+        "2",
+        "6",
+        "0",
+        "5",
+        "1",
+    ]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    groups=st.lists(st.integers(0, 12), min_size=1, max_size=40),
+    sizes=st.tuples(st.integers(1, 8), st.integers(1, 8), st.integers(1, 8) | st.none()),
+    seed=st.integers(0, 3),
+)
+def test_splits_have_their_size_and_share_no_group(
+    groups: list[int], sizes: tuple[int, int, int | None], seed: int
+) -> None:
+    asked: dict[SplitName, int | None] = dict(
+        zip(("test", "validation", "train"), sizes, strict=True)
+    )
+    try:
+        splits = carve(shuffled(numbered(groups), seed, "group"), asked, "group")
+    except ValueError as error:
+        assert "examples asked for" in str(error)  # noqa: PT017
+        return
+    for name, size in asked.items():
+        assert len(splits[name]) == size or size is None
+    seen = [set(rows["group"]) for rows in splits.values()]
+    assert len(set.union(*seen)) == sum(map(len, seen))
+
+
+def test_a_shortage_names_split_size_and_what_is_there() -> None:
+    with pytest.raises(ValueError, match="train: 5 examples asked for, 4 available of 10 after te"):
+        carve(numbered(list(range(10))), {"test": 6, "train": 5})
+    with pytest.raises(ValueError, match="train: 1 examples asked for, 0 available of 3"):
+        carve(numbered([1, 2, 3]), {"test": 3, "train": None})
+
+
+def test_the_test_split_does_not_depend_on_the_other_sizes() -> None:
+    frame = shuffled(numbered(list(range(50))), 1)
+    small = carve(frame, {"test": 10, "validation": 5, "train": 5})
+    large = carve(frame, {"test": 10, "validation": 5, "train": 30})
+    assert list(small["test"]["id"]) == list(large["test"]["id"])
+    assert list(small["train"]["id"]) == list(large["train"]["id"])[:5]
+
+
+def test_shuffling_keeps_groups_together_and_depends_on_the_seed() -> None:
+    frame = numbered([0, 1, 2, 3, 4, 5] * 3)
+    orders = {tuple(shuffled(frame, seed, "group")["group"]) for seed in range(5)}
+    assert len(orders) == 5
+    for order in orders:
+        assert all(len(set(order[at : at + 3])) == 1 for at in range(0, 18, 3))
+
+
+def test_every_prefix_of_an_interleaved_frame_is_balanced() -> None:
+    frame = interleaved(shuffled(numbered([0, 1, 2] * 20), 0), "group")
+    for size in range(3, 61):
+        counts = frame["group"].iloc[:size].value_counts()
+        assert counts.max() - counts.min() <= 1

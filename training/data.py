@@ -1,0 +1,121 @@
+"""Prepared examples, encoded for a model."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from records.identity import file_sha256
+from records.prepared import SPLITS, PreparedTask, SplitName
+from training.models import CorruptedFileError
+
+Inputs = dict[str, torch.Tensor]
+
+
+class Examples(ABC):
+    """One split: identities, labels, and inputs by index."""
+
+    def __init__(self, ids: list[str], labels: torch.Tensor, lengths: list[int]) -> None:
+        self.ids, self.labels, self.lengths = ids, labels, lengths
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @abstractmethod
+    def inputs(self, indices: Sequence[int]) -> Inputs:
+        """The model's inputs for these examples, first dimension the batch."""
+
+    @property
+    @abstractmethod
+    def has_tokens(self) -> bool:
+        """Whether `lengths` counts tokens."""
+
+
+class TextExamples(Examples):
+    """Tokenised texts; a batch is padded to its longest."""
+
+    has_tokens = True
+
+    def __init__(
+        self, ids: list[str], labels: torch.Tensor, encoded: Mapping[str, list[list[int]]], pad: int
+    ) -> None:
+        super().__init__(ids, labels, [len(tokens) for tokens in encoded["input_ids"]])
+        self._encoded = encoded
+        self._padding = {"input_ids": pad}
+
+    def inputs(self, indices: Sequence[int]) -> Inputs:
+        """Token ids, attention mask and whatever else the tokenizer gives: (batch, sequence)."""
+        longest = max(self.lengths[i] for i in indices)
+        return {
+            key: torch.tensor(
+                [
+                    rows[i] + [self._padding.get(key, 0)] * (longest - self.lengths[i])
+                    for i in indices
+                ]
+            )
+            for key, rows in self._encoded.items()
+        }
+
+
+class ImageExamples(Examples):
+    """Flat images: pixels (n, features) in [0, 1]."""
+
+    has_tokens = False
+
+    def __init__(self, ids: list[str], labels: torch.Tensor, pixels: torch.Tensor) -> None:
+        super().__init__(ids, labels, [1] * len(ids))
+        self._pixels = pixels
+
+    def inputs(self, indices: Sequence[int]) -> Inputs:
+        """Pixels (batch, features)."""
+        return {"pixels": self._pixels[list(indices)]}
+
+
+def load_examples(
+    folder: Path, task: PreparedTask, model_folder: Path, max_length: int
+) -> dict[SplitName, Examples]:
+    """All splits of a prepared task, encoded for the model in `model_folder`.
+
+    Texts are cut to `max_length` tokens. Raises CorruptedFileError for a changed file.
+    """
+    tables = {name: _read_split(folder, task, name) for name in SPLITS}
+    dtype = torch.long if task.labels else torch.float32
+    labels = {n: torch.tensor(t["label"].to_pylist(), dtype=dtype) for n, t in tables.items()}
+    ids = {name: table["id"].to_pylist() for name, table in tables.items()}
+    if task.kind == "image-classification":
+        return {n: ImageExamples(ids[n], labels[n], _pixels(t)) for n, t in tables.items()}
+    encoded, pad = _tokenize(tables, model_folder, max_length)
+    return {n: TextExamples(ids[n], labels[n], encoded[n], pad) for n in tables}
+
+
+def _read_split(folder: Path, task: PreparedTask, name: SplitName) -> pa.Table:
+    path = folder / f"{name}.parquet"
+    found = file_sha256(path)
+    expected = task.splits[name].file_sha256
+    if found != expected:
+        raise CorruptedFileError(
+            f"{path}: sha256 {found}, recorded {expected}; delete the folder to prepare it again"
+        )
+    return pq.read_table(path)
+
+
+def _pixels(table: pa.Table) -> torch.Tensor:
+    return torch.from_numpy(np.stack(table["pixels"].to_numpy()).astype(np.float32))
+
+
+def _tokenize(
+    tables: Mapping[SplitName, pa.Table], folder: Path, max_length: int
+) -> tuple[dict[SplitName, Mapping[str, list[list[int]]]], int]:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    encoded: dict[SplitName, Mapping[str, list[list[int]]]] = {}
+    for name, table in tables.items():
+        columns = [table[c].to_pylist() for c in ("text", "text_pair") if c in table.column_names]
+        rows = tokenizer(*columns, truncation=True, max_length=max_length)
+        encoded[name] = {key: rows[key] for key in tokenizer.model_input_names if key in rows}
+    return encoded, tokenizer.pad_token_id

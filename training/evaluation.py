@@ -1,0 +1,69 @@
+"""Predictions on a split, and their scores by the project's own metric modules."""
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from records.prepared import PreparedTask
+from records.result import Score
+from training.batches import evaluation_batches
+from training.data import Examples, Inputs
+
+METRICS_FOLDER = Path(__file__).parent / "metrics"
+
+
+def to_device(inputs: Inputs, device: torch.device) -> Inputs:
+    """The inputs on the device."""
+    return {name: tensor.to(device) for name, tensor in inputs.items()}
+
+
+@torch.no_grad()
+def predict(
+    model: nn.Module, examples: Examples, batch_size: int, device: torch.device, dtype: str
+) -> torch.Tensor:
+    """Logits (n, outputs) in fp32 on the CPU, in the order of the examples, without dropout."""
+    model.eval()
+    rows: list[torch.Tensor] = []
+    batches = evaluation_batches(examples.lengths, batch_size)
+    for batch in batches:
+        with torch.autocast(device.type, torch.bfloat16, enabled=dtype == "bf16"):
+            logits = model(**to_device(examples.inputs(batch), device)).logits
+        rows.append(logits.float().cpu())
+    order = torch.tensor([index for batch in batches for index in batch])
+    stacked = torch.cat(rows)
+    return stacked[torch.argsort(order)]
+
+
+def decide(logits: torch.Tensor, task: PreparedTask) -> list[int] | list[float]:
+    """Class index by the largest logit, or the single output of a regression."""
+    chosen: list[int] | list[float]
+    chosen = logits.argmax(dim=1).tolist() if task.labels else logits.squeeze(1).tolist()
+    return chosen
+
+
+def score(
+    logits: torch.Tensor, labels: Sequence[int] | Sequence[float], task: PreparedTask
+) -> dict[str, Score]:
+    """Every metric of the task on (n, outputs) logits, with its n.
+
+    Raises ValueError where a metric is not finite, as a correlation of constant predictions is.
+    """
+    predictions = decide(logits, task)
+    return {name: compute(name, predictions, labels) for name in task.metrics}
+
+
+def compute(
+    name: str, predictions: Sequence[int] | Sequence[float], labels: Sequence[int] | Sequence[float]
+) -> Score:
+    """One metric by `evaluate`, from the module in `training/metrics/<name>`."""
+    import evaluate
+
+    with tempfile.TemporaryDirectory() as cache:
+        metric = evaluate.load(
+            str(METRICS_FOLDER / name), cache_dir=cache, experiment_id=name, keep_in_memory=True
+        )
+        value = metric.compute(predictions=predictions, references=labels)[name]
+    return Score(value=float(value), n=len(labels))

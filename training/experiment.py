@@ -1,0 +1,237 @@
+"""The stages of a run: load, apply, train, score, store, measure."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median, quantiles
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from methods.contract import Method
+from methods.parameters import count_trainable, trainable_state
+from methods.registry import METHODS
+from records.identity import canonical_json
+from records.prepared import MANIFEST_FILE, PreparedModel, PreparedTask, SplitName
+from records.result import (
+    DELTA_FILE,
+    HISTORY_FILE,
+    PREDICTIONS_FILE,
+    Gradients,
+    Inference,
+    Memory,
+    Metrics,
+    Parameters,
+    Provenance,
+    Result,
+    Time,
+)
+from records.specification import Specification, model_key
+from records.write import atomic_path, write_text
+from training.data import Examples, load_examples
+from training.evaluation import decide, predict, score
+from training.inference import measure_inference
+from training.loop import Event, Step, Trained, Trainer
+from training.memory import PeakMeter, probe_memory
+from training.models import base_sha256, load_model
+from training.record import Ending
+from training.seeds import generator, seed_global
+
+
+@dataclass
+class Experiment:
+    """One run in the making. Its fields fill up stage by stage; the record is made of them."""
+
+    spec: Specification
+    prepared: Path
+    folder: Path
+    mirror: Callable[[Event], None]
+    history: list[Event] = field(default_factory=list)
+    data_sha256: str | None = None
+    model_sha256: str | None = None
+    metrics: Metrics | None = None
+    parameters: Parameters | None = None
+    memory: Memory | None = None
+    times: Time | None = None
+    inference: Inference | None = None
+    gradients: Gradients | None = None
+
+    def perform(self) -> None:
+        """All stages. Raises what training raises; what was reached by then stays in the fields."""
+        start = time.perf_counter()
+        self._load()
+        trainer = Trainer(self.model, self.task, self.splits, self.spec.training, self._log)
+        seed_global(self.spec.seed, "dropout")
+        setup = time.perf_counter() - start
+        try:
+            trained = trainer.train(generator(self.spec.seed, "order"))
+        finally:
+            self.write_history()
+            self._summarise_gradients(trainer)
+        self._score(trained)
+        self._count()
+        self._time(trained, setup)
+        self._measure(trainer, trained)
+
+    def result(self, ending: Ending, origin: Provenance) -> Result:
+        """The record of what was reached, and of how it ended."""
+        hashes = {"data_sha256": self.data_sha256, "model_sha256": self.model_sha256}
+        return Result(
+            run=self.spec.run,
+            spec=self.spec,
+            state=ending.state,
+            reason=ending.reason,
+            failed_step=ending.step,
+            metrics=self.metrics,
+            parameters=self.parameters,
+            memory=self.memory,
+            memory_reason=None if self.memory else "the run ended before memory was measured",
+            time=self.times,
+            inference=self.inference,
+            gradients=self.gradients,
+            provenance=origin.model_copy(update=hashes),
+        )
+
+    def write_history(self) -> None:
+        """`history.jsonl`: one line a training step and one an evaluation."""
+        lines = "".join(canonical_json(event) + "\n" for event in self.history)
+        write_text(self.folder / HISTORY_FILE, lines)
+
+    def _log(self, event: Event) -> None:
+        self.history.append({key: _finite(value) for key, value in event.items()})
+        self.mirror(event)
+
+    def _load(self) -> None:
+        training = self.spec.training
+        task_folder = self.prepared / "tasks" / self.spec.task.key
+        model_folder = self.prepared / "models" / model_key(self.spec.model)
+        self.task = PreparedTask.read(task_folder / MANIFEST_FILE)
+        prepared = PreparedModel.read(model_folder / MANIFEST_FILE)
+        self.data_sha256 = self.task.sha256
+        self.splits = load_examples(task_folder, self.task, model_folder, training.max_length)
+        self.device = torch.device(training.device)
+        with PeakMeter(torch.device("cpu")) as meter:
+            model = load_model(model_folder, prepared, self.task, self.spec.seed, training.dropout)
+        self.load_bytes = meter.peak
+        self.model_sha256 = base_sha256(model)
+        self.model = self._apply(model)
+
+    def _apply(self, model: nn.Module) -> nn.Module:
+        variant = self.spec.variant
+        self.method: Method = METHODS.build(variant.method, variant.settings)
+        self.base_names = frozenset(name for name, _ in model.named_parameters())
+        self.base_count = sum(p.numel() for p in model.parameters())
+        self.expected = self.method.expected_parameters(model)
+        self.method.apply(model, generator(self.spec.seed, "initialisation"))
+        live = sum(p.numel() for p in model.parameters() if p.requires_grad)
+        if live != self.expected:
+            raise RuntimeError(
+                f"{variant.method}: {live} trainable parameters, closed form {self.expected}"
+            )
+        return model.to(self.device)
+
+    def _score(self, trained: Trained) -> None:
+        start = time.perf_counter()
+        test = self._predict("test")
+        labels = self.splits["test"].labels.tolist()
+        self.metrics = Metrics(
+            primary=self.task.metrics[0],
+            validation=trained.best.scores,
+            test=score(test, labels, self.task),
+            best_step=trained.best.step,
+        )
+        trained.evaluate_seconds += time.perf_counter() - start
+        self._write_predictions({"validation": trained.best.logits, "test": test})
+
+    def _predict(self, name: SplitName) -> torch.Tensor:
+        training = self.spec.training
+        return predict(
+            self.model,
+            self.splits[name],
+            training.evaluation_batch_size,
+            self.device,
+            training.dtype,
+        )
+
+    def _write_predictions(self, logits: dict[SplitName, torch.Tensor]) -> None:
+        tables = [_prediction_table(n, self.splits[n], x, self.task) for n, x in logits.items()]
+        with atomic_path(self.folder / PREDICTIONS_FILE) as path:
+            pq.write_table(pa.concat_tables(tables), path)
+
+    def _count(self) -> None:
+        state = {n: t.cpu().contiguous() for n, t in trainable_state(self.model).items()}
+        with atomic_path(self.folder / DELTA_FILE) as path:
+            save_file(state, path)
+        counts = count_trainable(self.model, self.base_names)
+        self.parameters = Parameters(
+            base=self.base_count,
+            trainable=sum(t.numel() for t in state.values()),
+            expected=self.expected,
+            adapter=counts["adapter"],
+            head=counts["head"],
+            norm=counts["norm"],
+            bias=counts["bias"],
+            embedding=counts["embedding"],
+            rest=counts["rest"],
+            stored_bytes=(self.folder / DELTA_FILE).stat().st_size,
+        )
+
+    def _time(self, trained: Trained, setup_seconds: float) -> None:
+        steps = trained.step_seconds
+        total = sum(steps)
+        self.times = Time(
+            setup_seconds=setup_seconds,
+            train_seconds=total,
+            evaluate_seconds=trained.evaluate_seconds,
+            step_median_seconds=median(steps),
+            step_p95_seconds=quantiles(steps, n=20)[-1] if len(steps) > 1 else steps[0],
+            tokens_per_second=trained.tokens / total,
+            examples_per_second=trained.examples / total,
+            steps=len(steps),
+        )
+
+    def _summarise_gradients(self, trainer: Trainer) -> None:
+        norms = trainer.gradient_norms
+        if norms:
+            self.gradients = Gradients(
+                first=norms[0],
+                minimum=min(norms),
+                median=median(norms),
+                maximum=max(norms),
+                last=norms[-1],
+            )
+
+    def _measure(self, trainer: Trainer, trained: Trained) -> None:
+        # The probe trains a step and a merge folds the method in: both come after the storing.
+        self.memory = probe_memory(self.model, Step(trainer), trained.optimizer, self.load_bytes)
+        self.inference = measure_inference(
+            self.model,
+            self.method,
+            self.splits["validation"],
+            self.spec.training.evaluation_batch_size,
+            self.device,
+        )
+
+
+def _finite(value: Any) -> Any:
+    """None for a float that JSON cannot hold: a diverged step is written down all the same."""
+    return None if isinstance(value, float) and not torch.isfinite(torch.tensor(value)) else value
+
+
+def _prediction_table(
+    name: SplitName, examples: Examples, logits: torch.Tensor, task: PreparedTask
+) -> pa.Table:
+    return pa.table(
+        {
+            "split": [name] * len(examples),
+            "id": examples.ids,
+            "label": [float(label) for label in examples.labels.tolist()],
+            "prediction": [float(value) for value in decide(logits, task)],
+            "logits": logits.tolist(),
+        }
+    )

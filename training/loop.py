@@ -1,0 +1,222 @@
+"""The training loop."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from methods.parameters import load_trainable, trainable_state
+from records.prepared import PreparedTask, SplitName
+from records.result import Score
+from records.specification import Training
+from training.batches import epoch_batches, evaluation_batches
+from training.data import Examples
+from training.evaluation import predict, score, to_device
+from training.optimization import make_optimizer, make_schedule
+
+Event = dict[str, Any]
+Log = Callable[[Event], None]
+
+
+class DivergedError(Exception):
+    """The loss or the gradient is no finite number."""
+
+    def __init__(self, step: int, what: str) -> None:
+        super().__init__(f"{what} is not finite at step {step}")
+        self.step = step
+
+
+@dataclass
+class Best:
+    """The state that is kept: that of the best validation score, or the last."""
+
+    step: int
+    scores: dict[str, Score]
+    logits: torch.Tensor
+    state: dict[str, torch.Tensor]
+
+
+@dataclass
+class Trained:
+    """What training leaves: the kept state is loaded into the model."""
+
+    best: Best
+    optimizer: torch.optim.Optimizer
+    step_seconds: list[float]
+    evaluate_seconds: float
+    examples: int
+    tokens: int
+    gradient_norms: list[float]
+
+
+@dataclass
+class Trainer:
+    """One training of a model whose trainable parameters a method has chosen."""
+
+    model: nn.Module
+    task: PreparedTask
+    splits: dict[SplitName, Examples]
+    training: Training
+    log: Log
+    step_seconds: list[float] = field(default_factory=list)
+    gradient_norms: list[float] = field(default_factory=list)
+    evaluate_seconds: float = 0.0
+    best: Best | None = None
+
+    def __post_init__(self) -> None:
+        self.device = torch.device(self.training.device)
+        self.train_split = self.splits["train"]
+        if self.training.gradient_checkpointing:
+            # Re-entrant checkpoints train nothing where the inputs require no gradient.
+            self.model.gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[operator]
+
+    def train(self, order: torch.Generator) -> Trained:
+        """Train for the whole schedule; raises DivergedError with the step."""
+        plan = [
+            batch
+            for _ in range(self.training.epochs)
+            for batch in epoch_batches(self.train_split.lengths, self.training.batch_size, order)
+        ]
+        optimizer = make_optimizer(self.model, self.training)
+        schedule = make_schedule(optimizer, self.training, len(plan))
+        due = evaluation_steps(len(plan), self.training.evaluations)
+        for number, batch in enumerate(plan, start=1):
+            self.step(number, batch, optimizer)
+            schedule.step()
+            if number in due:
+                self.evaluate(number)
+        if self.best is None:
+            raise RuntimeError("the last step is always evaluated")
+        load_trainable(self.model, self.best.state)
+        return Trained(
+            best=self.best,
+            optimizer=optimizer,
+            step_seconds=self.step_seconds,
+            evaluate_seconds=self.evaluate_seconds,
+            examples=sum(len(batch) for batch in plan),
+            tokens=self._tokens(plan),
+            gradient_norms=self.gradient_norms,
+        )
+
+    def step(self, number: int, batch: list[int], optimizer: torch.optim.Optimizer) -> None:
+        """One optimizer step on a batch, in micro-batches; logs it."""
+        start = self._now()
+        self.model.train()
+        loss = 0.0
+        for part in self._micro_batches(batch):
+            partial_loss = self.loss(part) * (len(part) / len(batch))
+            partial_loss.backward()  # type: ignore[no-untyped-call]
+            loss += partial_loss.item()
+        norm = self._clip()
+        if not (torch.isfinite(torch.tensor(loss)) and torch.isfinite(norm)):
+            raise DivergedError(number, f"loss {loss} or gradient norm {norm.item()}")
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        seconds = self._now() - start
+        self.step_seconds.append(seconds)
+        self.gradient_norms.append(norm.item())
+        rate = optimizer.param_groups[0]["lr"]
+        self.log(
+            {
+                "step": number,
+                "loss": loss,
+                "gradient_norm": norm.item(),
+                "learning_rate": rate,
+                "seconds": seconds,
+            }
+        )
+
+    def loss(self, indices: list[int]) -> torch.Tensor:
+        """Mean loss of the examples: cross-entropy, or squared error for a regression."""
+        inputs = to_device(self.train_split.inputs(indices), self.device)
+        labels = self.train_split.labels[indices].to(self.device)
+        enabled = self.training.dtype == "bf16"
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=enabled):
+            logits = self.model(**inputs).logits
+        if self.task.labels:
+            return functional.cross_entropy(logits.float(), labels)
+        return functional.mse_loss(logits.float().squeeze(1), labels)
+
+    def evaluate(self, step: int) -> None:
+        """Score the validation split and keep the state if the benchmark's choice says so."""
+        start = self._now()
+        split = self.splits["validation"]
+        logits = predict(
+            self.model,
+            split,
+            self.training.evaluation_batch_size,
+            self.device,
+            self.training.dtype,
+        )
+        if not torch.isfinite(logits).all():
+            raise DivergedError(step, "a logit on validation")
+        scores = score(logits, split.labels.tolist(), self.task)
+        self.evaluate_seconds += self._now() - start
+        self.log({"step": step, "validation": {name: s.value for name, s in scores.items()}})
+        primary = self.task.metrics[0]
+        if (
+            self.best is None
+            or self.training.checkpoint == "last"
+            or scores[primary].value > self.best.scores[primary].value
+        ):
+            state = {name: t.clone() for name, t in trainable_state(self.model).items()}
+            self.best = Best(step, scores, logits, state)
+
+    def _micro_batches(self, batch: list[int]) -> Iterator[list[int]]:
+        size = self.training.micro_batch_size or len(batch)
+        for start in range(0, len(batch), size):
+            yield batch[start : start + size]
+
+    def _clip(self) -> torch.Tensor:
+        parameters = [p for p in self.model.parameters() if p.grad is not None]
+        limit = self.training.gradient_clip_norm
+        if limit is None:
+            return nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+        return nn.utils.clip_grad_norm_(parameters, limit)
+
+    def _tokens(self, plan: list[list[int]]) -> int:
+        if not self.train_split.has_tokens:
+            return 0
+        return sum(self.train_split.lengths[index] for batch in plan for index in batch)
+
+    def _now(self) -> float:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        return time.perf_counter()
+
+
+def evaluation_steps(steps: int, evaluations: int) -> frozenset[int]:
+    """`evaluations` step numbers, evenly spaced, the last of them the last step."""
+    count = min(steps, evaluations)
+    return frozenset(round(steps * (i + 1) / count) for i in range(count))
+
+
+@dataclass
+class Step:
+    """The largest micro-batch of a training, for the memory probe."""
+
+    trainer: Trainer
+
+    def __post_init__(self) -> None:
+        split, training = self.trainer.train_split, self.trainer.training
+        self.device = self.trainer.device
+        size = training.micro_batch_size or training.batch_size
+        self._indices = evaluation_batches(split.lengths, size)[0]
+        self.shape = (len(self._indices), max(split.lengths[i] for i in self._indices))
+
+    def forward(self) -> torch.Tensor:
+        """The loss, with its graph."""
+        return self.trainer.loss(self._indices)
+
+    def evaluate(self) -> None:
+        """A forward pass of the largest evaluation batch, without a graph."""
+        split, training = self.trainer.splits["validation"], self.trainer.training
+        batch = evaluation_batches(split.lengths, training.evaluation_batch_size)[0]
+        inputs = to_device(split.inputs(batch), self.device)
+        self.trainer.model.eval()
+        with torch.no_grad():
+            self.trainer.model(**inputs)

@@ -1,0 +1,119 @@
+"""Memory of a training step, by phase and by category, in a probe apart from timing."""
+
+from types import TracebackType
+from typing import Any, Self
+
+import torch
+from torch import nn
+
+from records.result import Memory
+
+
+class PeakMeter:
+    """Counts what a block allocates on the device; afterwards `peak` and `change` in bytes.
+
+    On the CPU the allocator's own events, exact to the byte; on CUDA the caching allocator's
+    counters, which round each tensor up to 512 bytes.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self.peak = self.change = 0
+
+    @property
+    def instrument(self) -> str:
+        """The name under which a record says how memory was read."""
+        return "cuda-max-allocated" if self._device.type == "cuda" else "cpu-allocator-events"
+
+    def __enter__(self) -> Self:
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+            torch.cuda.reset_peak_memory_stats(self._device)
+            self._start = torch.cuda.memory_allocated(self._device)
+        else:
+            profiler: Any = torch.autograd.profiler.profile
+            self._profile = profiler(profile_memory=True)
+            self._profile.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+            self.peak = torch.cuda.max_memory_allocated(self._device) - self._start
+            self.change = torch.cuda.memory_allocated(self._device) - self._start
+        else:
+            self._profile.__exit__(kind, error, trace)
+            self._add_up_events()
+
+    def _add_up_events(self) -> None:
+        events = self._profile.kineto_results.events()
+        memory = sorted((e.start_ns(), e.nbytes()) for e in events if e.name() == "[memory]")
+        for _, size in memory:
+            self.change += size
+            self.peak = max(self.peak, self.change)
+
+
+def tensor_bytes(tensors: Any) -> int:
+    """Bytes of the distinct storages behind an iterable of tensors."""
+    storages = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors}
+    return sum(storages.values())
+
+
+def optimizer_bytes(optimizer: torch.optim.Optimizer) -> int:
+    """Bytes of an optimizer's state tensors."""
+    return tensor_bytes(
+        value
+        for state in optimizer.state.values()
+        for value in state.values()
+        if isinstance(value, torch.Tensor)
+    )
+
+
+def probe_memory(
+    model: nn.Module, step: Any, optimizer: torch.optim.Optimizer, peak_load_bytes: int
+) -> Memory:
+    """Measure one optimizer step and one evaluation of `step`, a `training.loop.Step`.
+
+    The optimizer's state exists already and gradients do not, as at the start of every step but
+    the first. The model's weights are changed: call it when they are stored.
+    """
+    meter = PeakMeter(step.device)
+    optimizer.zero_grad(set_to_none=True)
+    weights = tensor_bytes([*model.parameters(), *model.buffers()])
+    state = optimizer_bytes(optimizer)
+    live, peaks = weights + state, {}
+    model.train()
+    with meter:
+        loss = step.forward()
+    peaks["forward"], live = live + meter.peak, live + meter.change
+    with (meter := PeakMeter(step.device)):
+        loss.backward()
+    peaks["backward"], live = live + meter.peak, live + meter.change
+    gradients = tensor_bytes(p.grad for p in model.parameters() if p.grad is not None)
+    with (meter := PeakMeter(step.device)):
+        optimizer.step()
+    peaks["step"] = live + meter.peak
+    optimizer.zero_grad(set_to_none=True)
+    with (meter := PeakMeter(step.device)):
+        step.evaluate()
+    peaks["evaluate"] = weights + state + meter.peak
+    passes = max(peaks["forward"], peaks["backward"])
+    return Memory(
+        instrument=meter.instrument,  # type: ignore[arg-type]  # one of the two literals
+        weights_bytes=weights,
+        gradients_bytes=gradients,
+        optimizer_bytes=state,
+        activations_bytes=max(0, passes - weights - state - gradients),
+        peak_load_bytes=peak_load_bytes,
+        peak_forward_bytes=peaks["forward"],
+        peak_backward_bytes=peaks["backward"],
+        peak_step_bytes=peaks["step"],
+        peak_evaluate_bytes=peaks["evaluate"],
+        peak_training_bytes=max(passes, peaks["step"]),
+        batch=step.shape,
+    )

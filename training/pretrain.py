@@ -1,0 +1,46 @@
+"""Pretraining of a network on its source task, before it is fine-tuned on another."""
+
+from pathlib import Path
+
+import torch
+from pydantic import JsonValue
+from safetensors.torch import save_file
+
+from records.prepared import MANIFEST_FILE, PreparedTask
+from records.specification import Network
+from records.write import atomic_path
+from training.data import load_examples
+from training.loop import Trainer
+from training.models import WEIGHTS_FILE
+from training.network import LinearStack
+from training.seeds import generator, make_deterministic, seed_global
+
+
+def make_network(spec: Network, tasks: Path, folder: Path) -> dict[str, JsonValue] | None:
+    """Write the network's weights to `folder`, trained in full on its source task if it has one.
+
+    `tasks` holds the prepared source task. Returns what pretraining reached on the source task's
+    validation split. Raises training.loop.DivergedError.
+    """
+    seed_global(spec.seed, "initialisation")
+    model = LinearStack(spec.layers)
+    reached = _pretrain(model, spec, tasks) if spec.pretraining else None
+    with atomic_path(folder / WEIGHTS_FILE) as path:
+        save_file({name: t.cpu().contiguous() for name, t in model.state_dict().items()}, path)
+    return reached
+
+
+def _pretrain(model: torch.nn.Module, spec: Network, tasks: Path) -> dict[str, JsonValue]:
+    pretraining = spec.pretraining
+    if pretraining is None:
+        raise ValueError(f"{spec.name} has no pretraining")
+    training, seed = pretraining.training, pretraining.seed
+    make_deterministic(training.threads, training.device)
+    source = tasks / pretraining.task.key
+    task = PreparedTask.read(source / MANIFEST_FILE)
+    splits = load_examples(source, task, source, training.max_length)
+    seed_global(seed, "dropout")
+    trainer = Trainer(model.to(training.device), task, splits, training, log=lambda event: None)
+    best = trainer.train(generator(seed, "order")).best
+    scores: dict[str, JsonValue] = {name: score.value for name, score in best.scores.items()}
+    return {"task": task.key, "validation": scores, "n": len(splits["validation"])}

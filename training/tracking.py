@@ -1,0 +1,98 @@
+"""The mirror of a run in Weights & Biases. Whatever happens to it, the run goes on."""
+
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from records.identity import content_hash
+from records.result import Result, Tracking
+from records.specification import Specification
+
+PROJECT = "finegrid"
+_LOGGER = logging.getLogger(__name__)
+_MODES = ("offline", "online", "disabled")
+
+
+def tracking_id(spec: Specification) -> str:
+    """The W&B run id: a retry of the same run continues the same mirror."""
+    return content_hash(spec)[:16]
+
+
+class Tracker:
+    """Logs to Weights & Biases by `WANDB_MODE`, offline by default.
+
+    The first failure is kept as `warning`; nothing is sent after it.
+    """
+
+    def __init__(self, spec: Specification, folder: Path) -> None:
+        self.mode = os.environ.get("WANDB_MODE", "offline")
+        self.id = tracking_id(spec)
+        self.warning: str | None = None
+        self._run: Any = None
+        if self.mode not in _MODES:
+            self._warn(f"WANDB_MODE: {self.mode!r} is not allowed; allowed: {', '.join(_MODES)}")
+        elif self.mode != "disabled":
+            self._guard(lambda: self._start(spec, folder))
+
+    def log(self, event: dict[str, Any]) -> None:
+        """Mirror one line of the history; its `step` becomes the x axis."""
+        values = {f"validation/{k}": v for k, v in event.get("validation", {}).items()}
+        values |= {f"train/{k}": v for k, v in event.items() if k not in ("step", "validation")}
+        if self._run is not None:
+            self._guard(lambda: self._run.log(values | {"step": event["step"]}))
+
+    def finish(self, result: Result) -> None:
+        """Write the summary and close the mirror."""
+        if self._run is not None:
+            self._guard(lambda: self._close(result))
+
+    def record(self) -> Tracking:
+        """What the result says of the mirror."""
+        return Tracking(run_id=self.id, mode=self.mode, warning=self.warning)
+
+    def _start(self, spec: Specification, folder: Path) -> None:
+        import wandb
+
+        settings = wandb.Settings(
+            x_disable_stats=True,
+            x_disable_meta=True,
+            x_disable_machine_info=True,
+            disable_git=True,
+            disable_code=True,
+            console="off",
+            silent=True,
+            init_timeout=30,
+        )
+        self._run = wandb.init(
+            project=PROJECT,
+            dir=folder,
+            id=self.id,
+            name=spec.run,
+            group=spec.cell,
+            job_type="run",
+            tags=[spec.task.name, spec.model.name, spec.variant.method],
+            config=spec.model_dump(mode="json"),
+            mode=self.mode,  # type: ignore[arg-type]  # checked against _MODES
+            resume="allow",
+            settings=settings,
+        )
+        self._run.define_metric("*", step_metric="step")
+
+    def _close(self, result: Result) -> None:
+        kept = {"state", "metrics", "parameters", "memory", "time", "inference", "gradients"}
+        summary = result.model_dump(mode="json", include=kept, exclude_none=True)
+        self._run.summary.update(summary)
+        self._run.finish(exit_code=0 if result.state == "ok" else 1)
+
+    def _guard(self, action: Callable[[], None]) -> None:
+        try:
+            action()
+        except Exception as error:  # the tracker is a mirror: no failure of it may cost a run
+            self._run = None
+            self._warn(f"{type(error).__name__}: {error}")
+
+    def _warn(self, message: str) -> None:
+        self.warning = message
+        _LOGGER.warning("no mirror in Weights & Biases: %s", message)

@@ -1,0 +1,54 @@
+"""The plan, and the tasks and base models that its runs need."""
+
+
+rule plan:
+    """Every cell and every run of the benchmark, as the analysis reads them."""
+    output:
+        f"{RESULTS}/plans/{NAME}.json",
+    log:
+        f"{RESULTS}/logs/plan-{NAME}.log",
+    conda:
+        "../../environment.yml"
+    params:
+        benchmark=PIPELINE.benchmark_json,
+    shell:
+        "printf %s {params.benchmark:q} | "
+        "python -m workflow.plan --benchmark - --output {output:q} 2> {log:q}"
+
+
+rule prepare_task:
+    """Fetch a data set and split it."""
+    output:
+        f"{RESULTS}/prepared/tasks/{{key}}/manifest.json",
+    log:
+        f"{RESULTS}/logs/prepare-task-{{key}}.log",
+    conda:
+        "../../environment.yml"
+    params:
+        spec=lambda wildcards: PIPELINE.task_json(wildcards.key),
+        source=lambda wildcards: PIPELINE.task_digest(wildcards.key),
+        folder=lambda wildcards, output: str(Path(output[0]).parent),
+        cache=f"{RESULTS}/prepared/downloads",
+    shell:
+        "printf %s {params.spec:q} | python -m workflow.prepare_task --spec - "
+        "--output {params.folder:q} --cache {params.cache:q} 2> {log:q}"
+
+
+rule prepare_model:
+    """Fetch a base model, make it, or pretrain it on its source task."""
+    input:
+        lambda wildcards: PIPELINE.model_inputs(wildcards.key),
+    output:
+        f"{RESULTS}/prepared/models/{{key}}/manifest.json",
+    log:
+        f"{RESULTS}/logs/prepare-model-{{key}}.log",
+    conda:
+        "../../environment.yml"
+    params:
+        spec=lambda wildcards: PIPELINE.model_json(wildcards.key),
+        folder=lambda wildcards, output: str(Path(output[0]).parent),
+        tasks=f"{RESULTS}/prepared/tasks",
+        cache=f"{RESULTS}/prepared/downloads",
+    shell:
+        "printf %s {params.spec:q} | python -m workflow.prepare_model --spec - "
+        "--output {params.folder:q} --tasks {params.tasks:q} --cache {params.cache:q} 2> {log:q}"

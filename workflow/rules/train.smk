@@ -1,0 +1,24 @@
+"""One job a run."""
+
+
+rule run:
+    """Train and evaluate one run. Its specification and the digest of its source decide reruns."""
+    input:
+        task=lambda wildcards: PIPELINE.run_task(wildcards.run),
+        model=lambda wildcards: PIPELINE.run_model(wildcards.run),
+    output:
+        f"{RESULTS}/runs/{{run}}/result.json",
+    log:
+        f"{RESULTS}/logs/run-{{run}}.log",
+    conda:
+        "../../environment.yml"
+    params:
+        spec=lambda wildcards: PIPELINE.run_json(wildcards.run),
+        source=lambda wildcards: PIPELINE.run_digest(wildcards.run),
+        results=RESULTS,
+    threads: lambda wildcards: PIPELINE.run_threads(wildcards.run)
+    resources:
+        gpu=lambda wildcards: PIPELINE.run_gpus(wildcards.run),
+    shell:
+        "printf %s {params.spec:q} | python -m training.run --spec - "
+        "--results {params.results:q} --threads {threads} 2> {log:q}"

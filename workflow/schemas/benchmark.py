@@ -1,0 +1,125 @@
+"""The schema of a benchmark file: closed, typed, no key passes unread."""
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_type_hints
+
+from pydantic import Field, JsonValue, create_model, model_validator
+
+from records.base import Name, Record
+from records.specification import Optimizer, Positive, Source, Training
+
+Seed = Annotated[int, Field(ge=0)]
+
+
+def _partial(name: str, model: type[Record], **changed: Any) -> Any:
+    """The same fields, none of them required: what a file says on top of what is above it."""
+    hints = get_type_hints(model, include_extras=True)
+    fields: dict[str, Any] = {key: (hints[key] | None, None) for key in model.model_fields}
+    return create_model(name, __base__=Record, **(fields | changed))
+
+
+if TYPE_CHECKING:
+
+    class PartialTraining(Record):
+        """Any of the keys of records.specification.Training."""
+
+else:
+    PartialTraining = _partial(
+        "PartialTraining",
+        Training,
+        optimizer=(_partial("PartialOptimizer", Optimizer) | None, None),
+    )
+
+
+class TaskEntry(Record):
+    """A data set: the registered task, where its files come from, and its options."""
+
+    task: str
+    source: Source
+    options: dict[str, JsonValue] = {}
+
+
+class CheckpointEntry(Record):
+    """Pretrained weights in the transformers layout."""
+
+    kind: Literal["checkpoint"]
+    source: Source
+    configuration: dict[str, JsonValue] = {}
+    """Required for `hub:` sources, which are planned before they are fetched; checked after."""
+
+
+class RandomEntry(Record):
+    """A transformers model made on the spot."""
+
+    kind: Literal["random"]
+    configuration: dict[str, JsonValue]
+    tokenizer: Source
+    seed: Seed = 0
+
+
+class PretrainingEntry(Record):
+    """The source task of a network, by its name in `tasks`."""
+
+    task: Name
+    training: PartialTraining
+    seed: Seed = 0
+
+
+class NetworkEntry(Record):
+    """A stack of linear layers, by its widths."""
+
+    kind: Literal["network"]
+    layers: Annotated[tuple[Positive, ...], Field(min_length=3)]
+    pretraining: PretrainingEntry | None = None
+    seed: Seed = 0
+
+
+ModelEntry = Annotated[CheckpointEntry | RandomEntry | NetworkEntry, Field(discriminator="kind")]
+
+
+class VariantEntry(Record):
+    """A method with its hyper-parameters. `grid` spans one variant for each combination.
+
+    The variant's name has a `{key}` for each key of its grid.
+    """
+
+    method: str
+    settings: dict[str, JsonValue] = {}
+    grid: dict[str, Annotated[tuple[JsonValue, ...], Field(min_length=1)]] = {}
+    learning_rate: Annotated[float, Field(gt=0)] | None = None
+    training: PartialTraining = PartialTraining()
+
+
+class Grid(Record):
+    """Every task x model x variant of these, under the same training."""
+
+    tasks: Annotated[tuple[Name, ...], Field(min_length=1)]
+    models: Annotated[tuple[Name, ...], Field(min_length=1)]
+    variants: Annotated[dict[str, VariantEntry], Field(min_length=1)]
+    training: PartialTraining = PartialTraining()
+    not_applicable: Literal["error", "show"] = "error"
+    """What becomes of a method that does not fit a model: an error, or a row that says so."""
+
+
+class Benchmark(Record):
+    """What to compare."""
+
+    name: Name
+    description: str = ""
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)]
+    interval: bool = True
+    """Whether tables give an interval over seeds, which takes two of them."""
+    training: PartialTraining = PartialTraining()
+    tasks: Annotated[dict[Name, TaskEntry], Field(min_length=1)]
+    models: Annotated[dict[Name, ModelEntry], Field(min_length=1)]
+    grids: Annotated[tuple[Grid, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _seeds_suffice(self) -> Self:
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds: {list(self.seeds)} names a seed twice")
+        if self.interval and len(self.seeds) < 2:
+            raise ValueError(
+                f"seeds: {list(self.seeds)} is one seed, an interval takes at least 2; "
+                "add a seed or set interval: false"
+            )
+        return self

