@@ -39,6 +39,10 @@ def collect(plan: Plan, runs: Path) -> pd.DataFrame:
     Units stand in the column names. A value that does not exist is missing. Raises AnalysisError
     that names the file where a record is invalid or belongs to another specification.
     """
+    if not plan.cells:
+        raise AnalysisError(f"the plan of {plan.benchmark} holds no cell")
+    if plan.runs and not runs.is_dir():
+        raise AnalysisError(f"{runs}: there is no such folder of runs")
     return tidy([row for cell in plan.cells for row in _cell_rows(plan.benchmark, cell, runs)])
 
 

@@ -95,6 +95,7 @@ def _panel(
         empty(axes, NOTHING)
         return
     curves = history.groupby("variant", sort=False)
+    faint = 0.15 if curves.ngroups <= 6 else 0.07
     for variant, rows in curves:
         shape = look[str(variant)]
         spread = rows.groupby("step")[value].agg(["mean", "std", "count"])
@@ -115,7 +116,7 @@ def _panel(
             low,
             high,
             color=shape.color,
-            alpha=0.15 if curves.ngroups <= 6 else 0.07,
+            alpha=faint,
             linewidth=0,
         )
     _frame_lines(axes)

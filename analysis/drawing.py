@@ -20,7 +20,7 @@ from analysis.notes import gaps
 from analysis.summary import groups
 from records.write import atomic_path
 
-MARKERS = "os^DvPX<>*phd8H"
+MARKERS = "os^DvPX<>pdh"
 DASHES: tuple[tuple[int, tuple[float, ...]], ...] = (
     (0, ()),
     (0, (5, 1.5)),
@@ -31,6 +31,8 @@ DASHES: tuple[tuple[int, tuple[float, ...]], ...] = (
 )
 FACETS_A_ROW = 3
 FACET_INCHES = (4.4, 3.5)
+LEGEND_INCHES = 0.21
+"""The height of one entry of the legend."""
 FORMATS = ("png", "svg")
 MUTED = "0.35"
 NOTHING = "no completed run"
@@ -106,13 +108,14 @@ def facets(
     cut = groups(summary)
     columns = 2 if len(cut) == 4 else min(max(len(cut), 1), FACETS_A_ROW)
     rows = -(-max(len(cut), 1) // columns)
-    figure = Figure(figsize=(FACET_INCHES[0] * columns + 1.8, height * rows))
+    tall = max(height * rows, LEGEND_INCHES * (summary["variant"].nunique() + 1))
+    figure = Figure(figsize=(FACET_INCHES[0] * columns + 1.8, tall))
     figure.set_layout_engine("constrained", h_pad=0.08, w_pad=0.08)
     grid = figure.subplots(rows * panels, columns, squeeze=False)
     found = []
     for index, (title, cells) in enumerate(cut):
-        top, column = index // columns * panels, index % columns
-        axes = [grid[top + panel, column] for panel in range(panels)]
+        top, place = index // columns * panels, index % columns
+        axes = [grid[top + panel, place] for panel in range(panels)]
         axes[0].set_title(title, fontsize="medium")
         found.append((title, cells, axes))
     for spare in range(len(cut), rows * columns):

@@ -29,8 +29,7 @@ SIGNS = {
 def tidy(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
     """Rows of plain values as a typed table, the same as after writing and reading it."""
     # dtype=object keeps an integer column with gaps from turning into floats
-    frame = pd.DataFrame(rows, dtype=object)
-    return _parse(frame.to_csv(index=False)) if len(frame.columns) else frame
+    return _parse(pd.DataFrame(rows, dtype=object).to_csv(index=False))
 
 
 def read_runs(path: Path) -> pd.DataFrame:

@@ -54,7 +54,7 @@ def _stack(axes: Axes, cells: pd.DataFrame) -> None:
         elinewidth=1.2,
     )
     axes.set_yticks(rows, list(cells["variant"]))
-    axes.invert_yaxis()
+    axes.set_ylim(len(cells) - 0.4, -0.6)
     axes.grid(visible=False, axis="y")
     axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.xaxis.set_major_formatter(EngFormatter(unit="B"))

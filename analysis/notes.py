@@ -31,9 +31,8 @@ def notes(frame: pd.DataFrame) -> list[str]:
 
 def gaps(summary: pd.DataFrame) -> list[str]:
     """One line a sign: the cells with runs that are not ok, with the sign and its count."""
-    incomplete = summary[summary["state"] != "ok"] if len(summary) else summary
     lines = []
-    for state, rows in incomplete.groupby("state", sort=False) if len(incomplete) else ():
+    for state, rows in summary[summary["state"] != "ok"].groupby("state", sort=False):
         names = [
             f"{group} ({', '.join(cells['variant'])})"
             for group, cells in rows.groupby(rows["task"] + " · " + rows["model"], sort=False)

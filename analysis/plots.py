@@ -54,7 +54,8 @@ FIGURES = (
     FigureKind(
         "score-by-rank",
         "Test score against rank",
-        f"Mean over seeds. {BARS} Variants without a rank are horizontal lines.",
+        f"Mean over seeds. {BARS} Points of one rank stand side by side. Variants without a rank "
+        "are horizontal lines.",
         scores.by_rank,
     ),
     FigureKind(

@@ -32,19 +32,22 @@ def quantity(value: float | None, unit: str) -> str:
     return f"{value:,.{places}f} {unit}"
 
 
+def plain_score(value: float) -> str:
+    """A score of one run."""
+    return f"{value:{_style(value)}}"
+
+
 def score_text(row: pd.Series) -> str:
     """The test score of a row of the summary with its interval and its n."""
     mean, n = row["test_score_mean"], row["test_score_n"]
     if n == 0:
         return NONE
-    # three decimals would show a small error as zero
-    style = ".3f" if abs(mean) >= 0.01 or mean == 0 else ".2e"
+    style = _style(mean)
     if n == 1:
         return f"{mean:{style}} (n=1, no interval)"
     return f"{mean:{style}} ± {row['test_score_high'] - mean:{style}} (n={n})"
 
 
-def seed_count(row: pd.Series, measure: str) -> str:
-    """The n of a measure where it is not the n of the score; otherwise nothing."""
-    n = row[f"{measure}_n"]
-    return f" (n={n})" if 0 < n != row["runs_ok"] else ""
+def _style(value: float) -> str:
+    # three decimals would show a small error as zero
+    return ".3f" if abs(value) >= 0.01 or value == 0 else ".2e"

@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullLocator
+from numpy.typing import NDArray
 
 from analysis.drawing import (
     NOTHING,
@@ -78,9 +79,9 @@ def _scatter(
 def _points(
     axes: Axes,
     cells: pd.DataFrame,
-    x: np.ndarray,
+    x: NDArray[np.float64],
     look: dict[str, Look],
-    spread: np.ndarray | None = None,
+    spread: NDArray[np.float64] | None = None,
 ) -> None:
     """A marker with error bars for each cell, and a thin line through those of one method."""
     y, error = column(cells, f"{SCORE}_mean"), errors(cells, SCORE)
@@ -114,7 +115,7 @@ def _rank_panel(axes: Axes, cells: pd.DataFrame, look: dict[str, Look]) -> None:
     for height, variant in zip(others[f"{SCORE}_mean"], others["variant"], strict=True):
         shape = look[variant]
         axes.axhline(height, color=shape.color, linewidth=1, alpha=0.7)
-    _points(axes, ranked, column(ranked, "rank"), look)
+    _points(axes, ranked, _side_by_side(ranked), look)
     _points(axes, others, beside, look)
     axes.set_xscale("log", base=2)
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
@@ -123,6 +124,13 @@ def _rank_panel(axes: Axes, cells: pd.DataFrame, look: dict[str, Look]) -> None:
         axes.axvline(ticks[-1] * 2**0.4, color="0.6", linestyle=":", linewidth=1)
     axes.set_xlabel("rank  (right of the dotted line: no rank)" if len(others) else "rank")
     axes.set_ylabel(metric_label(cells, "test"))
+
+
+def _side_by_side(cells: pd.DataFrame) -> NDArray[np.float64]:
+    """The ranks, a little apart between methods, so that error bars do not hide each other."""
+    method = pd.factorize(cells["method"])[0]
+    shift: NDArray[np.float64] = 2.0 ** (0.1 * (method - method.max(initial=0) / 2))
+    return column(cells, "rank") * shift
 
 
 def _ranks(frame: pd.DataFrame) -> dict[str, float]:

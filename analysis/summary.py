@@ -32,8 +32,9 @@ def summarise(frame: pd.DataFrame) -> pd.DataFrame:
 
     `<measure>_mean` is the mean over the ok seeds in the unit of the measure, `_low` and `_high`
     bound its 95 % t interval (missing below two seeds) and `_n` counts the seeds that have it.
-    `runs_<state>` counts the seeds of the cell, `difference` tells the fingerprints of one task
-    and model apart. Raises AnalysisError where a count differs between the seeds of a cell.
+    `runs` names the runs, with spaces between; `runs_<state>` counts the seeds of the cell;
+    `difference` tells the fingerprints of one task and model apart. Raises AnalysisError where a
+    count differs between the seeds of a cell.
     """
     planned = frame.groupby(CELL).size()
     cells = [
@@ -49,8 +50,6 @@ def summarise(frame: pd.DataFrame) -> pd.DataFrame:
 
 def groups(summary: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     """The summary cut by task, model and fingerprint, each part with its title."""
-    if summary.empty:
-        return []
     return [
         (f"{task} · {model}" + (f"\n{difference}" if difference else ""), rows)
         for (task, model, difference), rows in summary.groupby([*GROUP, "difference"], sort=False)
@@ -67,6 +66,7 @@ def _cell(part: Part, variant: str, rows: pd.DataFrame, planned: int) -> dict[st
         "method": rows["method"].iloc[0],
         "fingerprint": part.fingerprint,
         "difference": part.difference,
+        "runs": " ".join(present(rows, "run")),
         "runs_planned": planned,
         **{f"runs_{state}": counts.get(state, 0) for state in STATES[:-1]},
         "state": _state_text(counts, planned),

@@ -9,35 +9,13 @@ from pathlib import Path
 
 import pandas as pd
 
+from analysis.columns import COLUMNS, HEADERS
 from analysis.errors import one_line_errors
 from analysis.frame import read_runs, write_table
 from analysis.notes import notes
-from analysis.quantities import (
-    NONE,
-    byte_text,
-    count_text,
-    percent_text,
-    quantity,
-    score_text,
-    seed_count,
-)
 from analysis.summary import summarise
 from records.write import write_text
 
-HEADERS = [
-    "task",
-    "model",
-    "variant",
-    "trainable parameters (share of base)",
-    "stored size (mean)",
-    "metric (test items)",
-    "test score (mean ± 95 % t interval)",
-    "peak training memory (mean)",
-    "training time (mean)",
-    "throughput (mean)",
-    "runs",
-]
-RIGHT = slice(3, 10)
 LATEX = str.maketrans(
     {
         "\\": r"\textbackslash{}",
@@ -64,7 +42,7 @@ def markdown(frame: pd.DataFrame) -> str:
     """The main table of a runs table in Markdown, one table a fingerprint, with notes below."""
     blocks = []
     for title, rows in _sections(summarise(frame)):
-        alignment = ["right" if name in HEADERS[RIGHT] else "left" for name in HEADERS]
+        alignment = ["right" if column.measure else "left" for column in COLUMNS]
         table = rows.map(lambda text: text.replace("|", "\\|")).to_markdown(
             index=False, disable_numparse=True, colalign=alignment
         )
@@ -75,7 +53,7 @@ def markdown(frame: pd.DataFrame) -> str:
 
 def latex(frame: pd.DataFrame) -> str:
     """The main table of a runs table in LaTeX, in the style of booktabs, notes as caption."""
-    alignment = "".join("r" if name in HEADERS[RIGHT] else "l" for name in HEADERS)
+    alignment = "".join("r" if column.measure else "l" for column in COLUMNS)
     blocks = [
         rows.rename(columns=_latex_text)
         .map(_latex_text)
@@ -95,8 +73,6 @@ def write_tables(frame: pd.DataFrame, stem: Path) -> None:
 
 def _sections(summary: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     """The table of all groups with one fingerprint, then one table for each further fingerprint."""
-    if summary.empty:
-        return [("", pd.DataFrame(columns=HEADERS, dtype="object"))]
     where = (summary["task"] + " · " + summary["model"] + ": " + summary["difference"]).where(
         summary["difference"] != "", ""
     )
@@ -107,27 +83,7 @@ def _sections(summary: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
 
 
 def _text_rows(summary: pd.DataFrame) -> list[list[str]]:
-    return [_text_row(row) for _, row in summary.iterrows()]
-
-
-def _text_row(row: pd.Series) -> list[str]:
-    share = row["trainable_percent"]
-    parameters = count_text(row["trainable_parameters"])
-    metric = NONE if pd.isna(row["metric"]) else f"{row['metric']} ({count_text(row['n_test'])})"
-    seconds, throughput = row["train_seconds_mean"], row["examples_per_second_mean"]
-    return [
-        row["task"],
-        row["model"],
-        row["variant"],
-        parameters if pd.isna(share) else f"{parameters} ({percent_text(share)})",
-        byte_text(row["stored_bytes_mean"]) + seed_count(row, "stored_bytes"),
-        metric,
-        score_text(row),
-        byte_text(row["peak_training_bytes_mean"]) + seed_count(row, "peak_training_bytes"),
-        quantity(seconds, "s") + seed_count(row, "train_seconds"),
-        quantity(throughput, "examples/s") + seed_count(row, "examples_per_second"),
-        row["state"] + (f" ({row['difference']})" if row["difference"] else ""),
-    ]
+    return [[column.text(row) for column in COLUMNS] for _, row in summary.iterrows()]
 
 
 def _latex_text(text: str) -> str:

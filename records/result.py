@@ -98,8 +98,8 @@ class Time(Record):
     evaluate_seconds: Seconds
     step_median_seconds: Seconds
     step_p95_seconds: Seconds
-    tokens_per_second: Seconds
-    """Real tokens (padding excluded); for images, pixels count as no tokens and this is 0."""
+    tokens_per_second: Seconds | None
+    """Real tokens, padding excluded; null for inputs that are not made of tokens."""
     examples_per_second: Seconds
     steps: Count
 

@@ -190,7 +190,7 @@ class Experiment:
             evaluate_seconds=trained.evaluate_seconds,
             step_median_seconds=median(steps),
             step_p95_seconds=quantiles(steps, n=20)[-1] if len(steps) > 1 else steps[0],
-            tokens_per_second=trained.tokens / total,
+            tokens_per_second=None if trained.tokens is None else trained.tokens / total,
             examples_per_second=trained.examples / total,
             steps=len(steps),
         )

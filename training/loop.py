@@ -49,7 +49,8 @@ class Trained:
     step_seconds: list[float]
     evaluate_seconds: float
     examples: int
-    tokens: int
+    tokens: int | None
+    """Real tokens seen in training; None for inputs that are not made of tokens."""
     gradient_norms: list[float]
 
 
@@ -178,9 +179,9 @@ class Trainer:
             return nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
         return nn.utils.clip_grad_norm_(parameters, limit)
 
-    def _tokens(self, plan: list[list[int]]) -> int:
+    def _tokens(self, plan: list[list[int]]) -> int | None:
         if not self.train_split.has_tokens:
-            return 0
+            return None
         return sum(self.train_split.lengths[index] for batch in plan for index in batch)
 
     def _now(self) -> float:

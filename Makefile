@@ -1,0 +1,61 @@
+# `make reproduce` and `make test` each do all their set-up; `make help` lists the rest.
+
+PYTHON ?= $(shell command -v python3.13 || command -v python3.12 || command -v python3.11 || command -v python3)
+VENV := .venv
+BENCHMARK ?= default
+CORES ?= all
+READY := $(VENV)/.ready
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup reproduce test lint format lock wandb-sync clean
+
+help: ## Show what can be made
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+setup: $(READY) ## Create .venv with the pinned dependencies
+
+# torch goes first, by itself: the lock holds everything else with hashes.
+$(READY): pyproject.toml requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "finegrid needs Python 3.11 or later; name one with: make PYTHON=/path/to/python3"; exit 1; }
+	@echo "setting up $(VENV) with the pinned dependencies; this takes a few minutes, once"
+	@$(PYTHON) -m venv $(VENV)
+	@python -m pip install --quiet --disable-pip-version-check "$$(grep -o 'torch==[0-9.]*' pyproject.toml)"
+	@python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+reproduce: $(READY) ## Run the default benchmark and print its table (BENCHMARK=..., CORES=...)
+	@finegrid reproduce $(BENCHMARK) --cores $(CORES)
+
+test: $(READY) ## Run the tests
+	@python -m pytest -n 2 --dist loadfile
+
+lint: $(READY) ## Check style, types and the workflow
+	ruff check .
+	ruff format --check .
+	snakefmt --check Snakefile workflow/rules
+	mypy
+	snakemake --lint
+
+format: $(READY) ## Rewrite the sources in the house style
+	ruff check --fix .
+	ruff format .
+	snakefmt Snakefile workflow/rules
+
+
+# torch is left out of the lock: its builds differ from machine to machine.
+lock: $(READY) ## Write requirements.lock from pyproject.toml
+	pip-compile --quiet --extra development --generate-hashes --strip-extras --allow-unsafe \
+		--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-header \
+		--output-file requirements.lock pyproject.toml
+	sed -i '/^torch==/,/^[^ ]/{/^torch==/d;/^ /d}' requirements.lock
+
+wandb-sync: $(READY) ## Upload the offline runs to Weights & Biases
+	@set -- results/runs/*/wandb/offline-run-*; \
+		[ -e "$$1" ] || { echo "no offline runs under results/runs"; exit 0; }; \
+		wandb sync --include-offline "$$@"
+
+clean: ## Remove .venv; results stay
+	rm -rf $(VENV)

@@ -1,0 +1,74 @@
+"""The columns of the main table: what each shows of a cell, and of one of its runs."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import pandas as pd
+
+from analysis.quantities import (
+    NONE,
+    byte_text,
+    count_text,
+    percent_text,
+    plain_score,
+    quantity,
+    score_text,
+)
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the main table."""
+
+    header: str
+    text: Callable[[pd.Series], str]
+    """The text of a row of the summary."""
+    measure: str | None = None
+    """The column of the runs table that the number is made of; None for words."""
+    unit: Callable[[float], str] = str
+    """The text of one run's value of the measure."""
+
+
+def _words(name: str, row: pd.Series) -> str:
+    return str(row[name])
+
+
+def _parameters(row: pd.Series) -> str:
+    text, share = count_text(row["trainable_parameters"]), row["trainable_percent"]
+    return text if pd.isna(share) else f"{text} ({percent_text(share)})"
+
+
+def _metric(row: pd.Series) -> str:
+    return NONE if pd.isna(row["metric"]) else f"{row['metric']} ({count_text(row['n_test'])})"
+
+
+def _state(row: pd.Series) -> str:
+    difference = f" ({row['difference']})" if row["difference"] else ""
+    return f"{row['state']}{difference}"
+
+
+def _mean(measure: str, unit: Callable[[float], str], row: pd.Series) -> str:
+    """The mean of a measure, with its n where that is not the n of the score."""
+    n = row[f"{measure}_n"]
+    return unit(row[f"{measure}_mean"]) + (f" (n={n})" if 0 < n != row["runs_ok"] else "")
+
+
+def _mean_column(header: str, measure: str, unit: Callable[[float], str]) -> Column:
+    return Column(f"{header} (mean)", partial(_mean, measure, unit), measure, unit)
+
+
+COLUMNS = (
+    Column("task", partial(_words, "task")),
+    Column("model", partial(_words, "model")),
+    Column("variant", partial(_words, "variant")),
+    Column("trainable parameters (share of base)", _parameters, "trainable_parameters", count_text),
+    _mean_column("stored size", "stored_bytes", byte_text),
+    Column("metric (test items)", _metric, "n_test", count_text),
+    Column("test score (mean ± 95 % t interval)", score_text, "test_score", plain_score),
+    _mean_column("peak training memory", "peak_training_bytes", byte_text),
+    _mean_column("training time", "train_seconds", partial(quantity, unit="s")),
+    _mean_column("throughput", "examples_per_second", partial(quantity, unit="examples/s")),
+    Column("runs", _state),
+)
+HEADERS = [column.header for column in COLUMNS]

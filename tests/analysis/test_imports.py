@@ -1,0 +1,18 @@
+"""The room stays light, and knows nobody by name."""
+
+import pkgutil
+import subprocess
+import sys
+
+import analysis
+
+
+def test_no_module_loads_torch_or_transformers() -> None:
+    modules = [f"analysis.{module.name}" for module in pkgutil.iter_modules(analysis.__path__)]
+    assert "analysis.report" in modules
+    code = (
+        f"import sys, {', '.join(modules)}\n"
+        "print(sorted({name.split('.')[0] for name in sys.modules} & {'torch', 'transformers'}))"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stdout == "[]\n"

@@ -1,0 +1,162 @@
+"""The figures show what the table says, twice the same, and say what they cannot show."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+from scipy import stats
+
+from analysis.collect import collect
+from analysis.curves import BINS, read_histories
+from analysis.drawing import Inputs, house_style, looks, save
+from analysis.errors import AnalysisError
+from analysis.plots import FIGURES, draw
+from analysis.summary import summarise
+from records.plan import Plan
+from records.result import HISTORY_FILE
+
+Find = Callable[[str, str, int], str]
+NAMES = [kind.name for kind in FIGURES]
+
+
+def drawn(name: str, table: pd.DataFrame, runs: Path) -> Figure:
+    kind = next(kind for kind in FIGURES if kind.name == name)
+    with house_style():
+        return draw(kind, Inputs(table, summarise(table), runs))
+
+
+def words(figure: Figure) -> str:
+    """All text outside of the axes."""
+    return " ".join(re.sub(r"\s+", " ", text.get_text()) for text in figure.texts)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_files_are_the_same_when_drawn_twice(
+    name: str, table: pd.DataFrame, finished: Path, tmp_path: Path
+) -> None:
+    for attempt in ("first", "second"):
+        with house_style():
+            save(drawn(name, table, finished), tmp_path / attempt / name)
+    for ending in ("svg", "png"):
+        files = [tmp_path / attempt / f"{name}.{ending}" for attempt in ("first", "second")]
+        assert files[0].read_bytes() == files[1].read_bytes()
+        assert b"<dc:date>" not in files[0].read_bytes()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_figure_names_the_interval_and_the_gaps(
+    name: str, table: pd.DataFrame, finished: Path
+) -> None:
+    note = words(drawn(name, table, finished))
+    assert "95 % t interval" in note
+    assert "oom 1 of 3, diverged 1 of 3, failed 1 of 3: letters · tiny (bulky)" in note
+    assert "not applicable: letters · tiny (unfit)" in note
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_one_facet_a_task_and_model(name: str, table: pd.DataFrame, finished: Path) -> None:
+    titles = [axes.get_title() for axes in drawn(name, table, finished).axes]
+    assert [title for title in titles if title] == ["letters · tiny", "words · tiny"]
+
+
+def test_points_and_error_bars_of_the_scatter(table: pd.DataFrame, finished: Path) -> None:
+    axes = drawn("score-by-parameters", table, finished).axes[0]
+    assert axes.get_xscale() == "log"
+    points = {}
+    for container in axes.containers:
+        line, _, bars = container.lines  # type: ignore[attr-defined]  # an ErrorbarContainer
+        segment = bars[0].get_segments()[0]
+        x, y = np.asarray(line.get_data(), dtype=float)[:, 0]
+        points[x] = (y, segment[:, 1])
+    mean, bar = points[24_000]
+    low, high = stats.t.interval(0.95, 2, loc=0.87, scale=0.01 / np.sqrt(3))
+    assert mean == pytest.approx(0.87)
+    assert list(bar) == pytest.approx([low, high])
+    assert set(points) == {1_000_000, 6_000, 24_000, 1_500}
+
+
+def test_stacks_are_the_categories(table: pd.DataFrame, finished: Path) -> None:
+    axes = drawn("memory-by-method", table, finished).axes[0]
+    labels = [label.get_text() for label in axes.get_yticklabels()]
+    assert labels == ["everything", "small-2", "small-8", "top"]
+    widths = [patch.get_width() for patch in axes.patches]  # type: ignore[attr-defined]  # bars
+    of_small_8 = widths[labels.index("small-8") :: len(labels)]
+    assert of_small_8 == [4_000_000, 96_000, 192_000, 3_000_000]
+
+
+def test_rank_axis_has_the_ranks_and_lines_for_the_rest(
+    table: pd.DataFrame, finished: Path
+) -> None:
+    figure = drawn("score-by-rank", table, finished)
+    axes = figure.axes[0]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["2", "8"]
+    lines = [np.asarray(line.get_data(), dtype=float) for line in axes.lines]
+    across = [y[0] for x, y in lines if list(x) == [0, 1]]
+    assert across == pytest.approx([0.91, 0.71])
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert labels == ["everything", "small-2", "small-8", "top"]
+
+
+def test_without_a_rank_the_figure_says_so(table: pd.DataFrame, finished: Path) -> None:
+    figure = drawn("score-by-rank", table.drop(columns="setting_rank"), finished)
+    assert [text.get_text() for text in figure.axes[0].texts] == [
+        "no variant of this benchmark has a rank"
+    ]
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "score-by-rank"])
+def test_without_a_completed_run_the_figure_says_so(name: str, plan: Plan, tmp_path: Path) -> None:
+    figure = drawn(name, collect(plan, tmp_path), tmp_path)
+    assert all(axes.texts[0].get_text().startswith("no ") for axes in figure.axes)
+    assert "missing 3 of 3" in words(figure)
+
+
+def test_looks_differ_in_colour_between_methods_and_in_marker_between_variants(
+    table: pd.DataFrame,
+) -> None:
+    look = looks(summarise(table))
+    assert look["small-2"].color == look["small-8"].color != look["top"].color
+    assert len({item.marker for item in look.values()}) == len(look)
+
+
+def test_histories_hold_losses_and_scores(table: pd.DataFrame, finished: Path) -> None:
+    history = read_histories(table, finished)
+    assert history["run"].nunique() == 24
+    assert history["loss"].notna().sum() == 24 * 60
+    scores = history.dropna(subset="score")
+    assert set(scores["step"]) == {20, 40, 60}
+    assert scores["score"].iloc[0] == pytest.approx(1 - 0.9**20)
+
+
+def test_curves_are_means_over_seeds_in_stretches(table: pd.DataFrame, finished: Path) -> None:
+    upper = drawn("learning-curves", table, finished).axes[0]
+    steps, loss = np.asarray(upper.lines[0].get_data(), dtype=float)
+    assert len(steps) == 30 <= BINS
+    # steps 1 and 2, seeds 0 to 2 with an offset of 0.05 a seed, odd steps 0.1 higher
+    assert steps[0] == 1.5
+    assert loss[0] == pytest.approx(2 * (0.97 + 0.97**2) / 2 + 0.05 + 0.05)
+
+
+def test_a_broken_history_is_an_error_that_names_the_line(
+    plan: Plan, runs: Path, find: Find
+) -> None:
+    path = runs / find("letters", "top", 0) / HISTORY_FILE
+    path.write_text('{"step": 1, "loss": 0.5}\n{"step": 2}\n')
+    with pytest.raises(AnalysisError, match=f"{path}:2"):
+        read_histories(collect(plan, runs), runs)
+
+
+def test_two_fingerprints_are_two_facets(plan: Plan, table: pd.DataFrame, finished: Path) -> None:
+    split = table.copy()
+    last = (split["variant"] == "top") & (split["seed"] == 2) & (split["task"] == "letters")
+    split.loc[last, ["fingerprint", "comparable_threads"]] = ["0badcafe", "8"]
+    titles = [axes.get_title() for axes in drawn("learning-curves", split, finished).axes]
+    assert [title for title in titles if title] == [
+        "letters · tiny\nthreads = 1",
+        "letters · tiny\nthreads = 8",
+        "words · tiny",
+    ]

@@ -1,0 +1,180 @@
+"""The main table: right numbers, honest gaps, well-formed text."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from analysis.collect import collect
+from analysis.errors import AnalysisError
+from analysis.quantities import byte_text, percent_text, quantity
+from analysis.summary import summarise
+from analysis.tables import latex, markdown, summary_rows, write_tables
+from records.plan import Plan
+from records.result import RESULT_FILE
+
+Find = Callable[[str, str, int], str]
+Rewrite = Callable[[Path, Callable[[dict[str, Any]], None]], None]
+
+
+def cell(table: pd.DataFrame, variant: str) -> dict[str, str]:
+    """The text of a variant's row on the first task, by header."""
+    headers, rows = summary_rows(table)
+    found = [dict(zip(headers, row, strict=True)) for row in rows]
+    return next(row for row in found if (row["task"], row["variant"]) == ("letters", variant))
+
+
+def text(table: pd.DataFrame, variant: str, start: str) -> str:
+    return next(value for name, value in cell(table, variant).items() if name.startswith(start))
+
+
+def test_means_and_intervals(table: pd.DataFrame) -> None:
+    row = summarise(table).query("task == 'words' and variant == 'small-2'").iloc[0]
+    measured: dict[str, list[float]] = {
+        "test_score": [0.70, 0.71, 0.72],
+        "train_seconds": [10.0, 11.0, 12.0],
+        "examples_per_second": [100.0, 110.0, 120.0],
+        "peak_training_bytes": [7_072_000, 7_082_000, 7_092_000],
+    }
+    for name, values in measured.items():
+        low, high = stats.t.interval(0.95, 2, loc=np.mean(values), scale=stats.sem(values))
+        assert row[f"{name}_mean"] == pytest.approx(np.mean(values))
+        assert [row[f"{name}_low"], row[f"{name}_high"]] == pytest.approx([low, high])
+        assert row[f"{name}_n"] == 3
+    assert row["trainable_percent"] == pytest.approx(0.6)
+    assert row["stored_bytes_mean"] == 24_000
+
+
+def test_text_of_a_complete_cell(table: pd.DataFrame) -> None:
+    assert list(cell(table, "small-8").values()) == [
+        "letters",
+        "tiny",
+        "small-8",
+        "24,000 (2.40 %)",
+        "96.0 kB",
+        "accuracy (200)",
+        "0.870 ± 0.025 (n=3)",
+        "7.3 MB",
+        "11.0 s",
+        "110 examples/s",
+        "ok",
+    ]
+
+
+def test_rows_keep_the_order_of_the_plan(plan: Plan, table: pd.DataFrame) -> None:
+    expected = [[cell.task, cell.model, cell.variant] for cell in plan.cells]
+    assert [row[:3] for row in summary_rows(table)[1]] == expected
+    turned = table.iloc[::-1].reset_index(drop=True)
+    assert [row[:3] for row in summary_rows(turned)[1]] == expected[::-1]
+
+
+def test_signs_of_cells_without_a_number(table: pd.DataFrame) -> None:
+    bulky = cell(table, "bulky")
+    assert bulky["runs"] == "oom 1 of 3, diverged 1 of 3, failed 1 of 3"
+    assert cell(table, "unfit")["runs"] == "not applicable"
+    assert text(table, "bulky", "test score") == text(table, "unfit", "test score") == "—"
+
+
+@pytest.mark.parametrize(
+    ("deleted", "score", "runs_text"),
+    [
+        ((2,), "0.705 ± 0.064 (n=2)", "missing 1 of 3"),
+        ((0, 2), "0.710 (n=1, no interval)", "missing 2 of 3"),
+        ((0, 1, 2), "—", "missing 3 of 3"),
+    ],
+)
+def test_fewer_seeds_are_said(
+    deleted: tuple[int, ...], score: str, runs_text: str, plan: Plan, runs: Path, find: Find
+) -> None:
+    for seed in deleted:
+        (runs / find("letters", "top", seed) / RESULT_FILE).unlink()
+    table = collect(plan, runs)
+    assert text(table, "top", "test score") == score
+    assert cell(table, "top")["runs"] == runs_text
+    row = summarise(table).query("task == 'letters' and variant == 'top'").iloc[0]
+    assert row["test_score_n"] == 3 - len(deleted)
+    assert pd.isna(row["test_score_low"]) == (len(deleted) > 1)
+
+
+def test_a_measure_of_fewer_seeds_shows_its_n(
+    plan: Plan, runs: Path, find: Find, rewrite: Rewrite
+) -> None:
+    rewrite(
+        runs / find("letters", "top", 0) / RESULT_FILE,
+        lambda record: record.update(memory=None, memory_reason="not measured"),
+    )
+    table = collect(plan, runs)
+    assert text(table, "top", "peak training memory") == "7.0 MB (n=2)"
+    assert text(table, "top", "test score").endswith("(n=3)")
+
+
+def test_counts_that_differ_between_seeds_are_an_error(
+    plan: Plan, runs: Path, find: Find, rewrite: Rewrite
+) -> None:
+    def shrink(record: dict[str, Any]) -> None:
+        record["parameters"]["trainable"] -= 1
+        record["parameters"]["adapter"] -= 1
+
+    rewrite(runs / find("letters", "top", 0) / RESULT_FILE, shrink)
+    with pytest.raises(AnalysisError, match="letters-tiny-top: trainable_parameters differs"):
+        summarise(collect(plan, runs))
+
+
+def test_markdown_has_one_width_and_notes(table: pd.DataFrame) -> None:
+    lines = markdown(table).splitlines()
+    rows = [line for line in lines if line.startswith("|")]
+    assert len(rows) == 2 + 12
+    assert len({row.count("|") for row in rows}) == 1
+    notes = "\n".join(line for line in lines if line.startswith("- "))
+    for part in (
+        "95 % Student t interval over these seeds",
+        "processor Example &lt;CPU&gt; &amp; Co, cores 2",
+        "100 validation and 200 test items",
+        "data_sha256 aaaaaaaaaaaa",
+        "oom: the run ran out of memory",
+        f"fingerprint {table['fingerprint'].iloc[0]}",
+    ):
+        assert part in notes
+
+
+def test_latex_escapes_and_is_booktabs(table: pd.DataFrame) -> None:
+    source = latex(table.replace({"variant": {"small-8": "a_b%$&#{}~^\\"}}))
+    body = source.split("\n", 1)[1]
+    assert r"a\_b\%\$\&\#\{\}\textasciitilde{}\textasciicircum{}\textbackslash{} &" in body
+    assert r"0.870 $\pm$ 0.025 (n=3)" in body
+    assert body.count(r"\toprule") == body.count(r"\bottomrule") == 1
+    assert not re.search(r"(?<!\\)[%#_]", body)
+    rows = [line for line in body.splitlines() if line.endswith(r"\\")]
+    assert {len(re.findall(r"(?<!\\)&", row)) for row in rows} == {10}
+
+
+def test_written_csv_holds_raw_numbers(table: pd.DataFrame, tmp_path: Path) -> None:
+    write_tables(table, tmp_path / "v1.0")
+    assert {path.name for path in tmp_path.iterdir()} == {"v1.0.csv", "v1.0.md", "v1.0.tex"}
+    frame = pd.read_csv(tmp_path / "v1.0.csv")
+    assert frame["test_score_mean"].iloc[0] == pytest.approx(0.91)
+    assert frame["stored_bytes_mean"].iloc[0] == 4_000_000
+    assert frame["test_score_mean"].isna().sum() == 4
+    assert frame["runs"].iloc[0].split() == list(table["run"].iloc[:3])
+
+
+@pytest.mark.parametrize(
+    ("shown", "expected"),
+    [
+        (byte_text(999), "999 B"),
+        (byte_text(1_234_567), "1.2 MB"),
+        (byte_text(999_960_000), "1.0 GB"),
+        (byte_text(None), "—"),
+        (quantity(1234.5, "s"), "1,234 s"),
+        (quantity(0.034, "s"), "0.0340 s"),
+        (percent_text(1.298), "1.30 %"),
+        (percent_text(0.00123), "0.0012 %"),
+    ],
+)
+def test_quantities(shown: str, expected: str) -> None:
+    assert shown == expected

@@ -1,0 +1,125 @@
+"""The command line: `finegrid`."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from workflow.benchmark import DEFAULT_BENCHMARK, read_benchmark
+from workflow.pipeline import Pipeline
+from workflow.plan import make_plan
+from workflow.progress import Watch, follow
+from workflow.schemas.errors import ConfigurationError
+
+EXIT_CONFIGURATION = 78
+SNAKEFILE = Path(__file__).parent.parent / "Snakefile"
+_CONSOLE = Console()
+_LOG_TAIL_LINES = 15
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
+BenchmarkName = Annotated[str, typer.Argument(help="A benchmark of config/, by its name.")]
+Results = Annotated[Path, typer.Option(help="Where everything is written.")]
+
+
+@app.callback()
+def _main() -> None:
+    """Measure what each way of fine-tuning costs and what it buys."""
+
+
+@app.command()
+def check(benchmark: BenchmarkName = DEFAULT_BENCHMARK) -> None:
+    """Check a benchmark file and say what it plans."""
+    plan = _pipeline(benchmark, Path("results")).plan
+    gaps = [cell for cell in plan.cells if cell.not_applicable]
+    _CONSOLE.print(f"{benchmark}: {len(plan.cells)} cells, {len(plan.runs)} runs")
+    for cell in gaps:
+        _CONSOLE.print(
+            f"  not applicable: {cell.task} x {cell.model} x {cell.variant} ({cell.not_applicable})"
+        )
+
+
+@app.command()
+def reproduce(
+    benchmark: BenchmarkName = DEFAULT_BENCHMARK,
+    cores: Annotated[str, typer.Option(help="Cores to use, a number or all.")] = "all",
+    results: Results = Path("results"),
+) -> None:
+    """Run a benchmark through Snakemake, show its progress, and print its table."""
+    pipeline = _pipeline(benchmark, results)
+    watch = Watch(results, list(pipeline.runs))
+    _CONSOLE.print(
+        f"[bold]{benchmark}[/bold]: {len(watch.runs)} runs, {len(watch.finished_before)} of them "
+        "done before"
+    )
+    log = results / "logs" / f"snakemake-{benchmark}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as stream:
+        process = subprocess.Popen(  # noqa: S603  # our own interpreter, arguments without a shell
+            _snakemake(benchmark, cores, results), stdout=stream, stderr=subprocess.STDOUT
+        )
+        try:
+            follow(process, watch, _CONSOLE)
+        except KeyboardInterrupt:
+            _CONSOLE.print("interrupted: the same command goes on from here")
+        code = process.wait()
+    if code:
+        _explain_failure(watch, log)
+        raise typer.Exit(code)
+    _show(pipeline, results)
+
+
+def _snakemake(benchmark: str, cores: str, results: Path) -> list[str]:
+    options = ["--snakefile", str(SNAKEFILE), "--cores", cores, "--rerun-incomplete"]
+    config = ["--config", f"benchmark={benchmark}", f"results={results}"]
+    return [sys.executable, "-m", "snakemake", *options, "--keep-going", *config]
+
+
+def _pipeline(benchmark: str, results: Path) -> Pipeline:
+    try:
+        content = read_benchmark(benchmark)
+        return Pipeline(content, make_plan(content), str(results))
+    except ConfigurationError as error:
+        sys.stderr.write(f"{error}\n")
+        raise typer.Exit(EXIT_CONFIGURATION) from error
+
+
+def _explain_failure(watch: Watch, log: Path) -> None:
+    for run in watch.unfinished():
+        _CONSOLE.print(f"[red]not finished[/red] {run}: see {watch.log(run)}")
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    _CONSOLE.print(f"Snakemake's last words, from {log}:")
+    for line in lines[-_LOG_TAIL_LINES:]:
+        _CONSOLE.print(f"  {line}", highlight=False, markup=False)
+
+
+def _show(pipeline: Pipeline, results: Path) -> None:
+    from analysis.frame import read_runs
+    from analysis.tables import summary_rows
+
+    headers, rows = summary_rows(read_runs(results / "tables" / f"{pipeline.name}-runs.csv"))
+    table = Table(*headers, title=pipeline.name, title_justify="left")
+    for row in rows:
+        table.add_row(*row)
+    _CONSOLE.print(table)
+    for what, where in (
+        ("tables", f"tables/{pipeline.name}.md, .csv, .tex"),
+        ("plots", f"plots/{pipeline.name}-*.png, .svg"),
+        ("report", f"reports/{pipeline.name}.html"),
+        ("each run", "runs/<run>/result.json"),
+    ):
+        _CONSOLE.print(f"[bold]{what:>8}[/bold]  {results}/{where}", highlight=False)
+
+
+def main() -> None:
+    """The entry point of the installed command."""
+    app()
+
+
+if __name__ == "__main__":
+    main()
