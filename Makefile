@@ -1,6 +1,8 @@
 # `make reproduce` and `make test` each do all their set-up; `make help` lists the rest.
 
-PYTHON ?= $(shell command -v python3.13 || command -v python3.12 || command -v python3.11 || command -v python3)
+RECENT := import sys; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c '$(RECENT)' 2>/dev/null && echo $$p && break; done)
 VENV := .venv
 BENCHMARK ?= default
 CORES ?= all
@@ -17,7 +19,7 @@ setup: $(READY) ## Create .venv with the pinned dependencies
 
 # torch goes first, by itself: the lock holds everything else with hashes.
 $(READY): pyproject.toml requirements.lock
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	@[ -n "$(PYTHON)" ] && $(PYTHON) -c '$(RECENT)' || \
 		{ echo "finegrid needs Python 3.11 or later; name one with: make PYTHON=/path/to/python3"; exit 1; }
 	@echo "setting up $(VENV) with the pinned dependencies; this takes a few minutes, once"
 	@$(PYTHON) -m venv $(VENV)

@@ -6,7 +6,7 @@ sys.path.insert(0, workflow.basedir)
 
 from workflow.pipeline import Pipeline
 
-PIPELINE = Pipeline.from_config(config)
+PIPELINE = Pipeline.from_config(config, workflow.configfiles)
 NAME = PIPELINE.name
 RESULTS = PIPELINE.results
 
@@ -29,8 +29,10 @@ localrules:
 
 
 rule all:
-    """Every table, plot and the report of the benchmark."""
+    """Every table, plot and the report of the benchmark, and the records that they are made of."""
     input:
+        # Named here, or Snakemake would not miss one that was deleted after the tables were made.
+        PIPELINE.results_of_runs,
         expand(f"{RESULTS}/tables/{NAME}.{{kind}}", kind=["csv", "md", "tex"]),
         PIPELINE.plots,
         f"{RESULTS}/reports/{NAME}.html",

@@ -33,7 +33,6 @@ class Architecture:
     hidden: str = "hidden_size"
     intermediate: str = "intermediate_size"
     layers: str = "num_hidden_layers"
-    heads: str = "num_attention_heads"
 
     def sizes(self, configuration: Mapping[str, Any]) -> Sizes:
         """Role -> (in, out) features of each of its layers, from a configuration."""
@@ -130,7 +129,8 @@ def linear_layers(model: nn.Module, roles: tuple[str, ...]) -> Iterator[nn.Linea
     """
     architecture = architecture_of(model)
     for role in roles:
-        found = list(modules_matching(model, architecture.roles[role]))
+        pattern = architecture.roles.get(role)
+        found = list(modules_matching(model, pattern)) if pattern else []
         if not found:
             raise ValueError(f"the model has no layer of role {role!r}")
         yield from found  # type: ignore[misc]  # the pattern of a role matches linear layers only

@@ -45,9 +45,10 @@ class Prefix(Method):
         """Give every attention module its prefix, and the model the attention that reads it."""
         import torch
 
-        _register_attention()
+        modules = _attention_modules(model)
         heads, size = _heads(model)
-        for module in _attention_modules(model):
+        _register_attention()
+        for module in modules:
             shape = (heads, self.length, size)
             draw = {
                 name: torch.empty(shape).normal_(std=self.initial_std, generator=generator)

@@ -215,6 +215,7 @@ class Experiment:
             self.splits["validation"],
             self.spec.training.evaluation_batch_size,
             self.device,
+            self.spec.training.dtype,
         )
 
 

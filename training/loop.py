@@ -219,5 +219,6 @@ class Step:
         batch = evaluation_batches(split.lengths, training.evaluation_batch_size)[0]
         inputs = to_device(split.inputs(batch), self.device)
         self.trainer.model.eval()
-        with torch.no_grad():
+        enabled = training.dtype == "bf16"
+        with torch.no_grad(), torch.autocast(self.device.type, torch.bfloat16, enabled=enabled):
             self.trainer.model(**inputs)

@@ -1,5 +1,7 @@
 """Memory of a training step, by phase and by category, in a probe apart from timing."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
@@ -8,22 +10,41 @@ from torch import nn
 
 from records.result import Memory
 
+_PHASE = "finegrid phase "
+
 
 class PeakMeter:
     """Counts what a block allocates on the device; afterwards `peak` and `change` in bytes.
 
-    On the CPU the allocator's own events, exact to the byte; on CUDA the caching allocator's
-    counters, which round each tensor up to 512 bytes.
+    On the CPU the allocator's own events, exact to the byte, except that it does not see the block
+    free what was allocated before; on CUDA the caching allocator's counters, which round each
+    tensor up to 512 bytes.
     """
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self.peak = self.change = 0
+        self.peaks: dict[str, int] = {}
+        """The peak of each phase, above what was live when the block began."""
 
     @property
     def instrument(self) -> str:
         """The name under which a record says how memory was read."""
         return "cuda-max-allocated" if self._device.type == "cuda" else "cpu-allocator-events"
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """A part of the block with a peak of its own, what lives from earlier parts included."""
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+            self.peak = max(self.peak, self._cuda_peak())
+            torch.cuda.reset_peak_memory_stats(self._device)
+            yield
+            torch.cuda.synchronize(self._device)
+            self.peaks[name] = self._cuda_peak()
+        else:
+            with torch.profiler.record_function(_PHASE + name):
+                yield
 
     def __enter__(self) -> Self:
         if self._device.type == "cuda":
@@ -44,18 +65,30 @@ class PeakMeter:
     ) -> None:
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
-            self.peak = torch.cuda.max_memory_allocated(self._device) - self._start
+            self.peak = max(self.peak, self._cuda_peak())
             self.change = torch.cuda.memory_allocated(self._device) - self._start
         else:
             self._profile.__exit__(kind, error, trace)
             self._add_up_events()
 
+    def _cuda_peak(self) -> int:
+        return torch.cuda.max_memory_allocated(self._device) - self._start
+
     def _add_up_events(self) -> None:
         events = self._profile.kineto_results.events()
-        memory = sorted((e.start_ns(), e.nbytes()) for e in events if e.name() == "[memory]")
-        for _, size in memory:
-            self.change += size
+        moments = sorted((e.start_ns(), e.name(), e.nbytes()) for e in events if _counts(e.name()))
+        phase = ""
+        for _, name, size in moments:
+            if name.startswith(_PHASE):
+                phase = name.removeprefix(_PHASE)
+            else:
+                self.change += size
             self.peak = max(self.peak, self.change)
+            self.peaks[phase] = max(self.peaks.get(phase, self.change), self.change)
+
+
+def _counts(event: str) -> bool:
+    return event == "[memory]" or event.startswith(_PHASE)
 
 
 def tensor_bytes(tensors: Any) -> int:
@@ -82,26 +115,24 @@ def probe_memory(
     The optimizer's state exists already and gradients do not, as at the start of every step but
     the first. The model's weights are changed: call it when they are stored.
     """
-    meter = PeakMeter(step.device)
     optimizer.zero_grad(set_to_none=True)
     weights = tensor_bytes([*model.parameters(), *model.buffers()])
     state = optimizer_bytes(optimizer)
-    live, peaks = weights + state, {}
     model.train()
-    with meter:
-        loss = step.forward()
-    peaks["forward"], live = live + meter.peak, live + meter.change
-    with (meter := PeakMeter(step.device)):
-        loss.backward()
-    peaks["backward"], live = live + meter.peak, live + meter.change
-    gradients = tensor_bytes(p.grad for p in model.parameters() if p.grad is not None)
-    with (meter := PeakMeter(step.device)):
-        optimizer.step()
-    peaks["step"] = live + meter.peak
-    optimizer.zero_grad(set_to_none=True)
-    with (meter := PeakMeter(step.device)):
-        step.evaluate()
-    peaks["evaluate"] = weights + state + meter.peak
+    # One meter for all phases: a second would not see what the backward pass frees.
+    with PeakMeter(step.device) as meter:
+        with meter.phase("forward"):
+            loss = step.forward()
+        with meter.phase("backward"):
+            loss.backward()
+        gradients = tensor_bytes(p.grad for p in model.parameters() if p.grad is not None)
+        with meter.phase("step"):
+            optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        del loss
+        with meter.phase("evaluate"):
+            step.evaluate()
+    peaks = {name: weights + state + peak for name, peak in meter.peaks.items()}
     passes = max(peaks["forward"], peaks["backward"])
     return Memory(
         instrument=meter.instrument,  # type: ignore[arg-type]  # one of the two literals

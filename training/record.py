@@ -33,7 +33,7 @@ def conclude(action: Callable[[], None]) -> Ending:
         return Ending("diverged", str(error), error.step)
     except Exception as error:
         if _is_out_of_memory(error):
-            return Ending("oom", str(error).splitlines()[0])
+            return Ending("oom", f"{type(error).__name__}: {error}".splitlines()[0])
         logging.exception("the run failed")
         return Ending("failed", f"{type(error).__name__}: {error}", exit_code=_exit_code(error))
     return Ending("ok")

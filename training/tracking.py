@@ -13,6 +13,7 @@ from records.specification import Specification
 PROJECT = "finegrid"
 _LOGGER = logging.getLogger(__name__)
 _MODES = ("offline", "online", "disabled")
+_INIT_TIMEOUT_SECONDS = 30
 
 
 def tracking_id(spec: Specification) -> str:
@@ -63,7 +64,7 @@ class Tracker:
             disable_code=True,
             console="off",
             silent=True,
-            init_timeout=30,
+            init_timeout=_INIT_TIMEOUT_SECONDS,
         )
         self._run = wandb.init(
             project=PROJECT,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
-from methods.architectures import Shape, describe
+from methods.architectures import ARCHITECTURES, Shape, describe
 from records.registry import UnknownNameError, unknown_name
 from records.specification import (
     Checkpoint,
@@ -31,7 +31,7 @@ from workflow.schemas.benchmark import (
     PretrainingEntry,
     RandomEntry,
 )
-from workflow.schemas.errors import Location, dotted, explain
+from workflow.schemas.errors import Location, Problems, dump_settings, refused
 
 CONFIGURATION_FILE = "config.json"
 
@@ -57,7 +57,7 @@ class Catalogue:
     """Looks up what a benchmark names. Each problem is noted once; None stands for a bad entry."""
 
     benchmark: Benchmark
-    problems: list[str] = field(default_factory=list)
+    problems: Problems
     _tasks: dict[str, TaskPlan | None] = field(default_factory=dict)
     _models: dict[str, ModelPlan | None] = field(default_factory=dict)
 
@@ -70,13 +70,13 @@ class Catalogue:
     def task(self, name: str, at: Location) -> TaskPlan | None:
         """The task of that name; `at` is where it is asked for."""
         if name not in self._tasks:
-            self._problem(at, unknown_name("task", name, list(self._tasks)))
+            self.problems.add(at, unknown_name("task", name, list(self._tasks)))
         return self._tasks.get(name)
 
     def model(self, name: str, at: Location) -> ModelPlan | None:
         """The model of that name; `at` is where it is asked for."""
         if name not in self._models:
-            self._problem(at, unknown_name("model", name, list(self._models)))
+            self.problems.add(at, unknown_name("model", name, list(self._models)))
         return self._models.get(name)
 
     def training(self, merged: dict[str, Any], at: Location) -> Training | None:
@@ -84,40 +84,20 @@ class Catalogue:
         try:
             return Training.model_validate_json(json.dumps(merged))
         except ValidationError as error:
-            self.problems += explain(error, Training.model_json_schema(), at)
+            self.problems.explain(error, Training.model_json_schema(), at)
             return None
-
-    def mismatches(
-        self, task: TaskPlan, model: ModelPlan, training: Training | None
-    ) -> Iterator[str]:
-        """Why a model cannot be trained on a task, or not in that way."""
-        record, labels = model.record, task.task.labels
-        names = f"model {record.name!r} on task {task.record.name!r}"
-        stack = isinstance(record, Network)
-        if stack != (task.task.kind == "image-classification"):
-            yield f"{names}: a task of kind {task.task.kind} does not go with kind {record.kind}"
-        elif isinstance(record, Network) and record.layers[-1] != len(labels):
-            yield f"{names}: layers end in {record.layers[-1]}, the task has {len(labels)} labels"
-        if stack and training and training.dropout is not None:
-            yield f"{names}: dropout: {training.dropout} has no layer to act on; allowed: null"
-        if stack and training and training.gradient_checkpointing:
-            yield f"{names}: gradient_checkpointing: true has no blocks here; allowed: false"
 
     def _resolve_task(self, name: str) -> TaskPlan | None:
         entry, at = self.benchmark.tasks[name], ("tasks", name)
-        try:
-            task = TASKS.build(entry.task, entry.options)
-        except UnknownNameError as error:
-            self._problem((*at, "task"), str(error))
-            return None
-        except ValidationError as error:
-            schema = TypeAdapter(TASKS.get(entry.task)).json_schema()
-            self.problems += explain(error, schema, (*at, "options"))
-            return None
         self._check_source(entry.source, (*at, "source"))
-        options = TypeAdapter(type(task)).dump_python(task, mode="json")
-        record = Task(name=name, task=entry.task, source=entry.source, options=options)
-        return TaskPlan(record, task)
+        named, given = ((*at, "task"), entry.task), ((*at, "options"), entry.options)
+        task = self.problems.build(TASKS, named, given)
+        if task is None:
+            return None
+        options = dump_settings(task)
+        return TaskPlan(
+            Task(name=name, task=entry.task, source=entry.source, options=options), task
+        )
 
     def _resolve_model(self, name: str) -> ModelPlan | None:
         entry, at = self.benchmark.models[name], ("models", name)
@@ -132,30 +112,57 @@ class Catalogue:
         return self._described(record, at) if record else None
 
     def _described(self, record: Model, at: Location) -> ModelPlan | None:
+        place = (*at, "configuration")
+        wrong = list(_wrong_sizes(record.configuration))
+        for key in wrong:
+            allowed = "allowed: a whole number from 1"
+            self.problems.add((*place, key), refused(record.configuration[key], allowed))
         try:
-            return ModelPlan(record, describe(record.configuration))
+            return None if wrong else ModelPlan(record, describe(record.configuration))
         except UnknownNameError as error:
-            self._problem((*at, "configuration", "model_type"), str(error))
+            self.problems.add((*place, "model_type"), str(error))
         except KeyError as error:
-            self._problem((*at, "configuration"), f"key {error} is required")
+            self.problems.add((*place, str(error.args[0])), "this key is required")
         return None
 
     def _checkpoint(self, name: str, entry: CheckpointEntry, at: Location) -> Checkpoint | None:
         self._check_source(entry.source, (*at, "source"))
-        configuration = entry.configuration
-        if not entry.source.uri.startswith("hub:"):
-            configuration = self._configuration(entry.source) | configuration
+        place = (*at, "configuration")
+        if entry.source.uri.startswith("hub:"):
+            configuration = entry.configuration
+            if not configuration:
+                self.problems.add(
+                    place, "this key is required for a hub: source: it is planned unfetched"
+                )
+        else:
+            configuration = self._local_configuration(entry, at)
         if not configuration:
-            self._problem((*at, "configuration"), "this key is required here; it is checked later")
             return None
         return Checkpoint(
             kind="checkpoint", name=name, source=entry.source, configuration=configuration
         )
 
+    def _local_configuration(self, entry: CheckpointEntry, at: Location) -> dict[str, Any]:
+        """The model's own configuration; what the entry expects of it has to be true."""
+        path = sources.local_files(entry.source).get(CONFIGURATION_FILE)
+        if path is None:
+            self.problems.add((*at, "source"), f"{entry.source.uri} has no {CONFIGURATION_FILE}")
+            return {}
+        try:
+            found: dict[str, Any] = dict(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError) as error:
+            self.problems.add((*at, "source"), f"{CONFIGURATION_FILE} cannot be read: {error}")
+            return {}
+        for key, value in entry.configuration.items():
+            if found.get(key) != value:
+                allowed = f"{CONFIGURATION_FILE} has {found.get(key)!r}"
+                self.problems.add((*at, "configuration", key), refused(value, allowed))
+        return found
+
     def _network(self, name: str, entry: NetworkEntry, at: Location) -> Network | None:
         pretraining = None
         if entry.pretraining is not None:
-            pretraining = self._pretraining(entry.pretraining, (*at, "pretraining"))
+            pretraining = self._pretraining(entry.pretraining, entry.layers, (*at, "pretraining"))
             if pretraining is None:
                 return None
         return Network(
@@ -166,22 +173,40 @@ class Catalogue:
             seed=entry.seed,
         )
 
-    def _pretraining(self, entry: PretrainingEntry, at: Location) -> Pretraining | None:
+    def _pretraining(
+        self, entry: PretrainingEntry, layers: tuple[int, ...], at: Location
+    ) -> Pretraining | None:
         task = self.task(entry.task, (*at, "task"))
         merged = entry.training.model_dump(mode="json", exclude_unset=True)
         training = self.training(merged, (*at, "training"))
         if task is None or training is None:
             return None
+        if problem := network_mismatch(layers, task):
+            self.problems.add((*at, "task"), problem)
+            return None
         return Pretraining(task=task.record, training=training, seed=entry.seed)
 
     def _check_source(self, source: Source, at: Location) -> None:
         for problem in sources.problems(source):
-            self._problem(at, problem)
+            self.problems.add(at, problem)
 
-    @staticmethod
-    def _configuration(source: Source) -> dict[str, Any]:
-        path = sources.local_files(source).get(CONFIGURATION_FILE)
-        return json.loads(path.read_text(encoding="utf-8")) if path else {}
 
-    def _problem(self, at: Location, message: str) -> None:
-        self.problems.append(f"{dotted(at)}: {message}")
+def network_mismatch(layers: tuple[int, ...], task: TaskPlan) -> str | None:
+    """Why a plain network of those widths cannot learn a task, or None."""
+    name, labels = task.record.name, len(task.task.labels)
+    if task.task.kind != "image-classification":
+        return f"a plain network cannot learn task {name!r} of kind {task.task.kind}"
+    if layers[-1] != labels:
+        return f"layers end in {layers[-1]}, task {name!r} has {labels} labels; allowed: {labels}"
+    return None
+
+
+def _wrong_sizes(configuration: Mapping[str, Any]) -> Iterator[str]:
+    """The keys of a configuration that hold no size."""
+    architecture = ARCHITECTURES.get(str(configuration.get("model_type")))
+    if architecture is None:
+        return
+    for key in (architecture.hidden, architecture.intermediate, architecture.layers):
+        size = configuration.get(key, 1)
+        if type(size) is not int or size < 1:
+            yield key

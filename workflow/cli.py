@@ -18,7 +18,8 @@ from workflow.progress import Watch, follow
 from workflow.schemas.errors import ConfigurationError
 
 EXIT_CONFIGURATION = 78
-SNAKEFILE = Path(__file__).parent.parent / "Snakefile"
+ROOT = Path(__file__).parent.parent
+SNAKEFILE = ROOT / "Snakefile"
 _CONSOLE = Console()
 _LOG_TAIL_LINES = 15
 
@@ -72,6 +73,23 @@ def reproduce(
         _explain_failure(watch, log)
         raise typer.Exit(code)
     _show(pipeline, results)
+
+
+@app.command()
+def publish(
+    benchmark: BenchmarkName = DEFAULT_BENCHMARK, results: Results = Path("results")
+) -> None:
+    """Make a finished benchmark the committed reference, and its table the README's."""
+    from workflow.reference import MissingResultError
+    from workflow.reference import publish as copy
+
+    name = _pipeline(benchmark, results).name
+    try:
+        written = copy(name, results, ROOT / "results" / "reference", ROOT / "README.md")
+    except (MissingResultError, OSError) as error:
+        sys.stderr.write(f"{error}\n")
+        raise typer.Exit(1) from error
+    _CONSOLE.print(f"{len(written)} files under results/reference")
 
 
 def _snakemake(benchmark: str, cores: str, results: Path) -> list[str]:

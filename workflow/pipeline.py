@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
+from pathlib import Path
 from typing import Any
 
+from methods.registry import METHODS
 from records.identity import canonical_json
 from records.plan import Plan
 from records.prepared import MANIFEST_FILE
+from records.registry import RegistrationError
 from records.result import RESULT_FILE
-from records.source import source_digest
-from records.specification import Model, Network, Specification, Task, model_key
+from records.source import run_digest, source_digest
+from records.specification import Model, Network, Pretraining, Specification, Task, model_key
 from tasks.registry import TASKS
 from workflow.benchmark import benchmark_from_config
-from workflow.plan import digest, make_plan
+from workflow.plan import make_plan
 from workflow.schemas.benchmark import Benchmark
-from workflow.schemas.errors import ConfigurationError
+from workflow.schemas.errors import ConfigurationError, refused
 
 PLOTS = (
     "score-by-parameters",
@@ -27,6 +30,9 @@ PLOTS = (
     "score-by-rank",
     "learning-curves",
 )
+# The digest follows imports inside the rooms of a run; workflow's own modules are named.
+_PREPARE_TASK = ("workflow.prepare_task", "workflow.sources")
+_PREPARE_MODEL = ("workflow.prepare_model", "workflow.sources")
 
 
 @dataclass(frozen=True)
@@ -38,15 +44,26 @@ class Pipeline:
     results: str
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Pipeline:
-        """The pipeline of a Snakemake configuration. A wrong one ends the process with its list."""
-        content = dict(config)
-        results = content.pop("results", "results")
+    def from_config(cls, config: Mapping[str, Any], files: Iterable[Path] = ()) -> Pipeline:
+        """The pipeline of a Snakemake configuration, which was read from `files`.
+
+        A wrong one ends the process with the list of what is wrong.
+        """
         try:
-            benchmark = benchmark_from_config(content)
-            return cls(benchmark, make_plan(benchmark), str(results))
-        except ConfigurationError as error:
+            return cls.plan_from(config, files)
+        except (ConfigurationError, RegistrationError) as error:
             sys.exit(str(error))
+
+    @classmethod
+    def plan_from(cls, config: Mapping[str, Any], files: Iterable[Path] = ()) -> Pipeline:
+        """The same. Raises ConfigurationError, or RegistrationError for a broken plug-in."""
+        content = dict(config)
+        results = str(content.pop("results", "results"))
+        if not results or set(results) & set("{}"):
+            problem = refused(results, "allowed: the path of a folder, without braces")
+            raise ConfigurationError([f"results: {problem}"])
+        benchmark = benchmark_from_config(content, files)
+        return cls(benchmark, make_plan(benchmark), results)
 
     @property
     def name(self) -> str:
@@ -90,7 +107,8 @@ class Pipeline:
 
     def run_digest(self, run: str) -> str:
         """The digest of the source that decides the run's numbers."""
-        return digest(self.runs[run])
+        spec = self.runs[run]
+        return _run_digest(METHODS.get(spec.variant.method), TASKS.get(spec.task.task))
 
     def run_threads(self, run: str) -> int:
         """The threads that the run asks for."""
@@ -114,11 +132,18 @@ class Pipeline:
 
     def task_digest(self, key: str) -> str:
         """The digest of the source that decides how the task is prepared."""
-        return source_digest([TASKS.get(self._tasks[key].task).__module__])
+        task = TASKS.get(self._tasks[key].task)
+        return source_digest([*_PREPARE_TASK, task.__module__])
 
     def model_json(self, key: str) -> str:
         """A model's record."""
         return canonical_json(self._models[key])
+
+    def model_digest(self, key: str) -> str:
+        """The digest of the source that decides the model's weights."""
+        pretraining = _pretraining(self._models[key])
+        task = [TASKS.get(pretraining.task.task).__module__] if pretraining else []
+        return source_digest([*_PREPARE_MODEL, *task])
 
     def model_inputs(self, key: str) -> list[str]:
         """The manifest of the model's source task, if it is pretrained."""
@@ -133,5 +158,11 @@ class Pipeline:
         return f"{self.results}/prepared/{room}/{key}/{MANIFEST_FILE}"
 
 
-def _pretraining(model: Model) -> Any:
+@cache
+def _run_digest(method: type[Any], task: type[Any]) -> str:
+    """One digest a method and task: a benchmark has thousands of runs, and few of these."""
+    return run_digest(method.__module__, task.__module__)
+
+
+def _pretraining(model: Model) -> Pretraining | None:
     return model.pretraining if isinstance(model, Network) else None

@@ -11,45 +11,40 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
-
 from methods.contract import Method
 from methods.registry import METHODS
 from records.base import NAME_PATTERN
 from records.identity import content_hash
 from records.plan import Cell, Plan
-from records.registry import UnknownNameError
-from records.source import run_digest
-from records.specification import Specification, Training, Variant
-from tasks.registry import TASKS
-from workflow.catalogue import Catalogue, ModelPlan, TaskPlan
+from records.specification import Network, Specification, Training, Variant
+from workflow.catalogue import Catalogue, ModelPlan, TaskPlan, network_mismatch
 from workflow.schemas.benchmark import Benchmark, Grid, VariantEntry
-from workflow.schemas.errors import ConfigurationError, Location, dotted, explain
+from workflow.schemas.errors import (
+    SAFE_NAME,
+    ConfigurationError,
+    Location,
+    Problems,
+    dotted,
+    dump_settings,
+    refused,
+)
 
 EXIT_CONFIGURATION = 78
+_BRACES = r"{(.*?)}"
 
 
 def make_plan(benchmark: Benchmark) -> Plan:
     """Expand a benchmark. Raises ConfigurationError with everything that is wrong with it."""
-    planner = _Planner(benchmark, Catalogue(benchmark))
-    cells = tuple(planner.cells())
-    problems = [*planner.catalogue.problems, *planner.problems, *_duplicates(cells)]
-    if problems:
-        raise ConfigurationError(problems)
+    problems = Problems()
+    cells = tuple(_Planner(benchmark, Catalogue(benchmark, problems), problems).cells())
+    problems.check()
     return Plan(benchmark=benchmark.name, description=benchmark.description, cells=cells)
-
-
-def digest(spec: Specification) -> str:
-    """The digest of the source that decides the numbers of that run."""
-    method, task = METHODS.get(spec.variant.method), TASKS.get(spec.task.task)
-    return run_digest(method.__module__, task.__module__)
 
 
 @dataclass(frozen=True)
 class _Variant:
     """A variant of a grid, with its method built and its place in the file."""
 
-    name: str
     entry: VariantEntry
     method: Method
     record: Variant
@@ -60,76 +55,87 @@ class _Variant:
 class _Planner:
     benchmark: Benchmark
     catalogue: Catalogue
-    problems: list[str] = field(default_factory=list)
+    problems: Problems
+    _seen: dict[str, str] = field(default_factory=dict)
 
     def cells(self) -> Iterator[Cell]:
         """The cells of every grid, in the order of the file."""
         for number, grid in enumerate(self.benchmark.grids):
             at: Location = ("grids", number)
-            tasks = [self.catalogue.task(name, (*at, "tasks")) for name in grid.tasks]
-            models = [self.catalogue.model(name, (*at, "models")) for name in grid.models]
+            tasks = [self.catalogue.task(n, (*at, "tasks", i)) for i, n in enumerate(grid.tasks)]
+            models = [
+                self.catalogue.model(n, (*at, "models", i)) for i, n in enumerate(grid.models)
+            ]
             variants = list(self._variants(grid, at))
             for task, model, variant in product(tasks, models, variants):
-                if task and model and (cell := self._cell(grid, task, model, variant)):
+                if task and model:
+                    cell = self._cell(grid, task, model, variant)
+                    self._refuse_twins(cell, variant.at)
                     yield cell
 
     def _variants(self, grid: Grid, at: Location) -> Iterator[_Variant]:
         for template, entry in grid.variants.items():
-            place = (*at, "variants", template)
-            for name, settings in self._combinations(template, entry, place):
-                variant = self._variant(name, entry, settings, place)
-                if variant:
+            for name, settings in self._combinations(template, entry, (*at, "variants", template)):
+                if variant := self._variant(name, entry, settings, (*at, "variants", name)):
                     yield variant
 
     def _combinations(
         self, template: str, entry: VariantEntry, at: Location
     ) -> Iterator[tuple[str, dict[str, Any]]]:
-        named = set(re.findall(r"{(.*?)}", template))
-        if named != set(entry.grid) or set(entry.grid) & set(entry.settings):
-            allowed = ", ".join(f"{{{key}}}" for key in entry.grid) or "no braces"
-            self._problem(at, f"the name has to hold each key of its grid, once: {allowed}")
+        """The name and the settings of each variant that the entry spans."""
+        for key in sorted(set(entry.grid) & set(entry.settings)):
+            self.problems.add((*at, "settings", key), "this key is in grid too; allowed: one place")
+        if sorted(re.findall(_BRACES, template)) != sorted(entry.grid):
+            wanted = ", ".join(f"{{{key}}}" for key in entry.grid) or "no braces"
+            self.problems.add(at, f"the name holds each key of its grid once; allowed: {wanted}")
             return
         for values in product(*entry.grid.values()):
             chosen = dict(zip(entry.grid, values, strict=True))
-            yield template.format(**chosen), entry.settings | chosen
+            name = re.sub(_BRACES, lambda match: _label(chosen[match[1]]), template)  # noqa: B023
+            yield name, entry.settings | chosen
 
     def _variant(
         self, name: str, entry: VariantEntry, settings: dict[str, Any], at: Location
     ) -> _Variant | None:
-        if not re.match(NAME_PATTERN, name):
-            self._problem(at, f"{name!r} is no safe name; allowed: {NAME_PATTERN}")
-            return None
-        try:
-            method = METHODS.build(entry.method, settings)
-        except UnknownNameError as error:
-            self._problem((*at, "method"), str(error))
-            return None
-        except ValidationError as error:
-            schema = TypeAdapter(METHODS.get(entry.method)).json_schema()
-            self.problems += explain(error, schema, (*at, "settings"))
-            return None
-        full = TypeAdapter(type(method)).dump_python(method, mode="json")
-        record = Variant(name=name, method=entry.method, settings=full)
-        return _Variant(name, entry, method, record, at)
+        named, given = ((*at, "method"), entry.method), ((*at, "settings"), settings)
+        method = self.problems.build(METHODS, named, given)
+        if not re.fullmatch(NAME_PATTERN, name):
+            self.problems.add(at, refused(name, f"allowed: {SAFE_NAME}"))
+        elif method is not None:
+            record = Variant(name=name, method=entry.method, settings=dump_settings(method))
+            return _Variant(entry, method, record, at)
+        return None
 
-    def _cell(self, grid: Grid, task: TaskPlan, model: ModelPlan, variant: _Variant) -> Cell | None:
+    def _cell(self, grid: Grid, task: TaskPlan, model: ModelPlan, variant: _Variant) -> Cell:
+        method, name = variant.entry.method, model.record.name
         reason = variant.method.not_applicable(model.shape)
-        cell = Cell(
+        if reason and grid.not_applicable == "error":
+            hint = "set not_applicable: show for a row that says so"
+            message = f"{method!r} does not fit model {name!r}: {reason}; {hint}"
+            self.problems.add((*variant.at, "method"), message)
+        return Cell(
             task=task.record.name,
-            model=model.record.name,
-            variant=variant.name,
-            method=variant.entry.method,
+            model=name,
+            variant=variant.record.name,
+            method=method,
             not_applicable=reason,
+            runs={} if reason else self._runs(grid, task, model, variant),
         )
-        if reason:
-            if grid.not_applicable == "error":
-                hint = "set not_applicable: show for a row that says so"
-                self._problem(variant.at, f"does not fit model {cell.model!r}: {reason}; {hint}")
-            return cell
+
+    def _runs(
+        self, grid: Grid, task: TaskPlan, model: ModelPlan, variant: _Variant
+    ) -> dict[str, Specification]:
+        for problem in variant.method.problems(model.shape):
+            key, _, rest = problem.partition(": ")
+            message = f"{rest} (model {model.record.name!r})"
+            self.problems.add((*variant.at, "settings", key), message)
         training = self._training(grid, variant)
-        fits = self._fits(task, model, variant, training)
-        if training is None or not fits:
-            return None
+        if training is None:
+            return {}
+        for place, mismatch in _mismatches(task, model, training):
+            self.problems.add(
+                (*variant.at, "training", place) if place else variant.at[:2], mismatch
+            )
         specs = [
             Specification(
                 task=task.record,
@@ -140,33 +146,33 @@ class _Planner:
             )
             for seed in self.benchmark.seeds
         ]
-        for spec in specs:
-            if not re.match(NAME_PATTERN, spec.run):
-                self._problem(variant.at, f"{spec.run!r} is too long for a run's name")
-        return cell.model_copy(update={"runs": {spec.run: spec for spec in specs}})
-
-    def _fits(
-        self, task: TaskPlan, model: ModelPlan, variant: _Variant, training: Training | None
-    ) -> bool:
-        before = len(self.problems)
-        for problem in variant.method.problems(model.shape):
-            self._problem((*variant.at, "settings"), f"{problem} (model {model.record.name!r})")
-        for problem in self.catalogue.mismatches(task, model, training):
-            self._problem(variant.at[:2], problem)
-        return len(self.problems) == before
+        return {spec.run: spec for spec in specs if self._is_safe(spec, variant.at)}
 
     def _training(self, grid: Grid, variant: _Variant) -> Training | None:
         entry = variant.entry
-        layers = [self.benchmark.training, grid.training, entry.training]
         merged: dict[str, Any] = {}
-        for layer in layers:
+        for layer in (self.benchmark.training, grid.training, entry.training):
             merged = deep_merge(merged, layer.model_dump(mode="json", exclude_unset=True))
         if entry.learning_rate is not None:
             merged["learning_rate"] = entry.learning_rate
         return self.catalogue.training(merged, (*variant.at, "training"))
 
-    def _problem(self, at: Location, message: str) -> None:
-        self.problems.append(f"{dotted(at)}: {message}")
+    def _is_safe(self, spec: Specification, at: Location) -> bool:
+        safe = re.fullmatch(NAME_PATTERN, spec.run) is not None
+        if not safe:
+            allowed = "task, model and variant together are too long for a run's name; allowed: 106"
+            self.problems.add(at, refused(spec.cell, allowed))
+        return safe
+
+    def _refuse_twins(self, cell: Cell, at: Location) -> None:
+        """A cell that stands twice, under the same name or under another."""
+        name = f"{cell.task} x {cell.model} x {cell.variant}"
+        contents = [_content(spec) for spec in list(cell.runs.values())[:1]]
+        for key in (name, *contents):
+            if key in self._seen:
+                self.problems.add(at, f"{name} is the same cell as {self._seen[key]}; allowed: one")
+                return
+            self._seen[key] = f"{name} at {dotted(at)}"
 
 
 def deep_merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
@@ -178,22 +184,40 @@ def deep_merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, 
     return merged
 
 
-def _duplicates(cells: tuple[Cell, ...]) -> Iterator[str]:
-    seen: dict[str, str] = {}
-    for cell in cells:
-        name = f"{cell.task} x {cell.model} x {cell.variant}"
-        contents = [_content(spec) for spec in list(cell.runs.values())[:1]]
-        for key in [f"name {name}", *contents]:
-            if key in seen:
-                yield f"grids: {name} is the same cell as {seen[key]}"
-                break
-            seen[key] = name
+def _label(value: Any) -> str:
+    """A value of a grid as a part of its variant's name."""
+    if isinstance(value, list):
+        return "-".join(map(_label, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _mismatches(
+    task: TaskPlan, model: ModelPlan, training: Training
+) -> Iterator[tuple[str | None, str]]:
+    """Why a model cannot be trained on a task or in that way: the key of `training`, the reason."""
+    record = model.record
+    name = f"model {record.name!r}"
+    if isinstance(record, Network):
+        if problem := network_mismatch(record.layers, task):
+            yield None, f"{name}: {problem}"
+        if training.dropout is not None:
+            yield "dropout", refused(training.dropout, f"{name} has no such layer; allowed: null")
+        if training.gradient_checkpointing:
+            yield "gradient_checkpointing", refused(True, f"{name} has no blocks; allowed: false")
+        return
+    if task.task.kind == "image-classification":
+        yield None, f"{name} reads text, and task {task.record.name!r} is of kind {task.task.kind}"
+    longest = record.configuration.get("max_position_embeddings")
+    if isinstance(longest, int) and training.max_length > longest:
+        allowed = f"{name} has max_position_embeddings {longest}; allowed: 1 to {longest}"
+        yield "max_length", refused(training.max_length, allowed)
 
 
 def _content(spec: Specification) -> str:
-    """What the cell computes, whatever it is called."""
+    """What the cell computes, whatever its parts are called."""
     plain = spec.model_dump(mode="json")
-    plain["variant"].pop("name")
+    for part in ("task", "model", "variant"):
+        plain[part].pop("name")
     return content_hash(plain)
 
 

@@ -24,7 +24,7 @@ from records.prepared import MANIFEST_FILE, SPLITS, Overlap, PreparedTask, Split
 from records.registry import UnknownNameError
 from records.specification import Task
 from records.write import atomic_path
-from tasks.registry import build
+from tasks.registry import TASKS
 from tasks.splitting import normalised
 from workflow.sources import DOWNLOADS, SourceError, fetch
 
@@ -49,7 +49,7 @@ def prepare_task(task: Task, destination: Path, cache: Path = DOWNLOADS) -> Prep
     `cache` keeps downloaded sdists. Raises ValueError where options or data are wrong,
     UnknownNameError for a task that is not registered, SourceError and OSError.
     """
-    registered = build(task.task, task.options)
+    registered = TASKS.build(task.task, task.options)
     with tempfile.TemporaryDirectory() as folder:
         fetch(task.source, Path(folder), registered.files(), cache=cache)
         frames = registered.read(Path(folder))

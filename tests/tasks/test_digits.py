@@ -82,8 +82,8 @@ def test_turns_and_inversion_move_values_only(mnist: Path) -> None:
     upright = stacked(small().read(mnist)).reshape(-1, 28, 28)
     turned = stacked(small(rotation=90).read(mnist)).reshape(-1, 28, 28)
     inverted = stacked(small(inverted=True).read(mnist)).reshape(-1, 28, 28)
-    # Counter-clockwise: what was the right column, read downwards, is the top row.
-    np.testing.assert_array_equal(turned[:, 0, :], upright[:, :, -1])
+    # Counter-clockwise: the columns, from the right one to the left one, are the rows.
+    np.testing.assert_array_equal(turned, upright.transpose(0, 2, 1)[:, ::-1, :])
     np.testing.assert_array_equal(inverted, 1 - upright)
     assert upright.min() == 0
     assert upright.max() == 1

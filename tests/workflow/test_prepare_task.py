@@ -18,8 +18,10 @@ from records.prepared import MANIFEST_FILE, Overlap, PreparedTask, SplitName
 from records.specification import Source
 from records.specification import Task as Specification
 from tasks.contract import Task
+from tasks.registry import TASKS
 from workflow import prepare_task as module
 from workflow.prepare_task import main, prepare_task
+from workflow.sources import fetch
 
 SIZES: dict[str, Any] = {"train": 30, "validation": 10, "test": 10}
 
@@ -60,10 +62,25 @@ def prepare(spec: Specification, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     """Prepare given frames; returns the manifest."""
 
     def run(made: dict[SplitName, pd.DataFrame], name: str = "out", **options: Any) -> PreparedTask:
-        monkeypatch.setattr(module, "build", lambda *_: Given(made, **options))
+        monkeypatch.setattr(TASKS, "build", lambda *_: Given(made, **options))
         return prepare_task(spec, tmp_path / name, tmp_path / "cache")
 
     return run
+
+
+def test_only_the_files_that_the_task_needs_are_fetched(
+    prepare: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[tuple[Any, Any]] = []
+
+    def recorded(source: Source, folder: Path, files: Any, *, cache: Path) -> dict[str, str]:
+        calls.append((files, cache))
+        return fetch(source, folder, files, cache=cache)
+
+    monkeypatch.setattr(module, "fetch", recorded)
+    monkeypatch.setattr(Given, "files", lambda _: ("data",))
+    prepare(frames())
+    assert calls == [(("data",), tmp_path / "cache")]
 
 
 def test_splits_and_manifest_lie_in_the_folder(

@@ -218,11 +218,18 @@ def test_an_archive_that_is_none_is_named(tmp_path: Path) -> None:
 def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder that pip takes its archives from, with one real source distribution."""
     setup = "from setuptools import setup\nsetup(name='boxed', version='1.0')\n"
+    # An isolated build would look for setuptools, which this index lacks.
+    build = '[build-system]\nrequires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n'
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "index"))
     return sdist(
         tmp_path / "index" / "boxed-1.0.tar.gz",
-        **{"setup.py": setup, "PKG-INFO": "Name: boxed\nVersion: 1.0\n", "data/a": "A"},
+        **{
+            "pyproject.toml": build,
+            "setup.py": setup,
+            "PKG-INFO": "Name: boxed\nVersion: 1.0\n",
+            "data/a": "A",
+        },
     )
 
 

@@ -10,7 +10,8 @@ rule plan:
     conda:
         "../../environment.yml"
     params:
-        benchmark=PIPELINE.benchmark_json,
+        benchmark=lambda wildcards: PIPELINE.benchmark_json,
+        source=PIPELINE.module_digest("workflow.plan"),
     shell:
         "printf %s {params.benchmark:q} | "
         "python -m workflow.plan --benchmark - --output {output:q} 2> {log:q}"
@@ -46,6 +47,7 @@ rule prepare_model:
         "../../environment.yml"
     params:
         spec=lambda wildcards: PIPELINE.model_json(wildcards.key),
+        source=lambda wildcards: PIPELINE.model_digest(wildcards.key),
         folder=lambda wildcards, output: str(Path(output[0]).parent),
         tasks=f"{RESULTS}/prepared/tasks",
         cache=f"{RESULTS}/prepared/downloads",

@@ -12,13 +12,13 @@ rule run:
         f"{RESULTS}/logs/run-{{run}}.log",
     conda:
         "../../environment.yml"
-    params:
-        spec=lambda wildcards: PIPELINE.run_json(wildcards.run),
-        source=lambda wildcards: PIPELINE.run_digest(wildcards.run),
-        results=RESULTS,
     threads: lambda wildcards: PIPELINE.run_threads(wildcards.run)
     resources:
         gpu=lambda wildcards: PIPELINE.run_gpus(wildcards.run),
+    params:
+        spec=lambda wildcards: PIPELINE.run_json(wildcards.run),
+        source=lambda wildcards: PIPELINE.run_digest(wildcards.run),
+        results=lambda wildcards: RESULTS,
     shell:
         "printf %s {params.spec:q} | python -m training.run --spec - "
         "--results {params.results:q} --threads {threads} 2> {log:q}"

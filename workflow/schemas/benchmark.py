@@ -88,6 +88,12 @@ class VariantEntry(Record):
     learning_rate: Annotated[float, Field(gt=0)] | None = None
     training: PartialTraining = PartialTraining()
 
+    @model_validator(mode="after")
+    def _one_learning_rate(self) -> Self:
+        if self.learning_rate is not None and "learning_rate" in self.training.model_fields_set:
+            raise ValueError("learning_rate is given here and in training; allowed: one of them")
+        return self
+
 
 class Grid(Record):
     """Every task x model x variant of these, under the same training."""

@@ -1,0 +1,281 @@
+"""What every registered method promises, on every architecture.
+
+A new method is tested with its default settings as soon as it is registered; `SETTINGS` adds more
+settings, one line each. A new architecture is one line in `tests/methods/architectures.py`.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+from torch.nn import functional
+
+from methods.architectures import ARCHITECTURES
+from methods.contract import Method, head_modules
+from methods.parameters import count_trainable, load_trainable, trainable_state
+from methods.registry import METHODS
+from tests.methods.architectures import TINY, labels, logits, shape, tiny
+
+SETTINGS: dict[str, list[dict[str, Any]]] = {
+    "lora": [
+        {"rank": 2, "targets": ["q", "k", "v", "o", "up", "down"]},
+        {"rank": 4, "alpha": 2.0, "dropout": 0.1, "targets": ["linear"]},
+    ],
+    "adapter": [{"size": 3, "activation": "relu", "after": ["linear"]}],
+    "prefix": [{"length": 3}],
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A method with settings on an architecture."""
+
+    name: str
+    model_type: str
+    settings: dict[str, Any] = field(hash=False)
+
+    def __str__(self) -> str:
+        values = "-".join(f"{key}={value}" for key, value in self.settings.items())
+        return f"{self.model_type}-{self.name}" + (f"-{values}" if values else "")
+
+    @property
+    def method(self) -> Method:
+        """The method, built as a run builds it."""
+        return METHODS.build(self.name, self.settings)
+
+    @property
+    def reason(self) -> str | None:
+        """Why the method does not fit the model, in its own words."""
+        return self.method.not_applicable(shape(self.model_type))
+
+    def applied(self, seed: int = 3) -> nn.Module:
+        """The tiny model with the method applied."""
+        model = tiny(self.model_type)
+        self.method.apply(model, torch.Generator().manual_seed(seed))
+        return model
+
+    def trained(self, count: int = 3) -> nn.Module:
+        """The model after a few steps, back in evaluation mode."""
+        model = self.applied()
+        train(model, self.model_type, count)
+        return model.eval()
+
+
+CASES = [
+    Case(name, model_type, settings)
+    for name in METHODS
+    for settings in [{}, *SETTINGS.get(name, [])]
+    for model_type in TINY
+]
+FITTING = [case for case in CASES if case.reason is None]
+on_fitting = pytest.mark.parametrize("case", FITTING, ids=str)
+
+
+def train(model: nn.Module, model_type: str, count: int) -> list[dict[str, torch.Tensor]]:
+    """Steps of Adam on one batch; the gradients of each."""
+    optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=1e-2)
+    gradients = []
+    for _ in range(count):
+        optimizer.zero_grad()
+        functional.cross_entropy(logits(model, model_type), labels()).backward()  # type: ignore[no-untyped-call]
+        gradients.append(
+            {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
+        )
+        optimizer.step()
+    return gradients
+
+
+def frozen_state(model: nn.Module) -> dict[str, torch.Tensor]:
+    """Copies of everything that no training may change, buffers included."""
+    state = {n: p.detach().clone() for n, p in model.named_parameters() if not p.requires_grad}
+    return state | {n: b.clone() for n, b in model.named_buffers()}
+
+
+def test_every_architecture_is_tested() -> None:
+    assert TINY.keys() == ARCHITECTURES.keys()
+
+
+def test_every_method_fits_some_architecture() -> None:
+    assert {case.name for case in FITTING} == set(METHODS)
+    assert set(SETTINGS) <= set(METHODS)
+
+
+def test_every_settings_fit_some_architecture() -> None:
+    fitting = [(case.name, case.settings) for case in FITTING]
+    assert all((case.name, case.settings) in fitting for case in CASES)
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.reason is not None], ids=str)
+def test_a_reason_not_to_apply_is_true(case: Case) -> None:
+    assert case.reason
+    with pytest.raises(ValueError, match="the model has no"):
+        case.applied()
+
+
+@on_fitting
+def test_settings_of_the_tests_are_in_range(case: Case) -> None:
+    assert list(case.method.problems(shape(case.model_type))) == []
+
+
+@on_fitting
+def test_closed_form_equals_the_live_count(case: Case) -> None:
+    expected = case.method.expected_parameters(tiny(case.model_type))
+    live = sum(p.numel() for p in case.applied().parameters() if p.requires_grad)
+    assert live == expected > 0
+
+
+@on_fitting
+def test_closed_form_needs_shapes_alone(case: Case) -> None:
+    with torch.device("meta"):
+        model = TINY[case.model_type]()
+    assert all(p.is_meta for p in model.parameters())
+    expected = case.method.expected_parameters(tiny(case.model_type))
+    assert case.method.expected_parameters(model) == expected
+
+
+@on_fitting
+def test_categories_sum_up_and_the_head_is_trained(case: Case) -> None:
+    plain, model = tiny(case.model_type), case.applied()
+    base_names = frozenset(name for name, _ in plain.named_parameters())
+    counts = count_trainable(model, base_names)
+    head = sum(p.numel() for module in head_modules(plain) for p in module.parameters())
+    assert counts["head"] == head > 0
+    assert sum(counts.values()) == case.method.expected_parameters(plain)
+    added = [p for n, p in model.named_parameters() if n not in base_names]
+    assert counts["adapter"] == sum(p.numel() for p in added)
+
+
+@on_fitting
+@torch.no_grad()
+def test_function_at_the_start(case: Case) -> None:
+    plain, applied = tiny(case.model_type), case.applied()
+    difference = (logits(applied, case.model_type) - logits(plain, case.model_type)).abs().max()
+    assert (difference == 0) == case.method.identity_at_start
+
+
+@on_fitting
+def test_the_generator_alone_decides_the_start(case: Case) -> None:
+    torch.manual_seed(11)
+    first = trainable_state(case.applied(seed=5))
+    torch.manual_seed(12)
+    second = trainable_state(case.applied(seed=5))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+@on_fitting
+def test_every_trained_tensor_learns_after_an_evaluation(case: Case) -> None:
+    model = case.applied()
+    with torch.no_grad():
+        logits(model, case.model_type)
+    trainable = set(trainable_state(model))
+    late = train(model, case.model_type, 3)[1:]
+    silent = {n for n in trainable if not any(n in g and g[n].any() for g in late)}
+    assert not silent
+    assert {name for step in late for name in step} == trainable
+
+
+@on_fitting
+def test_training_changes_what_is_trained_and_nothing_else(case: Case) -> None:
+    model = case.applied()
+    frozen = frozen_state(model)
+    start = {name: tensor.clone() for name, tensor in trainable_state(model).items()}
+    train(model.train(), case.model_type, 3)
+    after = frozen_state(model)
+    assert after.keys() == frozen.keys()
+    assert [name for name in frozen if not torch.equal(frozen[name], after[name])] == []
+    end = trainable_state(model)
+    assert [name for name in start if torch.equal(start[name], end[name])] == []
+
+
+@on_fitting
+def test_merging(case: Case) -> None:
+    model, method = case.trained(), case.method
+    before = logits(model, case.model_type)
+    if not method.mergeable:
+        with pytest.raises(NotImplementedError):
+            method.merge(model)
+        return
+    method.merge(model)
+    plain = tiny(case.model_type)
+    assert [name for name, _ in model.named_parameters()] == [
+        n for n, _ in plain.named_parameters()
+    ]
+    assert not any(module._forward_hooks for module in model.modules())
+    after = logits(model, case.model_type)
+    torch.testing.assert_close(after, before, atol=1e-6, rtol=0)
+    assert (after - logits(plain, case.model_type)).abs().max() > 1e-3
+
+
+@on_fitting
+def test_saved_and_loaded_gives_the_same_outputs(case: Case, tmp_path: Path) -> None:
+    model = case.trained()
+    save_file(trainable_state(model), tmp_path / "delta.safetensors")
+    fresh = case.applied(seed=8)
+    expected = logits(model, case.model_type)
+    assert not torch.equal(logits(fresh, case.model_type), expected)
+    load_trainable(fresh, load_file(tmp_path / "delta.safetensors"))
+    assert torch.equal(logits(fresh, case.model_type), expected)
+
+
+@on_fitting
+def test_a_state_that_does_not_fit_is_refused(case: Case) -> None:
+    model = case.applied()
+    state = {name: tensor.clone() for name, tensor in trainable_state(model).items()}
+    name = next(iter(state))
+    missing = {other: tensor for other, tensor in state.items() if other != name}
+    with pytest.raises(ValueError, match=name):
+        load_trainable(model, missing)
+    with pytest.raises(ValueError, match="unknown"):
+        load_trainable(model, state | {"unknown": torch.zeros(1)})
+    with pytest.raises(ValueError, match="shape"):
+        load_trainable(model, state | {name: state[name][:1, None]})
+
+
+@on_fitting
+def test_applying_twice_is_refused_where_something_is_added(case: Case) -> None:
+    model = case.applied()
+    names = {name for name, _ in model.named_parameters()}
+    adds = names > {name for name, _ in tiny(case.model_type).named_parameters()}
+    if adds:
+        with pytest.raises(ValueError, match="apply a method once"):
+            case.method.apply(model, torch.Generator())
+    else:
+        case.method.apply(model, torch.Generator())
+        assert {name for name, _ in model.named_parameters()} == names
+
+
+@on_fitting
+def test_bf16_is_finite_and_has_gradients(case: Case) -> None:
+    model = case.trained()
+    with torch.autocast("cpu", torch.bfloat16):
+        output = logits(model, case.model_type).float()
+    functional.cross_entropy(output, labels()).backward()  # type: ignore[no-untyped-call]
+    assert output.isfinite().all()
+    assert not torch.equal(output, logits(model, case.model_type))
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            assert parameter.grad is not None, name
+            assert parameter.grad.isfinite().all(), name
+
+
+@pytest.mark.parametrize(
+    "case",
+    [c for c in FITTING if hasattr(tiny(c.model_type), "gradient_checkpointing_enable")],
+    ids=str,
+)
+def test_gradient_checkpointing_changes_no_gradient(case: Case) -> None:
+    """In training mode, where checkpoints work; the same seed draws the same dropout."""
+    found = []
+    for checkpointing in (False, True):
+        model = case.trained().train()
+        if checkpointing:
+            model.gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[operator]
+        torch.manual_seed(4)
+        found.append(train(model, case.model_type, 1)[0])
+    assert found[0].keys() == found[1].keys() == trainable_state(case.applied()).keys()
+    for name, gradient in found[0].items():
+        torch.testing.assert_close(found[1][name], gradient, atol=1e-7, rtol=1e-5)

@@ -1,0 +1,133 @@
+"""The registry, on a package made for the test."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ConfigDict, ValidationError
+
+from records import registry
+from records.registry import RegistrationError, Registry, UnknownNameError
+
+
+class Shape:
+    """The base of the kind."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+
+@dataclass(frozen=True)
+class Circle(Shape):
+    """One registered class."""
+
+    radius: float = 1.0
+
+
+class Point:
+    """An installed plug-in's entry point."""
+
+    def __init__(self, name: str, entry: Any) -> None:
+        self.name, self.entry = name, entry
+
+    def load(self) -> Any:
+        if isinstance(self.entry, Exception):
+            raise self.entry
+        return self.entry
+
+
+@pytest.fixture
+def shapes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry[Shape]:
+    """A registry of an empty package, which holds the circle."""
+    (tmp_path / "shapes_of_the_test").mkdir()
+    (tmp_path / "shapes_of_the_test" / "__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("shapes_of_the_test", "shapes_of_the_test.square"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    made: Registry[Shape] = Registry("shape", Shape, "shapes_of_the_test")
+    made.register("circle")(Circle)
+    return made
+
+
+def plug_in(monkeypatch: pytest.MonkeyPatch, *points: Point) -> list[str]:
+    groups: list[str] = []
+
+    def entry_points(group: str) -> tuple[Point, ...]:
+        groups.append(group)
+        return points
+
+    monkeypatch.setattr(registry, "entry_points", entry_points)
+    return groups
+
+
+def test_a_taken_name_is_refused(shapes: Registry[Shape]) -> None:
+    @dataclass(frozen=True)
+    class Other(Shape):
+        """Another circle."""
+
+    with pytest.raises(RegistrationError, match=r"'circle' is registered twice: .*Circle and .*Ot"):
+        shapes.register("circle")(Other)
+    assert shapes.register("circle")(Circle) is Circle
+    assert shapes.get("circle") is Circle
+
+
+@pytest.mark.parametrize("entry", [int, Circle()])
+def test_a_wrong_base_is_refused(shapes: Registry[Shape], entry: Any) -> None:
+    with pytest.raises(RegistrationError, match="is no subclass of Shape"):
+        shapes.register("other")(entry)
+
+
+def test_an_unknown_name_gets_a_hint(shapes: Registry[Shape]) -> None:
+    with pytest.raises(UnknownNameError) as caught:
+        shapes.get("circel")
+    assert str(caught.value) == ("unknown shape 'circel': did you mean 'circle'? allowed: circle")
+    with pytest.raises(UnknownNameError, match=r"unknown shape 'zzz': allowed: circle$"):
+        shapes.get("zzz")
+
+
+def test_settings_are_checked_strictly(shapes: Registry[Shape]) -> None:
+    assert shapes.build("circle", {"radius": 2.5}) == Circle(2.5)
+    assert shapes.build("circle", {}) == Circle()
+    for settings in ({"radius": "2"}, {"radius": True}, {"raduis": 2.0}):
+        with pytest.raises(ValidationError, match=next(iter(settings))):
+            shapes.build("circle", settings)
+
+
+def test_the_packages_modules_are_loaded_at_the_first_use(
+    shapes: Registry[Shape], tmp_path: Path
+) -> None:
+    (tmp_path / "shapes_of_the_test" / "square.py").write_text("SIDES = 4\n")
+    assert "shapes_of_the_test.square" not in sys.modules
+    assert list(shapes) == ["circle"]
+    assert "shapes_of_the_test.square" in sys.modules
+
+
+def test_plug_ins_are_listed_in_order(
+    shapes: Registry[Shape], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @dataclass(frozen=True)
+    class Arc(Shape):
+        """A plug-in."""
+
+    groups = plug_in(monkeypatch, Point("zigzag", Arc), Point("arc", Arc))
+    assert list(shapes) == ["arc", "circle", "zigzag"]
+    assert shapes.get("arc") is Arc
+    assert groups == ["finegrid.shapes"]
+
+
+@pytest.mark.parametrize(
+    ("name", "entry", "message"),
+    [
+        ("broken", ImportError("no module 'x'"), "shape plug-in 'broken' does not load: no module"),
+        ("wrong", int, "shape 'wrong': <class 'int'> is no subclass of Shape"),
+        ("circle", type("Disc", (Shape,), {}), "'circle' is registered twice"),
+    ],
+)
+def test_a_plug_in_that_does_not_fit_names_itself(
+    shapes: Registry[Shape], monkeypatch: pytest.MonkeyPatch, name: str, entry: Any, message: str
+) -> None:
+    plug_in(monkeypatch, Point(name, entry))
+    for _ in range(2):
+        with pytest.raises(RegistrationError, match=message):
+            list(shapes)

@@ -1,0 +1,128 @@
+"""The arrows between the rooms, and that no room knows a method or a task by its name."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import records
+from methods.registry import METHODS
+from tasks.registry import TASKS
+
+ROOT = Path(records.__file__).parents[1]
+ROOMS = ("records", "methods", "tasks", "training", "analysis", "workflow")
+MAY_IMPORT = {
+    "records": {"records"},
+    "methods": {"records", "methods"},
+    "tasks": {"records", "tasks"},
+    "training": {"records", "methods", "tasks", "training"},
+    "analysis": {"records", "analysis"},
+    "workflow": set(ROOMS),
+}
+HOMES = {
+    **{name: METHODS.get(name).__module__ for name in METHODS},
+    **{name: TASKS.get(name).__module__ for name in TASKS},
+}
+"""Registered name -> the module of its class."""
+OTHER_MEANINGS = {
+    ("head", "analysis/scores.py"): "the first rows of a frame",
+    ("head", "methods/architectures.py"): "the modules of the task's head, which all methods train",
+    ("head", "methods/contract.py"): "the same",
+    ("head", "methods/full.py"): "the same",
+    ("head", "methods/parameters.py"): "the category of the task's head",
+    ("head", "records/result.py"): "the same category, a field of the record",
+    ("head", "training/experiment.py"): "the same category, on its way into the record",
+    ("head", "training/models.py"): "the last layer of a network",
+    ("head", "training/network.py"): "the same",
+    ("head", "workflow/schemas/errors.py"): "the first line of a message",
+    ("adapter", "methods/parameters.py"): "the category of whatever a method adds",
+    ("adapter", "records/result.py"): "the same category, a field of the record",
+    ("adapter", "training/experiment.py"): "the same category, on its way into the record",
+    ("adapter", "records/registry.py"): "a pydantic TypeAdapter",
+    ("prefix", "records/write.py"): "the start of a temporary file's name",
+    ("prefix", "workflow/schemas/errors.py"): "the start of a location",
+}
+"""English words that are a registered name by chance: (name, file) -> what they mean there."""
+
+
+def sources(room: str) -> list[Path]:
+    return sorted((ROOT / room).rglob("*.py"))
+
+
+def imported_rooms(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import"
+            names = [node.module or ""]
+        yield from (room for name in names if (room := name.split(".")[0]) in (*ROOMS, "tests"))
+
+
+def words(path: Path) -> Iterator[str]:
+    """The string constants and identifiers of a file, docstrings left out."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+        elif isinstance(node, ast.Name):
+            yield node.id
+        elif isinstance(node, ast.Attribute):
+            yield node.attr
+        elif isinstance(node, ast.arg | ast.keyword):
+            yield node.arg or ""
+        elif isinstance(node, ast.ClassDef | ast.FunctionDef):
+            yield node.name
+
+
+def allowed(name: str, path: str) -> bool:
+    home = HOMES[name].replace(".", "/") + ".py"
+    return path == home or (name, path) in OTHER_MEANINGS
+
+
+def mentions() -> Iterator[tuple[str, str]]:
+    """(registered name, file) for every word of the source that is a registered name."""
+    for path in (path for room in ROOMS for path in sources(room)):
+        found = {word.replace("_", "-") for word in words(path)} & set(HOMES)
+        yield from ((name, path.relative_to(ROOT).as_posix()) for name in found)
+
+
+def test_every_room_has_sources() -> None:
+    assert {room: bool(sources(room)) for room in ROOMS} == dict.fromkeys(ROOMS, True)
+    assert len(HOMES) >= 2
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_imports_only_what_it_may(room: str) -> None:
+    wrong = {
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in sources(room)
+        for name in imported_rooms(path)
+        if name not in MAY_IMPORT[room]
+    }
+    assert not wrong
+
+
+def test_no_room_knows_a_registered_name() -> None:
+    assert [f"{path}: {name}" for name, path in mentions() if not allowed(name, path)] == []
+
+
+def test_every_exception_is_still_needed() -> None:
+    assert set(OTHER_MEANINGS) - set(mentions()) == set()
+
+
+@pytest.mark.parametrize(
+    ("code", "absent"),
+    [
+        ("import workflow.pipeline", {"torch", "transformers", "pandas"}),
+        ("from methods.registry import METHODS; list(METHODS)", {"torch", "transformers"}),
+        ("from tasks.registry import TASKS; list(TASKS)", {"torch", "transformers", "pandas"}),
+        ("import training.run", {"torch", "transformers", "pandas"}),
+    ],
+)
+def test_what_starts_fast_loads_nothing_heavy(code: str, absent: set[str]) -> None:
+    line = f"import sys; {code}; print(sorted(sys.modules.keys() & {absent}))"
+    done = subprocess.run([sys.executable, "-c", line], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

@@ -1,0 +1,245 @@
+"""Tiny prepared tasks and models, made on the spot, and runs on them."""
+
+import json
+import random
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from torch import nn
+
+from methods.registry import METHODS
+from records.identity import content_hash, file_sha256
+from records.prepared import (
+    MANIFEST_FILE,
+    SPLITS,
+    PreparedModel,
+    PreparedTask,
+    Split,
+    SplitName,
+    TaskKind,
+)
+from records.result import HISTORY_FILE, RESULT_FILE, Result
+from records.specification import (
+    Model,
+    Network,
+    RandomModel,
+    Source,
+    Specification,
+    Task,
+    Training,
+    Variant,
+    model_key,
+)
+from training.data import Examples, load_examples
+from training.experiment import Experiment
+from training.models import load_model
+from training.run import main
+from training.seeds import generator
+from workflow.prepare_model import prepare_model
+
+SIZES: dict[SplitName, int] = {"train": 50, "validation": 21, "test": 24}
+LABELS = ("negative", "positive")
+WIDTHS = (12, 16, 10, 3)
+_NOUNS = ("film", "plot", "actor", "scene", "music", "ending")
+_ADJECTIVES = (("dull", "weak", "awful", "slow"), ("great", "warm", "clever", "moving"))
+_SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
+Event = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Assets:
+    """Prepared tasks and models in a folder, and the ways to use them."""
+
+    prepared: Path
+    tasks: dict[str, Task]
+    models: dict[str, Model]
+
+    def specification(
+        self,
+        method: str = "full",
+        *,
+        model: str = "network",
+        settings: dict[str, Any] | None = None,
+        seed: int = 0,
+        **training: Any,
+    ) -> Specification:
+        """A run of one epoch in batches of 16, unless `training` says otherwise."""
+        options = {"learning_rate": 1e-2, "epochs": 1, "batch_size": 16, "max_length": 32}
+        return Specification(
+            task=self.tasks[model],
+            model=self.models[model],
+            variant=Variant(name=method, method=method, settings=settings or {}),
+            training=Training.model_validate(options | training),
+            seed=seed,
+        )
+
+    def manifest(self, model: str = "network") -> PreparedTask:
+        """The manifest of the task that goes with the model."""
+        return PreparedTask.read(self._task(self.tasks[model]) / MANIFEST_FILE)
+
+    def splits(self, model: str = "network") -> dict[SplitName, Examples]:
+        """The encoded examples of the task that goes with the model."""
+        folder = self.prepared / "models" / model_key(self.models[model])
+        return load_examples(self._task(self.tasks[model]), self.manifest(model), folder, 32)
+
+    def plain(self, spec: Specification) -> nn.Module:
+        """The loaded base model of a run."""
+        folder = self.prepared / "models" / model_key(spec.model)
+        prepared = PreparedModel.read(folder / MANIFEST_FILE)
+        task = PreparedTask.read(self._task(spec.task) / MANIFEST_FILE)
+        return load_model(folder, prepared, task, spec.seed, spec.training.dropout)
+
+    def applied(self, spec: Specification) -> nn.Module:
+        """The model of a run as it is before the first step."""
+        model = self.plain(spec)
+        method = METHODS.build(spec.variant.method, spec.variant.settings)
+        method.apply(model, generator(spec.seed, "initialisation"))
+        return model
+
+    def perform(self, spec: Specification, folder: Path) -> Experiment:
+        """Every stage of the run, without the process around it."""
+        experiment = Experiment(spec, self.prepared, folder, mirror=lambda event: None)
+        experiment.perform()
+        return experiment
+
+    def main(self, spec: Specification, results: Path) -> int:
+        """The command of a run, in this process; returns its exit code."""
+        results.mkdir(parents=True, exist_ok=True)
+        file = results / "given.json"
+        spec.write(file)
+        options = {"--spec": file, "--results": results, "--prepared": self.prepared}
+        return main([str(part) for option in options.items() for part in option])
+
+    def run(self, spec: Specification, results: Path) -> Result:
+        """The record of a run that ends without failing."""
+        assert self.main(spec, results) == 0
+        return Result.read(run_folder(spec, results) / RESULT_FILE)
+
+    def _task(self, task: Task) -> Path:
+        return self.prepared / "tasks" / task.key
+
+
+def run_folder(spec: Specification, results: Path) -> Path:
+    """Where a run is written."""
+    return results / "runs" / spec.run
+
+
+def read_history(folder: Path) -> list[Event]:
+    """The events of `history.jsonl`."""
+    return [json.loads(line) for line in (folder / HISTORY_FILE).read_text().splitlines()]
+
+
+def steps(history: list[Event]) -> list[Event]:
+    """The training steps of a history, without their seconds."""
+    return [
+        {key: value for key, value in event.items() if key != "seconds"}
+        for event in history
+        if "loss" in event
+    ]
+
+
+def make_assets(root: Path) -> Assets:
+    """Prepare everything below `root`. Nothing is downloaded."""
+    prepared = root / "prepared"
+    sentences = _sentences(sum(SIZES.values()))
+    text = Task(name="films", task="rated-snippets", source=Source(uri="path:none"))
+    images = Task(name="images", task="digits", source=Source(uri="path:none"))
+    _write_task(prepared, text, "text-classification", LABELS, sentences)
+    _write_task(prepared, images, "image-classification", ("a", "b", "c"), _images())
+    models: dict[str, Model] = {
+        "bert": _bert(root / "tokenizer", [row["text"] for row in sentences]),
+        "network": Network(kind="network", name="network", layers=WIDTHS),
+    }
+    for model in models.values():
+        destination = prepared / "models" / model_key(model)
+        prepare_model(model, destination, tasks=prepared / "tasks", cache=root / "downloads")
+    return Assets(prepared, {"bert": text, "network": images}, models)
+
+
+def _sentences(count: int) -> list[dict[str, Any]]:
+    draw = random.Random(0)  # noqa: S311 - examples, no secrets
+    rows = []
+    for number in range(count):
+        label = draw.randrange(2)
+        parts = [
+            f"the {draw.choice(_NOUNS)} was {draw.choice(_ADJECTIVES[label])}"
+            for _ in range(draw.randint(1, 5))
+        ]
+        rows.append({"id": f"s{number}", "text": " and ".join(parts), "label": label})
+    return rows
+
+
+def _images() -> list[dict[str, Any]]:
+    draw = random.Random(1)  # noqa: S311 - examples, no secrets
+    rows = []
+    for number in range(sum(SIZES.values())):
+        label = draw.randrange(3)
+        pixels = [draw.random() * (0.6 if at % 3 == label else 1) for at in range(WIDTHS[0])]
+        rows.append({"id": f"i{number}", "pixels": pixels, "label": label})
+    return rows
+
+
+def _write_task(
+    prepared: Path, task: Task, kind: TaskKind, labels: tuple[str, ...], rows: list[dict[str, Any]]
+) -> None:
+    folder = prepared / "tasks" / task.key
+    folder.mkdir(parents=True)
+    splits, left = {}, list(rows)
+    for name in SPLITS:
+        part, left = left[: SIZES[name]], left[SIZES[name] :]
+        path = folder / f"{name}.parquet"
+        pq.write_table(pa.Table.from_pylist(part), path)
+        splits[name] = Split(n=len(part), sha256=content_hash(part), file_sha256=file_sha256(path))
+    PreparedTask(
+        key=task.key,
+        spec=task,
+        kind=kind,
+        labels=labels,
+        metrics=("accuracy",),
+        splits=splits,
+        overlaps=(),
+        sha256=content_hash(rows),
+    ).write(folder / MANIFEST_FILE)
+
+
+def _bert(folder: Path, texts: list[str]) -> RandomModel:
+    size = _write_tokenizer(folder, texts)
+    configuration = {
+        "model_type": "bert",
+        "vocab_size": size,
+        "hidden_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 64,
+        "max_position_embeddings": 64,
+    }
+    tokenizer = Source(uri=f"path:{folder}")
+    return RandomModel.model_validate(
+        {"kind": "random", "name": "bert", "configuration": configuration, "tokenizer": tokenizer}
+    )
+
+
+def _write_tokenizer(folder: Path, texts: list[str]) -> int:
+    """A word-level tokenizer of these texts' words; returns the size of its vocabulary."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+
+    folder.mkdir()
+    words = sorted({word for text in texts for word in text.split()})
+    vocabulary = {word: index for index, word in enumerate([*_SPECIAL, *words])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))  # noqa: S106
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[(token, vocabulary[token]) for token in ("[CLS]", "[SEP]")],
+    )
+    tokenizer.save(str(folder / "tokenizer.json"))
+    names = ("pad_token", "unk_token", "cls_token", "sep_token")
+    inputs = ["input_ids", "token_type_ids", "attention_mask"]
+    config = {"tokenizer_class": "PreTrainedTokenizerFast", "model_input_names": inputs}
+    text = json.dumps(config | dict(zip(names, _SPECIAL, strict=True)))
+    (folder / "tokenizer_config.json").write_text(text)
+    return len(vocabulary)

@@ -1,0 +1,100 @@
+"""Which examples go together, and that their order never shows in a prediction."""
+
+import random
+from itertools import chain
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.training.assets import Assets, read_history, run_folder
+from training.batches import epoch_batches, evaluation_batches
+from training.evaluation import predict
+
+CPU = torch.device("cpu")
+
+
+def draw_lengths(count: int) -> list[int]:
+    draw = random.Random(count)  # noqa: S311 - lengths, no secrets
+    return [draw.randint(1, 60) for _ in range(count)]
+
+
+def padded(batches: list[list[int]], lengths: list[int]) -> int:
+    return sum(len(batch) * max(lengths[i] for i in batch) for batch in batches)
+
+
+def plan(lengths: list[int], size: int, seed: int = 0) -> list[list[int]]:
+    return epoch_batches(lengths, size, torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize(("count", "size"), [(1, 4), (16, 4), (37, 8), (500, 8), (3, 100)])
+def test_every_example_once_in_full_batches(count: int, size: int) -> None:
+    batches = plan(draw_lengths(count), size)
+    assert sorted(chain.from_iterable(batches)) == list(range(count))
+    assert sorted(map(len, batches), reverse=True)[: count // size] == [size] * (count // size)
+    assert len(batches) == -(-count // size)
+
+
+def test_buckets_keep_padding_small() -> None:
+    lengths = draw_lengths(1000)
+    order = torch.randperm(1000, generator=torch.Generator().manual_seed(0)).tolist()
+    unsorted = [order[i : i + 8] for i in range(0, 1000, 8)]
+    assert padded(plan(lengths, 8), lengths) - sum(lengths) < 0.3 * (
+        padded(unsorted, lengths) - sum(lengths)
+    )
+
+
+def test_the_generator_decides_the_plan() -> None:
+    lengths = draw_lengths(200)
+    assert plan(lengths, 8, seed=1) == plan(lengths, 8, seed=1)
+    assert plan(lengths, 8, seed=1) != plan(lengths, 8, seed=2)
+    order = torch.Generator().manual_seed(1)
+    assert epoch_batches(lengths, 8, order) != epoch_batches(lengths, 8, order)
+
+
+def test_batches_of_a_bucket_are_shuffled() -> None:
+    lengths = draw_lengths(128)
+    longest = [max(lengths[i] for i in batch) for batch in plan(lengths, 8)]
+    assert longest not in (sorted(longest), sorted(longest, reverse=True))
+
+
+def test_evaluation_takes_the_longest_first() -> None:
+    lengths = draw_lengths(50)
+    order = list(chain.from_iterable(evaluation_batches(lengths, 8)))
+    assert sorted(order) == list(range(50))
+    assert [lengths[i] for i in order] == sorted(lengths, reverse=True)
+
+
+@pytest.mark.parametrize("name", ["bert", "network"])
+def test_predictions_are_in_the_order_of_the_examples(assets: Assets, name: str) -> None:
+    model = assets.plain(assets.specification(model=name))
+    examples = assets.splits(name)["validation"]
+    assert len(set(examples.lengths)) > 1 or name == "network"
+    with torch.no_grad():
+        singly = torch.cat([model.eval()(**examples.inputs([i])).logits for i in range(21)])
+    model.train()
+    for size in (1, 4, 64):
+        found = predict(model, examples, size, CPU, "fp32")
+        torch.testing.assert_close(found, singly, atol=1e-6, rtol=0)
+
+
+def test_padding_is_masked_and_uses_the_tokenizers_id(assets: Assets) -> None:
+    examples = assets.splits("bert")["train"]
+    short, long = (examples.lengths.index(f(examples.lengths)) for f in (min, max))
+    batch = examples.inputs([short, long])
+    length = examples.lengths[short]
+    assert batch["attention_mask"].sum(dim=1).tolist() == [length, examples.lengths[long]]
+    assert batch["input_ids"][0, length:].tolist() == [0] * (examples.lengths[long] - length)
+    assert batch["input_ids"].shape == (2, max(examples.lengths))
+
+
+def test_throughput_counts_real_tokens(assets: Assets, tmp_path: Path) -> None:
+    spec = assets.specification("head", model="bert", epochs=2)
+    result = assets.run(spec, tmp_path)
+    seconds = sum(e["seconds"] for e in read_history(run_folder(spec, tmp_path)) if "loss" in e)
+    tokens = 2 * sum(assets.splits("bert")["train"].lengths)
+    assert result.time is not None
+    assert result.time.train_seconds == pytest.approx(seconds)
+    assert result.time.tokens_per_second == pytest.approx(tokens / seconds)
+    assert result.time.examples_per_second == pytest.approx(100 / seconds)
+    assert result.time.steps == 8

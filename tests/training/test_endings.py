@@ -1,0 +1,245 @@
+"""How a run ends, what it leaves then, and what its process says."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Never
+
+import pytest
+import torch
+from filelock import FileLock
+
+from records.identity import file_sha256
+from records.result import (
+    DELTA_FILE,
+    FAILURE_FILE,
+    HISTORY_FILE,
+    PREDICTIONS_FILE,
+    RESULT_FILE,
+    SPECIFICATION_FILE,
+    Result,
+)
+from records.specification import Specification, model_key
+from tests.training.assets import Assets, read_history, run_folder, steps
+from training import experiment, loop
+from training.loop import Trainer
+
+NO_NUMBER = torch.tensor(float("nan"), requires_grad=True)
+CPU_MESSAGE = "[enforce fail at alloc_cpu.cpp:127] . DefaultCPUAllocator: can't allocate memory"
+Patch = pytest.MonkeyPatch
+
+
+def at_step(count: int, action: Callable[[], Any], patch: Patch) -> None:
+    """Let the loss of that step be what `action` gives, or raises."""
+    plain, calls = Trainer.loss, iter(range(1, 10**6))
+
+    def loss(self: Trainer, indices: list[int]) -> torch.Tensor:
+        value = plain(self, indices)
+        return action() if next(calls) == count else value
+
+    patch.setattr(Trainer, "loss", loss)
+
+
+def raiser(error: BaseException) -> Callable[..., Never]:
+    def action(*args: Any, **kwargs: Any) -> Never:
+        raise error
+
+    return action
+
+
+def not_json(constant: str) -> Never:
+    raise AssertionError(f"{constant} is no JSON")
+
+
+def test_an_ok_run_leaves_its_files_and_the_result_last(
+    assets: Assets, tmp_path: Path, monkeypatch: Patch
+) -> None:
+    written: list[str] = []
+    plain = Path.replace
+
+    def spy(self: Path, target: Path) -> Path:
+        written.append(target.name)
+        return plain(self, target)
+
+    monkeypatch.setattr(Path, "replace", spy)
+    spec = assets.specification()
+    result = assets.run(spec, tmp_path)
+    assert result.state == "ok"
+    assert result.reason is None
+    files = [HISTORY_FILE, PREDICTIONS_FILE, DELTA_FILE, SPECIFICATION_FILE, RESULT_FILE]
+    assert written[-1] == RESULT_FILE
+    assert set(files) <= set(written)
+    folder = run_folder(spec, tmp_path)
+    assert {path.name for path in folder.iterdir()} - {".lock"} == set(files)
+    assert Specification.read(folder / SPECIFICATION_FILE) == spec
+    assert result.parameters is not None
+    assert result.parameters.stored_bytes == (folder / DELTA_FILE).stat().st_size
+
+
+def test_a_result_is_strict_json(assets: Assets, tmp_path: Path, monkeypatch: Patch) -> None:
+    at_step(2, lambda: NO_NUMBER, monkeypatch)
+    spec = assets.specification()
+    assets.run(spec, tmp_path)
+    for name in (RESULT_FILE, HISTORY_FILE):
+        for line in (run_folder(spec, tmp_path) / name).read_text().splitlines():
+            assert "NaN" not in line
+            assert "Infinity" not in line
+    text = (run_folder(spec, tmp_path) / RESULT_FILE).read_text()
+    json.loads(text, parse_constant=not_json)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_loss_that_is_no_number_is_a_divergence(
+    assets: Assets, tmp_path: Path, monkeypatch: Patch, value: float
+) -> None:
+    at_step(3, lambda: torch.tensor(value, requires_grad=True), monkeypatch)
+    spec = assets.specification()
+    result = assets.run(spec, tmp_path)
+    assert (result.state, result.failed_step) == ("diverged", 3)
+    assert result.reason is not None
+    assert "step 3" in result.reason
+    assert result.metrics is None
+    assert [e["step"] for e in steps(read_history(run_folder(spec, tmp_path)))] == [1, 2]
+    assert result.gradients is not None
+    assert not (run_folder(spec, tmp_path) / PREDICTIONS_FILE).exists()
+
+
+@pytest.mark.parametrize("model", ["bert", "network"])
+def test_a_senseless_learning_rate_diverges(assets: Assets, tmp_path: Path, model: str) -> None:
+    result = assets.run(assets.specification(model=model, learning_rate=1e30), tmp_path)
+    assert result.state == "diverged"
+    assert result.failed_step in (1, 2)
+
+
+def test_logits_that_are_no_numbers_are_a_divergence(
+    assets: Assets, tmp_path: Path, monkeypatch: Patch
+) -> None:
+    monkeypatch.setattr(loop, "predict", lambda *_: torch.full((21, 3), float("nan")))
+    result = assets.run(assets.specification(evaluations=2), tmp_path)
+    assert (result.state, result.failed_step) == ("diverged", 2)
+
+
+OUT_OF_MEMORY = [
+    torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate 2 GiB"),
+    RuntimeError(CPU_MESSAGE),
+    MemoryError(),
+    MemoryError("no room\nat all"),
+]
+
+
+@pytest.mark.parametrize("error", OUT_OF_MEMORY, ids=repr)
+def test_memory_running_out_is_a_result(
+    assets: Assets, tmp_path: Path, monkeypatch: Patch, error: Exception
+) -> None:
+    at_step(1, raiser(error), monkeypatch)
+    spec = assets.specification()
+    result = assets.run(spec, tmp_path)
+    assert result.state == "oom"
+    assert result.reason
+    assert "\n" not in result.reason
+    assert read_history(run_folder(spec, tmp_path)) == []
+
+
+@pytest.mark.parametrize("place", [loop, experiment], ids=["validation", "test"])
+def test_memory_running_out_in_an_evaluation_is_a_result(
+    assets: Assets, tmp_path: Path, monkeypatch: Patch, place: Any
+) -> None:
+    monkeypatch.setattr(place, "predict", raiser(OUT_OF_MEMORY[0]))
+    spec = assets.specification()
+    result = assets.run(spec, tmp_path)
+    assert (result.state, result.metrics) == ("oom", None)
+    assert len(steps(read_history(run_folder(spec, tmp_path)))) == 4
+
+
+def test_a_bug_is_a_failure_and_not_a_result(
+    assets: Assets, tmp_path: Path, monkeypatch: Patch
+) -> None:
+    spec = assets.specification()
+    folder = run_folder(spec, tmp_path)
+    assets.run(spec, tmp_path)
+    with monkeypatch.context() as patch:
+        at_step(2, raiser(RuntimeError("mat1 and mat2")), patch)
+        assert assets.main(spec, tmp_path) == 1
+    failure = Result.read(folder / FAILURE_FILE)
+    assert (failure.state, failure.reason) == ("failed", "RuntimeError: mat1 and mat2")
+    assert not (folder / RESULT_FILE).exists()
+    assets.run(spec, tmp_path)
+    assert not (folder / FAILURE_FILE).exists()
+
+
+def test_a_closed_form_that_is_wrong_is_a_failure(
+    assets: Assets, tmp_path: Path, monkeypatch: Patch
+) -> None:
+    monkeypatch.setattr("methods.head.Head.body_parameters", lambda *_: 1)
+    spec = assets.specification("head")
+    assert assets.main(spec, tmp_path) == 1
+    failure = Result.read(run_folder(spec, tmp_path) / FAILURE_FILE)
+    assert failure.reason == "RuntimeError: head: 33 trainable parameters, closed form 34"
+
+
+@pytest.mark.parametrize("name", ["train.parquet", "test.parquet", "model.safetensors"])
+def test_a_flipped_byte_of_a_prepared_file_is_found(
+    assets: Assets, tmp_path: Path, name: str
+) -> None:
+    shutil.copytree(assets.prepared, tmp_path / "prepared")
+    copy, spec = replace(assets, prepared=tmp_path / "prepared"), assets.specification()
+    keys = {"tasks": spec.task.key, "models": model_key(spec.model)}
+    room = "models" if name == "model.safetensors" else "tasks"
+    path = copy.prepared / room / keys[room] / name
+    content, before = bytearray(path.read_bytes()), file_sha256(path)
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    assert copy.main(spec, tmp_path) == os.EX_DATAERR
+    folder = run_folder(spec, tmp_path)
+    reason = Result.read(folder / FAILURE_FILE).reason
+    assert reason is not None
+    assert before in reason
+    assert file_sha256(path) in reason
+    assert not (folder / RESULT_FILE).exists()
+
+
+def test_a_task_that_is_not_prepared_is_a_missing_file(assets: Assets, tmp_path: Path) -> None:
+    spec = assets.specification()
+    empty = replace(assets, prepared=tmp_path / "nothing")
+    assert empty.main(spec, tmp_path) == os.EX_IOERR
+
+
+def command(spec: Path, results: Path) -> "subprocess.CompletedProcess[str]":
+    """The command in a process of its own; it ends before anything heavy is loaded."""
+    line = [sys.executable, "-m", "training.run", "--spec", str(spec), "--results", str(results)]
+    return subprocess.run(line, capture_output=True, text=True, check=False)
+
+
+def test_a_second_process_on_a_run_steps_back(assets: Assets, tmp_path: Path) -> None:
+    spec = assets.specification()
+    folder = run_folder(spec, tmp_path)
+    folder.mkdir(parents=True)
+    spec.write(tmp_path / "spec.json")
+    with FileLock(folder / ".lock"):
+        done = command(tmp_path / "spec.json", tmp_path)
+    assert done.returncode == os.EX_TEMPFAIL
+    assert done.stderr == f"{spec.run}: another process works on this run\n"
+    assert [path.name for path in folder.iterdir()] == [".lock"]
+
+
+@pytest.mark.parametrize("change", ["cut", "unknown key", "missing file"])
+def test_a_broken_specification_has_its_own_code(
+    assets: Assets, tmp_path: Path, change: str
+) -> None:
+    spec, path = assets.specification(), tmp_path / "spec.json"
+    texts = {
+        "cut": spec.model_dump_json()[:-1],
+        "unknown key": json.dumps(spec.model_dump(mode="json") | {"extra": 1}),
+    }
+    if change in texts:
+        path.write_text(texts[change])
+    done = command(path, tmp_path / "results")
+    assert done.returncode == os.EX_CONFIG
+    assert str(path) in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "results").exists()

