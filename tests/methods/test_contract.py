@@ -18,7 +18,7 @@ from methods.architectures import ARCHITECTURES
 from methods.contract import Method, head_modules
 from methods.parameters import count_trainable, load_trainable, trainable_state
 from methods.registry import METHODS
-from tests.methods.architectures import TINY, labels, logits, shape, tiny
+from tests.methods.architectures import TINY, inputs, labels, logits, shape, tiny
 
 SETTINGS: dict[str, list[dict[str, Any]]] = {
     "lora": [
@@ -246,6 +246,18 @@ def test_applying_twice_is_refused_where_something_is_added(case: Case) -> None:
     else:
         case.method.apply(model, torch.Generator())
         assert {name for name, _ in model.named_parameters()} == names
+
+
+@on_fitting
+def test_padding_changes_nothing(case: Case) -> None:
+    """A row alone, without its padding, gives what it gives in the batch."""
+    model, batch = case.trained(), inputs(case.model_type)
+    together = logits(model, case.model_type)
+    mask = batch.get("attention_mask", torch.ones(len(together), 1))
+    for row, length in enumerate(mask.sum(dim=1).int().tolist()):
+        cut = slice(length) if "attention_mask" in batch else slice(None)
+        alone = model(**{key: rows[row : row + 1, cut] for key, rows in batch.items()}).logits
+        torch.testing.assert_close(alone[0], together[row], atol=1e-5, rtol=0)
 
 
 @on_fitting
