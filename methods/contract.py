@@ -66,6 +66,9 @@ class Method(ABC):
         head = sum(p.numel() for module in head_modules(model) for p in module.parameters())
         return head + self.body_parameters(model)
 
+    def finish(self, model: nn.Module) -> None:  # noqa: B027  # most methods keep all of it
+        """Drop, after training, what only training needs; the function stays the same."""
+
     def merge(self, model: nn.Module) -> None:
         """Fold what was trained into the base weights, in place.
 

@@ -1,4 +1,4 @@
-"""What methods add to a model: named tensors on a layer, and a hook that uses them."""
+"""What methods add to a model: named tensors on a module, and hooks that use them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-Hook = Callable[["nn.Module", tuple[Any, ...], "torch.Tensor"], "torch.Tensor"]
-_HANDLE = "finegrid_hook"
+OutputHook = Callable[["nn.Module", tuple[Any, ...], "torch.Tensor"], "torch.Tensor"]
+InputHook = Callable[["nn.Module", tuple[Any, ...]], tuple[Any, ...]]
+_HANDLES = "finegrid_hooks"
 
 
 def add_parameters(module: nn.Module, name: str, tensors: Mapping[str, torch.Tensor]) -> None:
@@ -31,13 +32,23 @@ def added(module: nn.Module, name: str) -> nn.ParameterDict:
     return cast("nn.ParameterDict", module.get_submodule(name))
 
 
-def add_hook(module: nn.Module, hook: Hook) -> None:
-    """Let the hook rewrite the module's output from now on."""
-    setattr(module, _HANDLE, module.register_forward_hook(hook))
+def change_output(module: nn.Module, name: str, hook: OutputHook) -> None:
+    """Let the hook rewrite the module's output from now on, until `remove` of that name."""
+    _handles(module)[name] = module.register_forward_hook(hook)
+
+
+def change_input(module: nn.Module, name: str, hook: InputHook) -> None:
+    """Let the hook rewrite the module's positional inputs from now on, until `remove`."""
+    _handles(module)[name] = module.register_forward_pre_hook(hook)
 
 
 def remove(module: nn.Module, name: str) -> None:
-    """Take the child and the hook away again, after a merge."""
-    getattr(module, _HANDLE).remove()
-    delattr(module, _HANDLE)
+    """Take the child and its hook away again, after a merge."""
+    _handles(module).pop(name).remove()
     delattr(module, name)
+
+
+def _handles(module: nn.Module) -> dict[str, Any]:
+    if _HANDLES not in module.__dict__:
+        module.__dict__[_HANDLES] = {}
+    return cast("dict[str, Any]", module.__dict__[_HANDLES])

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from methods.architectures import Shape, linear_layers
+from methods.architectures import Shape
 from methods.contract import Method
-from methods.injection import add_hook, add_parameters, added, remove
+from methods.injection import add_parameters, added, change_output, remove
+from methods.layers import Layer, linear_layers
 from methods.registry import register
 
 if TYPE_CHECKING:
@@ -23,10 +24,12 @@ if TYPE_CHECKING:
 @register("lora")
 @dataclass(frozen=True)
 class LoRA(Method):
-    """Low-rank adaptation, Hu et al. 2021, equation 3: h = W x + (alpha / r) B A x.
+    """Low-rank adaptation, Hu et al. 2021, equation 3: h = W x + s B A x.
 
     W (out, in) is frozen; A (r, in) is drawn from a Kaiming uniform distribution as in the
-    authors' code, B (out, r) is zero, so that training starts from the pretrained function.
+    authors' code, B (out, r) is zero, so that training starts from the pretrained function. The
+    scale s is alpha / r, or alpha / sqrt(r) where it is rank-stabilised (Kalajdzievski 2023,
+    arXiv:2312.03732, theorem 3.2).
     """
 
     paper: ClassVar[str] = "Hu et al. 2021, arXiv:2106.09685"
@@ -34,16 +37,18 @@ class LoRA(Method):
 
     rank: Annotated[int, Field(ge=1)] = 8
     alpha: Annotated[float, Field(gt=0)] = 16.0
-    """Numerator of the scale alpha / rank."""
+    """Numerator of the scale."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Probability with which an input feature of A is dropped in training."""
+    rank_stabilised: bool = False
+    """Whether the scale falls with the square root of the rank."""
     targets: Annotated[tuple[str, ...], Field(min_length=1)] = ("q", "v")
-    """Roles of the layers that get an update."""
+    """Roles of the layers that get an update; [all] stands for every linear layer."""
 
     @property
     def scale(self) -> float:
-        """alpha / rank."""
-        return self.alpha / self.rank
+        """alpha / r, or alpha / sqrt(r)."""
+        return self.alpha / (math.sqrt(self.rank) if self.rank_stabilised else self.rank)
 
     def not_applicable(self, shape: Shape) -> str | None:
         """The targeted roles that the model lacks."""
@@ -65,8 +70,9 @@ class LoRA(Method):
             down = torch.empty(self.rank, layer.in_features)
             nn.init.kaiming_uniform_(down, a=math.sqrt(5), generator=generator)
             up = torch.zeros(layer.out_features, self.rank)
-            add_parameters(layer, "lora", {"A": down, "B": up})
-            add_hook(layer, partial(_add_update, scale=self.scale, dropout=self.dropout))
+            name = layer.child("lora")
+            add_parameters(layer.module, name, {"A": down, "B": up})
+            change_output(layer.module, name, partial(self._update, layer=layer, name=name))
 
     def body_parameters(self, model: nn.Module) -> int:
         """Sum over the targeted layers of r (in + out)."""
@@ -74,21 +80,27 @@ class LoRA(Method):
         return sum(self.rank * (layer.in_features + layer.out_features) for layer in layers)
 
     def merge(self, model: nn.Module) -> None:
-        """W <- W + (alpha / r) B A, and A and B are gone."""
+        """W <- W + s B A, and A and B are gone."""
         import torch
 
         with torch.no_grad():
             for layer in linear_layers(model, self.targets):
-                factors = added(layer, "lora")
-                layer.weight += self.scale * (factors["B"] @ factors["A"])
-                remove(layer, "lora")
+                name = layer.child("lora")
+                factors = added(layer.module, name)
+                layer.weight().add_(self.scale * (factors["B"] @ factors["A"]))
+                remove(layer.module, name)
 
+    def _update(
+        self,
+        module: nn.Module,
+        inputs: tuple[Any, ...],
+        output: torch.Tensor,
+        layer: Layer,
+        name: str,
+    ) -> torch.Tensor:
+        from torch.nn import functional
 
-def _add_update(
-    layer: nn.Linear, inputs: tuple[Any, ...], output: torch.Tensor, scale: float, dropout: float
-) -> torch.Tensor:
-    from torch.nn import functional
-
-    x = functional.dropout(inputs[0], dropout, layer.training)  # (..., in)
-    factors = added(layer, "lora")
-    return output + scale * functional.linear(functional.linear(x, factors["A"]), factors["B"])
+        factors = added(module, name)
+        x = functional.dropout(inputs[0], self.dropout, module.training)  # (..., in)
+        update = functional.linear(functional.linear(x, factors["A"]), factors["B"])
+        return output + layer.widen(self.scale * update)

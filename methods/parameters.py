@@ -23,9 +23,12 @@ def count_trainable(model: nn.Module, base_names: frozenset[str]) -> Counter[Cat
     """
     counts: Counter[Category] = Counter()
     heads = {id(p) for module in head_modules(model) for p in module.parameters()}
+    once = {
+        name for name, p in model.named_parameters() if p.requires_grad
+    }  # tied ones by one name
     for path, module in model.named_modules():
         for name, parameter in module.named_parameters(path, recurse=False):
-            if parameter.requires_grad:
+            if name in once:
                 is_head = id(parameter) in heads
                 added = name not in base_names
                 counts["head" if is_head else _category(module, name, added)] += parameter.numel()
@@ -37,11 +40,16 @@ def _category(module: nn.Module, name: str, added: bool) -> Category:
 
     if added:
         return "adapter"
-    if type(module).__name__.endswith("Norm"):
+    if is_norm(module):
         return "norm"
     if isinstance(module, nn.Embedding):
         return "embedding"
     return "bias" if name.endswith("bias") else "rest"
+
+
+def is_norm(module: nn.Module) -> bool:
+    """Whether the module normalises: LayerNorm, RMSNorm and their relatives, by their name."""
+    return type(module).__name__.endswith("Norm")
 
 
 def trainable_state(model: nn.Module) -> dict[str, torch.Tensor]:
@@ -49,14 +57,38 @@ def trainable_state(model: nn.Module) -> dict[str, torch.Tensor]:
     return {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
 
 
+def delta_state(model: nn.Module) -> dict[str, torch.Tensor]:
+    """What has to be stored beside the base model: the trained tensors and added constants."""
+    from torch import nn
+
+    constants = {
+        f"{path}.{name}": buffer
+        for path, module in model.named_modules()
+        if isinstance(module, nn.ParameterDict)
+        for name, buffer in module.named_buffers(recurse=False)
+    }
+    return trainable_state(model) | constants
+
+
 def load_trainable(model: nn.Module, state: Mapping[str, torch.Tensor]) -> None:
     """Copy a trainable state into a model to which the same method was applied.
 
     Raises ValueError where names or shapes differ.
     """
+    _copy(trainable_state(model), state)
+
+
+def load_delta(model: nn.Module, state: Mapping[str, torch.Tensor]) -> None:
+    """Copy a stored delta into a model to which the same method was applied.
+
+    Raises ValueError where names or shapes differ.
+    """
+    _copy(delta_state(model), state)
+
+
+def _copy(own: Mapping[str, torch.Tensor], state: Mapping[str, torch.Tensor]) -> None:
     import torch
 
-    own = trainable_state(model)
     if own.keys() != state.keys():
         odd = sorted(own.keys() ^ state.keys())
         raise ValueError(f"trained tensors do not fit the model: {', '.join(odd[:5])}")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, cast
 
 from pydantic import Field
 
-from methods.architectures import Shape, architecture_of, modules_matching
+from methods.architectures import Shape, architecture_of
 from methods.contract import Method
-from methods.injection import add_parameters, added
+from methods.injection import add_parameters, added, change_input, remove
+from methods.layers import modules_matching
 from methods.registry import register
 
 if TYPE_CHECKING:
@@ -18,15 +20,19 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 _ATTENTION = "finegrid_prefix"
+_CHILD = "prefix"
+_NOW = "finegrid_prefix_now"
 
 
 @register("prefix")
 @dataclass(frozen=True)
 class Prefix(Method):
-    """Prefix tuning, Li and Liang 2021, equation 3, in its flat form (section 4.3 without the MLP).
+    """Prefix tuning, Li and Liang 2021, equation 3.
 
     Attention of every layer runs over [P_k; K] and [P_v; V], with P_k and P_v of shape
-    (heads, length, head size) trained and all else frozen.
+    (heads, length, head size) trained and all else frozen. Flat, P is trained itself. With
+    `reparametrisation` m (section 4.3), P = W_2 tanh(W_1 E + b_1) + b_2 with E (length, d),
+    W_1 (m, d) and W_2 (2 layers d, m), d the width of a layer's keys; only P is kept in the end.
     """
 
     paper: ClassVar[str] = "Li and Liang 2021, arXiv:2101.00190"
@@ -35,45 +41,102 @@ class Prefix(Method):
     length: Annotated[int, Field(ge=1)] = 20
     """Positions of the prefix."""
     initial_std: Annotated[float, Field(gt=0)] = 0.02
-    """Standard deviation of the normal distribution that P_k and P_v start from."""
+    """Standard deviation of the normal distribution that P, or E, W_1 and W_2, start from."""
+    reparametrisation: Annotated[int, Field(ge=1)] | None = None
+    """Width m of the MLP that P comes from in training; null for a flat prefix."""
 
     def not_applicable(self, shape: Shape) -> str | None:
-        """A model without attention has no keys to extend."""
-        return None if shape.has_attention else "the model has no attention"
+        """A model whose attention cannot be given more keys."""
+        architecture = shape.architecture
+        return None if architecture.attention else architecture.attention_reason
 
     def inject(self, model: nn.Module, generator: torch.Generator) -> None:
         """Give every attention module its prefix, and the model the attention that reads it."""
-        import torch
-
         modules = _attention_modules(model)
         heads, size = _heads(model)
         _register_attention()
-        for module in modules:
-            shape = (heads, self.length, size)
-            draw = {
-                name: torch.empty(shape).normal_(std=self.initial_std, generator=generator)
-                for name in ("key", "value")
-            }
-            add_parameters(module, "prefix", draw)
+        if self.reparametrisation is None:
+            for module in modules:
+                shape = (heads, self.length, size)
+                add_parameters(
+                    module,
+                    _CHILD,
+                    {name: self._draw(generator, *shape) for name in ("key", "value")},
+                )
+        else:
+            add_parameters(model, _CHILD, self._mlp(len(modules), heads * size, generator))
+            hook = partial(_unfold, modules=modules, heads=heads)
+            change_input(model, _CHILD, hook)
         cast("PreTrainedModel", model).set_attn_implementation(_ATTENTION)
 
     def body_parameters(self, model: nn.Module) -> int:
-        """2 (keys and values) x attention modules x length x heads x head size."""
+        """2 modules length d, or length d + d m + m + (m + 1) 2 modules d."""
         heads, size = _heads(model)
-        return 2 * len(_attention_modules(model)) * self.length * heads * size
+        width = heads * size
+        flat = 2 * len(_attention_modules(model)) * width
+        if self.reparametrisation is None:
+            return flat * self.length
+        m = self.reparametrisation
+        return self.length * width + width * m + m + (m + 1) * flat
+
+    def finish(self, model: nn.Module) -> None:
+        """Put P itself in the place of the MLP that it came from."""
+        if self.reparametrisation is None:
+            return
+        modules, (heads, _) = _attention_modules(model), _heads(model)
+        folded = _fold(added(model, _CHILD), len(modules), heads)
+        remove(model, _CHILD)
+        for module, pair in zip(modules, folded.detach(), strict=True):
+            module.__dict__.pop(_NOW, None)
+            add_parameters(module, _CHILD, {"key": pair[0].clone(), "value": pair[1].clone()})
+
+    def _draw(self, generator: torch.Generator, *shape: int) -> torch.Tensor:
+        import torch
+
+        return torch.empty(shape).normal_(std=self.initial_std, generator=generator)
+
+    def _mlp(self, modules: int, width: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
+        import torch
+
+        m = cast("int", self.reparametrisation)
+        return {
+            "E": self._draw(generator, self.length, width),
+            "W1": self._draw(generator, m, width),
+            "b1": torch.zeros(m),
+            "W2": self._draw(generator, 2 * modules * width, m),
+            "b2": torch.zeros(2 * modules * width),
+        }
+
+
+def _fold(mlp: nn.ParameterDict, modules: int, heads: int) -> torch.Tensor:
+    """P as (modules, keys and values, heads, length, head size)."""
+    import torch
+    from torch.nn import functional
+
+    hidden = torch.tanh(functional.linear(mlp["E"], mlp["W1"], mlp["b1"]))  # (length, m)
+    flat = functional.linear(hidden, mlp["W2"], mlp["b2"])  # (length, 2 modules d)
+    return flat.view(len(flat), modules, 2, heads, -1).permute(1, 2, 3, 0, 4)
+
+
+def _unfold(
+    model: nn.Module, inputs: tuple[Any, ...], modules: list[nn.Module], heads: int
+) -> tuple[Any, ...]:
+    """Compute P once a pass and leave each attention module its part."""
+    for module, pair in zip(modules, _fold(added(model, _CHILD), len(modules), heads), strict=True):
+        module.__dict__[_NOW] = pair
+    return inputs
 
 
 def _heads(model: nn.Module) -> tuple[int, int]:
     config: Any = model.config
-    heads = config.num_attention_heads
-    return heads, config.hidden_size // heads
+    return architecture_of(model).key_heads(config.to_dict())
 
 
 def _attention_modules(model: nn.Module) -> list[nn.Module]:
-    pattern = architecture_of(model).attention
-    if pattern is None:
-        raise ValueError("the model has no attention")
-    return list(modules_matching(model, pattern))
+    architecture = architecture_of(model)
+    if architecture.attention is None:
+        raise ValueError(architecture.attention_reason)
+    return [module for _, module in modules_matching(model, architecture.attention)]
 
 
 def _register_attention() -> None:
@@ -91,30 +154,41 @@ def _explicit_mask(*args: Any, **kwargs: Any) -> Any:
     return sdpa_mask(*args, **(kwargs | skips))
 
 
+def _prefix(module: nn.Module) -> tuple[torch.Tensor, torch.Tensor]:
+    if _NOW in module.__dict__:
+        key, value = module.__dict__[_NOW]
+        return key, value
+    tensors = added(module, _CHILD)
+    return tensors["key"], tensors["value"]
+
+
 def _attend(
     module: nn.Module,
     query: torch.Tensor,  # (batch, heads, sequence, head size)
     key: torch.Tensor,
     value: torch.Tensor,
-    attention_mask: torch.Tensor | None,  # (batch, 1, sequence, sequence), True where seen
+    attention_mask: torch.Tensor | None,  # (batch, 1, sequence, sequence), True or 0 where seen
     **kwargs: Any,
 ) -> Any:
     import torch
     from torch.nn import functional
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-    prefix = added(module, "prefix")
-    batch, length = query.shape[0], prefix["key"].shape[1]
-    prefix_key, prefix_value = (
-        prefix[name].to(key.dtype).expand(batch, -1, -1, -1) for name in ("key", "value")
-    )
+    batch = query.shape[0]
+    parts = [part.to(key.dtype).expand(batch, -1, -1, -1) for part in _prefix(module)]
+    length = parts[0].shape[2]
     if attention_mask is not None:
-        attention_mask = functional.pad(attention_mask, (length, 0), value=True)
+        seen = attention_mask.dtype == torch.bool  # an additive mask sees where it adds nothing
+        attention_mask = functional.pad(attention_mask, (length, 0), value=float(seen))
+    elif getattr(module, "is_causal", False) and query.shape[2] > 1:
+        raise RuntimeError("causal attention without a mask: the prefix would be hidden")
+    if (bias := kwargs.get("position_bias")) is not None:  # a prefix has no position
+        kwargs["position_bias"] = functional.pad(bias, (length, 0))
     return sdpa_attention_forward(
         module,
         query,
-        torch.cat([prefix_key, key], dim=2),
-        torch.cat([prefix_value, value], dim=2),
+        torch.cat([parts[0], key], dim=2),
+        torch.cat([parts[1], value], dim=2),
         attention_mask,
         **kwargs,
     )

@@ -53,8 +53,10 @@ class Parameters(Record):
     embedding: Count
     rest: Count
     """Trainable weights of the base that are none of the above."""
+    stored: Count
+    """Numbers in the file of the delta: without what only training needs, with frozen additions."""
     stored_bytes: Count
-    """Size of the file of trained tensors, in bytes."""
+    """Size of that file, in bytes."""
 
     @model_validator(mode="after")
     def _split_sums_up(self) -> Self:

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from methods.contract import Method
-from methods.parameters import count_trainable, trainable_state
+from methods.parameters import count_trainable, delta_state, load_trainable
 from methods.registry import METHODS
 from records.identity import canonical_json
 from records.prepared import MANIFEST_FILE, PreparedModel, PreparedTask, SplitName
@@ -74,9 +74,10 @@ class Experiment:
             self.write_history()
             self._summarise_gradients(trainer)
         self._score(trained)
-        self._count()
         self._time(trained, setup)
-        self._measure(trainer, trained)
+        self._probe(trainer, trained)
+        self._store()
+        self._time_inference()
 
     def result(self, ending: Ending, origin: Provenance) -> Result:
         """The record of what was reached, and of how it ended."""
@@ -163,14 +164,17 @@ class Experiment:
         with atomic_path(self.folder / PREDICTIONS_FILE) as path:
             pq.write_table(pa.concat_tables(tables), path)
 
-    def _count(self) -> None:
-        state = {n: t.cpu().contiguous() for n, t in trainable_state(self.model).items()}
-        with atomic_path(self.folder / DELTA_FILE) as path:
-            save_file(state, path)
+    def _store(self) -> None:
+        """Count what was trained, drop what only training needed, and write down the rest."""
         counts = count_trainable(self.model, self.base_names)
+        trainable = sum(counts.values())
+        self.method.finish(self.model)
+        delta = {n: t.cpu().contiguous() for n, t in delta_state(self.model).items()}
+        with atomic_path(self.folder / DELTA_FILE) as path:
+            save_file(delta, path)
         self.parameters = Parameters(
             base=self.base_count,
-            trainable=sum(t.numel() for t in state.values()),
+            trainable=trainable,
             expected=self.expected,
             adapter=counts["adapter"],
             head=counts["head"],
@@ -178,6 +182,7 @@ class Experiment:
             bias=counts["bias"],
             embedding=counts["embedding"],
             rest=counts["rest"],
+            stored=sum(t.numel() for t in delta.values()),
             stored_bytes=(self.folder / DELTA_FILE).stat().st_size,
         )
 
@@ -206,16 +211,20 @@ class Experiment:
                 last=norms[-1],
             )
 
-    def _measure(self, trainer: Trainer, trained: Trained) -> None:
-        # The probe trains a step and a merge folds the method in: both come after the storing.
+    def _probe(self, trainer: Trainer, trained: Trained) -> None:
+        """Measure memory with the method as it was trained; the kept state is put back."""
         self.memory = probe_memory(self.model, Step(trainer), trained.optimizer, self.load_bytes)
+        load_trainable(self.model, trained.best.state)
+
+    def _time_inference(self) -> None:
+        training = self.spec.training
         self.inference = measure_inference(
             self.model,
             self.method,
             self.splits["validation"],
-            self.spec.training.evaluation_batch_size,
+            training.evaluation_batch_size,
             self.device,
-            self.spec.training.dtype,
+            training.dtype,
         )
 
 

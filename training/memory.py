@@ -113,7 +113,7 @@ def probe_memory(
     """Measure one optimizer step and one evaluation of `step`, a `training.loop.Step`.
 
     The optimizer's state exists already and gradients do not, as at the start of every step but
-    the first. The model's weights are changed: call it when they are stored.
+    the first. The trained tensors are changed by that step.
     """
     optimizer.zero_grad(set_to_none=True)
     weights = tensor_bytes([*model.parameters(), *model.buffers()])

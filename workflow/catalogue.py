@@ -206,7 +206,7 @@ def _wrong_sizes(configuration: Mapping[str, Any]) -> Iterator[str]:
     architecture = ARCHITECTURES.get(str(configuration.get("model_type")))
     if architecture is None:
         return
-    for key in (architecture.hidden, architecture.intermediate, architecture.layers):
+    for key in architecture.size_keys():
         size = configuration.get(key, 1)
         if type(size) is not int or size < 1:
             yield key

@@ -120,6 +120,7 @@ def parameters(trainable: int) -> Parameters:
         expected=trainable,
         adapter=trainable - head,
         head=head,
+        stored=trainable,
         stored_bytes=4 * trainable,
         **parts,
     )

@@ -6,19 +6,31 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import AutoConfig, AutoModelForSequenceClassification
+from transformers import (
+    AutoConfig,
+    AutoModelForAudioClassification,
+    AutoModelForImageClassification,
+    AutoModelForSequenceClassification,
+)
 
 from methods.architectures import Shape, describe
 from training.network import LinearStack
 
+Options = dict[str, Any]
 CLASSES = 3
 _WIDTHS = (32, 64, 64, CLASSES)
 _VOCABULARY, _BATCH, _LENGTH = 40, 6, 9
+_PAD, _END = 1, 2
 
 
-def transformer(model_type: str, **options: Any) -> nn.Module:
+def transformer(
+    model_type: str,
+    head: Any = AutoModelForSequenceClassification,
+    attn: str = "sdpa",
+    **options: Any,
+) -> nn.Module:
     """A transformers classifier with 64 features, two blocks and two heads."""
-    sizes = {
+    sizes: Options = {
         "vocab_size": _VOCABULARY,
         "hidden_size": 64,
         "num_hidden_layers": 2,
@@ -27,16 +39,57 @@ def transformer(model_type: str, **options: Any) -> nn.Module:
         "max_position_embeddings": 32,
     }
     config = AutoConfig.for_model(model_type, num_labels=CLASSES, **(sizes | options))
-    model: nn.Module = AutoModelForSequenceClassification.from_config(
-        config, attn_implementation="sdpa"
-    )
+    model: nn.Module = head.from_config(config, attn_implementation=attn)
     return model
 
 
+_IMAGES: Options = {"image_size": 8, "patch_size": 4, "num_channels": 1}
+_SPEECH: Options = {
+    "num_mel_bins": 8,
+    "max_source_positions": _LENGTH,
+    "classifier_proj_size": 16,
+}
+_GROUPED: Options = {"num_key_value_heads": 1, "pad_token_id": _PAD}
+_SEQ2SEQ: Options = {
+    "d_model": 64,
+    "encoder_layers": 2,
+    "decoder_layers": 2,
+    "encoder_attention_heads": 2,
+    "decoder_attention_heads": 2,
+    "encoder_ffn_dim": 96,
+    "decoder_ffn_dim": 96,
+}
+_T5: Options = {
+    "d_model": 64,
+    "d_kv": 32,
+    "d_ff": 96,
+    "num_layers": 2,
+    "num_heads": 2,
+    "decoder_start_token_id": 0,
+}
 TINY: dict[str, Callable[[], nn.Module]] = {
+    "bart": lambda: transformer("bart", **_SEQ2SEQ, eos_token_id=_END, pad_token_id=_PAD),
     "bert": lambda: transformer("bert"),
-    "roberta": lambda: transformer("roberta"),
+    "deberta-v2": lambda: transformer(
+        "deberta-v2", attn="eager", relative_attention=True, pos_att_type=["p2c", "c2p"]
+    ),
+    "distilbert": lambda: transformer("distilbert", dim=64, n_layers=2, n_heads=2, hidden_dim=96),
+    "gpt2": lambda: transformer("gpt2", n_embd=64, n_layer=2, n_head=2, pad_token_id=_PAD),
     "linear-stack": lambda: LinearStack(_WIDTHS),
+    "llama": lambda: transformer("llama", **_GROUPED),
+    "qwen2": lambda: transformer("qwen2", **_GROUPED),
+    "qwen3": lambda: transformer("qwen3", **_GROUPED, head_dim=16),
+    "roberta": lambda: transformer("roberta"),
+    "t5": lambda: transformer("t5", **_T5, feed_forward_proj="gated-gelu", eos_token_id=_END),
+    "vit": lambda: transformer("vit", AutoModelForImageClassification, **_IMAGES),
+    "whisper": lambda: transformer(
+        "whisper",
+        AutoModelForAudioClassification,
+        **_SEQ2SEQ,
+        num_mel_bins=8,
+        max_source_positions=_LENGTH,
+        classifier_proj_size=16,
+    ),
 }
 
 
@@ -59,10 +112,16 @@ def inputs(model_type: str) -> dict[str, torch.Tensor]:
     draw = torch.Generator().manual_seed(1)
     if model_type == "linear-stack":
         return {"pixels": torch.rand(_BATCH, _WIDTHS[0], generator=draw)}
+    if model_type == "vit":
+        return {"pixel_values": torch.rand(_BATCH, 1, 8, 8, generator=draw)}
+    if model_type == "whisper":
+        return {"input_features": torch.rand(_BATCH, 8, 2 * _LENGTH, generator=draw)}
     tokens = torch.randint(3, _VOCABULARY, (_BATCH, _LENGTH), generator=draw)
     mask = torch.ones_like(tokens)
     for row in range(_BATCH):
         mask[row, _LENGTH - row :] = 0
+        tokens[row, _LENGTH - row :] = _PAD
+        tokens[row, _LENGTH - row - 1] = _END
     return {"input_ids": tokens, "attention_mask": mask}
 
 
@@ -73,5 +132,7 @@ def labels() -> torch.Tensor:
 
 def logits(model: nn.Module, model_type: str) -> torch.Tensor:
     """The model's output on its batch."""
-    output: torch.Tensor = model(**inputs(model_type)).logits
+    dtype = next(model.parameters()).dtype
+    batch = {n: t.to(dtype) if t.is_floating_point() else t for n, t in inputs(model_type).items()}
+    output: torch.Tensor = model(**batch).logits
     return output

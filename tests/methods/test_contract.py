@@ -16,17 +16,35 @@ from torch.nn import functional
 
 from methods.architectures import ARCHITECTURES
 from methods.contract import Method, head_modules
-from methods.parameters import count_trainable, load_trainable, trainable_state
+from methods.parameters import (
+    count_trainable,
+    delta_state,
+    load_delta,
+    load_trainable,
+    trainable_state,
+)
 from methods.registry import METHODS
 from tests.methods.architectures import TINY, inputs, labels, logits, shape, tiny
 
 SETTINGS: dict[str, list[dict[str, Any]]] = {
     "lora": [
         {"rank": 2, "targets": ["q", "k", "v", "o", "up", "down"]},
+        {"rank": 3, "rank_stabilised": True, "targets": ["all"]},
         {"rank": 4, "alpha": 2.0, "dropout": 0.1, "targets": ["linear"]},
     ],
-    "adapter": [{"size": 3, "activation": "relu", "after": ["linear"]}],
-    "prefix": [{"length": 3}],
+    "adapter": [
+        {"size": 3, "activation": "relu", "placement": "linear"},
+        {"size": 3, "placement": "pfeiffer", "bias": False},
+        {"size": 3, "placement": "parallel", "activation": "tanh"},
+        {"size": 3, "placement": "attention"},
+    ],
+    "prefix": [{"length": 3}, {"length": 3, "reparametrisation": 5, "initial_std": 0.5}],
+    "ia3": [{"outputs": ["linear"], "inputs": []}, {"outputs": ["q", "v"], "inputs": ["o"]}],
+    "lg": [
+        {"rank": 2, "targets": ["all"]},
+        {"rank": 2, "start": "gaussian", "targets": ["all"]},
+        {"rank": 2, "residual": False, "targets": ["all"]},
+    ],
 }
 
 
@@ -112,7 +130,7 @@ def test_every_settings_fit_some_architecture() -> None:
 @pytest.mark.parametrize("case", [case for case in CASES if case.reason is not None], ids=str)
 def test_a_reason_not_to_apply_is_true(case: Case) -> None:
     assert case.reason
-    with pytest.raises(ValueError, match="the model has no"):
+    with pytest.raises(ValueError, match=r"the model has no|attention"):
         case.applied()
 
 
@@ -193,31 +211,42 @@ def test_training_changes_what_is_trained_and_nothing_else(case: Case) -> None:
 
 @on_fitting
 def test_merging(case: Case) -> None:
-    model, method = case.trained(), case.method
+    """In double precision, where rounding hides nothing."""
+    model, method = case.trained().double(), case.method
     before = logits(model, case.model_type)
     if not method.mergeable:
         with pytest.raises(NotImplementedError):
             method.merge(model)
         return
     method.merge(model)
-    plain = tiny(case.model_type)
+    plain = tiny(case.model_type).double()
     assert [name for name, _ in model.named_parameters()] == [
         n for n, _ in plain.named_parameters()
     ]
-    assert not any(module._forward_hooks for module in model.modules())
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
     after = logits(model, case.model_type)
-    torch.testing.assert_close(after, before, atol=1e-6, rtol=0)
+    torch.testing.assert_close(after, before, atol=1e-9, rtol=0)
     assert (after - logits(plain, case.model_type)).abs().max() > 1e-3
+
+
+@on_fitting
+def test_finishing_keeps_the_function(case: Case) -> None:
+    model = case.trained()
+    before = logits(model, case.model_type)
+    case.method.finish(model)
+    torch.testing.assert_close(logits(model, case.model_type), before, atol=1e-6, rtol=0)
+    stored = sum(tensor.numel() for tensor in trainable_state(model).values())
+    assert stored <= case.method.expected_parameters(tiny(case.model_type))
 
 
 @on_fitting
 def test_saved_and_loaded_gives_the_same_outputs(case: Case, tmp_path: Path) -> None:
     model = case.trained()
-    save_file(trainable_state(model), tmp_path / "delta.safetensors")
+    save_file(delta_state(model), tmp_path / "delta.safetensors")
     fresh = case.applied(seed=8)
     expected = logits(model, case.model_type)
     assert not torch.equal(logits(fresh, case.model_type), expected)
-    load_trainable(fresh, load_file(tmp_path / "delta.safetensors"))
+    load_delta(fresh, load_file(tmp_path / "delta.safetensors"))
     assert torch.equal(logits(fresh, case.model_type), expected)
 
 
@@ -290,4 +319,4 @@ def test_gradient_checkpointing_changes_no_gradient(case: Case) -> None:
         found.append(train(model, case.model_type, 1)[0])
     assert found[0].keys() == found[1].keys() == trainable_state(case.applied()).keys()
     for name, gradient in found[0].items():
-        torch.testing.assert_close(found[1][name], gradient, atol=1e-7, rtol=1e-5)
+        torch.testing.assert_close(found[1][name], gradient, atol=1e-6, rtol=1e-5)

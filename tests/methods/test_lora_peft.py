@@ -6,9 +6,9 @@ from peft import LoraConfig, inject_adapter_in_model
 from torch import nn
 from torch.nn import functional
 
-from methods.architectures import linear_layers
 from methods.contract import head_modules
 from methods.injection import added
+from methods.layers import linear_layers
 from methods.registry import METHODS
 from tests.methods.architectures import labels, logits, tiny
 
@@ -21,7 +21,7 @@ def reference(ours: nn.Module, model_type: str) -> nn.Module:
     config = LoraConfig(r=RANK, lora_alpha=ALPHA, target_modules=["query", "value"])
     model = inject_adapter_in_model(config, tiny(model_type))
     layers = [m for m in model.modules() if type(m).__name__ == "Linear" and hasattr(m, "lora_A")]
-    targets = list(linear_layers(ours, ("q", "v")))
+    targets = [layer.module for layer in linear_layers(ours, ("q", "v"))]
     assert len(layers) == len(targets) == 4
     by_name = {name: layer for name, layer in ours.named_modules() if layer in targets}
     with torch.no_grad():

@@ -146,7 +146,7 @@ def test_training_out_of_range_is_refused(change: dict[str, Any]) -> None:
 
 
 def test_the_split_of_parameters_sums_up() -> None:
-    fixed = {"base": 9, "expected": 6, "stored_bytes": 0}
+    fixed = {"base": 9, "expected": 6, "stored": 6, "stored_bytes": 0}
     assert Parameters(trainable=6, **fixed, **COUNTS).trainable == 6
     with pytest.raises(ValidationError, match="the split sums to 6, trainable is 7"):
         Parameters(trainable=7, **fixed, **COUNTS)
@@ -182,7 +182,9 @@ def parts() -> dict[str, Any]:
         "spec": SPEC,
         "state": "ok",
         "metrics": Metrics(primary="accuracy", validation=score, test=score, best_step=1),
-        "parameters": Parameters(base=9, trainable=6, expected=6, stored_bytes=0, **COUNTS),
+        "parameters": Parameters(
+            base=9, trainable=6, expected=6, stored=6, stored_bytes=0, **COUNTS
+        ),
         "provenance": provenance,
     }
 

@@ -1,0 +1,95 @@
+"""(IA)^3: trained factors on keys, values and the inner activations of the feed-forward part."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from methods.architectures import Shape
+from methods.contract import Method
+from methods.injection import add_parameters, added, change_input, change_output, remove
+from methods.layers import Layer, linear_layers
+from methods.registry import register
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+
+@register("ia3")
+@dataclass(frozen=True)
+class IA3(Method):
+    """Liu et al. 2022, section 3.3: l_k * K, l_v * V and (l_ff * f(W_1 x)) W_2.
+
+    A factor of shape (out,) scales the outputs of a layer of `outputs`, one of shape (in,) the
+    inputs of a layer of `inputs`, which for `down` are the inner activations. All start from one.
+    """
+
+    paper: ClassVar[str] = "Liu et al. 2022, arXiv:2205.05638"
+    mergeable: ClassVar[bool] = True
+
+    outputs: tuple[str, ...] = ("k", "v")
+    """Roles of the layers whose outputs are scaled."""
+    inputs: tuple[str, ...] = ("down",)
+    """Roles of the layers whose inputs are scaled."""
+
+    def not_applicable(self, shape: Shape) -> str | None:
+        """The roles that the model lacks."""
+        missing = shape.missing(self.outputs) + shape.missing(self.inputs)
+        return f"the model has no {', '.join(missing)} layers" if missing else None
+
+    def problems(self, shape: Shape) -> Iterator[str]:
+        """Nothing to scale, or a layer that is scaled at both ends."""
+        if not self.outputs and not self.inputs:
+            yield "outputs: [] and inputs: [] leave nothing to train; allowed: roles of the model"
+        twice = set(shape.roles(self.outputs)) & set(shape.roles(self.inputs))
+        if twice:
+            yield f"inputs: {sorted(twice)} are in outputs as well; allowed: one of the two"
+
+    def inject(self, model: nn.Module, generator: torch.Generator) -> None:
+        """Put a factor of ones on every layer."""
+        import torch
+
+        for layer in linear_layers(model, self.outputs):
+            name = layer.child("ia3")
+            add_parameters(layer.module, name, {"factor": torch.ones(layer.out_features)})
+            change_output(layer.module, name, partial(_scale_output, layer=layer, name=name))
+        for layer in linear_layers(model, self.inputs):
+            add_parameters(layer.module, "ia3", {"factor": torch.ones(layer.in_features)})
+            change_input(layer.module, "ia3", _scale_input)
+
+    def body_parameters(self, model: nn.Module) -> int:
+        """Outputs of the one kind of layer plus inputs of the other."""
+        ends = [layer.out_features for layer in linear_layers(model, self.outputs)]
+        return sum(ends) + sum(layer.in_features for layer in linear_layers(model, self.inputs))
+
+    def merge(self, model: nn.Module) -> None:
+        """W <- diag(l) W and b <- l b, or W <- W diag(l)."""
+        import torch
+
+        with torch.no_grad():
+            for layer in linear_layers(model, self.outputs):
+                name = layer.child("ia3")
+                factor = added(layer.module, name)["factor"]
+                layer.weight().mul_(factor[:, None])
+                if (bias := layer.bias()) is not None:
+                    bias.mul_(factor)
+                remove(layer.module, name)
+            for layer in linear_layers(model, self.inputs):
+                layer.weight().mul_(added(layer.module, "ia3")["factor"])
+                remove(layer.module, "ia3")
+
+
+def _scale_output(
+    module: nn.Module, inputs: tuple[Any, ...], output: torch.Tensor, layer: Layer, name: str
+) -> torch.Tensor:
+    # The other roles of a fused projection keep the factor one.
+    factor = 1 + layer.widen(added(module, name)["factor"] - 1)
+    return output * factor.to(output.dtype)
+
+
+def _scale_input(module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    factor = added(module, "ia3")["factor"].to(inputs[0].dtype)
+    return (inputs[0] * factor, *inputs[1:])

@@ -1,0 +1,44 @@
+"""The normalisation layers alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from methods.architectures import Shape
+from methods.contract import Method
+from methods.parameters import is_norm
+from methods.registry import register
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+
+@register("layernorm")
+@dataclass(frozen=True)
+class LayerNorm(Method):
+    """Train gain g and shift b (d,) of every norm y = g x^ + b; Zhao et al. 2023, section 3."""
+
+    paper: ClassVar[str] = "Zhao et al. 2023, arXiv:2312.11420"
+
+    def not_applicable(self, shape: Shape) -> str | None:
+        """A model without norms has nothing to train."""
+        return None if shape.architecture.has_norms else "the model has no norms"
+
+    def inject(self, model: nn.Module, generator: torch.Generator) -> None:
+        """Unfreeze the norms."""
+        norms = list(_norms(model))
+        if not norms:
+            raise ValueError("the model has no norms")
+        for module in norms:
+            module.requires_grad_(requires_grad=True)
+
+    def body_parameters(self, model: nn.Module) -> int:
+        """Gains and shifts of all norms."""
+        return sum(p.numel() for module in _norms(model) for p in module.parameters())
+
+
+def _norms(model: nn.Module) -> Iterator[nn.Module]:
+    return (module for module in model.modules() if is_norm(module))

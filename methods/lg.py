@@ -1,0 +1,125 @@
+"""W = L G: a frozen factor and a trained one, as the article reads low-rank adaptation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from methods.architectures import Shape
+from methods.contract import Method
+from methods.injection import add_parameters, added, change_output, remove
+from methods.layers import Layer, linear_layers
+from methods.registry import register
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+
+@register("lg")
+@dataclass(frozen=True)
+class LG(Method):
+    """A frozen L (out, r) times a trained G (r, in), in one of three readings.
+
+    - start svd, residual: W = R + L G with L = U_r S_r^(1/2), G_0 = S_r^(1/2) V_r^T from the
+      truncated singular value decomposition (Eckart and Young 1936) and R = W - L G_0 frozen. It
+      is computed as W x + L (G - G_0) x, which is W x to the bit at the start.
+    - start gaussian: W x + L G x with L drawn from N(0, 1 / r) and G from zero, as in LoRA-FA
+      with the factors' roles exchanged (Zhang et al. 2023, arXiv:2308.03303).
+    - start svd, no residual: L G x is all that is left of W x, the literal form; the function is
+      that of the best rank-r approximation at the start.
+    """
+
+    paper: ClassVar[str] = "the article's W = L G; Eckart and Young 1936, doi:10.1007/BF02288367"
+    mergeable: ClassVar[bool] = True
+
+    rank: Annotated[int, Field(ge=1)] = 8
+    start: Literal["svd", "gaussian"] = "svd"
+    residual: bool = True
+    """Whether what rank r leaves of W is kept."""
+    targets: Annotated[tuple[str, ...], Field(min_length=1)] = ("q", "v")
+    """Roles of the factored layers; [all] stands for every linear layer."""
+
+    @property
+    def identity_at_start(self) -> bool:  # type: ignore[override]  # a constant elsewhere
+        """Only the form without the residual changes the function."""
+        return self.residual
+
+    def not_applicable(self, shape: Shape) -> str | None:
+        """The targeted roles that the model lacks."""
+        missing = shape.missing(self.targets)
+        return f"the model has no {', '.join(missing)} layers" if missing else None
+
+    def problems(self, shape: Shape) -> Iterator[str]:
+        """A rank above the layer's, or a form in which nothing of W would be left."""
+        largest = shape.largest_rank(self.targets)
+        if self.rank > largest:
+            yield f"rank: {self.rank} is above the layer's size; allowed: 1 to {largest}"
+        if self.start == "gaussian" and not self.residual:
+            yield "residual: false leaves nothing of W with start gaussian; allowed: start svd"
+
+    def inject(self, model: nn.Module, generator: torch.Generator) -> None:
+        """Factor every targeted layer."""
+        import torch
+
+        for layer in linear_layers(model, self.targets):
+            left, right = self._factors(layer, generator)
+            name = layer.child("lg")
+            add_parameters(layer.module, name, {"G": right})
+            tensors = added(layer.module, name)
+            tensors.register_buffer("L", left)
+            tensors.register_buffer("G0", right.clone() if self.residual else None)
+            if not self.residual:
+                with torch.no_grad():
+                    layer.weight().zero_()
+            change_output(layer.module, name, partial(_add_product, layer=layer, name=name))
+
+    def body_parameters(self, model: nn.Module) -> int:
+        """Sum over the targeted layers of r in."""
+        return sum(self.rank * layer.in_features for layer in linear_layers(model, self.targets))
+
+    def merge(self, model: nn.Module) -> None:
+        """W <- W + L (G - G_0), or W <- L G."""
+        import torch
+
+        with torch.no_grad():
+            for layer in linear_layers(model, self.targets):
+                name = layer.child("lg")
+                tensors: Any = added(layer.module, name)
+                layer.weight().add_(tensors.L @ _trained(tensors))
+                remove(layer.module, name)
+
+    def _factors(
+        self, layer: Layer, generator: torch.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        import torch
+
+        if self.start == "gaussian":
+            left = torch.empty(layer.out_features, self.rank)
+            left.normal_(std=1 / math.sqrt(self.rank), generator=generator)
+            return left, torch.zeros(self.rank, layer.in_features)
+        u, s, v = torch.linalg.svd(layer.weight().detach(), full_matrices=False)
+        root = s[: self.rank].sqrt()
+        return (u[:, : self.rank] * root).contiguous(), (
+            root[:, None] * v[: self.rank]
+        ).contiguous()
+
+
+def _trained(tensors: Any) -> torch.Tensor:
+    trained: torch.Tensor = tensors["G"]
+    return trained if tensors.G0 is None else trained - tensors.G0
+
+
+def _add_product(
+    module: nn.Module, inputs: tuple[Any, ...], output: torch.Tensor, layer: Layer, name: str
+) -> torch.Tensor:
+    from torch.nn import functional
+
+    tensors: Any = added(module, name)
+    inner = functional.linear(inputs[0], _trained(tensors))  # (..., r)
+    return output + layer.widen(functional.linear(inner, tensors.L))
