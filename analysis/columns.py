@@ -39,6 +39,10 @@ def _parameters(row: pd.Series) -> str:
     return text if pd.isna(share) else f"{text} ({percent_text(share)})"
 
 
+def _count(row: pd.Series) -> str:
+    return count_text(row["trainable_parameters"])
+
+
 def _metric(row: pd.Series) -> str:
     return NONE if pd.isna(row["metric"]) else f"{row['metric']} ({count_text(row['n_test'])})"
 
@@ -72,3 +76,13 @@ COLUMNS = (
     Column("runs", _state),
 )
 HEADERS = [column.header for column in COLUMNS]
+
+SHORT_COLUMNS = (
+    Column("variant", partial(_words, "variant")),
+    Column("trainable", _count),
+    Column("test", score_text),
+    Column("memory", partial(_mean, "peak_training_bytes", byte_text)),
+    Column("training", partial(_mean, "train_seconds", partial(quantity, unit="s"))),
+    Column("runs", _state),
+)
+"""What fits into eighty characters."""

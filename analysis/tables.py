@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis.columns import COLUMNS, HEADERS
+from analysis.columns import COLUMNS, HEADERS, SHORT_COLUMNS
 from analysis.errors import one_line_errors
 from analysis.frame import read_runs, write_table
 from analysis.notes import notes
-from analysis.summary import summarise
+from analysis.summary import groups, summarise
 from records.write import write_text
 
 LATEX = str.maketrans(
@@ -36,6 +36,15 @@ def summary_rows(frame: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
     seeds of a cell contradict each other.
     """
     return HEADERS, _text_rows(summarise(frame))
+
+
+def short_tables(frame: pd.DataFrame) -> list[tuple[str, list[str], list[list[str]]]]:
+    """Title, headers and rows for a terminal: one table for each task, model and fingerprint."""
+    headers = [column.header for column in SHORT_COLUMNS]
+    return [
+        (title, headers, [[c.text(row) for c in SHORT_COLUMNS] for _, row in rows.iterrows()])
+        for title, rows in groups(summarise(frame))
+    ]
 
 
 def markdown(frame: pd.DataFrame) -> str:

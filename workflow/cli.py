@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -40,9 +41,8 @@ def check(benchmark: BenchmarkName = DEFAULT_BENCHMARK) -> None:
     gaps = [cell for cell in plan.cells if cell.not_applicable]
     _CONSOLE.print(f"{benchmark}: {len(plan.cells)} cells, {len(plan.runs)} runs")
     for cell in gaps:
-        _CONSOLE.print(
-            f"  not applicable: {cell.task} x {cell.model} x {cell.variant} ({cell.not_applicable})"
-        )
+        name = f"{cell.task} x {cell.model} x {cell.variant}"
+        _CONSOLE.print(f"  not applicable: {name} ({cell.not_applicable})", soft_wrap=True)
 
 
 @app.command()
@@ -118,13 +118,17 @@ def _explain_failure(watch: Watch, log: Path) -> None:
 
 def _show(pipeline: Pipeline, results: Path) -> None:
     from analysis.frame import read_runs
-    from analysis.tables import summary_rows
+    from analysis.tables import short_tables
 
-    headers, rows = summary_rows(read_runs(results / "tables" / f"{pipeline.name}-runs.csv"))
-    table = Table(*headers, title=pipeline.name, title_justify="left")
-    for row in rows:
-        table.add_row(*row)
-    _CONSOLE.print(table)
+    frame = read_runs(results / "tables" / f"{pipeline.name}-runs.csv")
+    for title, headers, rows in short_tables(frame):
+        table = Table(*headers, title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+        for row in rows:
+            table.add_row(*row)
+        _CONSOLE.print(table)
+    _CONSOLE.print(
+        "test: mean and 95 % t interval over n seeds; memory: peak of training tensors\n"
+    )
     for what, where in (
         ("tables", f"tables/{pipeline.name}.md, .csv, .tex"),
         ("plots", f"plots/{pipeline.name}-*.png, .svg"),

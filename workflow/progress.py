@@ -97,7 +97,9 @@ def follow(process: subprocess.Popen[bytes], watch: Watch, console: Console) -> 
 def _announce(watch: Watch, run: str, console: Console) -> None:
     done = f"{len(watch.finished())} of {len(watch.runs)}"
     left = "" if console.is_terminal else f" ({done}, {_left(watch)})"
-    console.print(f"  {run}  [dim]{watch.outcome(run)}{left}[/dim]", highlight=False)
+    console.print(
+        f"  {run}  [dim]{watch.outcome(run)}{left}[/dim]", highlight=False, soft_wrap=True
+    )
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from analysis.collect import collect
 from analysis.errors import AnalysisError
 from analysis.quantities import byte_text, percent_text, quantity
 from analysis.summary import summarise
-from analysis.tables import latex, markdown, summary_rows, write_tables
+from analysis.tables import latex, markdown, short_tables, summary_rows, write_tables
 from records.plan import Plan
 from records.result import RESULT_FILE
 
@@ -71,6 +71,15 @@ def test_rows_keep_the_order_of_the_plan(plan: Plan, table: pd.DataFrame) -> Non
     assert [row[:3] for row in summary_rows(table)[1]] == expected
     turned = table.iloc[::-1].reset_index(drop=True)
     assert [row[:3] for row in summary_rows(turned)[1]] == expected[::-1]
+
+
+def test_a_terminal_gets_the_same_texts_cut_by_task_and_model(table: pd.DataFrame) -> None:
+    shown = [row for _, headers, rows in short_tables(table) for row in rows]
+    whole = summary_rows(table)[1]
+    assert sorted((row[0], row[2], row[-1].split(" (")[0]) for row in shown) == sorted(
+        (row[2], row[6], row[-1].split(" (")[0]) for row in whole
+    )
+    assert len({title for title, _, _ in short_tables(table)}) == len(short_tables(table))
 
 
 def test_signs_of_cells_without_a_number(table: pd.DataFrame) -> None:

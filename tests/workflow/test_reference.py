@@ -1,87 +1,56 @@
-"""`config/README.md` against the schema."""
+"""The committed reference: what the code writes from the committed records."""
 
-import re
-from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
 
 import pytest
-import yaml
 
-from records.base import Record
-from records.specification import Optimizer, Source, Training
-from workflow.benchmark import CONFIG_FOLDER, parse_benchmark
-from workflow.plan import make_plan
-from workflow.schemas.benchmark import (
-    Benchmark,
-    CheckpointEntry,
-    Grid,
-    NetworkEntry,
-    PretrainingEntry,
-    RandomEntry,
-    TaskEntry,
-    VariantEntry,
-)
+from analysis.collect import collect
+from analysis.frame import read_runs, write_table
+from analysis.tables import write_tables
+from records.plan import Plan
+from workflow.reference import MissingResultError, publish, with_table
 
-README = (CONFIG_FOLDER / "README.md").read_text(encoding="utf-8")
-SECTIONS: dict[str, list[type[Record]]] = {
-    "The file": [Benchmark],
-    "Tasks": [TaskEntry],
-    "Models": [CheckpointEntry, RandomEntry, NetworkEntry, PretrainingEntry],
-    "Sources": [Source],
-    "Grids and variants": [Grid, VariantEntry],
-    "Training": [Training, Optimizer],
-}
+ROOT = Path(__file__).parents[2]
+REFERENCE = ROOT / "results" / "reference"
+NAME = "default"
 
 
-def section(title: str) -> str:
-    return README.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+@pytest.fixture(scope="module")
+def plan() -> Plan:
+    return Plan.read(REFERENCE / "plans" / f"{NAME}.json")
 
 
-@pytest.mark.parametrize("title", SECTIONS)
-def test_every_key_of_the_schema_is_described(title: str) -> None:
-    keys = {key for model in SECTIONS[title] for key in model.model_fields}
-    assert {key for key in keys if f"`{key}`" not in section(title)} == set()
+def test_the_reference_is_complete(plan: Plan) -> None:
+    recorded = {path.parent.name for path in REFERENCE.glob("runs/*/result.json")}
+    assert recorded == set(plan.runs)
+    assert len(recorded) == 48
 
 
-def rows(title: str) -> Iterator[tuple[str, str, str]]:
-    """Key, type and default of every row of four columns."""
-    for line in section(title).splitlines():
-        cells = [cell.strip() for cell in line.strip("|").split("|")]
-        if line.startswith("| `") and len(cells) == 4:
-            yield cells[0].strip("`"), cells[1], cells[2]
+@pytest.mark.parametrize("ending", ["-runs.csv", ".csv", ".md", ".tex"])
+def test_the_tables_are_what_the_code_writes(plan: Plan, tmp_path: Path, ending: str) -> None:
+    write_table(collect(plan, REFERENCE / "runs"), tmp_path / f"{NAME}-runs.csv")
+    write_tables(read_runs(tmp_path / f"{NAME}-runs.csv"), tmp_path / NAME)
+    committed = (REFERENCE / "tables" / f"{NAME}{ending}").read_text()
+    assert (tmp_path / f"{NAME}{ending}").read_text() == committed
 
 
-@pytest.mark.parametrize("title", [title for title in SECTIONS if title != "Models"])
-def test_no_key_is_described_that_the_schema_lacks(title: str) -> None:
-    keys = {key for model in SECTIONS[title] for key in model.model_fields}
-    found = [key for key, _, _ in rows(title)]
-    assert set(found) <= keys
-    assert len(found) == sum(len(model.model_fields) for model in SECTIONS[title])
+def test_the_readme_shows_the_reference() -> None:
+    readme = (ROOT / "README.md").read_text()
+    table = (REFERENCE / "tables" / f"{NAME}.md").read_text()
+    assert table.strip() in readme
+    assert with_table(readme, table) == readme
 
 
-def test_the_defaults_of_training_are_those_of_the_schema() -> None:
-    described = {key: default.strip("`") for key, _, default in rows("Training")}
-    fields: dict[str, Any] = {**Training.model_fields, **Optimizer.model_fields}
-    for key, field in fields.items():
-        text = described[key].partition(":")[0]
-        if field.is_required():
-            assert text == "required", key
-        elif key != "optimizer":
-            default = list(field.default) if isinstance(field.default, tuple) else field.default
-            assert yaml.safe_load(text) == default, key
+def test_a_table_takes_the_place_of_the_old_one() -> None:
+    before = "a\n<!-- table: start -->\nold \\1\n<!-- table: end -->\nb\n"
+    assert with_table(before, "| \\1 new |\n") == before.replace("old \\1", "| \\1 new |")
 
 
-def test_the_example_plans(small: dict[str, Any]) -> None:
-    example = re.search(r"```yaml\n(.*?)```", README, re.DOTALL)
-    assert example
-    small["grids"][1] |= yaml.safe_load(example[1])
-    names = [
-        cell.variant for cell in make_plan(parse_benchmark(small)).cells if cell.model == "tiny"
-    ]
-    promised = re.search(r"# (lora.*)", example[1])
-    assert promised
-    assert names == ["full", *promised[1].split(", ")]
-
-
-def test_every_benchmark_is_listed() -> None:
-    assert all(f"`{path.name}`" in README for path in CONFIG_FOLDER.glob("*.yaml"))
+def test_gaps_are_not_published(tmp_path: Path, plan: Plan) -> None:
+    plan.write(tmp_path / "results" / "plans" / f"{NAME}.json")
+    readme = tmp_path / "README.md"
+    readme.write_text("untouched")
+    with pytest.raises(MissingResultError, match="48 runs have no record"):
+        publish(NAME, tmp_path / "results", tmp_path / "reference", readme)
+    assert readme.read_text() == "untouched"
+    assert not (tmp_path / "reference").exists()
