@@ -55,6 +55,8 @@ class Architecture:
     """Whether any layer outside the head has a bias."""
     has_norms: bool = True
     """Whether there are normalisation layers."""
+    reserved_positions: int = 0
+    """Positions of the embedding table that no token can take."""
     keys: Keys = Keys()
 
     def sizes(self, configuration: Mapping[str, Any]) -> Sizes:
@@ -270,7 +272,7 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     "llama": _LLAMA,
     "qwen2": replace(_LLAMA, has_biases=True),
     "qwen3": _LLAMA,
-    "roberta": _BERT,
+    "roberta": replace(_BERT, reserved_positions=2),
     "t5": _T5,
     "vit": _VIT,
     "whisper": _WHISPER,

@@ -1,5 +1,6 @@
 """Predictions on a split, and their scores by the project's own metric modules."""
 
+import math
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,10 @@ from training.batches import evaluation_batches
 from training.data import Examples, Inputs
 
 METRICS_FOLDER = Path(__file__).parent / "metrics"
+
+
+class UndefinedScoreError(ArithmeticError):
+    """A metric has no value, as a correlation of constant predictions has none."""
 
 
 def to_device(inputs: Inputs, device: torch.device) -> Inputs:
@@ -49,7 +54,7 @@ def score(
 ) -> dict[str, Score]:
     """Every metric of the task on (n, outputs) logits, with its n.
 
-    Raises ValueError where a metric is not finite, as a correlation of constant predictions is.
+    Raises UndefinedScoreError.
     """
     predictions = decide(logits, task)
     return {name: compute(name, predictions, labels) for name in task.metrics}
@@ -58,12 +63,17 @@ def score(
 def compute(
     name: str, predictions: Sequence[int] | Sequence[float], labels: Sequence[int] | Sequence[float]
 ) -> Score:
-    """One metric by `evaluate`, from the module in `training/metrics/<name>`."""
+    """One metric by `evaluate`, from the module in `training/metrics/<name>`.
+
+    Raises UndefinedScoreError.
+    """
     import evaluate
 
     with tempfile.TemporaryDirectory() as cache:
         metric = evaluate.load(
             str(METRICS_FOLDER / name), cache_dir=cache, experiment_id=name, keep_in_memory=True
         )
-        value = metric.compute(predictions=predictions, references=labels)[name]
-    return Score(value=float(value), n=len(labels))
+        value = float(metric.compute(predictions=predictions, references=labels)[name])
+    if not math.isfinite(value):
+        raise UndefinedScoreError(f"{name} has no value on {len(labels)} predictions")
+    return Score(value=value, n=len(labels))

@@ -36,7 +36,7 @@ from records.write import atomic_path, write_text
 from training.data import Examples, load_examples
 from training.evaluation import decide, predict, score
 from training.inference import measure_inference
-from training.loop import Event, Step, Trained, Trainer
+from training.loop import DivergedError, Event, Step, Trained, Trainer
 from training.memory import PeakMeter, probe_memory
 from training.models import base_sha256, load_model
 from training.record import Ending
@@ -139,6 +139,8 @@ class Experiment:
     def _score(self, trained: Trained) -> None:
         start = time.perf_counter()
         test = self._predict("test")
+        if not torch.isfinite(test).all():
+            raise DivergedError(trained.best.step, "a logit on test")
         labels = self.splits["test"].labels.tolist()
         self.metrics = Metrics(
             primary=self.task.metrics[0],

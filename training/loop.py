@@ -15,7 +15,7 @@ from records.result import Score
 from records.specification import Training
 from training.batches import epoch_batches, evaluation_batches
 from training.data import Examples
-from training.evaluation import predict, score, to_device
+from training.evaluation import UndefinedScoreError, predict, score, to_device
 from training.optimization import make_optimizer, make_schedule
 
 Event = dict[str, Any]
@@ -26,7 +26,7 @@ class DivergedError(Exception):
     """The loss or the gradient is no finite number."""
 
     def __init__(self, step: int, what: str) -> None:
-        super().__init__(f"{what} is not finite at step {step}")
+        super().__init__(f"{what}: not finite at step {step}")
         self.step = step
 
 
@@ -91,7 +91,7 @@ class Trainer:
             if number in due:
                 self.evaluate(number)
         if self.best is None:
-            raise RuntimeError("the last step is always evaluated")
+            raise DivergedError(len(plan), "every validation score")
         load_trainable(self.model, self.best.state)
         return Trained(
             best=self.best,
@@ -155,7 +155,11 @@ class Trainer:
         )
         if not torch.isfinite(logits).all():
             raise DivergedError(step, "a logit on validation")
-        scores = score(logits, split.labels.tolist(), self.task)
+        try:
+            scores = score(logits, split.labels.tolist(), self.task)
+        except UndefinedScoreError as error:
+            self._pass_over(step, error)
+            return
         self.evaluate_seconds += self._now() - start
         self.log({"step": step, "validation": {name: s.value for name, s in scores.items()}})
         primary = self.task.metrics[0]
@@ -166,6 +170,12 @@ class Trainer:
         ):
             state = {name: t.clone() for name, t in trainable_state(self.model).items()}
             self.best = Best(step, scores, logits, state)
+
+    def _pass_over(self, step: int, error: UndefinedScoreError) -> None:
+        """A state without a score is not kept; where the last one is asked for, that is the end."""
+        self.log({"step": step, "validation": dict.fromkeys(self.task.metrics)})
+        if self.training.checkpoint == "last":
+            raise DivergedError(step, str(error)) from error
 
     def _micro_batches(self, batch: list[int]) -> Iterator[list[int]]:
         size = self.training.micro_batch_size or len(batch)

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from records.result import FAILURE_FILE, RESULT_FILE, Result, State
+from training.evaluation import UndefinedScoreError
 from training.loop import DivergedError
 from training.models import CorruptedFileError
 
@@ -31,6 +32,8 @@ def conclude(action: Callable[[], None]) -> Ending:
         action()
     except DivergedError as error:
         return Ending("diverged", str(error), error.step)
+    except UndefinedScoreError as error:
+        return Ending("diverged", str(error))
     except Exception as error:
         if _is_out_of_memory(error):
             return Ending("oom", f"{type(error).__name__}: {error}".splitlines()[0])

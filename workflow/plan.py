@@ -207,9 +207,12 @@ def _mismatches(
         return
     if task.task.kind == "image-classification":
         yield None, f"{name} reads text, and task {task.record.name!r} is of kind {task.task.kind}"
-    longest = record.configuration.get("max_position_embeddings")
-    if isinstance(longest, int) and training.max_length > longest:
-        allowed = f"{name} has max_position_embeddings {longest}; allowed: 1 to {longest}"
+    positions = record.configuration.get("max_position_embeddings")
+    if not isinstance(positions, int):
+        return
+    longest = positions - model.shape.architecture.reserved_positions
+    if training.max_length > longest:
+        allowed = f"{name} has max_position_embeddings {positions}; allowed: 1 to {longest}"
         yield "max_length", refused(training.max_length, allowed)
 
 

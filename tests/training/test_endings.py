@@ -1,5 +1,6 @@
 """How a run ends, what it leaves then, and what its process says."""
 
+import itertools
 import json
 import os
 import shutil
@@ -23,10 +24,11 @@ from records.result import (
     RESULT_FILE,
     SPECIFICATION_FILE,
     Result,
+    Score,
 )
 from records.specification import Specification, model_key
 from tests.training.assets import Assets, read_history, run_folder, steps
-from training import experiment, loop
+from training import evaluation, experiment, loop
 from training.loop import Trainer
 
 NO_NUMBER = torch.tensor(float("nan"), requires_grad=True)
@@ -122,6 +124,46 @@ def test_logits_that_are_no_numbers_are_a_divergence(
     monkeypatch.setattr(loop, "predict", lambda *_: torch.full((21, 3), float("nan")))
     result = assets.run(assets.specification(evaluations=2), tmp_path)
     assert (result.state, result.failed_step) == ("diverged", 2)
+
+
+def without_a_score(calls: set[int], monkeypatch: Patch) -> None:
+    """Let the metric have no value at these calls, counted from one; None stands for all."""
+    numbers = itertools.count(1)
+
+    def failing(*arguments: Any) -> Score:
+        if next(numbers) in calls:
+            raise evaluation.UndefinedScoreError("pearson has no value on 21 predictions")
+        return original(*arguments)
+
+    original = evaluation.compute
+    monkeypatch.setattr(evaluation, "compute", failing)
+
+
+def test_a_state_without_a_score_is_passed_over(
+    assets: Assets, tmp_path: Path, monkeypatch: Patch
+) -> None:
+    without_a_score({1}, monkeypatch)
+    spec = assets.specification(evaluations=2)
+    result = assets.run(spec, tmp_path)
+    assert result.state == "ok"
+    assert result.metrics is not None
+    assert result.metrics.best_step == 4
+    events = read_history(run_folder(spec, tmp_path))
+    found = [event["validation"] for event in events if "validation" in event]
+    assert found[0] == {"accuracy": None}
+    assert found[1]["accuracy"] is not None
+
+
+@pytest.mark.parametrize(
+    ("calls", "checkpoint"), [({1, 2}, "best"), ({2}, "last"), ({3}, "best")], ids=str
+)
+def test_no_score_in_the_end_is_a_divergence(
+    assets: Assets, tmp_path: Path, monkeypatch: Patch, calls: set[int], checkpoint: str
+) -> None:
+    without_a_score(calls, monkeypatch)
+    result = assets.run(assets.specification(evaluations=2, checkpoint=checkpoint), tmp_path)
+    assert result.state == "diverged"
+    assert result.metrics is None
 
 
 OUT_OF_MEMORY = [

@@ -342,6 +342,14 @@ CASES: dict[str, tuple[Path_, Any, list[str]]] = {
 }
 
 
+def test_positions_that_no_token_can_take_are_not_allowed(
+    small: dict[str, Any], problems: Problems
+) -> None:
+    small["models"]["tiny"]["configuration"]["model_type"] = "roberta"
+    small["grids"][1]["training"] = {"max_length": 63}
+    assert any("max_length: 63 " in line and "allowed: 1 to 62" in line for line in problems(small))
+
+
 @pytest.mark.parametrize(("path", "value", "fragments"), CASES.values(), ids=CASES)
 def test_a_mistake_is_named_with_key_value_and_what_is_allowed(
     small: dict[str, Any],
