@@ -57,7 +57,7 @@ lock: $(READY) ## Write requirements.lock from pyproject.toml
 wandb-sync: $(READY) ## Upload the offline runs to Weights & Biases
 	@set -- results/runs/*/wandb/offline-run-*; \
 		[ -e "$$1" ] || { echo "no offline runs under results/runs"; exit 0; }; \
-		wandb sync --include-offline "$$@"
+		wandb sync "$$@"
 
 clean: ## Remove .venv; results stay
 	rm -rf $(VENV)

@@ -37,7 +37,7 @@ from training.data import Examples, load_examples
 from training.evaluation import decide, predict, score
 from training.inference import measure_inference
 from training.loop import DivergedError, Event, Step, Trained, Trainer
-from training.memory import PeakMeter, probe_memory
+from training.memory import METERED, PeakMeter, probe_memory
 from training.models import base_sha256, load_model
 from training.record import Ending
 from training.seeds import generator, seed_global
@@ -57,6 +57,7 @@ class Experiment:
     metrics: Metrics | None = None
     parameters: Parameters | None = None
     memory: Memory | None = None
+    memory_reason: str = "the run ended before memory was measured"
     times: Time | None = None
     inference: Inference | None = None
     gradients: Gradients | None = None
@@ -91,7 +92,7 @@ class Experiment:
             metrics=self.metrics,
             parameters=self.parameters,
             memory=self.memory,
-            memory_reason=None if self.memory else "the run ended before memory was measured",
+            memory_reason=None if self.memory else self.memory_reason,
             time=self.times,
             inference=self.inference,
             gradients=self.gradients,
@@ -215,6 +216,9 @@ class Experiment:
 
     def _probe(self, trainer: Trainer, trained: Trained) -> None:
         """Measure memory with the method as it was trained; the kept state is put back."""
+        if self.device.type not in METERED:
+            self.memory_reason = f"memory is not measured on {self.device.type}"
+            return
         self.memory = probe_memory(self.model, Step(trainer), trained.optimizer, self.load_bytes)
         load_trainable(self.model, trained.best.state)
 

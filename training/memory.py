@@ -13,6 +13,10 @@ from records.result import Memory
 _PHASE = "finegrid phase "
 
 
+METERED = ("cpu", "cuda")
+"""Types of devices that the meter can read."""
+
+
 class PeakMeter:
     """Counts what a block allocates on the device; afterwards `peak` and `change` in bytes.
 
