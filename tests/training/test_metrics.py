@@ -12,7 +12,7 @@ import torch
 
 from records.prepared import PreparedTask
 from tests.training.assets import Assets
-from training.evaluation import METRICS_FOLDER, compute, decide, score
+from training.evaluation import METRICS_FOLDER, UndefinedScoreError, compute, decide, score
 
 METRICS = sorted(
     path.name for path in METRICS_FOLDER.iterdir() if (path / f"{path.name}.py").exists()
@@ -117,7 +117,7 @@ def test_a_regression_takes_its_single_output(assets: Assets) -> None:
 
 
 def test_a_score_that_is_no_number_is_refused(assets: Assets) -> None:
-    with pytest.warns(match="constant"), pytest.raises(ValueError, match="finite"):
+    with pytest.warns(match="constant"), pytest.raises(UndefinedScoreError, match="pearson"):
         score(torch.ones(3, 1), [1.0, 2.0, 3.0], regression(assets, "pearson"))
 
 

@@ -13,7 +13,7 @@ from methods.registry import METHODS
 from records.specification import Specification
 from tests.training.assets import Assets
 from training import seeds
-from training.loop import Trainer
+from training.loop import DivergedError, Trainer
 from training.seeds import STREAMS, Stream, derive, generator
 
 
@@ -51,7 +51,7 @@ def observe(assets: Assets, spec: Specification, folder: Path) -> Start:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Trainer, "step", step)
         patch.setattr(Trainer, "evaluate", lambda self, number: None)
-        with pytest.raises(RuntimeError, match="always evaluated"):
+        with pytest.raises(DivergedError, match="every validation score"):
             assets.perform(spec, folder)
     return start
 
