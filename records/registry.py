@@ -3,12 +3,15 @@
 import difflib
 import importlib
 import pkgutil
+import re
 from collections.abc import Callable, Iterator, Mapping
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, TypeVar
 
 from pydantic import JsonValue, TypeAdapter
+from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
 
+from records.base import NAME_PATTERN
 from records.identity import canonical_json
 
 T = TypeVar("T")
@@ -19,7 +22,7 @@ class UnknownNameError(LookupError):
 
 
 class RegistrationError(ValueError):
-    """A registration that is refused: a taken name, a wrong base, a plug-in that does not load."""
+    """A registration that is refused: a taken name, a wrong class, a plug-in that does not load."""
 
 
 def unknown_name(kind: str, name: str, allowed: list[str]) -> str:
@@ -39,14 +42,14 @@ class Registry(Generic[T]):
     def __init__(self, kind: str, base: type[Any], package: str) -> None:
         self._kind, self._base, self._package = kind, base, package
         self._entries: dict[str, type[T]] = {}
+        self._distributions: dict[str, str] = {}
         self._loaded = False
 
     def register(self, name: str) -> Callable[[type[T]], type[T]]:
-        """A class decorator. Raises RegistrationError for a taken name or a wrong base."""
+        """A class decorator. Raises RegistrationError for a taken name or a wrong class."""
 
         def decorate(entry: type[T]) -> type[T]:
-            self._check(name, entry)
-            self._entries[name] = entry
+            self._add(name, entry)
             return entry
 
         return decorate
@@ -58,29 +61,60 @@ class Registry(Generic[T]):
             raise UnknownNameError(unknown_name(self._kind, name, list(self._entries)))
         return self._entries[name]
 
+    def type_adapter(self, name: str) -> TypeAdapter[T]:
+        """What pydantic makes of the class. Raises UnknownNameError, RegistrationError."""
+        entry = self.get(name)
+        try:
+            return TypeAdapter(entry)
+        except (PydanticUserError, PydanticUndefinedAnnotation) as error:
+            raise RegistrationError(
+                f"{self._kind} {name!r}: the fields of {_path(entry)} cannot be checked: "
+                f"{_one_line(error)}"
+            ) from error
+
     def build(self, name: str, settings: Mapping[str, JsonValue]) -> T:
         """An instance with those settings, strictly checked; absent ones take their default.
 
         Raises UnknownNameError, or pydantic.ValidationError that names the setting.
         """
-        adapter = TypeAdapter(self.get(name))
+        adapter = self.type_adapter(name)
         return adapter.validate_json(canonical_json(dict(settings)), strict=True)
+
+    def origin(self, name: str) -> str:
+        """Who brings that name: a file of ours, or an installed distribution with its version."""
+        file = self.get(name).__module__.replace(".", "/") + ".py"
+        return self._distributions.get(name, file)
 
     def __iter__(self) -> Iterator[str]:
         self._load()
         return iter(sorted(self._entries))
 
-    def _check(self, name: str, entry: type[T]) -> None:
-        if not (isinstance(entry, type) and issubclass(entry, self._base)):
-            raise RegistrationError(
-                f"{self._kind} {name!r}: {entry!r} is no subclass of {self._base.__name__}"
-            )
+    def _add(self, name: str, entry: type[T], distribution: str | None = None) -> None:
+        if problem := self._problem(name, entry):
+            source = f" of {distribution}" if distribution else ""
+            raise RegistrationError(f"{self._kind} {name!r}{source}: {problem}")
         held = self._entries.get(name)
         if held is not None and held is not entry:
+            first = _place(held, self._distributions.get(name))
             raise RegistrationError(
-                f"{self._kind} {name!r} is registered twice: "
-                f"{held.__module__}.{held.__qualname__} and {entry.__module__}.{entry.__qualname__}"
+                f"{self._kind} {name!r} is registered twice: {first} and "
+                f"{_place(entry, distribution)}"
             )
+        self._entries[name] = entry
+        if distribution:
+            self._distributions[name] = distribution
+
+    def _problem(self, name: str, entry: type[T]) -> str | None:
+        # One colon sets a family apart: the names that a bridge to another library brings.
+        if not all(re.fullmatch(NAME_PATTERN, part) for part in name.split(":", 1)):
+            return "allowed are a-z, 0-9, '.', '_' and '-', a letter or digit first"
+        if not (isinstance(entry, type) and issubclass(entry, self._base)):
+            return f"{entry!r} is no subclass of {self._base.__name__}"
+        parameters: Any = getattr(entry, "__dataclass_params__", None)
+        if parameters is None or not parameters.frozen:
+            return f"{_path(entry)} is no frozen dataclass"
+        missing = sorted(getattr(entry, "__abstractmethods__", ()))
+        return f"{_path(entry)} does not define {', '.join(missing)}" if missing else None
 
     def _load(self) -> None:
         if self._loaded:
@@ -89,15 +123,28 @@ class Registry(Generic[T]):
         for module in pkgutil.iter_modules(package.__path__, f"{self._package}."):
             importlib.import_module(module.name)
         for point in entry_points(group=f"finegrid.{self._kind}s"):
-            self._load_plugin(point.name, point.load)
+            self._load_plugin(point)
         self._loaded = True
 
-    def _load_plugin(self, name: str, load: Callable[[], type[T]]) -> None:
+    def _load_plugin(self, point: EntryPoint) -> None:
+        distribution = f"{point.dist.name} {point.dist.version}" if point.dist else point.value
         try:
-            entry = load()
+            entry = point.load()
         except Exception as error:
             raise RegistrationError(
-                f"{self._kind} plug-in {name!r} does not load: {error}"
+                f"{self._kind} plug-in {point.name!r} of {distribution} does not load: "
+                f"{_one_line(error)}"
             ) from error
-        self._check(name, entry)
-        self._entries[name] = entry
+        self._add(point.name, entry, distribution)
+
+
+def _path(entry: type[Any]) -> str:
+    return f"{entry.__module__}.{entry.__qualname__}"
+
+
+def _place(entry: type[Any], distribution: str | None) -> str:
+    return f"{_path(entry)} of {distribution}" if distribution else _path(entry)
+
+
+def _one_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"

@@ -4,11 +4,13 @@ import ast
 import hashlib
 from collections.abc import Iterable, Iterator
 from functools import cache
-from importlib.util import find_spec
+from importlib.util import find_spec, resolve_name
 from pathlib import Path
 
 ROOMS = ("records", "methods", "tasks", "training", "analysis")
 """Packages whose modules are followed through their imports."""
+_NAMED_ONE_BY_ONE = "workflow"
+"""Our one package that decides no numbers: those of its modules that count are given."""
 
 
 def run_digest(*modules: str) -> str:
@@ -26,8 +28,8 @@ def run_digest(*modules: str) -> str:
 def source_digest(modules: Iterable[str]) -> str:
     """sha256 over the syntax trees of the modules and all that they import from our rooms.
 
-    Comments, docstrings and layout change nothing. Raises ModuleNotFoundError for an unknown
-    module.
+    A module of a plug-in brings what it imports from its own top-level package as well. Comments,
+    docstrings and layout change nothing. Raises ModuleNotFoundError for an unknown module.
     """
     digest = hashlib.sha256()
     for name in sorted(_closure(modules)):
@@ -43,34 +45,66 @@ def _closure(modules: Iterable[str]) -> set[str]:
         name = waiting.pop()
         if name not in found:
             found.add(name)
-            waiting.extend(_imports(_path(name)))
+            waiting.extend(_imports(name))
     return found
 
 
 @cache
 def _path(module: str) -> Path:
-    spec = find_spec(module)
-    if spec is None or spec.origin is None:
+    path = _find(module)
+    if path is None:
         raise ModuleNotFoundError(f"no source file for module {module!r}")
-    return Path(spec.origin)
+    return path
+
+
+def _find(module: str) -> Path | None:
+    """The module's source file. Imports nothing, as `find_spec` would the packages above it."""
+    top, *parts = module.split(".")
+    spec = find_spec(top)
+    if spec is None:
+        return None
+    if not parts:
+        return Path(spec.origin) if spec.origin else None
+    for folder in spec.submodule_search_locations or ():
+        stem = Path(folder, *parts)
+        for path in (stem / "__init__.py", stem.with_suffix(".py")):
+            if path.is_file():
+                return path
+    return None
 
 
 @cache
-def _imports(path: Path) -> frozenset[str]:
-    names: set[str] = set()
+def _imports(module: str) -> frozenset[str]:
+    """The followed modules that an import of this one runs: its packages, and what it imports."""
+    path = _path(module)
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+    names = set(_and_above(package))
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        names.update(name for name in _imported(node) if name.split(".")[0] in ROOMS)
-    return frozenset(names)
+        names.update(_imported(node, package))
+    followed = {*ROOMS, _top(module)} - {_NAMED_ONE_BY_ONE}
+    return frozenset(name for name in names if _top(name) in followed and _find(name))
 
 
-def _imported(node: ast.AST) -> Iterator[str]:
+def _imported(node: ast.AST, package: str) -> Iterator[str]:
+    """What the statement may import; a name that it takes from a module may be a module too."""
     if isinstance(node, ast.Import):
-        yield from (alias.name for alias in node.names)
-    elif isinstance(node, ast.ImportFrom) and node.module:
-        yield node.module
         for alias in node.names:
-            if node.module in ROOMS and find_spec(f"{node.module}.{alias.name}"):
-                yield f"{node.module}.{alias.name}"
+            yield from _and_above(alias.name)
+    elif isinstance(node, ast.ImportFrom):
+        source = resolve_name("." * node.level + (node.module or ""), package)
+        yield from _and_above(source)
+        yield from (f"{source}.{alias.name}" for alias in node.names)
+
+
+def _and_above(module: str) -> Iterator[str]:
+    """The module and the packages that hold it, all of which its import runs."""
+    while module:
+        yield module
+        module = module.rpartition(".")[0]
+
+
+def _top(module: str) -> str:
+    return module.split(".")[0]
 
 
 @cache

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from methods.registry import METHODS
+from records.registry import RegistrationError, Registry
+from tasks.registry import TASKS
+from workflow import listing, scaffold
 from workflow.benchmark import DEFAULT_BENCHMARK, read_benchmark
 from workflow.pipeline import Pipeline
 from workflow.plan import make_plan
@@ -27,6 +33,7 @@ _LOG_TAIL_LINES = 15
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 BenchmarkName = Annotated[str, typer.Argument(help="A benchmark of config/, by its name.")]
 Results = Annotated[Path, typer.Option(help="Where everything is written.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the same as JSON.")]
 
 
 @app.callback()
@@ -76,6 +83,33 @@ def reproduce(
 
 
 @app.command()
+def methods(as_json: AsJson = False) -> None:
+    """List the methods, built in and installed, with their settings."""
+    _list(METHODS, as_json)
+
+
+@app.command()
+def tasks(as_json: AsJson = False) -> None:
+    """List the tasks, built in and installed, with their options."""
+    _list(TASKS, as_json)
+
+
+@app.command()
+def new_method(
+    name: Annotated[str, typer.Argument(help="The method's name, as a benchmark will give it.")],
+    directory: Annotated[Path, typer.Option(help="Where the file goes.")] = ROOT / "methods",
+) -> None:
+    """Start a new method: a file to fill in."""
+    with _one_line_errors():
+        path = scaffold.new_method(name, directory)
+    _CONSOLE.print(f"wrote {path}; fill in what is marked TODO. Read next:", soft_wrap=True)
+    for file, purpose in scaffold.NEXT.items():
+        _CONSOLE.print(f"  {file}: {purpose}", soft_wrap=True)
+    _CONSOLE.print("Its tests, which fail until then:")
+    _CONSOLE.print(f"  python -m pytest tests/methods/test_contract.py -k {name}", soft_wrap=True)
+
+
+@app.command()
 def publish(
     benchmark: BenchmarkName = DEFAULT_BENCHMARK, results: Results = Path("results")
 ) -> None:
@@ -92,6 +126,17 @@ def publish(
     _CONSOLE.print(f"{len(written)} files under results/reference")
 
 
+@app.command()
+def verify(
+    golden: Annotated[Path, typer.Option(help="A file of published counts.")],
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the rows here.")] = None,
+) -> None:
+    """Check published parameter counts row by row, without a download."""
+    from workflow.verify.command import run
+
+    raise typer.Exit(run(golden, json_file, _CONSOLE))
+
+
 def _snakemake(benchmark: str, cores: str, results: Path) -> list[str]:
     options = ["--snakefile", str(SNAKEFILE), "--cores", cores, "--rerun-incomplete"]
     config = ["--config", f"benchmark={benchmark}", f"results={results}"]
@@ -99,12 +144,29 @@ def _snakemake(benchmark: str, cores: str, results: Path) -> list[str]:
 
 
 def _pipeline(benchmark: str, results: Path) -> Pipeline:
-    try:
+    with _one_line_errors():
         content = read_benchmark(benchmark)
         return Pipeline(content, make_plan(content), str(results))
-    except ConfigurationError as error:
+
+
+@contextmanager
+def _one_line_errors() -> Iterator[None]:
+    """End the command with the message alone where its input or a plug-in is at fault."""
+    try:
+        yield
+    except (ConfigurationError, RegistrationError, scaffold.ScaffoldError) as error:
         sys.stderr.write(f"{error}\n")
         raise typer.Exit(EXIT_CONFIGURATION) from error
+
+
+def _list(registry: Registry[Any], as_json: bool) -> None:
+    with _one_line_errors():
+        listed = listing.entries(registry)
+    if as_json:
+        sys.stdout.write(listing.as_json(listed) + "\n")
+        return
+    for block in listing.blocks(listed):
+        _CONSOLE.print(block)
 
 
 def _explain_failure(watch: Watch, log: Path) -> None:

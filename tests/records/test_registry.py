@@ -1,8 +1,10 @@
 """The registry, on a package made for the test."""
 
 import sys
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -25,8 +27,36 @@ class Circle(Shape):
     radius: float = 1.0
 
 
+class Plain(Shape):
+    """No dataclass."""
+
+
+@dataclass
+class Open(Shape):
+    """A dataclass that can be changed."""
+
+
+@dataclass(frozen=True)
+class Half(Shape, ABC):
+    """A class that leaves something out."""
+
+    @abstractmethod
+    def area(self) -> float:
+        """Never written."""
+
+
+@dataclass(frozen=True)
+class Odd(Shape):
+    """A field that no benchmark file can hold."""
+
+    other: SimpleNamespace | None = None
+
+
 class Point:
-    """An installed plug-in's entry point."""
+    """An entry point of the installed distribution `shapely 1.2`."""
+
+    dist = SimpleNamespace(name="shapely", version="1.2")
+    value = "shapely:Entry"
 
     def __init__(self, name: str, entry: Any) -> None:
         self.name, self.entry = name, entry
@@ -72,10 +102,32 @@ def test_a_taken_name_is_refused(shapes: Registry[Shape]) -> None:
     assert shapes.get("circle") is Circle
 
 
-@pytest.mark.parametrize("entry", [int, Circle()])
-def test_a_wrong_base_is_refused(shapes: Registry[Shape], entry: Any) -> None:
-    with pytest.raises(RegistrationError, match="is no subclass of Shape"):
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        (int, "shape 'other': <class 'int'> is no subclass of Shape"),
+        (Circle(), "is no subclass of Shape"),
+        (Plain, r"Plain is no frozen dataclass"),
+        (Open, r"Open is no frozen dataclass"),
+        (Half, r"Half does not define area"),
+    ],
+)
+def test_a_wrong_class_is_refused(shapes: Registry[Shape], entry: Any, message: str) -> None:
+    with pytest.raises(RegistrationError, match=message):
         shapes.register("other")(entry)
+    assert list(shapes) == ["circle"]
+
+
+@pytest.mark.parametrize("name", ["Circle", "a b", "../x", "", "_x"])
+def test_a_name_that_is_no_safe_path_is_refused(shapes: Registry[Shape], name: str) -> None:
+    with pytest.raises(RegistrationError, match=r"a letter or digit first"):
+        shapes.register(name)(Circle)
+
+
+def test_a_field_that_cannot_be_checked_is_refused_at_its_use(shapes: Registry[Shape]) -> None:
+    shapes.register("odd")(Odd)
+    with pytest.raises(RegistrationError, match=r"shape 'odd': the fields of .*Odd cannot be"):
+        shapes.build("odd", {})
 
 
 def test_an_unknown_name_gets_a_hint(shapes: Registry[Shape]) -> None:
@@ -114,14 +166,29 @@ def test_plug_ins_are_listed_in_order(
     assert list(shapes) == ["arc", "circle", "zigzag"]
     assert shapes.get("arc") is Arc
     assert groups == ["finegrid.shapes"]
+    assert shapes.origin("arc") == "shapely 1.2"
+    assert shapes.origin("circle") == f"{Circle.__module__.replace('.', '/')}.py"
 
 
 @pytest.mark.parametrize(
     ("name", "entry", "message"),
     [
-        ("broken", ImportError("no module 'x'"), "shape plug-in 'broken' does not load: no module"),
-        ("wrong", int, "shape 'wrong': <class 'int'> is no subclass of Shape"),
-        ("circle", type("Disc", (Shape,), {}), "'circle' is registered twice"),
+        (
+            "broken",
+            ImportError("no module\n'x'"),
+            "shape plug-in 'broken' of shapely 1.2 does not load: ImportError: no module 'x'",
+        ),
+        (
+            "wrong",
+            int,
+            "shape 'wrong' of shapely 1.2: <class 'int'> is no subclass of Shape",
+        ),
+        (
+            "circle",
+            Odd,
+            f"shape 'circle' is registered twice: {__name__}.Circle and "
+            f"{__name__}.Odd of shapely 1.2",
+        ),
     ],
 )
 def test_a_plug_in_that_does_not_fit_names_itself(
@@ -129,5 +196,6 @@ def test_a_plug_in_that_does_not_fit_names_itself(
 ) -> None:
     plug_in(monkeypatch, Point(name, entry))
     for _ in range(2):
-        with pytest.raises(RegistrationError, match=message):
+        with pytest.raises(RegistrationError) as caught:
             list(shapes)
+        assert str(caught.value) == message

@@ -1,0 +1,171 @@
+"""The commands that list what there is, and the one that starts a method."""
+
+import dataclasses
+import io
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any
+
+import pytest
+from pydantic import Field
+from rich.console import Console
+from typer.testing import CliRunner
+
+from methods.registry import METHODS
+from records.registry import Registry
+from tasks.registry import TASKS
+from workflow import listing
+from workflow.cli import EXIT_CONFIGURATION, app
+
+REPOSITORY = Path(__file__).parents[2]
+COPIED = ("records", "methods", "tasks", "training", "analysis", "workflow", "tests/methods")
+REGISTRIES: dict[str, Registry[Any]] = {"methods": METHODS, "tasks": TASKS}
+
+
+def printed(*arguments: str) -> Any:
+    """What a command prints as JSON."""
+    done = CliRunner().invoke(app, [*arguments, "--json"])
+    assert done.exit_code == 0, done.output
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("command", REGISTRIES)
+def test_everything_that_is_registered_is_listed(command: str) -> None:
+    registry = REGISTRIES[command]
+    listed = printed(command)
+    assert [entry["name"] for entry in listed] == list(registry)
+    for entry in listed:
+        fields = [field.name for field in dataclasses.fields(registry.get(entry["name"]))]
+        assert [setting["name"] for setting in entry["settings"]] == fields
+        assert entry["summary"]
+        assert (command == "tasks") == (entry["paper"] is None)
+        assert (REPOSITORY / entry["origin"]).is_file()
+
+
+def test_a_method_is_listed_as_its_file_has_it() -> None:
+    (lora,) = [entry for entry in printed("methods") if entry["name"] == "lora"]
+    lines = {one["name"]: (one["type"], one["default"], one["allowed"]) for one in lora["settings"]}
+    assert lora["origin"] == "methods/lora.py"
+    assert lora["paper"] == "Hu et al. 2021, arXiv:2106.09685"
+    assert lines == {
+        "rank": ("integer", 8, ">= 1"),
+        "alpha": ("number", 16.0, "> 0"),
+        "dropout": ("number", 0.0, ">= 0, < 1"),
+        "rank_stabilised": ("boolean", False, ""),
+        "targets": ("list of strings", ["q", "v"], "at least 1"),
+    }
+
+
+class Colour(Enum):
+    """Values of a setting."""
+
+    RED = "red"
+    BLUE = "blue"
+
+
+@dataclasses.dataclass(frozen=True)
+class Widget:
+    """Settings of every kind."""
+
+    size: int
+    colours: tuple[Colour, ...] = (Colour.RED,)
+    limit: Annotated[float, Field(ge=0, le=1)] | None = None
+    parts: dict[str, int] = dataclasses.field(default_factory=dict)
+
+
+def test_every_kind_of_setting_can_be_shown() -> None:
+    registry: Registry[Any] = Registry("widget", object, "tests.methods")
+    registry._loaded = True
+    registry.register("widget")(Widget)
+    (entry,) = listing.entries(registry)
+    assert [(str(setting), setting.allowed) for setting in entry.settings] == [
+        ("size: integer", ""),
+        ('colours: list of strings = ["red"]', "each red | blue"),
+        ("limit: number or null = null", ">= 0, <= 1"),
+        ("parts: object = {}", ""),
+    ]
+
+
+@pytest.mark.parametrize("command", REGISTRIES)
+def test_the_list_fits_a_terminal_of_80_columns(command: str) -> None:
+    stream = io.StringIO()
+    listed = listing.entries(REGISTRIES[command])
+    for block in listing.blocks(listed):
+        Console(file=stream, width=80).print(block)
+    lines = stream.getvalue().splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "…" not in stream.getvalue()
+    for entry in listed:
+        assert f"{entry.name}  {entry.origin}" in lines
+        starts = [f"  {setting.name}: {setting.type}"[:40] for setting in entry.settings]
+        assert [start for start in starts if not any(li.startswith(start) for li in lines)] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("lora", "method 'lora' exists already, in methods/lora.py"),
+        ("contract", "contract.py exists already"),
+        ("Gain", 'name: "Gain" is not allowed; allowed: a-z, 0-9'),
+        ("../gain", "letter or digit first"),
+        ("a.b", "what Python can import"),
+        ("3d", "what Python can import"),
+        ("class", "what Python can import"),
+    ],
+)
+def test_a_name_that_cannot_be_a_new_method_is_refused(
+    tmp_path: Path, name: str, message: str
+) -> None:
+    (tmp_path / "contract.py").touch()
+    done = CliRunner().invoke(app, ["new-method", name, "--directory", str(tmp_path)])
+    assert done.exit_code == EXIT_CONFIGURATION
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["contract.py"]
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """A copy of the source, as a place for new files."""
+    for room in COPIED:
+        ignore = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(REPOSITORY / room, tmp_path / room, ignore=ignore)
+    for file in ("pyproject.toml", "tests/conftest.py"):
+        shutil.copy(REPOSITORY / file, tmp_path / file)
+    return tmp_path
+
+
+def test_a_new_method_is_clean_and_fails_its_tests_until_it_is_filled_in(copy: Path) -> None:
+    def python(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", *arguments],
+            cwd=copy,
+            env=os.environ | {"PYTHONPATH": str(copy)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    done = python("workflow.cli", "new-method", "gain-only")
+    assert done.returncode == 0, done.stderr
+    file = copy / "methods" / "gain_only.py"
+    assert "TODO" in file.read_text()
+    for named in re.findall(r"^  (\S+\.py):", done.stdout, re.MULTILINE):
+        assert (copy / named).is_file()
+    for command in (["check"], ["format", "--check"]):
+        style = python("ruff", *command, "--no-cache", str(file))
+        assert style.returncode == 0, style.stdout
+    assert "gain-only  methods/gain_only.py" in python("workflow.cli", "methods").stdout
+
+    shown = re.search(r"python -m (pytest .*)$", done.stdout, re.MULTILINE)
+    assert shown is not None
+    tests = python(*shown[1].split(), "--maxfail", "3", "-p", "no:cacheprovider")
+    assert tests.returncode == 1, tests.stdout
+    assert "3 failed" in tests.stdout
+    assert "NotImplementedError: TODO" in tests.stdout

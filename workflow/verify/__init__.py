@@ -1,0 +1,1 @@
+"""Published parameter counts, checked row by row without a download and without a weight."""
