@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from methods.architectures import Shape
 from methods.contract import Method, head_modules
+from methods.injection import add_parameters, added, change_output
+from methods.layers import Layer, linear_layers
 from methods.registry import register
 
 if TYPE_CHECKING:
@@ -20,26 +23,49 @@ if TYPE_CHECKING:
 class BitFit(Method):
     """Train every bias of the base, of layer norms as well; Ben Zaken et al. 2021, section 3.
 
-    y = W x + b with W frozen and b (out,) trained.
+    y = W x + b with W frozen and b (out,) trained. Layers of `added_to` that have no bias get one,
+    which starts from zero, as Liu et al. 2022 do in T5 (arXiv:2205.05638, section 4.1).
     """
 
     paper: ClassVar[str] = "Ben Zaken et al. 2021, arXiv:2106.10199"
 
+    added_to: tuple[str, ...] = ()
+    """Roles of the layers that get a bias where they have none; [all] stands for every layer."""
+
     def not_applicable(self, shape: Shape) -> str | None:
-        """A model without biases has nothing to train."""
+        """Roles that the model lacks, or nothing to train."""
+        if self.added_to:
+            missing = shape.missing(self.added_to)
+            return f"the model has no {', '.join(missing)} layers" if missing else None
         return None if shape.architecture.has_biases else "the model has no biases"
 
     def inject(self, model: nn.Module, generator: torch.Generator) -> None:
-        """Unfreeze the biases."""
-        biases = list(_biases(model))
-        if not biases:
+        """Unfreeze the biases and add those that are missing."""
+        import torch
+
+        biases, bare = list(_biases(model)), list(self._bare(model))
+        if not biases and not bare:
             raise ValueError("the model has no biases")
         for bias in biases:
             bias.requires_grad_()
+        for layer in bare:
+            name = layer.child("bitfit")
+            add_parameters(layer.module, name, {"bias": torch.zeros(layer.out_features)})
+            change_output(layer.module, name, partial(_shift, layer=layer, name=name))
 
     def body_parameters(self, model: nn.Module) -> int:
-        """The sizes of all biases outside the head."""
-        return sum(bias.numel() for bias in _biases(model))
+        """The sizes of all biases outside the head, and the outputs of the layers without one."""
+        new = sum(layer.out_features for layer in self._bare(model))
+        return new + sum(bias.numel() for bias in _biases(model))
+
+    def _bare(self, model: nn.Module) -> Iterator[Layer]:
+        return (layer for layer in linear_layers(model, self.added_to) if layer.bias() is None)
+
+
+def _shift(
+    module: nn.Module, inputs: tuple[Any, ...], output: torch.Tensor, layer: Layer, name: str
+) -> torch.Tensor:
+    return output + layer.widen(added(module, name)["bias"]).to(output.dtype)
 
 
 def _biases(model: nn.Module) -> Iterator[nn.Parameter]:

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 OutputHook = Callable[["nn.Module", tuple[Any, ...], "torch.Tensor"], "torch.Tensor"]
 InputHook = Callable[["nn.Module", tuple[Any, ...]], tuple[Any, ...]]
+Keywords = dict[str, Any]
+KeywordHook = Callable[["nn.Module", tuple[Any, ...], Keywords], tuple[tuple[Any, ...], Keywords]]
 _HANDLES = "finegrid_hooks"
 
 
@@ -40,6 +42,11 @@ def change_output(module: nn.Module, name: str, hook: OutputHook) -> None:
 def change_input(module: nn.Module, name: str, hook: InputHook) -> None:
     """Let the hook rewrite the module's positional inputs from now on, until `remove`."""
     _handles(module)[name] = module.register_forward_pre_hook(hook)
+
+
+def change_keywords(module: nn.Module, name: str, hook: KeywordHook) -> None:
+    """Let the hook rewrite the module's positional and named inputs from now on, until `remove`."""
+    _handles(module)[name] = module.register_forward_pre_hook(hook, with_kwargs=True)
 
 
 def remove(module: nn.Module, name: str) -> None:

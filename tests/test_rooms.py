@@ -33,6 +33,7 @@ OTHER_MEANINGS = {
     ("head", "methods/contract.py"): "the same",
     ("head", "methods/full.py"): "the same",
     ("head", "methods/parameters.py"): "the category of the task's head",
+    ("head", "methods/prompt.py"): "the modules of the task's head",
     ("head", "records/result.py"): "the same category, a field of the record",
     ("head", "training/experiment.py"): "the same category, on its way into the record",
     ("head", "training/models.py"): "the last layer of a network",
@@ -42,6 +43,8 @@ OTHER_MEANINGS = {
     ("adapter", "records/result.py"): "the same category, a field of the record",
     ("adapter", "training/experiment.py"): "the same category, on its way into the record",
     ("adapter", "records/registry.py"): "a pydantic TypeAdapter",
+    ("ia3", "methods/peft.py"): "peft's name of its own implementation",
+    ("lora", "methods/peft_types.py"): "the same",
     ("prefix", "records/write.py"): "the start of a temporary file's name",
     ("prefix", "workflow/schemas/errors.py"): "the start of a location",
 }

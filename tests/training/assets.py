@@ -71,7 +71,7 @@ class Assets:
         return Specification(
             task=self.tasks[model],
             model=self.models[model],
-            variant=Variant(name=method, method=method, settings=settings or {}),
+            variant=Variant(name=method.replace(":", "-"), method=method, settings=settings or {}),
             training=Training.model_validate(options | training),
             seed=seed,
         )

@@ -1,0 +1,302 @@
+"""A bridge to the peft library: its methods under the names `peft:<type>`.
+
+Neither peft nor torch is imported before a method is applied: what the planner has to know of a
+type stands in `methods/peft_types.py`, with the types that are not offered and why.
+"""
+
+from __future__ import annotations
+
+import ast
+import copy
+import re
+from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+from pydantic import Field, JsonValue
+
+from methods.architectures import Shape
+from methods.contract import Method
+from methods.layers import Layer, linear_layers
+from methods.parameters import is_norm
+from methods.peft_types import IA3, LN_TUNING, TYPES, Config, Type
+from methods.registry import register
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+_ADAPTER = "default"
+_NO_PEFT = "the package peft is not installed; allowed: pip install finegrid[development]"
+_NO_PLAIN = "the model has no plain linear layers: its weights are kept transposed"
+_NO_BIAS = "the model has no biases"
+_NO_NORMS = "the model has no norms"
+_OURS = frozenset(
+    {
+        "bias",
+        "boft_block_num",
+        "boft_n_butterfly_factor",  # peft changes it where its CUDA extension cannot be built
+        "exclude_modules",
+        "fan_in_fan_out",
+        "feedforward_modules",
+        "layers_pattern",
+        "layers_to_transform",
+        "modules_to_save",
+        "target_modules",
+    }
+)
+"""Keys of peft's configuration that the roles and the contract decide."""
+_BASES = {"PeftConfig", "LycorisConfig"}
+"""Classes that peft's configurations extend."""
+_UNCOUNTED = (
+    "_config",
+    "_pattern",
+    "init_lora_weights",
+    "init_weights",
+    "layer_replication",
+    "lora_bias",
+    "proportional_parameters",
+    "target_parameters",
+    "token_indices",
+    "use_bdlora",
+    "use_qalora",
+)
+"""Ends of the keys that change a count in ways of which the closed forms know nothing."""
+
+
+class PeftMethod(Method):
+    """A type of peft; its hyper-parameters are those of peft's configuration class.
+
+    Constants that a type draws (the projections of VeRA, the mask of SHiRA) come from the seed in
+    its configuration, so that they need not be stored; the generator decides all else. A fused
+    projection, which holds several roles, is adapted as a whole.
+    """
+
+    mergeable: ClassVar[bool] = True
+    entry: ClassVar[Type]
+    library_type: ClassVar[str]
+    """peft's name of the type."""
+
+    @abstractmethod
+    def settings(self) -> Config:
+        """What is set of peft's configuration, our defaults included."""
+
+    @abstractmethod
+    def placed(self, model: nn.Module) -> Config:
+        """Those settings, and where in the model. Raises ValueError where there is no place."""
+
+    def problems(self, shape: Shape) -> Iterator[str]:
+        """A missing package, or a key that peft does not have or that is not the user's."""
+        if find_spec("peft") is None:
+            yield f"config: {_NO_PEFT}"
+            return
+        allowed = _keys(self.library_type) - _OURS
+        for key in sorted(self.settings().keys() - allowed):
+            yield f"config: {key!r} is no key here; allowed: {', '.join(sorted(allowed))}"
+
+    def inject(self, model: nn.Module, generator: torch.Generator) -> None:
+        """Let peft put its layers in the place of the modules that they wrap."""
+        if hasattr(model, "peft_config"):
+            raise ValueError("peft has wrapped the model already: apply a method once")
+        with _seeded(generator):
+            self._wrap(model)
+
+    def merge(self, model: nn.Module) -> None:
+        """Let every layer of peft fold itself into the module it wraps, which takes its place."""
+        from peft.tuners.tuners_utils import BaseTunerLayer
+
+        wrapped = [(n, m) for n, m in model.named_modules() if isinstance(m, BaseTunerLayer)]
+        for path, layer in wrapped:
+            layer.merge()
+            parent, _, child = path.rpartition(".")
+            setattr(model.get_submodule(parent), child, layer.get_base_layer())
+        del model.peft_config
+
+    def body_parameters(self, model: nn.Module) -> int:
+        """Count what peft adds to a copy of the model on the meta device: from shapes alone."""
+        import torch
+        from torch import nn
+
+        tensors = {id(p): nn.Parameter(p.detach().to("meta")) for p in model.parameters()}
+        skeleton = copy.deepcopy(model, dict[int, Any](tensors)).requires_grad_(requires_grad=False)
+        with torch.device("meta"):
+            self._wrap(skeleton)
+        return sum(p.numel() for p in skeleton.parameters() if p.requires_grad)
+
+    def _wrap(self, model: nn.Module) -> None:
+        from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING, PEFT_TYPE_TO_TUNER_MAPPING
+        from peft.utils import PeftType
+
+        name = PeftType(self.library_type.upper())
+        config = PEFT_TYPE_TO_CONFIG_MAPPING[name](**self.placed(model))
+        PEFT_TYPE_TO_TUNER_MAPPING[name](model, config, _ADAPTER)
+        model.train(model.training)  # peft's layers start in training, where some of them draw
+
+
+@dataclass(frozen=True)
+class OnLayers(PeftMethod):
+    """A type that adapts linear layers."""
+
+    config: Config = field(default_factory=dict)
+    """Keys of peft's configuration class."""
+    targets: Annotated[tuple[str, ...], Field(min_length=1)] = ("q", "v")
+    """Roles of the adapted layers; [all] stands for every linear layer."""
+
+    def __post_init__(self) -> None:
+        """Write our defaults down, so that the record of a run shows them."""
+        object.__setattr__(self, "config", self.entry.config | self.config)
+
+    def settings(self) -> Config:
+        """The configuration with our defaults."""
+        return self.config
+
+    def not_applicable(self, shape: Shape) -> str | None:
+        """Roles that the model lacks, or weights that the type cannot read."""
+        if missing := shape.missing(self.targets):
+            return f"the model has no {', '.join(missing)} layers"
+        if shape.architecture.fused and not self.entry.transposed:
+            return _NO_PLAIN
+        return _NO_BIAS if self.entry.biases and not shape.architecture.has_biases else None
+
+    def problems(self, shape: Shape) -> Iterator[str]:
+        """A block that does not divide a layer, besides the general ones."""
+        yield from super().problems(shape)
+        key, *ends = self.entry.divides or ("",)
+        block = self.config.get(key)
+        layers = [size for role in shape.roles(self.targets) for size in shape.sizes[role]]
+        sizes = sorted({size[end == "out"] for size in layers for end in ends})
+        if isinstance(block, int) and block > 0 and any(size % block for size in sizes):
+            allowed = f"a divisor of {', '.join(map(str, sizes))}"
+            yield f"config: {key} {block} does not divide the layers; allowed: {allowed}"
+
+    def placed(self, model: nn.Module) -> Config:
+        """The target is a pattern of the layers' whole paths."""
+        layers = self._layers(model)
+        place: Config = {"target_modules": "|".join(map(re.escape, layers))}
+        if "fan_in_fan_out" in _keys(self.library_type):
+            place["fan_in_fan_out"] = any(layer.transposed for layer in layers.values())
+        return self.config | place
+
+    def body_parameters(self, model: nn.Module) -> int:
+        """The type's closed form, summed over the layers.
+
+        Where there is none, or an option changes the count in a way that it does not know, peft's
+        layers are counted over a copy of the model on the meta device.
+        """
+        count = self.entry.count
+        if count is None or any(key.endswith(_UNCOUNTED) for key in self.config):
+            return super().body_parameters(model)
+        sizes = [(layer.in_features, layer.width) for layer in self._layers(model).values()]
+        return sum(count(*size, self.config) for size in sizes[: 1 if self.entry.shared else None])
+
+    def _layers(self, model: nn.Module) -> dict[str, Layer]:
+        """Path -> layer, one for each module."""
+        found = {id(layer.module): layer for layer in linear_layers(model, self.targets)}
+        if any(layer.transposed for layer in found.values()) and not self.entry.transposed:
+            raise ValueError(_NO_PLAIN)
+        if self.entry.biases and any(layer.bias() is None for layer in found.values()):
+            raise ValueError(_NO_BIAS)
+        return {path: found[id(m)] for path, m in model.named_modules() if id(m) in found}
+
+
+@dataclass(frozen=True)
+class OnBothEnds(OnLayers):
+    """A type that scales the outputs of some layers and the inputs of others."""
+
+    targets: Annotated[tuple[str, ...], Field(min_length=1)] = ("k", "v", "down")
+    """Roles of the adapted layers; [all] stands for every linear layer."""
+    inputs: tuple[str, ...] = ("down",)
+    """Those of the targets whose inputs are scaled."""
+
+    def problems(self, shape: Shape) -> Iterator[str]:
+        """Inputs of layers that are no targets, besides the general ones."""
+        yield from super().problems(shape)
+        stray = set(shape.roles(self.inputs)) - set(shape.roles(self.targets))
+        if stray:
+            yield f"inputs: {sorted(stray)} are no targets; allowed: {', '.join(self.targets)}"
+
+    def placed(self, model: nn.Module) -> Config:
+        """The paths are a list here: peft never matches a pattern of them."""
+        scaled = {id(layer.module) for layer in linear_layers(model, self.inputs)}
+        paths: list[JsonValue] = [n for n, m in model.named_modules() if id(m) in scaled]
+        return super().placed(model) | {"feedforward_modules": paths}
+
+
+@dataclass(frozen=True)
+class OnNorms(PeftMethod):
+    """A type that adapts normalisation layers."""
+
+    config: Config = field(default_factory=dict)
+    """Keys of peft's configuration class."""
+
+    def settings(self) -> Config:
+        """The configuration."""
+        return self.config
+
+    def not_applicable(self, shape: Shape) -> str | None:
+        """A model without norms has nothing to train."""
+        return None if shape.architecture.has_norms else _NO_NORMS
+
+    def placed(self, model: nn.Module) -> Config:
+        """The target is a pattern of the norms' whole paths."""
+        norms = [path for path, module in model.named_modules() if is_norm(module)]
+        if not norms:
+            raise ValueError(_NO_NORMS)
+        return self.config | {"target_modules": "|".join(map(re.escape, norms))}
+
+    def body_parameters(self, model: nn.Module) -> int:
+        """Gains and shifts of all norms."""
+        norms = (module for module in model.modules() if is_norm(module))
+        return sum(p.numel() for module in norms for p in module.parameters())
+
+
+@contextmanager
+def _seeded(generator: torch.Generator) -> Iterator[None]:
+    """Let the generator decide what is drawn on the CPU without one, and leave no trace."""
+    import torch
+
+    seed = int(torch.randint(2**31, (), generator=generator, device="cpu"))
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        yield
+
+
+@cache
+def _keys(library_type: str) -> frozenset[str]:
+    """The keys of a type's configuration, read from its source: an import would load torch."""
+    spec = find_spec("peft")
+    folders = (spec.submodule_search_locations if spec else None) or []
+    sources = [Path(folder, "tuners", library_type, "config.py") for folder in folders]
+    statements = [part for path in sources for part in ast.parse(path.read_text("utf-8")).body]
+    fields = [
+        part.target
+        for node in statements
+        if isinstance(node, ast.ClassDef) and _BASES & set(map(ast.unparse, node.bases))
+        for part in node.body
+        if isinstance(part, ast.AnnAssign)
+    ]
+    return frozenset(map(ast.unparse, fields))
+
+
+def _register(name: str, entry: Type, base: type[PeftMethod] = OnLayers) -> None:
+    """Put a class of its own under the name; the table's row is all that sets it apart."""
+    body = {
+        "__module__": __name__,
+        "__doc__": f"{name} of peft: {entry.paper}.",
+        "paper": entry.paper,
+        "entry": entry,
+        "library_type": entry.library_type or name,
+        "identity_at_start": entry.identity,
+    }
+    register(f"peft:{name}")(type(f"Peft_{name}", (base,), body))
+
+
+for _name, _entry in TYPES.items():
+    _register(_name, _entry)
+_register("ia3", IA3, OnBothEnds)
+_register("ln_tuning", LN_TUNING, OnNorms)

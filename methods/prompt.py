@@ -1,0 +1,128 @@
+"""Prompt tuning: trained vectors before the embedded tokens of the input."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, cast
+
+from pydantic import Field
+
+from methods.architectures import Shape, architecture_of
+from methods.contract import Method
+from methods.injection import Keywords, add_parameters, added, change_keywords, change_output
+from methods.registry import register
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+_CHILD = "prompt"
+_NO_TOKENS = "the model has no token embeddings to put a prompt before"
+_LAST_TOKEN_HEAD = "score"  # noqa: S105  # the name of a layer
+"""What transformers calls the head of the classifiers that read the last token."""
+
+
+@register("prompt")
+@dataclass(frozen=True)
+class Prompt(Method):
+    """Prompt tuning, Lester et al. 2021, section 2: Pr_theta(Y | [P; X]).
+
+    P (length, d) is trained and stands before the embedded tokens X (sequence, d), attended to by
+    all of them. Where a head reads the first position, that is the first of P, as in peft. Where
+    it reads the last token or the end of the sequence, it reads the same token as without P. An
+    encoder-decoder gets P in its encoder alone, as in the paper's T5.
+    """
+
+    paper: ClassVar[str] = "Lester et al. 2021, arXiv:2104.08691"
+    identity_at_start: ClassVar[bool] = False
+
+    length: Annotated[int, Field(ge=1)] = 20
+    """Vectors of the prompt."""
+    initial_std: Annotated[float, Field(gt=0)] = 0.02
+    """Standard deviation of the normal distribution that P starts from."""
+
+    def not_applicable(self, shape: Shape) -> str | None:
+        """A model that reads no tokens."""
+        return None if shape.architecture.embeddings else _NO_TOKENS
+
+    def inject(self, model: nn.Module, generator: torch.Generator) -> None:
+        """Give the model P, and let the part that embeds the tokens put it before them."""
+        import torch
+
+        body, decoder = _body(model)
+        prompt = torch.empty(self.length, _width(body))
+        add_parameters(
+            model, _CHILD, {"P": prompt.normal_(std=self.initial_std, generator=generator)}
+        )
+        change_keywords(body, _CHILD, partial(_prepend, model=model))
+        if decoder is not None:
+            change_keywords(decoder, _CHILD, partial(_widen_mask, length=self.length))
+        elif _LAST_TOKEN_HEAD in architecture_of(model).head:
+            change_output(body, _CHILD + "_output", partial(_drop, length=self.length))
+
+    def body_parameters(self, model: nn.Module) -> int:
+        """length d."""
+        return self.length * _width(_body(model)[0])
+
+
+def _body(model: Any) -> tuple[nn.Module, nn.Module | None]:
+    """The module that embeds the input, and the decoder that reads it where it is apart."""
+    if architecture_of(model).embeddings is None:
+        raise ValueError(_NO_TOKENS)
+    base = model.base_model
+    if model.config.is_encoder_decoder:
+        return base.get_encoder(), base.get_decoder()
+    return base, None
+
+
+def _width(body: Any) -> int:
+    return int(body.get_input_embeddings().weight.shape[1])
+
+
+def _prepend(
+    body: Any, inputs: tuple[Any, ...], keywords: Keywords, model: nn.Module
+) -> tuple[tuple[Any, ...], Keywords]:
+    """[P; X] in place of the tokens, which all positions of P may be seen by."""
+    import torch
+
+    rest = dict(keywords)
+    (tokens,) = inputs or (rest.pop("input_ids"),)
+    embedded = body.get_input_embeddings()(tokens)  # (batch, sequence, d)
+    prompt = added(model, _CHILD)["P"].to(embedded.dtype).expand(len(tokens), -1, -1)
+    length = prompt.shape[1]
+    _check_positions(model, length + tokens.shape[1])
+    for name, value in (("attention_mask", 1), ("token_type_ids", 0)):
+        if rest.get(name) is not None:
+            rest[name] = _pad(rest[name], length, value)
+    return (), rest | {"input_ids": None, "inputs_embeds": torch.cat([prompt, embedded], dim=1)}
+
+
+def _widen_mask(
+    decoder: nn.Module, inputs: tuple[Any, ...], keywords: Keywords, length: int
+) -> tuple[tuple[Any, ...], Keywords]:
+    """Let the decoder see the prompt in the encoder's output."""
+    mask = keywords.get("encoder_attention_mask")
+    seen = None if mask is None else _pad(mask, length, 1)
+    return inputs, keywords | {"encoder_attention_mask": seen}
+
+
+def _drop(body: nn.Module, inputs: tuple[Any, ...], output: Any, length: int) -> Any:
+    """The tokens' states alone: the head finds the last token by its place among the tokens."""
+    output.last_hidden_state = output.last_hidden_state[:, length:]
+    return output
+
+
+def _pad(rows: torch.Tensor, length: int, value: int) -> torch.Tensor:
+    """(batch, sequence) -> (batch, length + sequence)."""
+    from torch.nn import functional
+
+    return functional.pad(rows, (length, 0), value=value)
+
+
+def _check_positions(model: nn.Module, wanted: int) -> None:
+    """Raise ValueError where the model has fewer positions: its own error would not say why."""
+    config = cast("Any", model.config)
+    limit = getattr(config, "max_position_embeddings", None)
+    if limit is not None and wanted > limit:
+        raise ValueError(f"prompt and sequence take {wanted} positions, the model has {limit}")

@@ -1,0 +1,100 @@
+"""Adapters and prefixes beside the papers' equations, written out on one layer of BERT."""
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from methods.injection import added
+from methods.registry import METHODS
+from tests.methods.architectures import tiny
+
+HEADS, SIZE = 2, 32
+
+
+def layer_with(name: str, **settings: Any) -> tuple[Any, nn.Module]:
+    """The first layer of a BERT whose added tensors are all drawn, and the whole model."""
+    model: Any = tiny("bert").double()
+    METHODS.build(name, settings).apply(model, torch.Generator().manual_seed(2))
+    draw = torch.Generator().manual_seed(3)
+    for parameter in model.bert.parameters():
+        if parameter.requires_grad:
+            parameter.data = torch.empty_like(parameter.data).normal_(generator=draw).double() / 4
+    return model.double().bert.encoder.layer[0], model
+
+
+def states() -> torch.Tensor:
+    return torch.randn(2, 5, HEADS * SIZE, generator=torch.Generator().manual_seed(4)).double()
+
+
+def linear(module: Any, x: torch.Tensor) -> torch.Tensor:
+    """W x + b, without the hooks of the module."""
+    product: torch.Tensor = x @ module.weight.T + module.bias
+    return product
+
+
+def norm(module: Any, x: torch.Tensor) -> torch.Tensor:
+    centred = x - x.mean(-1, keepdim=True)
+    deviation = (centred.square().mean(-1, keepdim=True) + module.eps).sqrt()
+    scaled: torch.Tensor = centred / deviation * module.weight + module.bias
+    return scaled
+
+
+def attend(attention: Any, x: torch.Tensor, prefix: Any = None) -> torch.Tensor:
+    """softmax(q [P_k; K]^T / sqrt(d)) [P_v; V], head by head."""
+    query, key, value = (linear(getattr(attention, n), x) for n in ("query", "key", "value"))
+    outputs = []
+    for head in range(HEADS):
+        part = slice(head * SIZE, (head + 1) * SIZE)
+        q, k, v = query[..., part], key[..., part], value[..., part]
+        if prefix is not None:
+            k = torch.cat([prefix["key"][head].expand(len(x), -1, -1), k], dim=1)
+            v = torch.cat([prefix["value"][head].expand(len(x), -1, -1), v], dim=1)
+        weights = (q @ k.transpose(1, 2) / math.sqrt(SIZE)).exp()
+        outputs.append(weights / weights.sum(-1, keepdim=True) @ v)
+    return torch.cat(outputs, dim=-1)
+
+
+def bottleneck(module: nn.Module, h: torch.Tensor) -> torch.Tensor:
+    """h + U f(D h + b) + c."""
+    t = added(module, "adapter")
+    inner = functional.gelu(functional.linear(h, t["D"], t["b"]))
+    return h + functional.linear(inner, t["U"], t["c"])
+
+
+def block(layer: Any, x: torch.Tensor, adapts: tuple[bool, bool], prefix: Any = None) -> Any:
+    """The whole layer: attention and feed-forward part, each adapted or not."""
+    o, down = layer.attention.output, layer.output
+    h = linear(o.dense, attend(layer.attention.self, x, prefix))
+    x = norm(o.LayerNorm, x + (bottleneck(o.dense, h) if adapts[0] else h))
+    h = linear(down.dense, functional.gelu(linear(layer.intermediate.dense, x)))
+    return norm(down.LayerNorm, x + (bottleneck(down.dense, h) if adapts[1] else h))
+
+
+@pytest.mark.parametrize(
+    ("placement", "adapts"),
+    [("houlsby", (True, True)), ("pfeiffer", (False, True)), ("attention", (True, False))],
+)
+@torch.no_grad()
+def test_an_adapter_is_its_equation(placement: str, adapts: tuple[bool, bool]) -> None:
+    """Houlsby et al. 2019, section 2.1."""
+    layer, _ = layer_with("adapter", size=4, placement=placement)
+    plain, _ = layer_with("head")
+    x = states()
+    expected = block(layer, x, adapts)
+    torch.testing.assert_close(layer(x), expected, atol=1e-9, rtol=0)
+    torch.testing.assert_close(plain(x), block(plain, x, (False, False)), atol=1e-9, rtol=0)
+    assert (expected - plain(x)).abs().max() > 0.1
+
+
+@torch.no_grad()
+def test_a_prefix_is_its_equation() -> None:
+    """Li and Liang 2021, equation 3, in the form of attention over more keys and values."""
+    layer, _ = layer_with("prefix", length=3)
+    x = states()
+    expected = block(layer, x, (False, False), added(layer.attention.self, "prefix"))
+    torch.testing.assert_close(layer(x), expected, atol=1e-9, rtol=0)
+    assert (expected - block(layer, x, (False, False))).abs().max() > 0.01

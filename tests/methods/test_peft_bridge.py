@@ -1,0 +1,104 @@
+"""The bridge to peft: what it offers, how it counts, and what it refuses before a run."""
+
+import re
+from typing import Any
+
+import pytest
+import torch
+from peft import PeftType
+
+from methods.peft import OnLayers, PeftMethod
+from methods.peft_types import IA3, LN_TUNING, NOT_OFFERED, TYPES, Config
+from methods.registry import METHODS
+from tests.methods.architectures import shape, tiny
+
+ALIASES = {"dora": "lora"}
+SMALLER: dict[str, dict[str, Any]] = {
+    "c3a": {"block_size": 16},
+    "miss": {"r": 4},
+    "shira": {"r": 2},
+    "waveft": {"n_frequency": 100},
+}
+"""What fits the tiny stack."""
+VALUED = {"boft", "frod", "shira", "unilora"}
+"""Types that read values when they are built, which the meta device does not have."""
+COUNTED = [name for name, entry in TYPES.items() if entry.count and name not in VALUED]
+
+
+def build(name: str, **config: object) -> PeftMethod:
+    method = METHODS.build(f"peft:{name}", {"config": config})  # type: ignore[dict-item]  # JSON
+    assert isinstance(method, PeftMethod)
+    return method
+
+
+def test_every_type_of_peft_is_offered_or_has_a_reason() -> None:
+    offered = {ALIASES.get(name, name) for name in TYPES} | {"ia3", "ln_tuning"}
+    assert not offered & set(NOT_OFFERED)
+    assert offered | set(NOT_OFFERED) == {kind.value.lower() for kind in PeftType}
+    assert {f"peft:{name}" for name in [*TYPES, "ia3", "ln_tuning"]} < set(METHODS)
+    assert all(entry.paper for entry in [*TYPES.values(), IA3, LN_TUNING])
+
+
+@pytest.mark.parametrize("name", COUNTED)
+def test_a_closed_form_is_what_peft_adds(name: str) -> None:
+    """Both ways to count agree, on layers that are not square."""
+    settings: Config = {"config": SMALLER.get(name, {}), "targets": ["linear"]}
+    method, model = METHODS.build(f"peft:{name}", settings), tiny("linear-stack")
+    expected = method.body_parameters(model)
+    assert expected == PeftMethod.body_parameters(method, model) > 0  # type: ignore[arg-type]
+
+
+def test_an_option_that_changes_the_count_is_counted() -> None:
+    model = tiny("bert")
+    plain = build("lora", r=4)
+    patterned = build("lora", r=4, rank_pattern={r".*layer\.0.*query": 6})
+    assert plain.body_parameters(model) == 4 * 4 * 128
+    assert patterned.body_parameters(model) == 4 * 4 * 128 + 2 * 128
+
+
+def test_the_count_leaves_the_model_alone() -> None:
+    model = tiny("bert")
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    build("lokr").body_parameters(model)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+    assert all(p.requires_grad for p in model.parameters())
+
+
+def test_applying_leaves_the_global_generator_alone() -> None:
+    before = torch.random.get_rng_state()
+    build("lora").apply(tiny("bert"), torch.Generator().manual_seed(0))
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_our_defaults_are_written_down() -> None:
+    method = build("lora", lora_alpha=4)
+    assert isinstance(method, OnLayers)
+    assert method.config == {"r": 8, "lora_alpha": 4}
+
+
+@pytest.mark.parametrize(
+    ("name", "config", "message"),
+    [
+        ("vera", {"rank": 4}, "'rank' is no key here; allowed: .*projection_prng_key"),
+        ("lora", {"target_modules": "x"}, "'target_modules' is no key here"),
+        ("c3a", {"block_size": 60}, "block_size 60 does not divide the layers"),
+        ("lokr", {"r": 4, "decompose_bot": True}, "'decompose_bot' is no key here"),
+        ("ln_tuning", {"r": 4}, "'r' is no key here; allowed: "),
+    ],
+)
+def test_a_wrong_configuration_is_refused_by_the_planner(
+    name: str, config: dict[str, object], message: str
+) -> None:
+    (problem,) = build(name, **config).problems(shape("bert"))
+    assert re.match(f"config: .*{message}", problem)
+
+
+def test_inputs_that_are_no_targets_are_refused() -> None:
+    method = METHODS.build("peft:ia3", {"targets": ["k"], "inputs": ["up"]})
+    assert [*method.problems(shape("bert"))] == ["inputs: ['up'] are no targets; allowed: k"]
+
+
+def test_a_missing_package_is_said_by_the_planner(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("methods.peft.find_spec", lambda name: None)
+    (problem,) = build("lora").problems(shape("bert"))
+    assert "peft is not installed" in problem
