@@ -32,6 +32,8 @@ class Method(ABC):
     """Where the method was published."""
     identity_at_start: ClassVar[bool] = True
     """Whether the model computes the same function right after `apply`."""
+    draws: ClassVar[bool] = True
+    """Whether `apply` draws initial values, so that another seed gives others."""
     mergeable: ClassVar[bool] = False
     """Whether `merge` exists."""
 

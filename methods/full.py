@@ -23,6 +23,7 @@ class Full(Method):
     """
 
     paper: ClassVar[str] = "Devlin et al. 2019, arXiv:1810.04805"
+    draws: ClassVar[bool] = False
 
     def inject(self, model: nn.Module, generator: torch.Generator) -> None:
         """Unfreeze everything."""

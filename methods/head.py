@@ -22,6 +22,7 @@ class Head(Method):
     """
 
     paper: ClassVar[str] = "Alain and Bengio 2016, arXiv:1610.01644"
+    draws: ClassVar[bool] = False
 
     def inject(self, model: nn.Module, generator: torch.Generator) -> None:
         """Add nothing: the contract leaves the head trainable."""

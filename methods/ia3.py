@@ -28,6 +28,7 @@ class IA3(Method):
     """
 
     paper: ClassVar[str] = "Liu et al. 2022, arXiv:2205.05638"
+    draws: ClassVar[bool] = False
     mergeable: ClassVar[bool] = True
 
     outputs: tuple[str, ...] = ("k", "v")

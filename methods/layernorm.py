@@ -22,6 +22,7 @@ class LayerNorm(Method):
     """Train gain g and shift b (d,) of every norm y = g x^ + b; Zhao et al. 2023, section 3."""
 
     paper: ClassVar[str] = "Zhao et al. 2023, arXiv:2312.11420"
+    draws: ClassVar[bool] = False
 
     def not_applicable(self, shape: Shape) -> str | None:
         """A model without norms has nothing to train."""

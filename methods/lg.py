@@ -50,6 +50,11 @@ class LG(Method):
         """Only the form without the residual changes the function."""
         return self.residual
 
+    @property
+    def draws(self) -> bool:  # type: ignore[override]  # a constant elsewhere
+        """A decomposition is what it is."""
+        return self.start == "gaussian"
+
     def not_applicable(self, shape: Shape) -> str | None:
         """The targeted roles that the model lacks."""
         missing = shape.missing(self.targets)

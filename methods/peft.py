@@ -24,7 +24,7 @@ from methods.architectures import Shape
 from methods.contract import Method
 from methods.layers import Layer, linear_layers
 from methods.parameters import is_norm
-from methods.peft_types import IA3, LN_TUNING, TYPES, Config, Type
+from methods.peft_types import IA3, LN_TUNING, TYPES, UNDRAWN, Config, Type
 from methods.registry import register
 
 if TYPE_CHECKING:
@@ -292,6 +292,7 @@ def _register(name: str, entry: Type, base: type[PeftMethod] = OnLayers) -> None
         "entry": entry,
         "library_type": entry.library_type or name,
         "identity_at_start": entry.identity,
+        "draws": name not in UNDRAWN,
     }
     register(f"peft:{name}")(type(f"Peft_{name}", (base,), body))
 

@@ -177,3 +177,26 @@ NOT_OFFERED: Mapping[str, str] = {
     "xlora": "it mixes adapters that were trained before",
 }
 """The other types of peft 0.21 -> why they are not offered."""
+
+UNDRAWN = frozenset(
+    (
+        "beft",
+        "boft",
+        "frod",
+        "ia3",
+        "ln_tuning",
+        "miss",
+        "oft",
+        "osf",
+        "psoft",
+        "pvera",
+        "randlora",
+        "road",
+        "shira",
+        "supertuning",
+        "tinylora",
+        "vera",
+        "waveft",
+    )
+)
+"""Types that start from constants, or from draws by a seed of their own in `config`."""

@@ -220,6 +220,13 @@ def test_the_generator_alone_decides_the_start(case: Case) -> None:
 
 
 @on_fitting
+def test_another_seed_changes_what_is_drawn(case: Case) -> None:
+    first, second = (delta_state(case.applied(seed=seed)) for seed in (5, 6))
+    same = all(torch.equal(first[name], second[name]) for name in first)
+    assert same != case.method.draws
+
+
+@on_fitting
 def test_every_trained_tensor_learns_after_an_evaluation(case: Case) -> None:
     model = case.applied()
     with torch.no_grad():

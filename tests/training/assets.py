@@ -47,6 +47,8 @@ _NOUNS = ("film", "plot", "actor", "scene", "music", "ending")
 _ADJECTIVES = (("dull", "weak", "awful", "slow"), ("great", "warm", "clever", "moving"))
 _SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
 Event = dict[str, Any]
+OWN_METHODS = tuple(name for name in METHODS if ":" not in name)
+"""Those whose defaults fit the tiny models; a bridge's are chosen for large ones."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from methods.registry import METHODS
-from tests.training.assets import Assets
+from tests.training.assets import OWN_METHODS, Assets
 from training.inference import measure_inference
 from training.network import LinearStack, Output
 
@@ -31,7 +31,7 @@ def test_every_forward_pass_of_a_run_has_its_precision(
     assert set(seen) == {torch.bfloat16 if dtype == "bf16" else torch.float32}
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", OWN_METHODS)
 def test_what_can_be_merged_is_measured_merged(assets: Assets, name: str) -> None:
     spec = assets.specification(name, model="bert")
     method = METHODS.build(name, {})

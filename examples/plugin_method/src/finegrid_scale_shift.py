@@ -29,6 +29,7 @@ class ScaleShift(Method):
     """
 
     paper: ClassVar[str] = "Lian et al. 2022, arXiv:2210.08823"
+    draws: ClassVar[bool] = False
     mergeable: ClassVar[bool] = True
 
     targets: Annotated[tuple[str, ...], Field(min_length=1)] = ("all",)
