@@ -41,8 +41,9 @@ class Adapter(Method):
     part (Pfeiffer et al. 2021, arXiv:2005.00247), `attention` after attention, `linear` after each
     layer of a plain stack, and `parallel`, where x is the input of the feed-forward part (He et
     al. 2022, arXiv:2110.04366, table 1). D (m, d) is drawn from N(0, 0.02^2), U (d, m), b and c
-    are zero, so that the model starts as it was. Layer norms stay frozen; Houlsby et al. train
-    them too.
+    are zero, so that the model starts as it was. With `layer_norm`, x is normalised on its way into
+    D, as by Lin et al. 2020 (arXiv:2004.03829), with a gain of one and a shift of zero
+    to start from. The model's own layer norms stay frozen; Houlsby et al. train them too.
     """
 
     paper: ClassVar[str] = "Houlsby et al. 2019, arXiv:1902.00751"
@@ -53,6 +54,8 @@ class Adapter(Method):
     placement: Placement = "houlsby"
     bias: bool = True
     """Whether b and c exist."""
+    layer_norm: bool = False
+    """Whether each adapter has a layer norm of its own, before D."""
 
     @property
     def after(self) -> tuple[str, ...]:
@@ -83,10 +86,11 @@ class Adapter(Method):
                 change_input(up.module, "adapter", partial(_keep_input, reader=layer))
 
     def body_parameters(self, model: nn.Module) -> int:
-        """Sum over the adapted layers of 2 m d, and m + d where there are biases."""
+        """Sum over the adapted layers of 2 m d, m + d for biases, and 2 d for a layer norm."""
         widths = [layer.out_features for layer in linear_layers(model, self.after)]
         biases = self.size * len(widths) + sum(widths) if self.bias else 0
-        return sum(2 * self.size * width for width in widths) + biases
+        norms = 2 * sum(widths) if self.layer_norm else 0
+        return sum(2 * self.size * width for width in widths) + biases + norms
 
     def _tensors(self, width: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
         import torch
@@ -97,6 +101,8 @@ class Adapter(Method):
         }
         if self.bias:
             tensors |= {"b": torch.zeros(self.size), "c": torch.zeros(width)}
+        if self.layer_norm:
+            tensors |= {"gain": torch.ones(width), "shift": torch.zeros(width)}
         return tensors
 
     def _adapt(
@@ -107,6 +113,8 @@ class Adapter(Method):
         tensors = added(module, "adapter")
         bias, shift = (tensors[name] if self.bias else None for name in ("b", "c"))
         x = module.__dict__.pop(_INPUT) if self.placement == "parallel" else output  # (..., d)
+        if self.layer_norm:
+            x = functional.layer_norm(x, x.shape[-1:], tensors["gain"], tensors["shift"])
         inner = functional.linear(x, tensors["D"], bias)  # (..., m)
         bent: torch.Tensor = getattr(functional, self.activation)(inner)
         return output + functional.linear(bent, tensors["U"], shift)

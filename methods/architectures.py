@@ -41,6 +41,8 @@ class Architecture:
 
     roles: Mapping[str, str]
     """Role -> pattern of the paths of its linear layers, in every block."""
+    block: str
+    """Pattern of the paths of its blocks."""
     head: tuple[str, ...]
     """Names of the modules of the task's head, children of the model."""
     attention: str | None = None
@@ -106,15 +108,16 @@ class LinearStack(Architecture):
         return ()
 
     def sizes(self, configuration: Mapping[str, Any]) -> Sizes:
-        """The layers below the head, as (in, out) features."""
-        return {"linear": tuple(pairwise(configuration["layers"][:-1]))}
+        """The layers below the head, as (in, out) features; two widths leave none."""
+        body = tuple(pairwise(configuration["layers"][:-1]))
+        return {"linear": body} if body else {}
 
 
 def _roles(block: str, **paths: str) -> dict[str, str]:
-    return {role: block + path for role, path in paths.items()}
+    return {role: rf"{block}\.{path}" for role, path in paths.items()}
 
 
-_BERT_BLOCK = r"(?:.+\.)?encoder\.layer\.\d+\."
+_BERT_BLOCK = r"(?:.+\.)?encoder\.layer\.\d+"
 _FEED_FORWARD = {"up": r"intermediate\.dense", "down": r"output\.dense"}
 _BERT = Architecture(
     roles=_roles(
@@ -125,7 +128,8 @@ _BERT = Architecture(
         o=r"attention\.output\.dense",
         **_FEED_FORWARD,
     ),
-    attention=_BERT_BLOCK + r"attention\.self",
+    block=_BERT_BLOCK,
+    attention=_BERT_BLOCK + r"\.attention\.self",
     embeddings=r"(?:.+\.)?embeddings\.word_embeddings",
     head=("classifier",),
 )
@@ -138,11 +142,12 @@ _DEBERTA = Architecture(
         o=r"attention\.output\.dense",
         **_FEED_FORWARD,
     ),
+    block=_BERT_BLOCK,
     attention_reason="its disentangled attention does not go through a replaceable function",
     embeddings=_BERT.embeddings,
     head=("pooler", "classifier"),
 )
-_DISTILBERT_BLOCK = r"(?:.+\.)?transformer\.layer\.\d+\."
+_DISTILBERT_BLOCK = r"(?:.+\.)?transformer\.layer\.\d+"
 _DISTILBERT = Architecture(
     roles=_roles(
         _DISTILBERT_BLOCK,
@@ -153,12 +158,13 @@ _DISTILBERT = Architecture(
         up=r"ffn\.lin1",
         down=r"ffn\.lin2",
     ),
-    attention=_DISTILBERT_BLOCK + "attention",
+    block=_DISTILBERT_BLOCK,
+    attention=_DISTILBERT_BLOCK + r"\.attention",
     embeddings=r"(?:.+\.)?embeddings\.word_embeddings",
     head=("pre_classifier", "classifier"),
     keys=Keys(hidden="dim", layers=("n_layers",), heads="n_heads", inner="hidden_dim"),
 )
-_GPT2_BLOCK = r"(?:.+\.)?h\.\d+\."
+_GPT2_BLOCK = r"(?:.+\.)?h\.\d+"
 _GPT2 = Architecture(
     roles=_roles(
         _GPT2_BLOCK,
@@ -170,14 +176,15 @@ _GPT2 = Architecture(
         down=r"mlp\.c_proj",
     ),
     fused={"q": 0, "k": 1, "v": 2},
-    attention=_GPT2_BLOCK + "attn",
+    block=_GPT2_BLOCK,
+    attention=_GPT2_BLOCK + r"\.attn",
     embeddings=r"(?:.+\.)?wte",
     head=("score",),
     keys=Keys(
         hidden="n_embd", layers=("n_layer",), heads="n_head", inner="n_inner", inner_multiple=4
     ),
 )
-_LLAMA_BLOCK = r"(?:.+\.)?layers\.\d+\."
+_LLAMA_BLOCK = r"(?:.+\.)?layers\.\d+"
 _LLAMA = Architecture(
     roles=_roles(
         _LLAMA_BLOCK,
@@ -189,16 +196,18 @@ _LLAMA = Architecture(
         gate=r"mlp\.gate_proj",
         down=r"mlp\.down_proj",
     ),
-    attention=_LLAMA_BLOCK + "self_attn",
+    block=_LLAMA_BLOCK,
+    attention=_LLAMA_BLOCK + r"\.self_attn",
     embeddings=r"(?:.+\.)?embed_tokens",
     has_biases=False,
     head=("score",),
 )
-_T5_BLOCK = r"(?:.+\.)?(?:encoder|decoder)\.block\.\d+\.layer\.\d\."
+_T5_BLOCK = r"(?:.+\.)?(?:encoder|decoder)\.block\.\d+"
+_T5_PART = _T5_BLOCK + r"\.layer\.\d"
 _T5_ATTENTION = r"(?:SelfAttention|EncDecAttention)"
 _T5 = Architecture(
     roles=_roles(
-        _T5_BLOCK,
+        _T5_PART,
         q=_T5_ATTENTION + r"\.q",
         k=_T5_ATTENTION + r"\.k",
         v=_T5_ATTENTION + r"\.v",
@@ -207,7 +216,8 @@ _T5 = Architecture(
         gate=r"DenseReluDense\.wi_0",
         down=r"DenseReluDense\.wo",
     ),
-    attention=_T5_BLOCK + _T5_ATTENTION,
+    block=_T5_BLOCK,
+    attention=rf"{_T5_PART}\.{_T5_ATTENTION}",
     embeddings=r"(?:.+\.)?shared",
     has_biases=False,
     head=("classification_head",),
@@ -215,7 +225,7 @@ _T5 = Architecture(
         hidden="d_model", layers=("num_layers", "num_layers"), heads="num_heads", inner="d_ff"
     ),
 )
-_BART_BLOCK = r"(?:.+\.)?(?:encoder|decoder)\.layers\.\d+\."
+_BART_BLOCK = r"(?:.+\.)?(?:encoder|decoder)\.layers\.\d+"
 _BART_ATTENTION = r"(?:self_attn|encoder_attn)"
 _BART = Architecture(
     roles=_roles(
@@ -227,7 +237,8 @@ _BART = Architecture(
         up="fc1",
         down="fc2",
     ),
-    attention=_BART_BLOCK + _BART_ATTENTION,
+    block=_BART_BLOCK,
+    attention=rf"{_BART_BLOCK}\.{_BART_ATTENTION}",
     embeddings=r"(?:.+\.)?shared",
     head=("classification_head",),
     keys=Keys(
@@ -239,6 +250,7 @@ _BART = Architecture(
 )
 _WHISPER = Architecture(
     roles=_BART.roles,
+    block=_BART.block,
     attention=_BART.attention,
     head=("projector", "classifier"),
     keys=Keys(
@@ -248,7 +260,7 @@ _WHISPER = Architecture(
         inner="encoder_ffn_dim",
     ),
 )
-_VIT_BLOCK = r"(?:.+\.)?layers\.\d+\."
+_VIT_BLOCK = r"(?:.+\.)?layers\.\d+"
 _VIT = Architecture(
     roles=_roles(
         _VIT_BLOCK,
@@ -259,7 +271,8 @@ _VIT = Architecture(
         up=r"mlp\.fc1",
         down=r"mlp\.fc2",
     ),
-    attention=_VIT_BLOCK + "attention",
+    block=_VIT_BLOCK,
+    attention=_VIT_BLOCK + r"\.attention",
     head=("classifier",),
 )
 ARCHITECTURES: Mapping[str, Architecture] = {
@@ -268,7 +281,9 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     "deberta-v2": _DEBERTA,
     "distilbert": _DISTILBERT,
     "gpt2": _GPT2,
-    "linear-stack": LinearStack(roles={"linear": r"body\.\d+"}, head=("head",), has_norms=False),
+    "linear-stack": LinearStack(
+        roles={"linear": r"body\.\d+"}, block=r"body\.\d+", head=("head",), has_norms=False
+    ),
     "llama": _LLAMA,
     "qwen2": replace(_LLAMA, has_biases=True),
     "qwen3": _LLAMA,
@@ -286,6 +301,11 @@ class Shape:
     model_type: str
     sizes: Sizes
     architecture: Architecture
+
+    @property
+    def blocks(self) -> int:
+        """How many blocks there are, those of all stacks together."""
+        return max((len(layers) for layers in self.sizes.values()), default=0)
 
     def roles(self, wanted: tuple[str, ...]) -> tuple[str, ...]:
         """The roles that are meant: `all` stands for every role of the architecture."""

@@ -30,6 +30,8 @@ class Method(ABC):
 
     paper: ClassVar[str]
     """Where the method was published."""
+    library_type: ClassVar[str | None] = None
+    """peft's name of the method, where counts published under that name are counts of it."""
     identity_at_start: ClassVar[bool] = True
     """Whether the model computes the same function right after `apply`."""
     draws: ClassVar[bool] = True

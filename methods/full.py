@@ -1,11 +1,16 @@
-"""Full fine-tuning: every parameter is trained."""
+"""Full fine-tuning: every parameter is trained, of the model or of its last blocks."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
+from pydantic import Field
+
+from methods.architectures import Shape
 from methods.contract import Method, head_modules
+from methods.layers import blocks_of
 from methods.registry import register
 
 if TYPE_CHECKING:
@@ -19,17 +24,33 @@ class Full(Method):
     """Train all parameters: W <- W - eta dL/dW for every W of the model.
 
     Devlin et al. 2019, section 3: fine-tuning end to end. The reference that every other method
-    is measured against.
+    is measured against. With `top_blocks` k only the last k blocks are trained, those nearest to
+    the head, as in FT-Top2 of Li and Liang 2021 (arXiv:2101.00190, table 1): embeddings, the other
+    blocks and a norm after the last one stay frozen. A decoder's blocks come after its encoder's.
     """
 
     paper: ClassVar[str] = "Devlin et al. 2019, arXiv:1810.04805"
     draws: ClassVar[bool] = False
 
+    top_blocks: Annotated[int, Field(ge=1)] | None = None
+    """How many of the last blocks are trained; null for the whole model."""
+
+    def problems(self, shape: Shape) -> Iterator[str]:
+        """More blocks than the model has."""
+        if self.top_blocks is not None and self.top_blocks > shape.blocks:
+            allowed = f"1 to {shape.blocks}"
+            yield f"top_blocks: {self.top_blocks} is above the model's blocks; allowed: {allowed}"
+
     def inject(self, model: nn.Module, generator: torch.Generator) -> None:
-        """Unfreeze everything."""
-        model.requires_grad_(requires_grad=True)
+        """Unfreeze what is trained."""
+        for module in self._trained(model):
+            module.requires_grad_(requires_grad=True)
 
     def body_parameters(self, model: nn.Module) -> int:
-        """All parameters less the head's."""
+        """All parameters of the model, or of its last blocks, less the head's."""
         head = {id(p) for module in head_modules(model) for p in module.parameters()}
-        return sum(p.numel() for p in model.parameters() if id(p) not in head)
+        trained = {id(p): p for module in self._trained(model) for p in module.parameters()}
+        return sum(p.numel() for key, p in trained.items() if key not in head)
+
+    def _trained(self, model: nn.Module) -> list[nn.Module]:
+        return [model] if self.top_blocks is None else blocks_of(model)[-self.top_blocks :]

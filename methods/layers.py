@@ -71,6 +71,11 @@ def modules_matching(model: nn.Module, pattern: str) -> Iterator[tuple[str, nn.M
             yield path, module
 
 
+def blocks_of(model: nn.Module) -> list[nn.Module]:
+    """The model's blocks, from the input to the head."""
+    return [module for _, module in modules_matching(model, architecture_of(model).block)]
+
+
 def linear_layers(model: nn.Module, roles: tuple[str, ...]) -> Iterator[Layer]:
     """The layers that play one of the roles; (`all`,) stands for every role.
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 _ADAPTER = "default"
-_NO_PEFT = "the package peft is not installed; allowed: pip install finegrid[development]"
+_NO_PEFT = "the package peft is not installed; allowed: pip install peft"
 _NO_PLAIN = "the model has no plain linear layers: its weights are kept transposed"
 _NO_BIAS = "the model has no biases"
 _NO_NORMS = "the model has no norms"
@@ -56,8 +56,6 @@ _BASES = {"PeftConfig", "LycorisConfig"}
 _UNCOUNTED = (
     "_config",
     "_pattern",
-    "init_lora_weights",
-    "init_weights",
     "layer_replication",
     "lora_bias",
     "proportional_parameters",
@@ -67,6 +65,8 @@ _UNCOUNTED = (
     "use_qalora",
 )
 """Ends of the keys that change a count in ways of which the closed forms know nothing."""
+_STARTS = ("init_lora_weights", "init_weights")
+"""Keys that may do so unless they are true, which is peft's default."""
 
 
 class PeftMethod(Method):
@@ -149,7 +149,7 @@ class OnLayers(PeftMethod):
 
     def __post_init__(self) -> None:
         """Write our defaults down, so that the record of a run shows them."""
-        object.__setattr__(self, "config", self.entry.config | self.config)
+        object.__setattr__(self, "config", self._defaults() | self.config)
 
     def settings(self) -> Config:
         """The configuration with our defaults."""
@@ -166,13 +166,18 @@ class OnLayers(PeftMethod):
     def problems(self, shape: Shape) -> Iterator[str]:
         """A block that does not divide a layer, besides the general ones."""
         yield from super().problems(shape)
+        either = self.entry.either
+        if either and sum(bool(self.config.get(key)) for key in either) != 1:
+            given = ", ".join(f"{key} {self.config.get(key)}" for key in either)
+            yield f"config: {given}; allowed: one of the two, and the other 0"
         key, *ends = self.entry.divides or ("",)
-        block = self.config.get(key)
         layers = [size for role in shape.roles(self.targets) for size in shape.sizes[role]]
         sizes = sorted({size[end == "out"] for size in layers for end in ends})
-        if isinstance(block, int) and block > 0 and any(size % block for size in sizes):
-            allowed = f"a divisor of {', '.join(map(str, sizes))}"
-            yield f"config: {key} {block} does not divide the layers; allowed: {allowed}"
+        for name in either or (key,):
+            block = self.config.get(name)
+            if isinstance(block, int) and block > 0 and any(size % block for size in sizes):
+                allowed = f"a divisor of {', '.join(map(str, sizes))}"
+                yield f"config: {name} {block} does not divide the layers; allowed: {allowed}"
 
     def placed(self, model: nn.Module) -> Config:
         """The target is a pattern of the layers' whole paths."""
@@ -189,10 +194,15 @@ class OnLayers(PeftMethod):
         layers are counted over a copy of the model on the meta device.
         """
         count = self.entry.count
-        if count is None or any(key.endswith(_UNCOUNTED) for key in self.config):
+        if count is None or any(map(_changes_a_count, self.config.items())):
             return super().body_parameters(model)
         sizes = [(layer.in_features, layer.width) for layer in self._layers(model).values()]
         return sum(count(*size, self.config) for size in sizes[: 1 if self.entry.shared else None])
+
+    def _defaults(self) -> Config:
+        """Our defaults; of keys that exclude each other, the one that is given makes the rest 0."""
+        given = any(self.config.get(key) for key in self.entry.either)
+        return self.entry.config | (dict.fromkeys(self.entry.either, 0) if given else {})
 
     def _layers(self, model: nn.Module) -> dict[str, Layer]:
         """Path -> layer, one for each module."""
@@ -253,6 +263,11 @@ class OnNorms(PeftMethod):
         """Gains and shifts of all norms."""
         norms = (module for module in model.modules() if is_norm(module))
         return sum(p.numel() for module in norms for p in module.parameters())
+
+
+def _changes_a_count(item: tuple[str, JsonValue]) -> bool:
+    key, value = item
+    return key.endswith(_UNCOUNTED) or (key in _STARTS and value is not True)
 
 
 @contextmanager

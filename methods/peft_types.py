@@ -31,6 +31,8 @@ class Type:
     """Whether `count` is that of all layers together."""
     divides: tuple[str, ...] = ()
     """A key of the configuration, and which features of a layer it divides: in, out."""
+    either: tuple[str, ...] = ()
+    """Keys of the configuration that do the work of `divides`, one at a time: the others are 0."""
     library_type: str | None = None
     """peft's own name where ours differs."""
 
@@ -59,23 +61,27 @@ def _frod(i: int, o: int, c: Any) -> int:
 
 
 TYPES: Mapping[str, Type] = {
-    "beft": Type("Beft, arXiv:2509.15974", {}, lambda i, o, c: o, biases=True),
+    "beft": Type("Huang et al. 2025, arXiv:2509.15974", {}, lambda i, o, c: o, biases=True),
     "boft": Type(
-        "Liu et al. 2024, arXiv:2311.06243",
+        "Liu et al. 2023, arXiv:2311.06243",
         {"boft_block_size": 4},
         lambda i, o, c: i * c["boft_block_size"] + o,
         divides=("boft_block_size", "in"),
     ),
     "c3a": Type(
-        "Chen et al. 2025, arXiv:2407.19342",
+        "Chen et al. 2024, arXiv:2407.19342",
         {"block_size": 256},
         lambda i, o, c: i * o // c["block_size"],
         identity=False,
         divides=("block_size", "in", "out"),
     ),
     # Its product of projectors rounds at the start.
-    "deft": Type("DEFT of peft 0.21", {"r": 8}, _deft, identity=False, transposed=True),
-    "delora": Type("arXiv:2503.18225", {"r": 8}, lambda i, o, c: c["r"] * (i + o) + 1),
+    "deft": Type(
+        "Kumar et al. 2025, arXiv:2509.22793", {"r": 8}, _deft, identity=False, transposed=True
+    ),
+    "delora": Type(
+        "Bini et al. 2025, arXiv:2503.18225", {"r": 8}, lambda i, o, c: c["r"] * (i + o) + 1
+    ),
     "dora": Type(
         "Liu et al. 2024, arXiv:2402.09353",
         {"r": 8, "use_dora": True},
@@ -92,7 +98,7 @@ TYPES: Mapping[str, Type] = {
     ),
     # Its factors of the weight round at the start.
     "frod": Type(
-        "FRoD, doi:10.1609/aaai.v40i31.39813",
+        "Wan et al. 2025, arXiv:2512.23485",
         {"sparse_rate": 0.01, "progressbar": False},
         _frod,
         identity=False,
@@ -108,8 +114,10 @@ TYPES: Mapping[str, Type] = {
     "hira": Type("Huang et al. 2025, openreview:TwJrTz9cRS", {"r": 32}, _low_rank, transposed=True),
     # Its reflections cancel in pairs up to rounding.
     "hra": Type("Yuan et al. 2024, arXiv:2405.17484", {"r": 8}, lambda i, o, c: c["r"] * i, False),
-    "loha": Type("arXiv:2108.06098", {"r": 8}, lambda i, o, c: 2 * c["r"] * (i + o)),
-    "lokr": Type("Yeh et al. 2024, arXiv:2309.14859", {"r": 8}),
+    "loha": Type(
+        "Hyeon-Woo et al. 2021, arXiv:2108.06098", {"r": 8}, lambda i, o, c: 2 * c["r"] * (i + o)
+    ),
+    "lokr": Type("Yeh et al. 2023, arXiv:2309.14859", {"r": 8}),
     "lora": Type("Hu et al. 2021, arXiv:2106.09685", {"r": 8}, _lora, transposed=True),
     "miss": Type("Kang and Yin 2024, arXiv:2409.15371", {"r": 64}, lambda i, o, c: c["r"] * o),
     "oft": Type(
@@ -117,19 +125,20 @@ TYPES: Mapping[str, Type] = {
         {"oft_block_size": 32},
         _oft,
         divides=("oft_block_size", "in"),
+        either=("oft_block_size", "r"),
     ),
     # Its singular vectors round at the start.
     "osf": Type("Nayak et al. 2025, arXiv:2504.07097", identity=False),
     "peanut": Type("Zhong et al. 2024, arXiv:2410.01870", {"r": 32}),
-    "psoft": Type("PSOFT, openreview:FSHrinMArK", {"r": 32}),
-    "pvera": Type("PVeRA, arXiv:2512.07703", {"r": 256}, transposed=True),
+    "psoft": Type("Wu et al. 2025, arXiv:2505.11235", {"r": 32}),
+    "pvera": Type("Fillioux et al. 2025, arXiv:2512.07703", {"r": 256}, transposed=True),
     "randlora": Type("Albert et al. 2025, arXiv:2502.00987", {"r": 32}, transposed=True),
     "road": Type(
         "Liao and Monz 2024, arXiv:2409.00119", {"group_size": 64}, divides=("group_size", "out")
     ),
-    "shira": Type("arXiv:2406.13175", {"r": 32, "random_seed": 0}, _low_rank),
-    "supertuning": Type("Super-Tuning, arXiv:2607.09287", {"sparsity": 0.99}),
-    "tinylora": Type("TinyLoRA, arXiv:2602.04118", transposed=True),
+    "shira": Type("Bhardwaj et al. 2024, arXiv:2406.13175", {"r": 32, "random_seed": 0}, _low_rank),
+    "supertuning": Type("Ilin et al. 2026, arXiv:2607.09287", {"sparsity": 0.99}),
+    "tinylora": Type("Morris et al. 2026, arXiv:2602.04118", transposed=True),
     "unilora": Type(
         "Li et al. 2025, arXiv:2506.00799",
         {"theta_d_length": 256},
@@ -145,7 +154,7 @@ TYPES: Mapping[str, Type] = {
         divides=("vector_length", "in", "out"),
     ),
     "vera": Type(
-        "Kopiczko et al. 2024, arXiv:2310.11454",
+        "Kopiczko et al. 2023, arXiv:2310.11454",
         {"r": 256},
         lambda i, o, c: c["r"] + o,
         transposed=True,

@@ -36,6 +36,7 @@ class Prefix(Method):
     """
 
     paper: ClassVar[str] = "Li and Liang 2021, arXiv:2101.00190"
+    library_type: ClassVar[str] = "prefix_tuning"
     identity_at_start: ClassVar[bool] = False
 
     length: Annotated[int, Field(ge=1)] = 20

@@ -35,6 +35,7 @@ class Prompt(Method):
     """
 
     paper: ClassVar[str] = "Lester et al. 2021, arXiv:2104.08691"
+    library_type: ClassVar[str] = "prompt_tuning"
     identity_at_start: ClassVar[bool] = False
 
     length: Annotated[int, Field(ge=1)] = 20

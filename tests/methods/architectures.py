@@ -111,7 +111,7 @@ def inputs(model_type: str) -> dict[str, torch.Tensor]:
     """A batch for the model, with padding where there are tokens."""
     draw = torch.Generator().manual_seed(1)
     if model_type == "linear-stack":
-        return {"pixels": torch.rand(_BATCH, _WIDTHS[0], generator=draw)}
+        return {"features": torch.rand(_BATCH, _WIDTHS[0], generator=draw)}
     if model_type == "vit":
         return {"pixel_values": torch.rand(_BATCH, 1, 8, 8, generator=draw)}
     if model_type == "whisper":

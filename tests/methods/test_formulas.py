@@ -1,6 +1,7 @@
-"""Adapters and prefixes beside the papers' equations, written out on one layer of BERT."""
+"""Adapters and prefixes beside the papers' equations, on one layer of BERT; the top of a model."""
 
 import math
+import re
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from torch.nn import functional
 
 from methods.injection import added
 from methods.registry import METHODS
-from tests.methods.architectures import tiny
+from tests.methods.architectures import shape, tiny
 
 HEADS, SIZE = 2, 32
 
@@ -59,9 +60,13 @@ def attend(attention: Any, x: torch.Tensor, prefix: Any = None) -> torch.Tensor:
 
 
 def bottleneck(module: nn.Module, h: torch.Tensor) -> torch.Tensor:
-    """h + U f(D h + b) + c."""
+    """h + U f(D x + b) + c, with x = h, or h normalised and scaled."""
     t = added(module, "adapter")
-    inner = functional.gelu(functional.linear(h, t["D"], t["b"]))
+    x = h
+    if "gain" in t:
+        x = h - h.mean(-1, keepdim=True)
+        x = x / (x.square().mean(-1, keepdim=True) + 1e-5).sqrt() * t["gain"] + t["shift"]
+    inner = functional.gelu(functional.linear(x, t["D"], t["b"]))
     return h + functional.linear(inner, t["U"], t["c"])
 
 
@@ -74,20 +79,46 @@ def block(layer: Any, x: torch.Tensor, adapts: tuple[bool, bool], prefix: Any = 
     return norm(down.LayerNorm, x + (bottleneck(down.dense, h) if adapts[1] else h))
 
 
+@pytest.mark.parametrize("normed", [False, True])
 @pytest.mark.parametrize(
     ("placement", "adapts"),
     [("houlsby", (True, True)), ("pfeiffer", (False, True)), ("attention", (True, False))],
 )
 @torch.no_grad()
-def test_an_adapter_is_its_equation(placement: str, adapts: tuple[bool, bool]) -> None:
-    """Houlsby et al. 2019, section 2.1."""
-    layer, _ = layer_with("adapter", size=4, placement=placement)
+def test_an_adapter_is_its_equation(
+    placement: str, adapts: tuple[bool, bool], normed: bool
+) -> None:
+    """Houlsby et al. 2019, section 2.1; with a norm of its own, Lin et al. 2020."""
+    layer, _ = layer_with("adapter", size=4, placement=placement, layer_norm=normed)
     plain, _ = layer_with("head")
     x = states()
     expected = block(layer, x, adapts)
     torch.testing.assert_close(layer(x), expected, atol=1e-9, rtol=0)
     torch.testing.assert_close(plain(x), block(plain, x, (False, False)), atol=1e-9, rtol=0)
     assert (expected - plain(x)).abs().max() > 0.1
+
+
+@pytest.mark.parametrize(("name", "blocks"), [("bert", 1), ("gpt2", 2), ("bart", 3)])
+def test_the_top_is_what_stands_next_to_the_head(name: str, blocks: int) -> None:
+    """Of two blocks, or of two in the encoder and two in the decoder."""
+    model = tiny(name)
+    METHODS.build("full", {"top_blocks": blocks}).apply(model, torch.Generator())
+    trained = {n for n, p in model.named_parameters() if p.requires_grad}
+    found = {m[0] for n in trained if (m := re.search(r"(encoder|decoder|h)\.(\w+\.)?\d+", n))}
+    expected = {
+        "bert": {"encoder.layer.1"},
+        "gpt2": {"h.0", "h.1"},
+        "bart": {"encoder.layers.1", "decoder.layers.0", "decoder.layers.1"},
+    }
+    assert found == expected[name]
+    assert not any("embed" in n or "wte" in n or "ln_f" in n for n in trained)
+
+
+def test_more_blocks_than_there_are_are_refused() -> None:
+    method = METHODS.build("full", {"top_blocks": 3})
+    assert list(method.problems(shape("bart"))) == []
+    (problem,) = method.problems(shape("bert"))
+    assert problem == "top_blocks: 3 is above the model's blocks; allowed: 1 to 2"
 
 
 @torch.no_grad()

@@ -1,17 +1,20 @@
 """The bridge to peft: what it offers, how it counts, and what it refuses before a run."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import yaml
 from peft import PeftType
 
 from methods.peft import OnLayers, PeftMethod
-from methods.peft_types import IA3, LN_TUNING, NOT_OFFERED, TYPES, Config
+from methods.peft_types import IA3, LN_TUNING, NOT_OFFERED, TYPES, Config, Type
 from methods.registry import METHODS
 from tests.methods.architectures import shape, tiny
 
+PAGE = Path(__file__).parents[2] / "docs" / "peft.md"
 ALIASES = {"dora": "lora"}
 SMALLER: dict[str, dict[str, Any]] = {
     "c3a": {"block_size": 16},
@@ -36,7 +39,27 @@ def test_every_type_of_peft_is_offered_or_has_a_reason() -> None:
     assert not offered & set(NOT_OFFERED)
     assert offered | set(NOT_OFFERED) == {kind.value.lower() for kind in PeftType}
     assert {f"peft:{name}" for name in [*TYPES, "ia3", "ln_tuning"]} < set(METHODS)
-    assert all(entry.paper for entry in [*TYPES.values(), IA3, LN_TUNING])
+
+
+@pytest.mark.parametrize("entry", [*TYPES.values(), IA3, LN_TUNING], ids=lambda entry: entry.paper)
+def test_a_reference_has_authors_a_year_and_a_number(entry: Type) -> None:
+    """The number of an arXiv paper begins with the year in which it came there."""
+    form = r"[A-Z].+ 20(?P<year>\d\d), (arXiv:(?P=year)\d\d\.\d{5}|openreview:\w{10})"
+    assert re.fullmatch(form, entry.paper)
+
+
+def test_the_page_on_the_bridge_says_what_is_not_offered() -> None:
+    _, _, table = PAGE.read_text().partition("## What is not offered\n")
+    first_cells = re.findall(r"^\| (`[^|]+) \|", table, re.MULTILINE)
+    assert set(re.findall(r"`(\w+)`", " ".join(first_cells))) == set(NOT_OFFERED)
+
+
+def test_the_variants_on_the_page_are_allowed() -> None:
+    (example,) = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    for variant in yaml.safe_load(example)["variants"].values():
+        method = METHODS.build(variant["method"], variant.get("settings", {}))
+        assert [*method.problems(shape("bert"))] == []
+        assert method.not_applicable(shape("bert")) is None
 
 
 @pytest.mark.parametrize("name", COUNTED)
@@ -77,8 +100,39 @@ def test_our_defaults_are_written_down() -> None:
 
 
 @pytest.mark.parametrize(
+    ("config", "written", "sizes"),
+    [
+        ({}, {"oft_block_size": 32}, 32),
+        ({"oft_block_size": 16}, {"oft_block_size": 16, "r": 0}, 16),
+        ({"r": 16}, {"oft_block_size": 0, "r": 16}, 4),
+    ],
+)
+def test_the_blocks_of_oft_have_a_number_or_a_size(
+    config: dict[str, int], written: dict[str, int], sizes: int
+) -> None:
+    """Skew-symmetric blocks along 64 features, for q and v of two layers, counted in both ways."""
+    method, model = build("oft", **config), tiny("bert")
+    assert isinstance(method, OnLayers)
+    assert method.config == written
+    assert [*method.problems(shape("bert"))] == []
+    expected = 4 * (64 // sizes) * sizes * (sizes - 1) // 2
+    assert method.body_parameters(model) == PeftMethod.body_parameters(method, model) == expected
+
+
+def test_a_start_that_is_the_default_leaves_the_closed_form() -> None:
+    """peft cannot build this type on the meta device: its closed form is all there is."""
+    frod, model = build("frod", init_weights=True), tiny("bert")
+    assert frod.body_parameters(model) == 4 * (64 + int(64 * 64 * 0.01))
+    with pytest.raises(NotImplementedError):
+        build("frod", init_weights=False).body_parameters(model)
+
+
+@pytest.mark.parametrize(
     ("name", "config", "message"),
     [
+        ("oft", {"r": 8, "oft_block_size": 8}, "oft_block_size 8, r 8; allowed: one of the two"),
+        ("oft", {"r": 0, "oft_block_size": 0}, "oft_block_size 0, r 0; allowed: one of the two"),
+        ("oft", {"r": 7}, "r 7 does not divide the layers; allowed: a divisor of 64"),
         ("vera", {"rank": 4}, "'rank' is no key here; allowed: .*projection_prng_key"),
         ("lora", {"target_modules": "x"}, "'target_modules' is no key here"),
         ("c3a", {"block_size": 60}, "block_size 60 does not divide the layers"),

@@ -1,4 +1,4 @@
-"""Published counts, checked: the carried file, and small files whose counts are made by hand."""
+"""Published counts, checked on small files whose counts are made by hand."""
 
 import io
 import json
@@ -11,39 +11,9 @@ from rich.console import Console
 
 from workflow.verify.command import run, summary
 from workflow.verify.figures import judge
-from workflow.verify.golden import Board, Golden, GoldenError, read_golden
+from workflow.verify.golden import Golden, GoldenError, read_golden
 from workflow.verify.models import NotBuiltError, family_of
 from workflow.verify.rows import Row, verify
-
-GOLDEN = Path(__file__).parents[1] / "golden" / "published_counts.json"
-
-PRINTED_WRONG = {
-    "paper-06": "3.2M, not 3.0M",
-    "paper-08": "6.3M, not 6.0M",
-    "paper-17": "0.39M, not 0.35M",
-    "paper-31": "604.0M, not 603.8M",
-    "paper-49": "0.5%, not 0.1%",
-    "paper-56": "6.2%, not 7.2%",
-    "paper-76": "49.9K, not 49.5K",
-    "paper-79": "0.41%, not 0.42%",
-    "paper-84": "524,288, not 196608",
-}
-"""The count follows from the specification; what the source prints does not follow from it."""
-NOT_BUILT = {
-    **dict.fromkeys(("paper-20", "paper-21"), "no setting 'own_layernorm'"),
-    **dict.fromkeys([f"paper-{n}" for n in range(42, 46)], "no method 'prelayer'"),
-    **dict.fromkeys(("paper-68", "paper-69", "paper-74", "paper-75"), "fused projection"),
-    "paper-16": "no method 'loreft'",
-    "paper-23": "no setting 'layers'",
-    "paper-88": "no method 'peft:p_tuning'",
-}
-BRIDGED = {"paper-66", "paper-72", "paper-76"}
-"""Rows that a bridge to another library builds, where it is there."""
-DEVIATING = {
-    "board-30": "the optimizer trains a part of what the configuration adds",
-    "board-39": "the configuration leaves out the rank, and another library version has another",
-}
-"""Counts that do not follow from the board's configuration -> why."""
 
 DIMS: dict[str, dict[str, Any]] = {
     "roberta-tiny": {"d": 32, "L": 2, "ff": 64, "heads": 2, "vocab": 50},
@@ -89,38 +59,6 @@ def quiet() -> Console:
     return Console(width=100, file=io.StringIO())
 
 
-def test_papers_and_models_of_the_carried_file() -> None:
-    golden = read_golden(GOLDEN)
-    rows = {row.id: row for row in verify(golden.model_copy(update={"board": Board(rows=())}))}
-    absent = {name: row for name, row in rows.items() if row.verdict == "not built"}
-    assert [name for name, row in rows.items() if row.deviates] == []
-    assert absent.keys() - BRIDGED == NOT_BUILT.keys()
-    assert [name for name, why in NOT_BUILT.items() if why not in str(rows[name].reason)] == []
-    wrong = {name: row for name, row in rows.items() if row.verdict == "mismatch"}
-    assert wrong.keys() == PRINTED_WRONG.keys() - absent.keys()
-    assert [n for n, row in wrong.items() if PRINTED_WRONG[n] not in str(row.reason)] == []
-    cut = [row for row in rows.values() if row.verdict == "truncated"]
-    matching = [row for row in rows.values() if row.verdict == "match"]
-    assert len(cut) == 9
-    assert len(rows) == 69 + 13
-    assert len(matching) == 51 - len(absent.keys() & BRIDGED - PRINTED_WRONG.keys())
-    assert all(
-        row.closed_form == row.meta_count == row.expected
-        for name, row in rows.items()
-        if name.startswith("paper") and name not in absent
-    )
-
-
-def test_the_board_of_the_carried_file() -> None:
-    golden = read_golden(GOLDEN)
-    rows = verify(golden.model_copy(update={"papers": ()}))
-    assert {row.id for row in rows if row.deviates} <= DEVIATING.keys()
-    assert all(row.reason for row in rows if row.verdict == "not built")
-    assert "match" in {row.verdict for row in rows if row.id == "board-14"}
-    board = [row for row in rows if row.id.startswith("board")]
-    assert len(board) == len(golden.board.rows) == 85
-
-
 @pytest.mark.parametrize(
     ("spec", "expected"),
     [
@@ -133,6 +71,20 @@ def test_the_board_of_the_carried_file() -> None:
         (
             {"method": "adapter", "placement": "attention output", "reduction_factor": 4},
             2 * (2 * 8 * 32 + 8 + 32),
+        ),
+        (
+            {
+                "method": "adapter",
+                "placement": "pfeiffer",
+                "bottleneck": 5,
+                "bias": True,
+                "own_layernorm": True,
+            },
+            2 * (2 * 5 * 32 + 5 + 32 + 2 * 32),
+        ),
+        (
+            {"method": "full", "layers": "top 1"},
+            4 * (32 * 32 + 32) + 2 * 32 * 64 + 64 + 32 + 2 * 2 * 32,
         ),
         ({"method": "bitfit"}, 2 * (4 * 32 + 64 + 32 + 2 * 32) + 32),
         ({"method": "ia3", "targets": ["k", "v", "down"]}, 2 * (32 + 32 + 64)),
@@ -241,6 +193,13 @@ def test_a_figure_is_rounded_cut_or_wrong(count: int, text: str | None, verdict:
         ({"spec": {}}, "no method 'None' is registered"),
         ({"spec": {"method": "lora+nothing"}}, "no method 'nothing' is registered"),
         ({"spec": {"method": "full", "with_nothing": True}}, "no method 'nothing' is registered"),
+        ({"spec": {"method": "full", "layers": "lowest 2"}}, "full: no setting 'layers'"),
+        ({"spec": {"method": "full", "layers": "top 3"}}, "top_blocks: 3 is above"),
+        ({"spec": {"method": "peft:poly"}}, "peft:poly: it needs the task of each example"),
+        (
+            {"spec": {"method": "peft:hira", "targets": ["q"]}, "model": "gpt2-even"},
+            "q are part of a fused projection",
+        ),
         ({"spec": {"method": "lora", "colour": 1}}, "lora: no setting 'colour'"),
         ({"spec": {"method": "lora", "rank": "four"}}, '"four" is not allowed'),
         ({"spec": {"method": "lora", "rank": 99}}, "rank: 99 is above"),
@@ -262,6 +221,7 @@ def test_what_cannot_be_built_says_why(change: dict[str, Any], reason: str, tmp_
         "mystery-7B": {"d": 8},
         "roberta-odd": {"d": 8, "wings": 2},
         "roberta-negative": {"d": -8},
+        "gpt2-even": {"d": 32, "L": 2, "heads": 2},
         "gpt2-uneven": {"d": 10, "L": 1, "heads": 3},
     }
     content = file(paper({"method": "full"}, 5, published="5") | change, model_dims=DIMS | others)
@@ -294,6 +254,58 @@ def test_a_board_names_models_modules_and_methods_its_own_way() -> None:
     assert full.meta_count == total[0].meta_count
     assert odd.reason == "no method 'peft:odd' is registered"
     assert nothing.reason == "no method 'x' is registered"
+
+
+def board_row(kind: str, expected: int, **config: Any) -> dict[str, Any]:
+    """A row of a board, about a tiny model."""
+    row = {"id": kind, "suite": "s", "experiment": "x", "model": "llama-tiny", "expected": expected}
+    return row | {"peft_config": {"peft_type": kind, **config}}
+
+
+def test_our_own_methods_stand_in_for_what_a_bridge_cannot_do() -> None:
+    """Grouped keys have 2 heads of 8 features; A and B of the shared projection are not trained."""
+    sizes = {"num_layers": 2, "token_dim": 16, "num_transformer_submodules": 1}
+    rows = [
+        board_row("PREFIX_TUNING", 2 * 2 * 7 * 16, num_virtual_tokens=7, **sizes),
+        board_row("PREFIX_TUNING", 1, num_virtual_tokens=7, prefix_projection=True),
+        board_row("PROMPT_TUNING", 7 * 32, num_virtual_tokens=7, prompt_tuning_init="RANDOM"),
+    ]
+    spec = {"method": "peft:vera", "rank": 5, "targets": ["q", "v"]}
+    fused = paper(spec, 2 * 2 * (5 + 32), model="gpt2-tiny")
+    dims = DIMS | {"gpt2-tiny": {"d": 32, "L": 2, "heads": 2}}
+    part, flat, unfolded, prompt = verified(fused, model_dims=dims, board={"rows": rows})
+    assert [row.verdict for row in (part, flat, prompt)] == ["match"] * 3
+    assert all("built by our own" in str(row.reason) for row in (part, flat, prompt))
+    assert (unfolded.verdict, "prefix_projection" in str(unfolded.reason)) == ("not built", True)
+
+
+def test_a_type_that_reads_weights_is_counted_in_one_block() -> None:
+    """Rank 4 worth of places, one vector for all layers, and rotations with a scale."""
+    modules = {"target_modules": ["q_proj", "v_proj"]}
+    rows = [
+        board_row("SHIRA", 2 * 4 * (2 * 32 + 32 + 16), r=4, random_seed=1, **modules),
+        board_row("UNILORA", 64, theta_d_length=64, r=2, **modules),
+        board_row("BOFT", 2 * (2 * 32 * 4 + 32 + 16), boft_n_butterfly_factor=1, **modules),
+    ]
+    found = verified(board={"rows": rows})
+    assert [(row.verdict, row.meta_count) for row in found] == [
+        ("match", row["expected"]) for row in rows
+    ]
+    assert [str(row.reason).split(" in one")[0] for row in found] == [
+        f"the library reads values: {count}" for count in (448, 64, 304)
+    ]
+
+
+def test_what_the_file_explains_is_no_deviation_and_all_else_is(tmp_path: Path) -> None:
+    row = board_row("LORA", 5, r=4, target_modules=["q_proj"]) | {"note": "a part is frozen"}
+    known, stale = row | {"id": "a", "configured": 512}, row | {"id": "b", "configured": 511}
+    first, second = verified(board={"rows": [known, stale]})
+    assert (first.verdict, first.explained, first.deviates) == ("mismatch", True, False)
+    assert (second.verdict, second.explained, second.deviates) == ("mismatch", False, True)
+    assert "expected 5 (the file: a part is frozen)" in str(first.reason)
+    assert run(written(tmp_path, file(board={"rows": [known]})), None, quiet()) == 0
+    assert run(written(tmp_path, file(board={"rows": [stale]})), None, quiet()) == 1
+    assert summary([first]).endswith("no built counts deviate beyond 1 that the file explains")
 
 
 @pytest.mark.parametrize(

@@ -27,8 +27,9 @@ _VERDICTS = get_args(Verdict)
 def run(golden: Path, json_file: Path | None, console: Console) -> int:
     """Verify a file, show what was found, and write it where asked.
 
-    Returns 0 where every row that could be built has the expected count, 1 where one has not, 65
-    for a file that is none of published counts, 74 where reading or writing fails.
+    Returns 0 where every row that could be built has the count that the file expects or explains,
+    1 where one has not, 65 for a file that is none of published counts, 74 where reading or writing
+    fails.
     """
     try:
         rows = _verify_quietly(read_golden(golden))
@@ -74,7 +75,9 @@ def summary(rows: Sequence[Row]) -> str:
     found = Counter(row.verdict for row in rows)
     counts = ", ".join(f"{found[verdict]} {verdict}" for verdict in _VERDICTS if found[verdict])
     deviating = sum(row.deviates for row in rows)
-    return f"{len(rows)} rows: {counts or 'none'}; {deviating or 'no'} built counts deviate"
+    explained = sum(row.explained for row in rows)
+    known = f" beyond {explained} that the file explains" if explained else ""
+    return f"{len(rows)} rows: {counts or 'none'}; {deviating or 'no'} built counts deviate{known}"
 
 
 def _table(title: str) -> Table:

@@ -43,6 +43,10 @@ class BoardRow(Record):
     model: str
     peft_config: dict[str, JsonValue] | None
     expected: int
+    configured: int | None = None
+    """The integer that follows from the configuration, where that is not the expected one."""
+    note: str = ""
+    """Why it is not."""
     expected_total: int | None = None
     adapter_file_bytes: int | None = None
 

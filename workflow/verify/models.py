@@ -147,9 +147,18 @@ class Models:
             raise NotBuiltError(f"no dimensions are given for the model {name!r}")
         return configuration(known, self._dims[known])
 
-    def _classifier(self, name: str, labels: int) -> nn.Module:
-        """The model with the head of a classifier: what a benchmark trains."""
-        return _classifier(self._configuration(name), labels)
+    def _classifier(self, name: str, labels: int, blocks: int | None = None) -> nn.Module:
+        """The model with the head of a classifier: what a benchmark trains.
+
+        With `blocks`, as if its stacks had that many.
+        """
+        config = self._configuration(name)
+        if blocks is not None:
+            layers = ARCHITECTURES[str(config["model_type"])].keys.layers
+            config |= dict.fromkeys(
+                (*layers, *(_TWINS[key] for key in layers if key in _TWINS)), blocks
+            )
+        return _classifier(config, labels)
 
     def _total(self, name: str, kind: str = "") -> int:
         """All parameters of the model as it was pretrained, or as the kind says.

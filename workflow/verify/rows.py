@@ -4,25 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
-from copy import deepcopy
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, get_args
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from pydantic import JsonValue
 
-from methods.contract import head_modules
-from methods.parameters import Category, count_trainable, is_norm, trainable_state
 from records.base import Record
+from workflow.verify.counting import LABELS, Claim, Count, count
 from workflow.verify.figures import Verdict, judge
 from workflow.verify.golden import BoardRow, Golden, PaperRow
 from workflow.verify.models import Models, NotBuiltError
-from workflow.verify.wording import Recipe, board_recipe, paper_recipe
+from workflow.verify.wording import board_recipe, paper_recipe
 
-if TYPE_CHECKING:
-    from torch import nn
-
-_LABELS = 2
 _HEAD_PART = re.compile(r"\+(\w+) only")
 _TOTAL = "total"
 
@@ -35,6 +28,8 @@ class Row(Record):
     """The model, the method and its settings, in the words of the file."""
     published: str | None
     expected: int
+    configured: int | None = None
+    """What follows from the configuration, where the file says why that is not as expected."""
     verdict: Verdict
     reason: str | None = None
     closed_form: int | None = None
@@ -50,54 +45,26 @@ class Row(Record):
 
     @property
     def deviates(self) -> bool:
-        """Whether a row that was built has another count than the file expects."""
-        counts = {self.closed_form, self.meta_count} - {None}
-        return self.verdict != "not built" and counts != {self.expected}
+        """Whether a row that was built has a count that the file neither expects nor explains."""
+        return self.verdict != "not built" and self._counts not in (
+            {self.expected},
+            {self.configured},
+        )
+
+    @property
+    def explained(self) -> bool:
+        """Whether it has the count that the file explains, in place of the expected one."""
+        return self.verdict != "not built" and self._counts == {self.configured}
+
+    @property
+    def _counts(self) -> set[int]:
+        return {one for one in (self.closed_form, self.meta_count) if one is not None}
 
 
 class Report(Record):
     """All rows, in the order of the file."""
 
     rows: tuple[Row, ...]
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A published count, and how to build what it counts."""
-
-    id: str
-    model: str
-    method: str
-    published: str | None
-    expected: int
-    recipe: Callable[[nn.Module], Recipe]
-    counts_head: bool = False
-    head_part: str | None = None
-    """The one module of the head that is counted, where it is not the whole head."""
-    counts_norms: bool = True
-    labels: int = _LABELS
-    denominator: JsonValue = None
-    """What percentages are of: a number, or null for the base; any text adds the count to it."""
-    remark: str = ""
-    total: int | None = None
-    """The base and all that is added to it, trained or not, where the source prints that too."""
-
-    @property
-    def what(self) -> str:
-        """Model and method, to be read."""
-        return f"{self.model}: {self.method}"
-
-
-@dataclass(frozen=True)
-class Count:
-    """What a recipe trains, of what is counted."""
-
-    closed_form: int
-    meta: int
-    uncounted: int
-    stored: int
-    split: dict[str, int]
-    notes: tuple[str, ...]
 
 
 def verify(golden: Golden) -> tuple[Row, ...]:
@@ -120,7 +87,7 @@ def _paper(row: PaperRow) -> Claim:
         counts_head=row.head_counted,
         head_part=part[1] if part else None,
         counts_norms=row.layernorm_counted,
-        labels=labels if isinstance(labels, int) else _LABELS,
+        labels=labels if isinstance(labels, int) else LABELS,
         denominator=stated.get("denominator"),
         remark=row.verdict,
     )
@@ -134,6 +101,8 @@ def _board(row: BoardRow) -> Claim:
         published=f"{row.expected:,}",
         expected=row.expected,
         total=row.expected_total,
+        configured=row.configured,
+        remark=row.note,
         recipe=lambda model: board_recipe(row.peft_config, row.experiment, model),
     )
 
@@ -159,13 +128,13 @@ def _verified(claim: Claim, models: Models) -> Row:
         what=claim.what,
         published=claim.published,
         expected=claim.expected,
+        configured=claim.configured,
         verdict="not built",
     )
     try:
-        plain = models.classifier(claim.model, claim.labels)
-        count = _count(plain, claim.recipe(plain), claim)
+        found = count(claim, models)
         base = models.total(claim.model)
-        verdict, reason = _verdict(claim, count, base)
+        verdict, reason = _verdict(claim, found, base)
     except NotBuiltError as error:
         return row.model_copy(update={"reason": str(error)})
     except Exception as error:  # whatever a class says to what it was not made for
@@ -173,12 +142,12 @@ def _verified(claim: Claim, models: Models) -> Row:
     return row.model_copy(
         update={
             "verdict": verdict,
-            "reason": "; ".join(filter(None, (reason, *count.notes))) or None,
-            "closed_form": count.closed_form,
-            "meta_count": count.meta,
-            "split": count.split,
-            "uncounted": count.uncounted,
-            "stored": count.stored,
+            "reason": "; ".join(filter(None, (reason, *found.notes))) or None,
+            "closed_form": found.closed_form,
+            "meta_count": found.meta,
+            "split": found.split,
+            "uncounted": found.uncounted,
+            "stored": found.stored,
             "base_parameters": base,
         }
     )
@@ -191,81 +160,25 @@ def _one_line(error: Exception) -> str:
 def _verdict(claim: Claim, count: Count, base: int) -> tuple[Verdict, str | None]:
     if not count.closed_form == count.meta == claim.expected:
         found = f"closed form {count.closed_form:,}, meta {count.meta:,}"
-        partly = count.meta != claim.expected and base + count.meta == claim.total
-        note = "; the source's total agrees: it trains a part of what is added" if partly else ""
-        return "mismatch", f"{found}, expected {claim.expected:,}{note}"
+        return "mismatch", f"{found}, expected {claim.expected:,}{_excuse(claim, count, base)}"
     verdict, reason = judge(claim.published, claim.expected, _whole(claim, base))
     if verdict == "mismatch" and claim.remark:
         return verdict, f"{reason} (the file: {claim.remark})"
     return verdict, reason
 
 
+def _excuse(claim: Claim, count: Count, base: int) -> str:
+    """What the file, or its total, says of a count that is not the expected one."""
+    if count.closed_form == count.meta == claim.configured:
+        return f" (the file: {claim.remark})"
+    partly = count.meta != claim.expected and base + count.meta == claim.total
+    return "; the source's total agrees: it trains a part of what is added" if partly else ""
+
+
 def _whole(claim: Claim, base: int) -> int:
     if isinstance(claim.denominator, int):
         return claim.denominator
     return base if claim.denominator is None else base + claim.expected
-
-
-def _count(plain: nn.Module, recipe: Recipe, claim: Claim) -> Count:
-    """Both counts of a recipe on a copy of the plain model."""
-    model = deepcopy(plain)
-    in_head = sum(p.numel() for module in head_modules(plain) for p in module.parameters())
-    closed = in_head + sum(method.body_parameters(plain) for method in recipe.methods)
-    _apply(recipe, model)
-    uncounted = _freeze_uncounted(model, claim)
-    split = count_trainable(model, frozenset(name for name, _ in plain.named_parameters()))
-    meta = sum(split.values())
-    _finish(recipe, model)
-    return Count(
-        closed_form=recipe.copies * (closed - uncounted),
-        meta=recipe.copies * meta,
-        uncounted=uncounted,
-        stored=recipe.copies * sum(t.numel() for t in trainable_state(model).values()),
-        split={name: recipe.copies * split[name] for name in get_args(Category) if split[name]},
-        notes=tuple(_notes(recipe, claim, meta, uncounted)),
-    )
-
-
-def _notes(recipe: Recipe, claim: Claim, count: int, uncounted: int) -> Iterator[str]:
-    if recipe.copies > 1:
-        yield f"{recipe.copies} x {count:,}, one for each stack"
-    if claim.head_part and uncounted:
-        yield f"of the head, {claim.head_part} alone is counted; {uncounted:,} more are trained"
-
-
-def _apply(recipe: Recipe, model: nn.Module) -> None:
-    """Apply the methods one after the other; only the first freezes the model."""
-    import torch
-
-    first, *others = recipe.methods
-    with torch.device("meta"):
-        first.apply(model, torch.Generator())
-        for method in others:
-            method.inject(model, torch.Generator())
-
-
-def _finish(recipe: Recipe, model: nn.Module) -> None:
-    import torch
-
-    with torch.device("meta"):
-        for method in recipe.methods:
-            method.finish(model)
-
-
-def _freeze_uncounted(model: nn.Module, claim: Claim) -> int:
-    """Freeze what is trained and the source leaves out of its count; how much that is."""
-    heads = {id(module) for module in head_modules(model)}
-    left = [
-        module
-        for name, module in model.named_children()
-        if id(module) in heads and not (claim.counts_head and claim.head_part in (None, name))
-    ]
-    if not claim.counts_norms:
-        left += [module for module in model.modules() if is_norm(module)]
-    found = {id(p): p for module in left for p in module.parameters() if p.requires_grad}
-    for parameter in found.values():
-        parameter.requires_grad = False
-    return sum(parameter.numel() for parameter in found.values())
 
 
 def _totals(golden: Golden, models: Models) -> Iterator[Row]:

@@ -15,6 +15,7 @@ from pydantic import JsonValue
 
 from methods.architectures import Shape, architecture_of, describe
 from methods.contract import Method
+from methods.peft_types import NOT_OFFERED
 from methods.registry import METHODS
 from records.registry import UnknownNameError
 from workflow.schemas.errors import Problems
@@ -24,7 +25,12 @@ if TYPE_CHECKING:
     from torch import nn
 
 Settings = dict[str, JsonValue]
-_RENAMED = {"bottleneck": "size", "reparametrisation_hidden": "reparametrisation"}
+_BRIDGE = "peft:"
+_RENAMED = {
+    "bottleneck": "size",
+    "own_layernorm": "layer_norm",
+    "reparametrisation_hidden": "reparametrisation",
+}
 _PLACEMENTS: Mapping[str, str] = {
     "attention output": "attention",
     "feed-forward output": "pfeiffer",
@@ -32,6 +38,7 @@ _PLACEMENTS: Mapping[str, str] = {
 _ROLES: Mapping[str, str] = {"feed-forward output": "down"}
 _INNER = ("feed-forward intermediate", "down")
 """Where a layer is named whose inputs are meant: the inner activations of the feed-forward part."""
+_TOP = re.compile(r"top (\d+)")
 _ALWAYS: Settings = {"attentions": "encoder self, decoder self, decoder cross"}
 """What a source says of something that is never done in another way."""
 _STACKS: Settings = {"at": "encoder and decoder"}
@@ -43,12 +50,29 @@ _BRIDGED = {
     "encoder_hidden": "encoder_hidden_size",
 }
 """Words of the file -> keys of a foreign library's configuration."""
+_LENGTHS = {key: word for word, key in _BRIDGED.items()}
+"""The same the other way round, for a method of our own."""
 _MODULES = {"target_modules": "targets", "feedforward_modules": "inputs"}
 """Keys of that configuration that name modules -> our settings that name roles."""
 _OTHERS = ("peft_type", "peft_version", "task_type", "base_model_name_or_path", "inference_mode")
 """Keys of that configuration that are no setting of a method."""
-_NEVER: Settings = {"bias": "none", "fan_in_fan_out": False}
-"""What that configuration says of something that a bridge never does, or finds out."""
+_NEVER: Settings = {
+    "bias": "none",
+    "boft_n_butterfly_factor": 1,
+    "fan_in_fan_out": False,
+    "num_transformer_submodules": 1,
+    "prefix_projection": False,
+}
+"""What that configuration says of something that is never done here, or found out."""
+_UNCOUNTED = (
+    "encoder_hidden_size",
+    "init_weights",
+    "num_attention_heads",
+    "num_layers",
+    "prompt_tuning_init",
+    "token_dim",
+)
+"""Keys of prompt learning that repeat the model's sizes, or say only where training starts."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +81,8 @@ class Recipe:
 
     methods: tuple[Method, ...]
     copies: int = 1
+    notes: tuple[str, ...] = ()
+    """What is built in another way than the source's own."""
 
 
 @dataclass(frozen=True)
@@ -73,16 +99,22 @@ def paper_recipe(spec: Mapping[str, JsonValue], model: nn.Module) -> Recipe:
     """The methods that a paper's specification describes. Raises NotBuiltError.
 
     `a+b` is both methods on one model; a key `a_x` is then the setting x of a. A key `with_c` adds
-    the method c.
+    the method c. Where a bridge cannot adapt the targets, our own method of that type does.
     """
     words = dict(spec)
-    main = str(words.pop("method", None)).split("+")
+    asked = str(words.pop("method", None)).split("+")
+    part = _part_of_fused(words.get("targets"), model)
+    main = [(part and _own(name)) or name for name in asked]
+    if part and any(name.startswith(_BRIDGE) for name in main):
+        raise NotBuiltError(part)
+    notes = tuple(f"built by our own {name}: {part}" for name in main if name not in asked)
     companions = [key.removeprefix(_COMPANION) for key in _switched_on(words)]
     copies = _copies(words, model)
     parts = {name: _settings(name, words, main, model) for name in main}
     _refuse_unclaimed(parts)
     parts |= {name: {} for name in companions}
-    return Recipe(tuple(_build(name, given, model) for name, given in parts.items()), copies)
+    methods = tuple(_build(name, given, model) for name, given in parts.items())
+    return Recipe(methods, copies, notes)
 
 
 def board_recipe(config: Settings | None, experiment: str, model: nn.Module) -> Recipe:
@@ -99,7 +131,10 @@ def board_recipe(config: Settings | None, experiment: str, model: nn.Module) -> 
         for key, value in config.items()
         if key not in _OTHERS and (key not in _NEVER or value != _NEVER[key])
     }
-    name = f"peft:{str(config.get('peft_type')).lower()}"
+    name = _BRIDGE + str(config.get("peft_type")).lower()
+    if name not in METHODS and (ours := _own(name)):
+        given = {_LENGTHS.get(key, key): rest[key] for key in rest if key not in _UNCOUNTED}
+        return Recipe((_build(ours, given, model),), notes=(f"built by our own {ours}",))
     own: Settings = {}
     for key, setting in _MODULES.items():
         if setting in _fields(name) and (roles := _roles_of(rest.get(key), model)):
@@ -148,8 +183,18 @@ def _fields(name: str) -> frozenset[str]:
     try:
         entry: Any = METHODS.get(name)
     except UnknownNameError as error:
-        raise NotBuiltError(f"no method {name!r} is registered") from error
+        why = NOT_OFFERED.get(name.removeprefix(_BRIDGE)) if name.startswith(_BRIDGE) else None
+        absent = f"{name}: {why}" if why else f"no method {name!r} is registered"
+        raise NotBuiltError(absent) from error
     return frozenset(one.name for one in fields(entry))
+
+
+def _own(name: str) -> str | None:
+    """Our own method of a bridged type, where there is one."""
+    kind = name.removeprefix(_BRIDGE)
+    ours = (one for one in METHODS if not one.startswith(_BRIDGE))
+    found = [one for one in ours if METHODS.get(one).library_type == kind]
+    return found[0] if found and name.startswith(_BRIDGE) else None
 
 
 def _refuse_unclaimed(parts: dict[str, Settings]) -> None:
@@ -207,6 +252,15 @@ def _renamed(words: Settings, place: Place) -> Settings:
     }
 
 
+def _topped(words: Settings, place: Place) -> Settings:
+    """The last blocks alone, in words."""
+    top = _TOP.fullmatch(str(words.get("layers")))
+    if "top_blocks" not in place.settings or top is None:
+        return words
+    rest = {key: value for key, value in words.items() if key != "layers"}
+    return rest | {"top_blocks": int(top[1])}
+
+
 def _placed(words: Settings, place: Place) -> Settings:
     if "placement" not in words:
         return words
@@ -254,7 +308,6 @@ def _bridged(words: Settings, place: Place) -> Settings:
     """What a bridge has no setting for goes into the foreign configuration."""
     if "config" not in place.settings:
         return words
-    _refuse_a_part(words.get("targets"), place.shape)
     own = {key: value for key, value in words.items() if key in place.settings}
     rest = {_BRIDGED.get(key, key): words[key] for key in words if key not in own}
     if isinstance(kind := words.get("encoder"), str):
@@ -262,20 +315,20 @@ def _bridged(words: Settings, place: Place) -> Settings:
     return {"config": rest, **own}
 
 
-def _refuse_a_part(targets: JsonValue, shape: Shape) -> None:
-    """A bridge adapts a fused projection as a whole, which is not what a part of it would count."""
-    fused = set(shape.architecture.fused)
+def _part_of_fused(targets: JsonValue, model: nn.Module) -> str | None:
+    """Why a bridge cannot adapt the targets; it would count the whole of a fused projection."""
+    fused = set(architecture_of(model).fused)
     named = fused.intersection(map(str, targets)) if isinstance(targets, list) else set()
-    if named not in (set(), fused):
-        raise NotBuiltError(
-            f"{', '.join(sorted(named))} are part of a fused projection, which the library adapts "
-            "as a whole"
-        )
+    if named in (set(), fused):
+        return None
+    parts = ", ".join(sorted(named))
+    return f"{parts} are part of a fused projection, which the library adapts as a whole"
 
 
 _TRANSLATIONS: tuple[Callable[[Settings, Place], Settings], ...] = (
     _always,
     _renamed,
+    _topped,
     _placed,
     _reduced,
     _complemented,

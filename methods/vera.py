@@ -1,0 +1,107 @@
+"""VeRA: trained vectors scale a frozen random update that all layers share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+from pydantic import Field
+
+from methods.architectures import Shape
+from methods.contract import Method
+from methods.injection import add_parameters, added, change_output, remove
+from methods.layers import Layer, linear_layers
+from methods.registry import register
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+_CHILD = "vera"
+
+
+@register("vera")
+@dataclass(frozen=True)
+class VeRA(Method):
+    """Vector-based random matrix adaptation, Kopiczko et al. 2023, equation 2.
+
+    h = W x + diag(b) B diag(d) A x. A (r, in) and B (out, r) are drawn from a Kaiming uniform
+    distribution, frozen, and the same for all targeted layers: a smaller layer takes A's first
+    columns and B's first rows. b (out,) starts from zero, so that the model starts as it was, and
+    d (r,) from `initial`.
+    """
+
+    paper: ClassVar[str] = "Kopiczko et al. 2023, arXiv:2310.11454"
+    library_type: ClassVar[str] = "vera"
+    mergeable: ClassVar[bool] = True
+
+    rank: Annotated[int, Field(ge=1)] = 256
+    initial: Annotated[float, Field(gt=0)] = 0.1
+    """What every element of d starts from."""
+    targets: Annotated[tuple[str, ...], Field(min_length=1)] = ("q", "v")
+    """Roles of the layers that get an update; [all] stands for every linear layer."""
+
+    def not_applicable(self, shape: Shape) -> str | None:
+        """The targeted roles that the model lacks."""
+        missing = shape.missing(self.targets)
+        return f"the model has no {', '.join(missing)} layers" if missing else None
+
+    def inject(self, model: nn.Module, generator: torch.Generator) -> None:
+        """Give the model A and B, and every targeted layer b and d."""
+        import torch
+
+        layers = list(linear_layers(model, self.targets))
+        shared = self._share(model, layers, generator)
+        for layer in layers:
+            name = layer.child(_CHILD)
+            b, d = torch.zeros(layer.out_features), torch.zeros(self.rank).fill_(self.initial)
+            add_parameters(layer.module, name, {"b": b, "d": d})
+            change_output(layer.module, name, partial(_update, layer=layer, shared=shared))
+
+    def body_parameters(self, model: nn.Module) -> int:
+        """Sum over the targeted layers of r + out."""
+        layers = linear_layers(model, self.targets)
+        return sum(self.rank + layer.out_features for layer in layers)
+
+    def merge(self, model: nn.Module) -> None:
+        """W <- W + diag(b) B diag(d) A, and what was added is gone."""
+        import torch
+
+        shared: Any = added(model, _CHILD)
+        with torch.no_grad():
+            for layer in linear_layers(model, self.targets):
+                vectors = added(layer.module, layer.child(_CHILD))
+                down = vectors["d"][:, None] * shared.A[:, : layer.in_features]
+                up = vectors["b"][:, None] * shared.B[: layer.out_features]
+                layer.weight().add_(up @ down)
+                remove(layer.module, layer.child(_CHILD))
+        delattr(model, _CHILD)
+
+    def _share(
+        self, model: nn.Module, layers: list[Layer], generator: torch.Generator
+    ) -> nn.ParameterDict:
+        """A and B, as large as the largest layers need them."""
+        import torch
+        from torch import nn
+
+        down = torch.empty(self.rank, max(layer.in_features for layer in layers))
+        up = torch.empty(max(layer.out_features for layer in layers), self.rank)
+        add_parameters(model, _CHILD, {})
+        shared = added(model, _CHILD)
+        for name, tensor in (("A", down), ("B", up)):
+            nn.init.kaiming_uniform_(tensor, generator=generator)
+            shared.register_buffer(name, tensor)
+        return shared
+
+
+def _update(
+    module: nn.Module, inputs: tuple[Any, ...], output: torch.Tensor, layer: Layer, shared: Any
+) -> torch.Tensor:
+    from torch.nn import functional
+
+    vectors = added(module, layer.child(_CHILD))
+    inner = functional.linear(inputs[0], shared.A[:, : layer.in_features])  # (..., r)
+    scaled = inner * vectors["d"].to(inner.dtype)
+    outer = functional.linear(scaled, shared.B[: layer.out_features])  # (..., out)
+    return output + layer.widen(outer * vectors["b"].to(outer.dtype))
