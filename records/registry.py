@@ -85,6 +85,16 @@ class Registry(Generic[T]):
         file = self.get(name).__module__.replace(".", "/") + ".py"
         return self._distributions.get(name, file)
 
+    def distributions(self, name: str) -> list[str]:
+        """The installed distributions that bring that name, finegrid aside.
+
+        They are the plug-in's own, and the library that a bridge names its family after.
+        """
+        self.get(name)
+        plug_in = [self._distributions[name].split()[0]] if name in self._distributions else []
+        family, bridged, _ = name.partition(":")
+        return [*plug_in, family] if bridged else plug_in
+
     def __iter__(self) -> Iterator[str]:
         self._load()
         return iter(sorted(self._entries))

@@ -22,7 +22,8 @@ class Task(ABC):
     """A data set with its splits. A subclass is a frozen dataclass whose fields are its options.
 
     Fields carry their constraints (`Annotated[int, Field(ge=1)]`); the planner checks them. A
-    subclass gives `kind`, `labels` and `metrics` as plain class attributes or as properties.
+    subclass gives `kind`, `labels` and `metrics`, and `input_size` where it knows it, as plain
+    class attributes or as properties.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
@@ -38,12 +39,20 @@ class Task(ABC):
         """Class names by index; empty for a regression."""
 
     @property
+    def input_size(self) -> int | None:
+        """How many numbers an example has; None for text, or where only the data tell."""
+        return None
+
+    @property
     @abstractmethod
     def metrics(self) -> tuple[str, ...]:
-        """Names of the metrics; the first is the primary one."""
+        """Names of the metrics; the first is the primary one, of which more has to be better."""
 
     def files(self) -> tuple[str, ...] | None:
-        """The files needed from the source, or None for all that the source names."""
+        """The files needed from the source, or None for all that the source names.
+
+        () stands for a task whose options hold the data: it has no source.
+        """
         return None
 
     @abstractmethod
@@ -51,8 +60,9 @@ class Task(ABC):
         """The three splits, from a folder with the fetched files.
 
         Columns: `id` (text, unique over all splits), the inputs (`text` and optionally
-        `text_pair`, or `pixels`: 32-bit floats in [0, 1], the same number in every row) and
-        `label` (class index, or float for a regression). The same options give the same rows in
-        the same order on every machine. Raises ValueError where the data does not allow what the
-        options ask for, and OSError where a file cannot be read.
+        `text_pair`, or `pixels`: 32-bit floats in [0, 1], or `features`: any 32-bit floats; the
+        same number of them in every row) and `label` (class index, or float for a regression).
+        The same options give the same rows in the same order on every machine. Raises ValueError
+        where the data does not allow what the options ask for, and OSError where a file cannot be
+        read.
         """

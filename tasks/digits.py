@@ -35,6 +35,7 @@ class Digits(Task):
 
     kind = "image-classification"
     metrics = ("accuracy",)
+    input_size = _SIDE * _SIDE
 
     rotation: Literal[0, 90, 180, 270] = 0
     """Degrees, counter-clockwise."""

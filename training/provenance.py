@@ -3,6 +3,7 @@
 import os
 import platform
 import subprocess
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -29,6 +30,7 @@ PACKAGES = (
     "pydantic",
     "snakemake",
 )
+"""Those that every run uses."""
 
 
 def provenance(spec: Specification, *, threads: int, deterministic: bool) -> Provenance:
@@ -38,7 +40,7 @@ def provenance(spec: Specification, *, threads: int, deterministic: bool) -> Pro
         git_commit=commit,
         git_dirty=dirty,
         source_digest=spec_digest(spec),
-        packages=dict(_versions()),
+        packages=_versions([*PACKAGES, *_brought(spec)]),
         python=platform.python_version(),
         machine=_machine(spec.training.device),
         device=spec.training.device,
@@ -58,13 +60,19 @@ def spec_digest(spec: Specification) -> str:
     return run_digest(method.__module__, task.__module__)
 
 
-def _versions() -> list[tuple[str, str]]:
-    found = []
-    for package in PACKAGES:
-        try:
-            found.append((package, version(package)))
-        except PackageNotFoundError:
-            continue
+def _brought(spec: Specification) -> list[str]:
+    """The distributions that the run's method and its task come from."""
+    return [
+        *METHODS.distributions(spec.variant.method),
+        *TASKS.distributions(spec.task.task),
+    ]
+
+
+def _versions(packages: list[str]) -> dict[str, str]:
+    found = {}
+    for package in packages:
+        with suppress(PackageNotFoundError):
+            found[package] = version(package)
     return found
 
 

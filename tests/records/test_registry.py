@@ -118,6 +118,23 @@ def test_a_wrong_class_is_refused(shapes: Registry[Shape], entry: Any, message: 
     assert list(shapes) == ["circle"]
 
 
+@pytest.mark.parametrize("name", ["other:lora", "peft:ln_tuning", "a.b:0-1"])
+def test_a_name_may_have_one_family(shapes: Registry[Shape], name: str) -> None:
+    shapes.register(name)(Circle)
+    assert shapes.build(name, {"radius": 2.0}) == Circle(2.0)
+    assert shapes.distributions(name) == [name.split(":")[0]]
+    assert shapes.distributions("circle") == []
+
+
+@pytest.mark.parametrize(
+    "name", [":", ":circle", "round:", "a:b:c", "round::circle", "Round:circle", "round:_x", "a: b"]
+)
+def test_a_family_is_a_name_before_the_only_colon(shapes: Registry[Shape], name: str) -> None:
+    with pytest.raises(RegistrationError, match=r"a letter or digit first"):
+        shapes.register(name)(Circle)
+    assert list(shapes) == ["circle"]
+
+
 @pytest.mark.parametrize("name", ["Circle", "a b", "../x", "", "_x"])
 def test_a_name_that_is_no_safe_path_is_refused(shapes: Registry[Shape], name: str) -> None:
     with pytest.raises(RegistrationError, match=r"a letter or digit first"):
@@ -167,6 +184,7 @@ def test_plug_ins_are_listed_in_order(
     assert shapes.get("arc") is Arc
     assert groups == ["finegrid.shapes"]
     assert shapes.origin("arc") == "shapely 1.2"
+    assert shapes.distributions("arc") == ["shapely"]
     assert shapes.origin("circle") == f"{Circle.__module__.replace('.', '/')}.py"
 
 

@@ -39,6 +39,7 @@ def test_pixels_are_the_files_and_the_label_is_the_last_column(tmp_path: Path) -
         rtol=1e-6,
     )
     assert rows["pixels"].iloc[0].dtype == np.float32
+    assert Digits.input_size == 784
 
 
 def test_a_file_of_another_shape_is_refused(tmp_path: Path) -> None:
