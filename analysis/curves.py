@@ -10,9 +10,20 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.drawing import NOTHING, Inputs, Look, empty, facets, legend, looks, metric_label
+from analysis.drawing import (
+    NOTHING,
+    Inputs,
+    Look,
+    empty,
+    facets,
+    legend,
+    looks,
+    metric_label,
+    signs,
+    strip,
+)
 from analysis.errors import AnalysisError
-from analysis.statistics import t_half_width
+from analysis.statistics.intervals import t_half_width
 from records.result import HISTORY_FILE
 
 BINS = 40
@@ -27,8 +38,9 @@ def learning_curves(inputs: Inputs) -> Figure:
     for _, cells, (upper, lower) in panels:
         keys = ["task", "model", "fingerprint"]
         own = history.merge(cells[keys].drop_duplicates(), on=keys)
-        _panel(upper, _binned(own.dropna(subset="loss")), "loss", look)
-        _panel(lower, own.dropna(subset="score"), "score", look, marked=True)
+        absent = signs(cells[~cells["variant"].isin(own["variant"])])
+        _panel(upper, _binned(own.dropna(subset="loss")), "loss", look, absent)
+        _panel(lower, own.dropna(subset="score"), "score", look, absent, marked=True)
         upper.set_ylabel("training loss")
         lower.set_ylabel(metric_label(cells, "validation"))
         lower.set_xlabel("optimizer step")
@@ -89,10 +101,15 @@ def _binned(history: pd.DataFrame) -> pd.DataFrame:
 
 
 def _panel(
-    axes: Axes, history: pd.DataFrame, value: str, look: dict[str, Look], marked: bool = False
+    axes: Axes,
+    history: pd.DataFrame,
+    value: str,
+    look: dict[str, Look],
+    absent: list[str],
+    marked: bool = False,
 ) -> None:
     if history.empty:
-        empty(axes, NOTHING)
+        empty(axes, NOTHING, absent)
         return
     curves = history.groupby("variant", sort=False)
     faint = 0.15 if curves.ngroups <= 6 else 0.07
@@ -120,6 +137,7 @@ def _panel(
             linewidth=0,
         )
     _frame_lines(axes)
+    strip(axes, absent)
 
 
 def _frame_lines(axes: Axes) -> None:

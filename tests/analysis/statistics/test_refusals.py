@@ -1,0 +1,163 @@
+"""Bad arrays get one error that says what is wrong with which of them."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import ArrayLike
+
+from analysis.statistics.across_tasks import (
+    friedman_nemenyi,
+    interquartile_mean,
+    mean_ranks,
+    performance_profile,
+    probability_of_improvement,
+)
+from analysis.statistics.comparison import (
+    holm,
+    indistinguishable_from_best,
+    mcnemar,
+    paired_bootstrap,
+    paired_t,
+)
+from analysis.statistics.components import variance_components
+from analysis.statistics.front import front_probability, pareto_front
+from analysis.statistics.intervals import t_interval
+from analysis.statistics.ranking import rank_stability
+
+RNG = np.random.default_rng(0)
+
+TAKES: dict[str, tuple[Callable[[Any], Any], tuple[int, ...], tuple[int, ...]]] = {
+    "t_interval": (t_interval, (3,), (1,)),
+    "variance_components, seeds": (variance_components, (3, 4), (1, 4)),
+    "variance_components, items": (variance_components, (3, 4), (3, 1)),
+    "paired_t": (lambda x: paired_t(x, x), (3,), (1,)),
+    "paired_bootstrap, seeds": (lambda x: paired_bootstrap(x, x, RNG, 9), (3, 4), (1, 4)),
+    "paired_bootstrap, items": (lambda x: paired_bootstrap(x, x, RNG, 9), (3, 4), (3, 1)),
+    "mcnemar": (lambda x: mcnemar(x, x), (3,), (0,)),
+    "holm": (holm, (3,), (0,)),
+    "indistinguishable_from_best, seeds": (indistinguishable_from_best, (3, 4), (1, 4)),
+    "indistinguishable_from_best, variants": (indistinguishable_from_best, (3, 4), (3, 1)),
+    "rank_stability, seeds": (lambda x: rank_stability(x, RNG, 9), (3, 4, 2), (1, 4, 2)),
+    "rank_stability, items": (lambda x: rank_stability(x, RNG, 9), (3, 4, 2), (3, 1, 2)),
+    "rank_stability, variants": (lambda x: rank_stability(x, RNG, 9), (3, 4, 2), (3, 4, 1)),
+    "mean_ranks": (mean_ranks, (3, 4), (0, 4)),
+    "friedman_nemenyi, tasks": (friedman_nemenyi, (3, 4), (1, 4)),
+    "friedman_nemenyi, variants": (friedman_nemenyi, (3, 4), (3, 2)),
+    "interquartile_mean, runs": (lambda x: interquartile_mean(x, RNG, 9), (3, 4), (1, 4)),
+    "interquartile_mean, tasks": (lambda x: interquartile_mean(x, RNG, 9), (3, 4), (3, 0)),
+    "probability_of_improvement": (
+        lambda x: probability_of_improvement(x, x, RNG, 9),
+        (3, 4),
+        (1, 4),
+    ),
+    "performance_profile, scores": (lambda x: performance_profile(x, [0.5]), (3, 4), (0, 4)),
+    "performance_profile, thresholds": (lambda x: performance_profile([[1.0]], x), (3,), (0,)),
+    "pareto_front, costs": (lambda x: pareto_front(x, [1.0, 2.0]), (2, 3), (2, 0)),
+    "pareto_front, scores": (lambda x: pareto_front([[1.0], [2.0]], x), (2,), (0,)),
+    "front_probability": (
+        lambda x: front_probability([x], [x[:, 0]], RNG, 9),
+        (3, 2),
+        (1, 2),
+    ),
+}
+"""Function and axis -> the call with one array, a shape that is good, one that is too short."""
+
+
+def scores(shape: tuple[int, ...]) -> np.ndarray:
+    return np.arange(math.prod(shape), dtype=float).reshape(shape) % 2
+
+
+@pytest.mark.parametrize("name", TAKES)
+def test_takes_what_is_documented(name: str) -> None:
+    call, shape, _ = TAKES[name]
+    call(scores(shape))
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("name", TAKES)
+def test_refuses_what_is_not_finite(name: str, value: float) -> None:
+    call, shape, _ = TAKES[name]
+    array = scores(shape)
+    array.flat[-1] = value
+    with pytest.raises(ValueError, match=rf"must be finite, at \(.+\) it is {value}"):
+        call(array)
+
+
+@pytest.mark.parametrize("name", TAKES)
+def test_refuses_too_few(name: str) -> None:
+    call, _, short = TAKES[name]
+    with pytest.raises(ValueError, match=rf"must have at least \d \w+, not {min(short)}"):
+        call(scores(short))
+
+
+@pytest.mark.parametrize("name", [name for name in TAKES if name != "front_probability"])
+def test_refuses_another_number_of_axes(name: str) -> None:
+    call, shape, _ = TAKES[name]
+    with pytest.raises(ValueError, match="must have the axes"):
+        call(scores((*shape, 2)))
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0, 95.0])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda share: t_interval([1.0, 2.0], share),
+        lambda share: paired_t([1.0, 2.0], [2.0, 2.0], share),
+        lambda share: paired_bootstrap(np.eye(2), np.ones((2, 2)), RNG, 9, share),
+        lambda share: indistinguishable_from_best(np.eye(2), share),
+        lambda share: friedman_nemenyi(np.eye(3), share),
+        lambda share: interquartile_mean(np.eye(2), RNG, 9, share),
+        lambda share: probability_of_improvement(np.eye(2), np.eye(2), RNG, 9, share),
+    ],
+)
+def test_refuses_a_share_that_is_none(call: Callable[[float], Any], share: float) -> None:
+    with pytest.raises(ValueError, match="must lie between 0 and 1"):
+        call(share)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: paired_bootstrap(np.eye(2), np.ones((2, 2)), RNG, 0),
+        lambda: rank_stability(np.ones((2, 2, 2)), RNG, 0),
+        lambda: interquartile_mean(np.eye(2), RNG, 0),
+        lambda: probability_of_improvement(np.eye(2), np.eye(2), RNG, 0),
+        lambda: front_probability([np.eye(2)], [[1.0, 2.0]], RNG, 0),
+    ],
+)
+def test_refuses_no_resamples(call: Callable[[], Any]) -> None:
+    with pytest.raises(ValueError, match="resamples must be at least 1, not 0"):
+        call()
+
+
+@pytest.mark.parametrize(
+    ("call", "reason"),
+    [
+        (lambda: paired_t([1.0, 2.0], [1.0, 2.0, 3.0]), r"paired, not \(2,\) and \(3,\)"),
+        (lambda: mcnemar([1, 0], [1, 0.5]), "1 where the item is right"),
+        (lambda: holm([0.5, 1.5]), "reach 0.5 to 1.5"),
+        (lambda: holm([-0.1, 0.5]), "reach -0.1 to 0.5"),
+        (lambda: friedman_nemenyi([[1, 1, 1], [2, 2, 2]]), "differ between the variants"),
+        (
+            lambda: probability_of_improvement(np.ones((2, 3)), np.ones((2, 4)), RNG),
+            "first has 3 tasks, second 4",
+        ),
+        (lambda: pareto_front([[1.0], [2.0]], [1.0]), "costs have 2 points, scores 1"),
+        (lambda: front_probability([], [], RNG), "costs are of 0 cells, scores of 0"),
+        (lambda: front_probability([np.eye(2)], [], RNG), "costs are of 1 cells, scores of 0"),
+        (
+            lambda: front_probability([np.eye(2)], [[1.0, 2.0, 3.0]], RNG),
+            "costs have 2 seeds of cell 0, scores 3",
+        ),
+        (
+            lambda: front_probability([np.eye(2), np.ones((2, 1))], [[1, 2], [1, 2]], RNG),
+            r"not \[1, 2\] of them",
+        ),
+    ],
+)
+def test_refuses_what_does_not_fit(call: Callable[[], ArrayLike], reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        call()
