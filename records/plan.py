@@ -17,6 +17,8 @@ class Cell(Record):
     """Why the method does not fit the model."""
     runs: dict[str, Specification] = {}
     """Run identity -> specification, one a seed."""
+    trials: dict[str, Specification] = {}
+    """Run identity -> specification of the trials that come before the runs."""
 
 
 class Plan(Record):
@@ -29,5 +31,10 @@ class Plan(Record):
 
     @property
     def runs(self) -> dict[str, Specification]:
-        """Every run of the plan by its identity."""
+        """Every run of the plan by its identity, trials apart."""
         return {run: spec for cell in self.cells for run, spec in cell.runs.items()}
+
+    @property
+    def trials(self) -> dict[str, Specification]:
+        """Every trial of the plan by its identity."""
+        return {run: spec for cell in self.cells for run, spec in cell.trials.items()}

@@ -2,12 +2,15 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, JsonValue, model_validator
 
 from records.base import Name, Record, Sha256
 from records.specification import Specification
 
 State = Literal["ok", "oom", "diverged", "failed"]
+Edge = Literal["lower", "upper"]
+Values = dict[str, JsonValue]
+"""Tuned keys with the values that a trial gives them."""
 Count = Annotated[int, Field(ge=0)]
 Seconds = Annotated[float, Field(ge=0)]
 
@@ -27,12 +30,41 @@ class Score(Record):
     n: Annotated[int, Field(ge=1)]
 
 
+class Trial(Record):
+    """A trial of a tuning: what it tried, how it ended, and its score on validation."""
+
+    run: Name
+    values: Values
+    state: State
+    reason: str | None = None
+    score: Score | None = None
+
+
+class Choice(Record):
+    """What the tuning of a cell chose, with the whole ledger."""
+
+    schema_version: Literal[1] = 1
+    key: Name
+    metric: str
+    """What the trials are scored by."""
+    trials: Annotated[tuple[Trial, ...], Field(min_length=1)]
+    """Every trial that was spent, in ascending order of the learning rate."""
+    chosen: Values | None
+    """The tuned values of the best trial; null where no trial has a score."""
+    chosen_run: Name | None
+    edge: Edge | None
+    """The edge of the learning rates that were tried at which the chosen one lies."""
+    grown: Count = 0
+    """How many of the trials were added because the best of the others lay at an edge."""
+
+
 class Metrics(Record):
     """Scores by metric name. `primary` decides the checkpoint, on validation only."""
 
     primary: str
     validation: dict[str, Score]
     test: dict[str, Score]
+    """Empty for a trial, which never reads the test split."""
     best_step: Count
     """The optimizer step whose state was kept and scored on test."""
 
@@ -116,14 +148,31 @@ class Inference(Record):
     """Why there is no merged figure."""
 
 
-class Gradients(Record):
-    """Global gradient norm before clipping, over the optimizer steps."""
+class Losses(Record):
+    """The training loss over the optimizer steps: each a mean over the examples of a batch."""
+
+    first: float
+    mean: float
+    final: float
+    """The mean over the last tenth of the steps."""
+    last: float
+
+
+class Norms(Record):
+    """A gradient's Euclidean norm before clipping, over the optimizer steps."""
 
     first: float
     minimum: float
     median: float
     maximum: float
     last: float
+
+
+class Gradients(Norms):
+    """The norm of the whole gradient, and of each layer's part of it."""
+
+    layers: dict[str, Norms] = {}
+    """Layer, in the order of the model -> its norms."""
 
 
 class Machine(Record):
@@ -178,12 +227,15 @@ class Result(Record):
     reason: str | None = None
     failed_step: Count | None = None
     """The optimizer step at which training ended early."""
+    tuning: Choice | None = None
+    """Where the tuned values of a tuned run come from."""
     metrics: Metrics | None = None
     parameters: Parameters | None = None
     memory: Memory | None = None
     memory_reason: str | None = None
     time: Time | None = None
     inference: Inference | None = None
+    losses: Losses | None = None
     gradients: Gradients | None = None
     provenance: Provenance
     tracking: Tracking | None = None
@@ -194,6 +246,17 @@ class Result(Record):
             raise ValueError(f"run {self.run!r} is not the identity of its spec, {self.spec.run!r}")
         if self.state != "ok" and not self.reason:
             raise ValueError(f"state {self.state} needs a reason")
-        if self.state == "ok" and (self.metrics is None or self.parameters is None):
-            raise ValueError("an ok run has metrics and parameters")
+        if self.state == "ok" and self.metrics is None:
+            raise ValueError("an ok run has metrics")
+        return self
+
+    @model_validator(mode="after")
+    def _role_is_kept(self) -> Self:
+        run = self.spec.role == "run"
+        if self.state == "ok" and run and self.parameters is None:
+            raise ValueError("an ok run has parameters")
+        if self.metrics is not None and run != bool(self.metrics.test):
+            raise ValueError("a run has a test score and a trial has none")
+        if self.state == "ok" and self.spec.tuning is not None and self.tuning is None:
+            raise ValueError("a tuned run has its choice")
         return self

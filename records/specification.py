@@ -13,6 +13,8 @@ NonNegativeFloat = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 DType = Literal["fp32", "bf16"]
 Device = Literal["cpu", "cuda", "mps"]
+LEARNING_RATE = "learning_rate"
+"""The key that every tuning searches."""
 SOURCE_PATTERN = r"^(hub|package|sdist|path):\S+$"
 
 
@@ -41,7 +43,8 @@ class Task(Record):
 
     name: Name
     task: str
-    source: Source
+    source: Source | None = None
+    """None for a task whose options hold the data."""
     options: dict[str, JsonValue] = {}
 
     @property
@@ -95,6 +98,34 @@ class Training(Record):
         return self
 
 
+class Tuning(Record):
+    """How a cell's tuned values are chosen: by trials on a seed that no run uses.
+
+    A trial is a run that ends with its validation score. Every combination of the grid is one.
+    """
+
+    seed: Annotated[int, Field(ge=0)]
+    grid: dict[str, Annotated[tuple[JsonValue, ...], Field(min_length=1)]]
+    """Tuned key -> candidates. A key of `training`, nested ones with a dot, or `settings.<key>`."""
+    ratio: Annotated[float, Field(gt=1)]
+    """Of a learning rate of the grid to the one below it."""
+    grow: bool = False
+    """Whether one more learning rate is tried beyond an edge of the grid that does best."""
+    training: dict[str, JsonValue] = {}
+    """What a trial trains differently from a run."""
+
+    @model_validator(mode="after")
+    def _has_learning_rates(self) -> Self:
+        if not self.grid.get(LEARNING_RATE):
+            raise ValueError(f"grid: {LEARNING_RATE} is missing; allowed: one value or more")
+        return self
+
+    @property
+    def learning_rates(self) -> list[float]:
+        """The learning rates of the grid, ascending."""
+        return sorted(float(str(rate)) for rate in self.grid[LEARNING_RATE])
+
+
 class Pretraining(Record):
     """A source task on which a network is trained in full before it is fine-tuned."""
 
@@ -128,7 +159,7 @@ class Network(Record):
 
     kind: Literal["network"]
     name: Name
-    layers: Annotated[tuple[Positive, ...], Field(min_length=3)]
+    layers: Annotated[tuple[Positive, ...], Field(min_length=2)]
     pretraining: Pretraining | None = None
     seed: Annotated[int, Field(ge=0)] = 0
 
@@ -155,7 +186,11 @@ class Variant(Record):
 
 
 class Specification(Record):
-    """One run: task, model, variant, training and seed."""
+    """One run: task, model, variant, training and seed.
+
+    With `tuning`, the values of the tuned keys are those that stand when nothing is tuned: what
+    the trials choose takes their place.
+    """
 
     schema_version: Literal[1] = 1
     task: Task
@@ -163,6 +198,15 @@ class Specification(Record):
     variant: Variant
     training: Training
     seed: Annotated[int, Field(ge=0)]
+    role: Literal["run", "trial"] = "run"
+    """A trial is scored on validation alone: it never reads the test split."""
+    tuning: Tuning | None = None
+
+    @model_validator(mode="after")
+    def _trials_are_not_tuned(self) -> Self:
+        if self.role == "trial" and self.tuning is not None:
+            raise ValueError("a trial has no tuning of its own")
+        return self
 
     @property
     def cell(self) -> str:

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import torch
 
 from records.identity import file_sha256
-from records.prepared import SPLITS, PreparedTask, SplitName
+from records.prepared import SPLITS, VECTOR_COLUMNS, PreparedTask, SplitName
 from training.models import CorruptedFileError
 
 Inputs = dict[str, torch.Tensor]
@@ -61,33 +61,37 @@ class TextExamples(Examples):
         }
 
 
-class ImageExamples(Examples):
-    """Flat images: pixels (n, features) in [0, 1]."""
+class VectorExamples(Examples):
+    """Rows of numbers (n, features): the pixels of flat images, or any other values."""
 
     has_tokens = False
 
-    def __init__(self, ids: list[str], labels: torch.Tensor, pixels: torch.Tensor) -> None:
+    def __init__(self, ids: list[str], labels: torch.Tensor, features: torch.Tensor) -> None:
         super().__init__(ids, labels, [1] * len(ids))
-        self._pixels = pixels
+        self._features = features
 
     def inputs(self, indices: Sequence[int]) -> Inputs:
-        """Pixels (batch, features)."""
-        return {"pixels": self._pixels[list(indices)]}
+        """Features (batch, features)."""
+        return {"features": self._features[list(indices)]}
 
 
 def load_examples(
-    folder: Path, task: PreparedTask, model_folder: Path, max_length: int
+    folder: Path,
+    task: PreparedTask,
+    model_folder: Path,
+    max_length: int,
+    names: Sequence[SplitName] = SPLITS,
 ) -> dict[SplitName, Examples]:
-    """All splits of a prepared task, encoded for the model in `model_folder`.
+    """Splits of a prepared task, encoded for the model in `model_folder`; no other is read.
 
     Texts are cut to `max_length` tokens. Raises CorruptedFileError for a changed file.
     """
-    tables = {name: _read_split(folder, task, name) for name in SPLITS}
+    tables = {name: _read_split(folder, task, name) for name in names}
     dtype = torch.long if task.labels else torch.float32
     labels = {n: torch.tensor(t["label"].to_pylist(), dtype=dtype) for n, t in tables.items()}
     ids = {name: table["id"].to_pylist() for name, table in tables.items()}
-    if task.kind == "image-classification":
-        return {n: ImageExamples(ids[n], labels[n], _pixels(t)) for n, t in tables.items()}
+    if column := VECTOR_COLUMNS.get(task.kind):
+        return {n: VectorExamples(ids[n], labels[n], _rows(t[column])) for n, t in tables.items()}
     encoded, pad = _tokenize(tables, model_folder, max_length)
     return {n: TextExamples(ids[n], labels[n], encoded[n], pad) for n in tables}
 
@@ -103,8 +107,8 @@ def _read_split(folder: Path, task: PreparedTask, name: SplitName) -> pa.Table:
     return pq.read_table(path)
 
 
-def _pixels(table: pa.Table) -> torch.Tensor:
-    return torch.from_numpy(np.stack(table["pixels"].to_numpy()).astype(np.float32))
+def _rows(column: pa.ChunkedArray) -> torch.Tensor:
+    return torch.from_numpy(np.stack(column.to_numpy()).astype(np.float32))
 
 
 def _tokenize(

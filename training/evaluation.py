@@ -1,9 +1,13 @@
 """Predictions on a split, and their scores by the project's own metric modules."""
 
 import math
+import sys
 import tempfile
 from collections.abc import Sequence
+from functools import cache
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 import torch
 from torch import nn
@@ -67,8 +71,7 @@ def compute(
 
     Raises UndefinedScoreError.
     """
-    import evaluate
-
+    evaluate = _import_evaluate()
     with tempfile.TemporaryDirectory() as cache:
         metric = evaluate.load(
             str(METRICS_FOLDER / name), cache_dir=cache, experiment_id=name, keep_in_memory=True
@@ -77,3 +80,17 @@ def compute(
     if not math.isfinite(value):
         raise UndefinedScoreError(f"{name} has no value on {len(labels)} predictions")
     return Score(value=value, n=len(labels))
+
+
+@cache
+def _import_evaluate() -> ModuleType:
+    """The library, without its optional import of pipelines that costs each run seconds."""
+    pipelines = "transformers.pipelines"
+    absent = pipelines not in sys.modules
+    if absent:
+        sys.modules[pipelines] = None  # type: ignore[assignment]  # so that its import fails
+    try:
+        return import_module("evaluate")
+    finally:
+        if absent:
+            del sys.modules[pipelines]

@@ -22,8 +22,10 @@ from records.result import (
     DELTA_FILE,
     HISTORY_FILE,
     PREDICTIONS_FILE,
+    Choice,
     Gradients,
     Inference,
+    Losses,
     Memory,
     Metrics,
     Parameters,
@@ -41,6 +43,7 @@ from training.memory import METERED, PeakMeter, probe_memory
 from training.models import base_sha256, load_model
 from training.record import Ending
 from training.seeds import generator, seed_global
+from training.summaries import summarise_gradients, summarise_losses
 
 
 @dataclass
@@ -48,6 +51,7 @@ class Experiment:
     """One run in the making. Its fields fill up stage by stage; the record is made of them."""
 
     spec: Specification
+    """With nothing left to tune."""
     prepared: Path
     folder: Path
     mirror: Callable[[Event], None]
@@ -60,6 +64,7 @@ class Experiment:
     memory_reason: str = "the run ended before memory was measured"
     times: Time | None = None
     inference: Inference | None = None
+    losses: Losses | None = None
     gradients: Gradients | None = None
 
     def perform(self) -> None:
@@ -73,28 +78,37 @@ class Experiment:
             trained = trainer.train(generator(self.spec.seed, "order"))
         finally:
             self.write_history()
-            self._summarise_gradients(trainer)
-        self._score(trained)
+            self.losses = summarise_losses(trainer.losses)
+            self.gradients = summarise_gradients(trainer.gradient_norms, trainer.layer_norms)
+        if self.spec.role == "trial":
+            self._score(trained, {})
+            self._time(trained, setup)
+            return
+        self._score(trained, self._read("test"))
         self._time(trained, setup)
         self._probe(trainer, trained)
         self._store()
         self._time_inference()
 
-    def result(self, ending: Ending, origin: Provenance) -> Result:
-        """The record of what was reached, and of how it ended."""
+    def result(
+        self, planned: Specification, choice: Choice | None, ending: Ending, origin: Provenance
+    ) -> Result:
+        """The record of a planned run: what was reached, and how it ended."""
         hashes = {"data_sha256": self.data_sha256, "model_sha256": self.model_sha256}
         return Result(
-            run=self.spec.run,
-            spec=self.spec,
+            run=planned.run,
+            spec=planned,
             state=ending.state,
             reason=ending.reason,
             failed_step=ending.step,
+            tuning=choice,
             metrics=self.metrics,
             parameters=self.parameters,
             memory=self.memory,
             memory_reason=None if self.memory else self.memory_reason,
             time=self.times,
             inference=self.inference,
+            losses=self.losses,
             gradients=self.gradients,
             provenance=origin.model_copy(update=hashes),
         )
@@ -115,13 +129,19 @@ class Experiment:
         self.task = PreparedTask.read(task_folder / MANIFEST_FILE)
         prepared = PreparedModel.read(model_folder / MANIFEST_FILE)
         self.data_sha256 = self.task.sha256
-        self.splits = load_examples(task_folder, self.task, model_folder, training.max_length)
+        self.splits = self._read("train", "validation")
         self.device = torch.device(training.device)
         with PeakMeter(torch.device("cpu")) as meter:
             model = load_model(model_folder, prepared, self.task, self.spec.seed, training.dropout)
         self.load_bytes = meter.peak
         self.model_sha256 = base_sha256(model)
         self.model = self._apply(model)
+
+    def _read(self, *names: SplitName) -> dict[SplitName, Examples]:
+        """The named splits. The test split is asked for when training is over, and not before."""
+        task = self.prepared / "tasks" / self.spec.task.key
+        model = self.prepared / "models" / model_key(self.spec.model)
+        return load_examples(task, self.task, model, self.spec.training.max_length, names)
 
     def _apply(self, model: nn.Module) -> nn.Module:
         variant = self.spec.variant
@@ -137,29 +157,28 @@ class Experiment:
             )
         return model.to(self.device)
 
-    def _score(self, trained: Trained) -> None:
+    def _score(self, trained: Trained, unseen: dict[SplitName, Examples]) -> None:
+        """Score the kept state on the splits that training has not seen: test, or none."""
         start = time.perf_counter()
-        test = self._predict("test")
-        if not torch.isfinite(test).all():
+        self.splits |= unseen
+        logits = {name: self._predict(examples) for name, examples in unseen.items()}
+        if not all(torch.isfinite(values).all() for values in logits.values()):
             raise DivergedError(trained.best.step, "a logit on test")
-        labels = self.splits["test"].labels.tolist()
+        scores = {n: score(x, unseen[n].labels.tolist(), self.task) for n, x in logits.items()}
         self.metrics = Metrics(
             primary=self.task.metrics[0],
             validation=trained.best.scores,
-            test=score(test, labels, self.task),
+            test=scores.get("test", {}),
             best_step=trained.best.step,
         )
         trained.evaluate_seconds += time.perf_counter() - start
-        self._write_predictions({"validation": trained.best.logits, "test": test})
+        kept: dict[SplitName, torch.Tensor] = {"validation": trained.best.logits}
+        self._write_predictions(kept | logits)
 
-    def _predict(self, name: SplitName) -> torch.Tensor:
+    def _predict(self, examples: Examples) -> torch.Tensor:
         training = self.spec.training
         return predict(
-            self.model,
-            self.splits[name],
-            training.evaluation_batch_size,
-            self.device,
-            training.dtype,
+            self.model, examples, training.evaluation_batch_size, self.device, training.dtype
         )
 
     def _write_predictions(self, logits: dict[SplitName, torch.Tensor]) -> None:
@@ -203,17 +222,6 @@ class Experiment:
             steps=len(steps),
         )
 
-    def _summarise_gradients(self, trainer: Trainer) -> None:
-        norms = trainer.gradient_norms
-        if norms:
-            self.gradients = Gradients(
-                first=norms[0],
-                minimum=min(norms),
-                median=median(norms),
-                maximum=max(norms),
-                last=norms[-1],
-            )
-
     def _probe(self, trainer: Trainer, trained: Trained) -> None:
         """Measure memory with the method as it was trained; the kept state is put back."""
         if self.device.type not in METERED:
@@ -236,6 +244,8 @@ class Experiment:
 
 def _finite(value: Any) -> Any:
     """None for a float that JSON cannot hold: a diverged step is written down all the same."""
+    if isinstance(value, dict):
+        return {key: _finite(below) for key, below in value.items()}
     return None if isinstance(value, float) and not torch.isfinite(torch.tensor(value)) else value
 
 

@@ -1,5 +1,6 @@
 """The training loop."""
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from training.batches import epoch_batches, evaluation_batches
 from training.data import Examples
 from training.evaluation import UndefinedScoreError, predict, score, to_device
 from training.optimization import make_optimizer, make_schedule
+from training.summaries import layer_norms
 
 Event = dict[str, Any]
 Log = Callable[[Event], None]
@@ -51,7 +53,6 @@ class Trained:
     examples: int
     tokens: int | None
     """Real tokens seen in training; None for inputs that are not made of tokens."""
-    gradient_norms: list[float]
 
 
 @dataclass
@@ -64,7 +65,9 @@ class Trainer:
     training: Training
     log: Log
     step_seconds: list[float] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)
     gradient_norms: list[float] = field(default_factory=list)
+    layer_norms: list[dict[str, float]] = field(default_factory=list)
     evaluate_seconds: float = 0.0
     best: Best | None = None
 
@@ -100,36 +103,45 @@ class Trainer:
             evaluate_seconds=self.evaluate_seconds,
             examples=sum(len(batch) for batch in plan),
             tokens=self._tokens(plan),
-            gradient_norms=self.gradient_norms,
         )
 
     def step(self, number: int, batch: list[int], optimizer: torch.optim.Optimizer) -> None:
         """One optimizer step on a batch, in micro-batches; logs it."""
         start = self._now()
+        loss = self._backward(batch)
+        backward_seconds = self._now() - start
+        layers = layer_norms(self.model)
+        start = self._now()
+        norm = self._clip().item()
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            raise DivergedError(number, f"loss {loss} or gradient norm {norm}")
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        # The layers' norms are a measurement, not a part of training: their time is left out.
+        self.step_seconds.append(backward_seconds + self._now() - start)
+        self.losses.append(loss)
+        self.gradient_norms.append(norm)
+        self.layer_norms.append(layers)
+        self.log(
+            {
+                "step": number,
+                "loss": loss,
+                "gradient_norm": norm,
+                "layer_gradient_norms": layers,
+                "learning_rate": optimizer.param_groups[0]["lr"],
+                "seconds": self.step_seconds[-1],
+            }
+        )
+
+    def _backward(self, batch: list[int]) -> float:
+        """Leave the gradient of the batch's mean loss in the parameters; returns that loss."""
         self.model.train()
         loss = 0.0
         for part in self._micro_batches(batch):
             partial_loss = self.loss(part) * (len(part) / len(batch))
             partial_loss.backward()  # type: ignore[no-untyped-call]
             loss += partial_loss.item()
-        norm = self._clip()
-        if not (torch.isfinite(torch.tensor(loss)) and torch.isfinite(norm)):
-            raise DivergedError(number, f"loss {loss} or gradient norm {norm.item()}")
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        seconds = self._now() - start
-        self.step_seconds.append(seconds)
-        self.gradient_norms.append(norm.item())
-        rate = optimizer.param_groups[0]["lr"]
-        self.log(
-            {
-                "step": number,
-                "loss": loss,
-                "gradient_norm": norm.item(),
-                "learning_rate": rate,
-                "seconds": seconds,
-            }
-        )
+        return loss
 
     def loss(self, indices: list[int]) -> torch.Tensor:
         """Mean loss of the examples: cross-entropy, or squared error for a regression."""

@@ -9,7 +9,7 @@ from torch import nn
 
 
 class Output(NamedTuple):
-    """What a classifier returns, named as in transformers."""
+    """What a model with a head returns, named as in transformers."""
 
     logits: torch.Tensor
 
@@ -17,7 +17,7 @@ class Output(NamedTuple):
 class LinearStack(nn.Module):
     """h_0 = x, h_i = ReLU(W_i h_{i-1} + b_i), logits = W h + b for widths (in, ..., out).
 
-    `body` holds all layers but the last, `head` the last.
+    `body` holds all layers but the last, `head` the last. Of two widths, the head is all there is.
     """
 
     def __init__(self, widths: tuple[int, ...]) -> None:
@@ -26,9 +26,9 @@ class LinearStack(nn.Module):
         self.body = nn.ModuleList(nn.Linear(*pair) for pair in pairwise(widths[:-1]))
         self.head = nn.Linear(widths[-2], widths[-1])
 
-    def forward(self, pixels: torch.Tensor) -> Output:
-        """Logits (batch, out) of pixels (batch, in)."""
-        hidden = pixels
+    def forward(self, features: torch.Tensor) -> Output:
+        """Logits (batch, out) of features (batch, in)."""
+        hidden = features
         for layer in self.body:
             hidden = torch.relu(layer(hidden))
         return Output(self.head(hidden))

@@ -1,13 +1,14 @@
 """How a run ends, and its record."""
 
 import logging
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from records.result import FAILURE_FILE, RESULT_FILE, Result, State
+from records.result import FAILURE_FILE, RESULT_FILE, Choice, Result, State
 from training.evaluation import UndefinedScoreError
 from training.loop import DivergedError
 from training.models import CorruptedFileError
@@ -24,6 +25,15 @@ class Ending:
     reason: str | None = None
     step: int | None = None
     exit_code: int = 0
+
+
+def unchosen(choice: Choice | None) -> Ending | None:
+    """The ending of a run whose tuning chose nothing: the one that most of its trials had."""
+    if choice is None or choice.chosen is not None:
+        return None
+    states = Counter(trial.state for trial in choice.trials)
+    counts = ", ".join(f"{n} {state}" for state, n in states.most_common())
+    return Ending(states.most_common(1)[0][0], f"no trial of its tuning has a score: {counts}")
 
 
 def conclude(action: Callable[[], None]) -> Ending:

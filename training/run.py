@@ -13,10 +13,16 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
-from records.result import SPECIFICATION_FILE
+from records.registry import RegistrationError, UnknownNameError
+from records.result import SPECIFICATION_FILE, Choice
 from records.specification import Specification
+from records.tuning import choice_file, tuned, tuning_key
 
-EXIT_TRY_AGAIN, EXIT_CONFIGURATION = 75, 78
+EXIT_FILES, EXIT_TRY_AGAIN, EXIT_CONFIGURATION = 74, 75, 78
+
+
+class ChoiceError(Exception):
+    """The tuned values of a run are not there to be read."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -24,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     options = _parse(arguments)
     try:
-        spec = _read_specification(options.spec)
+        spec = read_specification(options.spec)
     except (OSError, ValidationError) as error:
         logging.error("%s: no specification of a run: %s", options.spec, error)
         return EXIT_CONFIGURATION
@@ -33,10 +39,16 @@ def main(arguments: list[str] | None = None) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(folder / ".lock", timeout=0):
-            return _run(spec, options.prepared or options.results / "prepared", folder, options)
+            return _run(spec, _read_choice(spec, options.results), folder, options)
+    except ChoiceError as error:
+        logging.error("%s: %s", spec.run, error)
+        return EXIT_FILES
     except Timeout:
         logging.error("%s: another process works on this run", spec.run)
         return EXIT_TRY_AGAIN
+    except (RegistrationError, UnknownNameError) as error:
+        logging.error("%s: %s", spec.run, error)
+        return EXIT_CONFIGURATION
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -48,7 +60,8 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _read_specification(source: str) -> Specification:
+def read_specification(source: str) -> Specification:
+    """The specification in a file, or on stdin for `-`. Raises OSError or ValidationError."""
     text = sys.stdin.read() if source == "-" else Path(source).read_text(encoding="utf-8")
     return Specification.model_validate_json(text)
 
@@ -66,24 +79,44 @@ def _prepare_environment(threads: int) -> None:
     }
 
 
-def _run(spec: Specification, prepared: Path, folder: Path, options: argparse.Namespace) -> int:
+def _read_choice(spec: Specification, results: Path) -> Choice | None:
+    """What the cell's tuning chose; None for a run that is not tuned. Raises ChoiceError."""
+    if spec.tuning is None:
+        return None
+    path = choice_file(spec, results)
+    try:
+        choice = Choice.read(path)
+    except (OSError, ValidationError) as error:
+        raise ChoiceError(f"{path}: no choice of tuned values: {error}") from error
+    if choice.key != tuning_key(spec):
+        raise ChoiceError(f"{path}: it is the choice of {choice.key}")
+    return choice
+
+
+def _run(
+    planned: Specification, choice: Choice | None, folder: Path, options: argparse.Namespace
+) -> int:
     from training.experiment import Experiment
     from training.provenance import provenance
-    from training.record import conclude, write_result
+    from training.record import conclude, unchosen, write_result
     from training.seeds import make_deterministic
     from training.tracking import Tracker
 
-    threads = options.threads or spec.training.threads
-    deterministic = make_deterministic(threads, spec.training.device)
-    origin = provenance(spec, threads=threads, deterministic=deterministic)
-    spec.write(folder / SPECIFICATION_FILE)
-    tracker = Tracker(spec, folder)
-    experiment = Experiment(spec, prepared, folder, tracker.log)
-    ending = conclude(experiment.perform)
-    result = experiment.result(ending, origin)
+    threads = options.threads or planned.training.threads
+    deterministic = make_deterministic(threads, planned.training.device)
+    origin = provenance(planned, threads=threads, deterministic=deterministic)
+    planned.write(folder / SPECIFICATION_FILE)
+    spec = tuned(planned, choice.chosen) if choice and choice.chosen else planned
+    tracker = Tracker(planned, folder, spec)
+    experiment = Experiment(
+        spec, options.prepared or options.results / "prepared", folder, tracker.log
+    )
+    ending = unchosen(choice) or conclude(experiment.perform)
+    result = experiment.result(planned, choice, ending, origin)
     tracker.finish(result)
     write_result(result.model_copy(update={"tracking": tracker.record()}), folder)
-    logging.info("%s: %s%s", spec.run, ending.state, f" ({ending.reason})" if ending.reason else "")
+    reason = f" ({ending.reason})" if ending.reason else ""
+    logging.info("%s: %s%s", planned.run, ending.state, reason)
     return ending.exit_code
 
 

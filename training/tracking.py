@@ -27,7 +27,8 @@ class Tracker:
     The first failure is kept as `warning`; nothing is sent after it.
     """
 
-    def __init__(self, spec: Specification, folder: Path) -> None:
+    def __init__(self, spec: Specification, folder: Path, effective: Specification) -> None:
+        """Mirror the run `spec`, which trains as `effective` says once its tuning has chosen."""
         self.mode = os.environ.get("WANDB_MODE", "offline")
         self.id = tracking_id(spec)
         self.warning: str | None = None
@@ -35,7 +36,7 @@ class Tracker:
         if self.mode not in _MODES:
             self._warn(f"WANDB_MODE: {self.mode!r} is not allowed; allowed: {', '.join(_MODES)}")
         elif self.mode != "disabled":
-            self._guard(lambda: self._start(spec, folder))
+            self._guard(lambda: self._start(spec, folder, effective))
 
     def log(self, event: dict[str, Any]) -> None:
         """Mirror one line of the history; its `step` becomes the x axis."""
@@ -53,7 +54,7 @@ class Tracker:
         """What the result says of the mirror."""
         return Tracking(run_id=self.id, mode=self.mode, warning=self.warning)
 
-    def _start(self, spec: Specification, folder: Path) -> None:
+    def _start(self, spec: Specification, folder: Path, effective: Specification) -> None:
         import wandb
 
         settings = wandb.Settings(
@@ -72,9 +73,9 @@ class Tracker:
             id=self.id,
             name=spec.run,
             group=spec.cell,
-            job_type="run",
+            job_type=spec.role,
             tags=[spec.task.name, spec.model.name, spec.variant.method],
-            config=spec.model_dump(mode="json"),
+            config=effective.model_dump(mode="json"),
             mode=self.mode,  # type: ignore[arg-type]  # checked against _MODES
             resume="allow",
             settings=settings,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
@@ -15,9 +15,13 @@ from methods.contract import Method
 from methods.registry import METHODS
 from records.base import NAME_PATTERN
 from records.identity import content_hash
+from records.merge import deep_merge
 from records.plan import Cell, Plan
+from records.prepared import VECTOR_COLUMNS
+from records.registry import RegistrationError
 from records.specification import Network, Specification, Training, Variant
 from workflow.catalogue import Catalogue, ModelPlan, TaskPlan, network_mismatch
+from workflow.plan_tuning import plan_trials, plan_tuning
 from workflow.schemas.benchmark import Benchmark, Grid, VariantEntry
 from workflow.schemas.errors import (
     SAFE_NAME,
@@ -113,13 +117,15 @@ class _Planner:
             hint = "set not_applicable: show for a row that says so"
             message = f"{method!r} does not fit model {name!r}: {reason}; {hint}"
             self.problems.add((*variant.at, "method"), message)
+        runs = {} if reason else self._runs(grid, task, model, variant)
         return Cell(
             task=task.record.name,
             model=name,
             variant=variant.record.name,
             method=method,
             not_applicable=reason,
-            runs={} if reason else self._runs(grid, task, model, variant),
+            runs=runs,
+            trials=plan_trials(list(runs.values()), self.problems),
         )
 
     def _runs(
@@ -143,6 +149,7 @@ class _Planner:
                 variant=variant.record,
                 training=training,
                 seed=seed,
+                tuning=plan_tuning(self.benchmark.tuning, grid, training.learning_rate),
             )
             for seed in self.benchmark.seeds
         ]
@@ -175,15 +182,6 @@ class _Planner:
             self._seen[key] = f"{name} at {dotted(at)}"
 
 
-def deep_merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """`above` laid over `below`, key by key at every depth: what it leaves out stays."""
-    merged = dict(below)
-    for key, value in above.items():
-        nested = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
-        merged[key] = deep_merge(merged[key], value) if nested else value
-    return merged
-
-
 def _label(value: Any) -> str:
     """A value of a grid as a part of its variant's name."""
     if isinstance(value, list):
@@ -205,7 +203,7 @@ def _mismatches(
         if training.gradient_checkpointing:
             yield "gradient_checkpointing", refused(True, f"{name} has no blocks; allowed: false")
         return
-    if task.task.kind == "image-classification":
+    if task.task.kind in VECTOR_COLUMNS:
         yield None, f"{name} reads text, and task {task.record.name!r} is of kind {task.task.kind}"
     positions = record.configuration.get("max_position_embeddings")
     if not isinstance(positions, int):
@@ -233,7 +231,7 @@ def main(arguments: list[str] | None = None) -> int:
     text = sys.stdin.read() if options.benchmark == "-" else Path(options.benchmark).read_text()
     try:
         make_plan(Benchmark.model_validate_json(text)).write(options.output)
-    except ConfigurationError as error:
+    except (ConfigurationError, RegistrationError) as error:
         print(error, file=sys.stderr)  # noqa: T201
         return EXIT_CONFIGURATION
     return 0

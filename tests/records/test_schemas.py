@@ -22,6 +22,9 @@ SPEC = Specification.model_validate_json(
     "variant": {"name": "v", "method": "m"},
     "training": {"learning_rate": 0.1, "epochs": 1, "batch_size": 8}, "seed": 0}"""
 )
+TRIAL = SPEC.model_copy(update={"role": "trial"})
+SCORE = {"accuracy": Score(value=0.5, n=2)}
+TRIAL_METRICS = Metrics(primary="accuracy", validation=SCORE, test={}, best_step=1)
 
 
 class Example(Record):
@@ -176,12 +179,11 @@ def parts() -> dict[str, Any]:
         model_sha256=None,
         started_at="now",
     )
-    score = {"accuracy": Score(value=0.5, n=2)}
     return {
         "run": SPEC.run,
         "spec": SPEC,
         "state": "ok",
-        "metrics": Metrics(primary="accuracy", validation=score, test=score, best_step=1),
+        "metrics": Metrics(primary="accuracy", validation=SCORE, test=SCORE, best_step=1),
         "parameters": Parameters(
             base=9, trainable=6, expected=6, stored=6, stored_bytes=0, **COUNTS
         ),
@@ -203,8 +205,10 @@ def test_a_complete_result_comes_back(tmp_path: Path) -> None:
         ({"state": "oom"}, "state oom needs a reason"),
         ({"state": "diverged", "reason": ""}, "state diverged needs a reason"),
         ({"state": "failed"}, "state failed needs a reason"),
-        ({"metrics": None}, "an ok run has metrics and parameters"),
-        ({"parameters": None}, "an ok run has metrics and parameters"),
+        ({"metrics": None}, "an ok run has metrics"),
+        ({"parameters": None}, "an ok run has parameters"),
+        ({"metrics": TRIAL_METRICS}, "a run has a test score and a trial has none"),
+        ({"spec": TRIAL, "run": TRIAL.run}, "a run has a test score and a trial has none"),
         ({"state": "done"}, "state"),
         ({"note": "x"}, "note"),
     ],

@@ -285,3 +285,36 @@ def test_a_broken_specification_has_its_own_code(
     assert str(path) in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "results").exists()
+
+
+def test_a_broken_plug_in_is_named_in_one_line(
+    assets: Assets, tmp_path: Path, monkeypatch: Patch
+) -> None:
+    metadata = tmp_path / "plugins" / "broken_package-1.0.dist-info"
+    metadata.mkdir(parents=True)
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: broken-package\nVersion: 1.0")
+    (metadata / "entry_points.txt").write_text("[finegrid.methods]\nbroken = no_such_module:A\n")
+    root = Path(experiment.__file__).parents[1]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, (metadata.parent, root))))
+    spec = assets.specification()
+    spec.write(tmp_path / "spec.json")
+    done = command(tmp_path / "spec.json", tmp_path)
+    assert done.returncode == os.EX_CONFIG
+    assert done.stderr == (
+        f"{spec.run}: method plug-in 'broken' of broken-package 1.0 does not load: "
+        "ModuleNotFoundError: No module named 'no_such_module'\n"
+    )
+    assert [path.name for path in run_folder(spec, tmp_path).iterdir()] == [".lock"]
+
+
+@pytest.mark.parametrize("part", ["variant", "task"])
+def test_a_name_that_is_not_installed_is_named_in_one_line(
+    assets: Assets, tmp_path: Path, caplog: pytest.LogCaptureFixture, part: str
+) -> None:
+    plain = assets.specification().model_dump(mode="json")
+    kind = {"variant": "method", "task": "task"}[part]
+    plain[part][kind] = "lost"
+    spec = Specification.model_validate_json(json.dumps(plain))
+    assert assets.main(spec, tmp_path) == os.EX_CONFIG
+    (line,) = caplog.messages
+    assert line.startswith(f"{spec.run}: unknown {kind} 'lost': ")

@@ -21,8 +21,8 @@ def test_every_forward_pass_of_a_run_has_its_precision(
     seen: list[torch.dtype] = []
     plain = LinearStack.forward
 
-    def forward(self: LinearStack, pixels: torch.Tensor) -> Output:
-        output = plain(self, pixels)
+    def forward(self: LinearStack, features: torch.Tensor) -> Output:
+        output = plain(self, features)
         seen.append(output.logits.dtype)
         return output
 

@@ -57,11 +57,21 @@ def spearman(found: Values, true: Values) -> float:
     return pearson(ranks[0], ranks[1])
 
 
+def mean_squared_error(found: Values, true: Values) -> float:
+    return sum((f - t) ** 2 for f, t in zip(found, true, strict=True)) / len(true)
+
+
+def r2(found: Values, true: Values) -> float:
+    return 1 - mean_squared_error(found, true) / float(np.var(true))
+
+
 REFERENCES: dict[str, Callable[[Values, Values], float]] = {
     "accuracy": accuracy,
     "f1": f1,
     "matthews_correlation": matthews,
+    "mse": mean_squared_error,
     "pearson": pearson,
+    "r2": r2,
     "spearman": spearman,
 }
 
@@ -80,7 +90,7 @@ def regression(assets: Assets, *metrics: str) -> PreparedTask:
 
 @pytest.mark.parametrize("name", METRICS)
 def test_a_metric_equals_its_reference(name: str) -> None:
-    numbers = name in ("pearson", "spearman")
+    numbers = name in ("mse", "pearson", "r2", "spearman")
     found, true = (NUMBERS, TARGETS) if numbers else (FOUND, TRUE)
     result = compute(name, found, true)
     assert result.value == pytest.approx(REFERENCES[name](found, true), abs=1e-12)
@@ -122,10 +132,10 @@ def test_a_score_that_is_no_number_is_refused(assets: Assets) -> None:
 
 
 def test_a_regression_minimises_the_squared_error(assets: Assets) -> None:
-    from training.data import ImageExamples
+    from training.data import VectorExamples
     from training.loop import Trainer
 
-    examples = ImageExamples(list("ab"), torch.tensor([1.0, 3.0]), torch.rand(2, 12))
+    examples = VectorExamples(list("ab"), torch.tensor([1.0, 3.0]), torch.rand(2, 12))
     spec = assets.specification()
     model = assets.plain(spec)
     model.head = torch.nn.Linear(10, 1)

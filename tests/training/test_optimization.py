@@ -10,7 +10,7 @@ from torch import nn
 
 from records.specification import Training
 from tests.training.assets import Assets
-from training.data import ImageExamples
+from training.data import VectorExamples
 from training.loop import Trainer
 from training.optimization import make_optimizer, make_schedule
 
@@ -31,8 +31,8 @@ class OneLayer(nn.Module):
         torch.manual_seed(0)
         self.layer = nn.Linear(4, 3)
 
-    def forward(self, pixels: torch.Tensor) -> Logits:
-        return Logits(self.layer(pixels))
+    def forward(self, features: torch.Tensor) -> Logits:
+        return Logits(self.layer(features))
 
 
 def training(**options: Any) -> Training:
@@ -107,7 +107,7 @@ def test_only_trainable_parameters_are_optimized() -> None:
 def test_sgd_with_momentum_equals_the_computation_by_hand(assets: Assets) -> None:
     draw = np.random.default_rng(0)
     x, y = draw.random((4, 4), dtype=np.float32), np.array([0, 2, 1, 2])
-    examples = ImageExamples(list("abcd"), torch.from_numpy(y), torch.from_numpy(x))
+    examples = VectorExamples(list("abcd"), torch.from_numpy(y), torch.from_numpy(x))
     model = OneLayer()
     weight, bias = (p.detach().numpy().astype(np.float64) for p in model.parameters())
     options = training(optimizer={"name": "sgd", "momentum": 0.9}, schedule="constant")

@@ -40,8 +40,10 @@ def test_the_mirror_holds_the_history(offline: tuple[Specification, Path], mirro
     expected = []
     for event in read_history(offline[1]):
         scores = {f"validation/{k}": v for k, v in event.pop("validation", {}).items()}
-        step = event.pop("step")
-        expected.append({"step": step} | scores | {f"train/{k}": v for k, v in event.items()})
+        step, layers = event.pop("step"), event.pop("layer_gradient_norms", {})
+        norms = {f"train/layer_gradient_norms/{layer}": v for layer, v in layers.items()}
+        steps = {f"train/{k}": v for k, v in event.items()}
+        expected.append({"step": step} | scores | norms | steps)
     found = [{k: v for k, v in row.items() if not k.startswith("_")} for row in mirror.history]
     assert len(expected) == 10
     assert found == expected
@@ -152,7 +154,8 @@ def test_a_disabled_mirror_starts_nothing(
     assets: Assets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(wandb, "init", lambda **_: pytest.fail("it is disabled"))
-    tracker = Tracker(assets.specification(), tmp_path)
+    spec = assets.specification()
+    tracker = Tracker(spec, tmp_path, spec)
     tracker.log({"step": 1, "loss": 0.5})
     assert tracker.record().warning is None
     assert list(tmp_path.iterdir()) == []

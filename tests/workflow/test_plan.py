@@ -4,11 +4,12 @@ from typing import Any
 
 import pytest
 
+from records.merge import deep_merge
 from records.plan import Plan
 from records.specification import Specification
 from workflow.benchmark import CONFIG_FOLDER, parse_benchmark, read_benchmark
 from workflow.pipeline import Pipeline
-from workflow.plan import deep_merge, main, make_plan
+from workflow.plan import main, make_plan
 
 BENCHMARKS = sorted(path.stem for path in CONFIG_FOLDER.glob("*.yaml"))
 
@@ -144,6 +145,22 @@ def test_the_nearest_setting_wins(small: dict[str, Any]) -> None:
     assert [each["epochs"] for each in (full, lora, adapter)] == [6, 5, 1]
     assert [each["learning_rate"] for each in (full, lora, adapter)] == [0.5, 0.01, 0.01]
     assert {each["schedule"] for each in (full, lora, adapter)} == {"cosine"}
+
+
+def test_one_nested_key_leaves_the_rate_and_the_decay_beside_it() -> None:
+    below = {"training": {"optimizer": {"lr": 1e-3, "weight_decay": 0.01}, "epochs": 3}}
+    assert deep_merge(below, {"training": {"optimizer": {"lr": 5e-4}}}) == {
+        "training": {"optimizer": {"lr": 5e-4, "weight_decay": 0.01}, "epochs": 3}
+    }
+
+
+def test_another_learning_rate_leaves_the_weight_decay(small: dict[str, Any]) -> None:
+    small["training"] |= {"learning_rate": 1e-3, "optimizer": {"weight_decay": 0.05}}
+    small["grids"][0]["variants"]["full"] |= {"training": {"learning_rate": 5e-4}}
+    small["grids"][0]["variants"]["lora-r{rank}"] |= {"training": {"optimizer": {"epsilon": 1e-6}}}
+    full, lora, adapter = (plain(spec) for spec in list(plan(small).runs.values())[::2])
+    assert [each["learning_rate"] for each in (full, lora, adapter)] == [5e-4, 1e-3, 1e-3]
+    assert {each["optimizer"]["weight_decay"] for each in (full, lora, adapter)} == {0.05}
 
 
 def test_merging_changes_neither_side() -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_type_hints
 from pydantic import Field, JsonValue, create_model, model_validator
 
 from records.base import Name, Record
-from records.specification import Optimizer, Positive, Source, Training
+from records.specification import LEARNING_RATE, Optimizer, Positive, Source, Training
 
 Seed = Annotated[int, Field(ge=0)]
 
@@ -34,7 +34,8 @@ class TaskEntry(Record):
     """A data set: the registered task, where its files come from, and its options."""
 
     task: str
-    source: Source
+    source: Source | None = None
+    """Required unless the task's options hold the data; refused there."""
     options: dict[str, JsonValue] = {}
 
 
@@ -68,12 +69,17 @@ class NetworkEntry(Record):
     """A stack of linear layers, by its widths."""
 
     kind: Literal["network"]
-    layers: Annotated[tuple[Positive, ...], Field(min_length=3)]
+    layers: Annotated[tuple[Positive, ...], Field(min_length=2)]
     pretraining: PretrainingEntry | None = None
     seed: Seed = 0
 
 
 ModelEntry = Annotated[CheckpointEntry | RandomEntry | NetworkEntry, Field(discriminator="kind")]
+
+
+def _refuse_learning_rate(key: str, training: PartialTraining) -> None:
+    if LEARNING_RATE in training.model_fields_set:
+        raise ValueError(f"{key}: learning_rate is tuned; allowed: other keys")
 
 
 class VariantEntry(Record):
@@ -102,8 +108,42 @@ class Grid(Record):
     models: Annotated[tuple[Name, ...], Field(min_length=1)]
     variants: Annotated[dict[str, VariantEntry], Field(min_length=1)]
     training: PartialTraining = PartialTraining()
+    trials: PartialTraining = PartialTraining()
+    """What a trial of this grid trains differently from a run, on top of the tuning's own."""
     not_applicable: Literal["error", "show"] = "error"
     """What becomes of a method that does not fit a model: an error, or a row that says so."""
+
+    @model_validator(mode="after")
+    def _learning_rate_is_tuned(self) -> Self:
+        _refuse_learning_rate("trials", self.trials)
+        return self
+
+
+class TuningEntry(Record):
+    """How every cell's learning rate is chosen: the same number of trials for each.
+
+    A variant's learning rate is the centre of its grid.
+    """
+
+    seed: Seed
+    """Of the trials; no run has it."""
+    learning_rates: Positive = 3
+    """How many are tried, evenly spaced on a log scale."""
+    ratio: Annotated[float, Field(gt=1)] = 3.0
+    """Of a learning rate of the grid to the one below it."""
+    others: dict[str, Annotated[tuple[JsonValue, ...], Field(min_length=1)]] = {}
+    """Further keys with their candidates, each combined with each learning rate."""
+    training: PartialTraining = PartialTraining()
+    """What a trial trains differently from a run."""
+    grow: bool = False
+    """Whether one more learning rate is tried beyond an edge that does best."""
+
+    @model_validator(mode="after")
+    def _learning_rate_is_tuned(self) -> Self:
+        if LEARNING_RATE in self.others:
+            raise ValueError("others: learning_rate is tuned already; allowed: other keys")
+        _refuse_learning_rate("training", self.training)
+        return self
 
 
 class Benchmark(Record):
@@ -115,6 +155,7 @@ class Benchmark(Record):
     interval: bool = True
     """Whether tables give an interval over seeds, which takes two of them."""
     training: PartialTraining = PartialTraining()
+    tuning: TuningEntry | None = None
     tasks: Annotated[dict[Name, TaskEntry], Field(min_length=1)]
     models: Annotated[dict[Name, ModelEntry], Field(min_length=1)]
     grids: Annotated[tuple[Grid, ...], Field(min_length=1)]
@@ -128,4 +169,19 @@ class Benchmark(Record):
                 f"seeds: {list(self.seeds)} is one seed, an interval takes at least 2; "
                 "add a seed or set interval: false"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _tuning_has_a_seed_of_its_own(self) -> Self:
+        if self.tuning is not None and self.tuning.seed in self.seeds:
+            raise ValueError(
+                f"tuning: seed {self.tuning.seed} is a seed of the runs; allowed: any other"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _trials_are_tuned(self) -> Self:
+        for number, grid in enumerate(self.grids):
+            if grid.trials.model_fields_set and self.tuning is None:
+                raise ValueError(f"grids: number {number} has trials; allowed: with tuning alone")
         return self

@@ -1,0 +1,208 @@
+"""A tuned cell from its trials to its runs, and that no trial reads the test split."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from records.prepared import SPLITS
+from records.result import (
+    DELTA_FILE,
+    HISTORY_FILE,
+    PREDICTIONS_FILE,
+    RESULT_FILE,
+    SPECIFICATION_FILE,
+    Choice,
+    Result,
+)
+from records.specification import Specification, Tuning
+from records.tuning import candidates, choice_file, effective, trial, tuned, tuning_key
+from tests.training.assets import Assets, read_history, run_folder, steps
+from training import tune
+from training.run import main
+
+
+def tuned_specification(assets: Assets, rates: tuple[float, ...], **changed: Any) -> Specification:
+    tuning = {"seed": 7, "grid": {"learning_rate": rates}, "ratio": 10.0} | changed
+    spec = assets.specification()
+    return spec.model_copy(update={"tuning": Tuning.model_validate(tuning)})
+
+
+def placed(assets: Assets, folder: Path) -> Path:
+    """A results folder in which the prepared models and tasks lie where the pipeline puts them."""
+    shutil.copytree(assets.prepared, folder / "prepared")
+    return folder
+
+
+def run_trials(assets: Assets, spec: Specification, results: Path) -> list[Result]:
+    assert spec.tuning is not None
+    return [assets.run(trial(spec, values), results) for values in candidates(spec.tuning)]
+
+
+def call(spec: Specification, results: Path) -> int:
+    file = results / "cell.json"
+    spec.write(file)
+    return tune.main(["--spec", str(file), "--results", str(results)])
+
+
+def test_a_cell_is_tuned_and_its_run_trains_with_the_choice(assets: Assets, tmp_path: Path) -> None:
+    results = placed(assets, tmp_path)
+    spec = tuned_specification(assets, (1e-5, 1e-2, 1e-1), training={"epochs": 2})
+    trials = run_trials(assets, spec, results)
+    assert call(spec, results) == 0
+    choice = Choice.read(choice_file(spec, results))
+    scores = [one.metrics.validation["accuracy"] for one in trials if one.metrics]
+    assert [one.score for one in choice.trials] == scores
+    assert len(scores) == 3
+    best = max(range(3), key=lambda at: scores[at].value)
+    assert choice.chosen_run == trials[best].run
+
+    result = assets.run(spec, results)
+    assert (result.run, result.spec, result.tuning) == (spec.run, spec, choice)
+    rate = trials[best].spec.training.learning_rate
+    assert effective(result).training.learning_rate == rate
+    # The same run with the learning rate given outright takes the same steps.
+    given = tuned(spec, {"learning_rate": rate})
+    plain = assets.run(given, tmp_path / "given")
+    histories = [
+        steps(read_history(run_folder(one, folder)))
+        for one, folder in ((spec, results), (given, tmp_path / "given"))
+    ]
+    assert histories[0] == histories[1]
+    assert plain.metrics == result.metrics
+
+
+def test_a_trial_is_scored_on_validation_alone(assets: Assets, tmp_path: Path) -> None:
+    results = placed(assets, tmp_path)
+    spec = tuned_specification(assets, (1e-2,))
+    one = trial(spec, {"learning_rate": 1e-2})
+    (results / "prepared" / "tasks" / spec.task.key / "test.parquet").unlink()
+    file = results / "trial.json"
+    one.write(file)
+    assert main(["--spec", str(file), "--results", str(results)]) == 0
+    folder = results / "runs" / one.run
+    result = Result.read(folder / RESULT_FILE)
+    assert result.metrics is not None
+    assert result.metrics.test == {}
+    assert result.parameters is None
+    names = {path.name for path in folder.iterdir()} - {".lock", "wandb"}
+    assert names == {HISTORY_FILE, PREDICTIONS_FILE, SPECIFICATION_FILE, RESULT_FILE}
+
+
+def test_a_run_reads_the_test_split_when_training_is_over_and_not_before(
+    assets: Assets, tmp_path: Path
+) -> None:
+    """Without the file of the split, everything up to the final evaluation is as with it."""
+    spec = assets.specification(evaluations=2)
+    whole = assets.run(spec, tmp_path / "whole")
+    results = placed(assets, tmp_path / "without")
+    (results / "prepared" / "tasks" / spec.task.key / "test.parquet").unlink()
+    file = results / "given.json"
+    spec.write(file)
+    assert main(["--spec", str(file), "--results", str(results)]) == 74
+    histories = [read_history(run_folder(spec, place)) for place in (tmp_path / "whole", results)]
+    assert steps(histories[0]) == steps(histories[1])
+    scores = [[event for event in history if "validation" in event] for history in histories]
+    assert scores[0] == scores[1]
+    assert len(scores[0]) == 2
+    assert whole.time is not None
+    assert len(steps(histories[1])) == whole.time.steps
+    assert not (run_folder(spec, results) / DELTA_FILE).exists()
+    assert set(SPLITS) == {"train", "validation", "test"}
+
+
+@pytest.mark.parametrize(("grow", "trials"), [(True, 3), (False, 2)])
+def test_a_grid_grows_once_beyond_the_edge_that_does_best(
+    assets: Assets, tmp_path: Path, grow: bool, trials: int
+) -> None:
+    results = placed(assets, tmp_path)
+    # Of two learning rates the better one always lies at an edge.
+    spec = tuned_specification(assets, (1e-3, 1e-2), grow=grow)
+    run_trials(assets, spec, results)
+    assert call(spec, results) == 0
+    choice = Choice.read(choice_file(spec, results))
+    assert len(choice.trials) == trials
+    assert choice.grown == trials - 2
+    rates = [one.values["learning_rate"] for one in choice.trials]
+    assert rates in ([1e-4, 1e-3, 1e-2], [1e-3, 1e-2, 1e-1]) or not grow
+    for one in choice.trials:
+        result = Result.read(results / "runs" / one.run / RESULT_FILE)
+        assert result.spec.role == "trial"
+        assert result.metrics is not None
+        assert result.metrics.validation["accuracy"] == one.score
+
+
+def test_a_trial_that_diverges_is_a_result_and_is_not_chosen(
+    assets: Assets, tmp_path: Path
+) -> None:
+    results = placed(assets, tmp_path)
+    spec = tuned_specification(assets, (1e-2, 1e38), training={"gradient_clip_norm": None})
+    run_trials(assets, spec, results)
+    assert call(spec, results) == 0
+    choice = Choice.read(choice_file(spec, results))
+    assert [one.state for one in choice.trials] == ["ok", "diverged"]
+    assert choice.trials[1].reason
+    assert choice.chosen == {"learning_rate": 1e-2}
+
+
+def test_a_run_whose_trials_all_diverged_is_recorded_as_diverged(
+    assets: Assets, tmp_path: Path
+) -> None:
+    results = placed(assets, tmp_path)
+    spec = tuned_specification(assets, (1e37, 1e38), training={"gradient_clip_norm": None})
+    run_trials(assets, spec, results)
+    assert call(spec, results) == 0
+    result = assets.run(spec, results)
+    assert result.state == "diverged"
+    assert result.reason == "no trial of its tuning has a score: 2 diverged"
+    assert result.metrics is None
+
+
+def test_a_missing_trial_is_an_error_of_files(
+    assets: Assets, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    results = placed(assets, tmp_path)
+    spec = tuned_specification(assets, (1e-3, 1e-2))
+    assert call(spec, results) == 74
+    assert RESULT_FILE in caplog.text
+    assert not choice_file(spec, results).exists()
+
+
+def test_a_run_without_its_choice_does_not_begin(
+    assets: Assets, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    spec = tuned_specification(assets, (1e-3, 1e-2))
+    assert assets.main(spec, tmp_path) == 74
+    assert "no choice of tuned values" in caplog.text
+    assert not (run_folder(spec, tmp_path) / RESULT_FILE).exists()
+
+
+def test_the_choice_of_another_cell_is_refused(
+    assets: Assets, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    results = placed(assets, tmp_path)
+    spec = tuned_specification(assets, (1e-3, 1e-2))
+    run_trials(assets, spec, results)
+    assert call(spec, results) == 0
+    other = tuned_specification(assets, (1e-3, 1e-2), seed=8)
+    shutil.copy(choice_file(spec, results), choice_file(other, results))
+    assert assets.main(other, results) == 74
+    assert f"it is the choice of {tuning_key(spec)}" in caplog.text
+
+
+def test_a_specification_that_is_not_tuned_is_refused(
+    assets: Assets, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert call(assets.specification(), tmp_path) == 78
+    assert "is not tuned" in caplog.text
+
+
+def test_the_ledger_is_strict_json(assets: Assets, tmp_path: Path) -> None:
+    results = placed(assets, tmp_path)
+    spec = tuned_specification(assets, (1e-2,))
+    run_trials(assets, spec, results)
+    assert call(spec, results) == 0
+    ledger = json.loads(choice_file(spec, results).read_text())
+    assert ledger["trials"][0]["values"] == {"learning_rate": 0.01}

@@ -1,0 +1,102 @@
+"""`python -m training.tune --spec FILE`: choose the tuned values of a cell by its trials.
+
+The trials of the grid have run; those beyond its edge, where the benchmark asks for them, run here.
+Exit codes: 0 the choice is recorded, 74 a file cannot be read or written, 78 the specification is
+wrong, and what a trial ends with that is not recorded.
+"""
+
+import argparse
+import logging
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from records.identity import canonical_json
+from records.prepared import MANIFEST_FILE, PreparedTask
+from records.registry import UnknownNameError
+from records.result import RESULT_FILE, Choice, Result, Trial, Values
+from records.specification import Specification, Tuning
+from records.tuning import beyond, candidates, choice_file, choose, trial, tuning_key
+from training.run import EXIT_CONFIGURATION, EXIT_FILES, read_specification
+
+
+class TrialError(Exception):
+    """A trial that had to run here left no record."""
+
+    def __init__(self, run: str, code: int) -> None:
+        super().__init__(f"{run}: the trial ended with exit code {code}")
+        self.code = code
+
+
+def tune(spec: Specification, results: Path, threads: int) -> Choice:
+    """The choice of a cell by its recorded trials; the grid grows once if it is to.
+
+    Raises OSError or pydantic.ValidationError for a trial without a record, and TrialError.
+    """
+    if spec.tuning is None:
+        raise ValueError(f"{spec.run} is not tuned")
+    manifest = results / "prepared" / "tasks" / spec.task.key / MANIFEST_FILE
+    key, metric = tuning_key(spec), PreparedTask.read(manifest).metrics[0]
+    tried = [_outcome(spec, values, results) for values in candidates(spec.tuning)]
+    choice = choose(key, metric, tried)
+    if choice.edge is None or not spec.tuning.grow:
+        return choice
+    added = _run_trials(spec, beyond(spec.tuning, choice.edge), results, threads)
+    return choose(key, metric, [*tried, *added], grown=len(added))
+
+
+def _outcome(spec: Specification, values: Values, results: Path) -> Trial:
+    run = trial(spec, values).run
+    result = Result.read(results / "runs" / run / RESULT_FILE)
+    metrics = result.metrics
+    return Trial(
+        run=run,
+        values=values,
+        state=result.state,
+        reason=result.reason,
+        score=metrics.validation[metrics.primary] if metrics else None,
+    )
+
+
+def _run_trials(spec: Specification, tuning: Tuning, results: Path, threads: int) -> list[Trial]:
+    tried = []
+    for values in candidates(tuning):
+        one = trial(spec, values)
+        logging.info("%s: the best lies at the edge, so this is tried too", one.run)
+        command = [sys.executable, "-m", "training.run", "--spec", "-"]
+        command += ["--results", str(results), "--threads", str(threads)]
+        done = subprocess.run(command, input=canonical_json(one).encode(), check=False)  # noqa: S603
+        if done.returncode:
+            raise TrialError(one.run, done.returncode)
+        tried.append(_outcome(spec, values, results))
+    return tried
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse the command line, choose, and say in one line what was chosen."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    parser = argparse.ArgumentParser(prog="python -m training.tune", description=__doc__)
+    parser.add_argument("--spec", required=True, help="a tuned specification; - reads stdin")
+    parser.add_argument("--results", type=Path, default=Path("results"), help="where trials lie")
+    parser.add_argument("--threads", type=int, default=1, help="threads of a trial that runs here")
+    options = parser.parse_args(arguments)
+    try:
+        spec = read_specification(options.spec)
+        choice = tune(spec, options.results, options.threads)
+        choice.write(choice_file(spec, options.results))
+    except (ValueError, UnknownNameError) as error:
+        logging.error("%s", error)
+        return EXIT_CONFIGURATION
+    except OSError as error:
+        logging.error("%s", error)
+        return EXIT_FILES
+    except TrialError as error:
+        logging.error("%s", error)
+        return error.code
+    logging.info("%s: %s", choice.key, choice.chosen or "no trial has a score")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,64 @@
+"""The tuning of a benchmark, cell by cell: the same number of trials for each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import JsonValue, ValidationError
+
+from methods.registry import METHODS
+from records.merge import deep_merge
+from records.specification import LEARNING_RATE, Specification, Tuning
+from records.tuning import candidates, rounded, trial
+from workflow.schemas.benchmark import Grid, PartialTraining, TuningEntry
+from workflow.schemas.errors import Location, Problems, dotted, explain
+
+_OTHERS: Location = ("tuning", "others")
+_TUNED = dotted(_OTHERS)
+
+
+def plan_tuning(entry: TuningEntry | None, grid: Grid, centre: float) -> Tuning | None:
+    """The tuning of a variant whose learning rates lie evenly, on a log scale, about `centre`."""
+    if entry is None:
+        return None
+    middle = (entry.learning_rates - 1) / 2
+    steps = [number - middle for number in range(entry.learning_rates)]
+    rates: tuple[JsonValue, ...] = tuple(rounded(centre * entry.ratio**step) for step in steps)
+    return Tuning(
+        seed=entry.seed,
+        grid={LEARNING_RATE: rates, **entry.others},
+        ratio=entry.ratio,
+        grow=entry.grow,
+        training=deep_merge(_given(entry.training), _given(grid.trials)),
+    )
+
+
+def plan_trials(runs: list[Specification], problems: Problems) -> dict[str, Specification]:
+    """The trials of a cell by their identity; none where nothing is tuned.
+
+    A value that a trial cannot take is noted as a problem of the tuning.
+    """
+    if not runs or runs[0].tuning is None:
+        return {}
+    planned = {}
+    for values in candidates(runs[0].tuning):
+        try:
+            one = trial(runs[0], values)
+        except ValidationError as error:
+            _explain(error, problems)
+            continue
+        method = one.variant.method
+        settings = ((*_OTHERS, "settings"), one.variant.settings)
+        if problems.build(METHODS, (_OTHERS, method), settings):
+            planned[one.run] = one
+    return planned
+
+
+def _given(training: PartialTraining) -> dict[str, Any]:
+    return training.model_dump(mode="json", exclude_unset=True)
+
+
+def _explain(error: ValidationError, problems: Problems) -> None:
+    """Note the values that a trial cannot take, under the keys that the benchmark gives them."""
+    for line in explain(error, Specification.model_json_schema(), _OTHERS):
+        problems.lines.append(line.replace(f"{_TUNED}.training.", f"{_TUNED}.", 1))
