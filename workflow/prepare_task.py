@@ -20,12 +20,29 @@ import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from records.identity import canonical_json, content_hash, file_sha256
-from records.prepared import MANIFEST_FILE, SPLITS, Overlap, PreparedTask, Split, SplitName
+from records.prepared import (
+    MANIFEST_FILE,
+    SPLITS,
+    VECTOR_COLUMNS,
+    Overlap,
+    PreparedTask,
+    SharedExample,
+    Split,
+    SplitName,
+)
 from records.registry import UnknownNameError
 from records.specification import Task
 from records.write import atomic_path
 from tasks.registry import TASKS
-from tasks.splitting import normalised
+from workflow.overlap import (
+    IMAGE_DEFINITION,
+    ROW_DEFINITION,
+    TEXT_DEFINITION,
+    Match,
+    image_matches,
+    row_matches,
+    text_matches,
+)
 from workflow.sources import DOWNLOADS, SourceError, fetch
 
 if TYPE_CHECKING:
@@ -37,9 +54,10 @@ _COLUMNS = {
     "id": pa.string(),
     "text": pa.string(),
     "text_pair": pa.string(),
-    "pixels": pa.list_(pa.float32()),
+    **dict.fromkeys(VECTOR_COLUMNS.values(), pa.list_(pa.float32())),
 }
-_INPUTS = (("text",), ("text", "text_pair"), ("pixels",))
+_INPUTS = (("text",), ("text", "text_pair"), *((column,) for column in VECTOR_COLUMNS.values()))
+_EXAMPLES = 5
 _Tables = dict[SplitName, Any]
 
 
@@ -51,7 +69,8 @@ def prepare_task(task: Task, destination: Path, cache: Path = DOWNLOADS) -> Prep
     """
     registered = TASKS.build(task.task, task.options)
     with tempfile.TemporaryDirectory() as folder:
-        fetch(task.source, Path(folder), registered.files(), cache=cache)
+        if task.source is not None:
+            fetch(task.source, Path(folder), registered.files(), cache=cache)
         frames = registered.read(Path(folder))
     tables = {name: _table(name, frames, registered) for name in SPLITS}
     _check_ids(tables)
@@ -76,8 +95,8 @@ def _table(split: SplitName, frames: Mapping[SplitName, pd.DataFrame], task: Reg
         raise ValueError(f"split {split} has the columns {', '.join(frame.columns)}")
     table = pa.table({name: _column(split, frame[name], types[name]) for name in columns})
     _check_labels(split, table["label"].to_numpy(), len(task.labels))
-    if "pixels" in columns:
-        _check_pixels(split, table)
+    if columns[1] in VECTOR_COLUMNS.values():
+        _check_vectors(split, table, columns[1])
     return table
 
 
@@ -103,13 +122,15 @@ def _check_labels(split: SplitName, labels: NDArray[Any], classes: int) -> None:
         )
 
 
-def _check_pixels(split: SplitName, table: Any) -> None:
-    lengths = {len(row) for row in table["pixels"]}
+def _check_vectors(split: SplitName, table: Any, column: str) -> None:
+    lengths = {len(row) for row in table[column]}
     if len(lengths) != 1:
-        raise ValueError(f"split {split}: images of {sorted(lengths)} pixels")
-    values = _pixels(table)
-    if not ((values >= 0) & (values <= 1)).all():
+        raise ValueError(f"split {split}: rows of {sorted(lengths)} {column}")
+    values = _vectors(table, column)
+    if column == "pixels" and not ((values >= 0) & (values <= 1)).all():
         raise ValueError(f"split {split}: pixels outside of [0, 1]")
+    if not np.isfinite(values).all():
+        raise ValueError(f"split {split}: {column} that are no finite numbers")
 
 
 def _check_ids(tables: _Tables) -> None:
@@ -120,17 +141,17 @@ def _check_ids(tables: _Tables) -> None:
         raise ValueError(f"{len(twice)} ids occur more than once, such as {twice[0]!r}")
 
 
-def _pixels(table: Any) -> NDArray[Any]:
-    """(examples, pixels), 32-bit floats in little-endian order on every machine."""
-    flat = table["pixels"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    pixels: NDArray[Any] = flat.astype("<f4").reshape(table.num_rows, -1)
-    return pixels
+def _vectors(table: Any, column: str) -> NDArray[Any]:
+    """(examples, features), 32-bit floats in little-endian order on every machine."""
+    flat = table[column].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    vectors: NDArray[Any] = flat.astype("<f4").reshape(table.num_rows, -1)
+    return vectors
 
 
 def _values(table: Any, column: str) -> list[Any]:
-    """A column as plain values; images by the hash of their pixels."""
-    if column == "pixels":
-        return [hashlib.sha256(row.tobytes()).hexdigest() for row in _pixels(table)]
+    """A column as plain values; rows of numbers by their hash."""
+    if column in VECTOR_COLUMNS.values():
+        return [hashlib.sha256(row.tobytes()).hexdigest() for row in _vectors(table, column)]
     values: list[Any] = table[column].to_pylist()
     return values
 
@@ -144,22 +165,60 @@ def _content_sha256(table: Any) -> str:
     return digest.hexdigest()
 
 
-def _inputs(table: Any) -> set[tuple[str, ...]]:
-    """The distinct inputs of a split, texts normalised."""
-    columns = [
-        values if name == "pixels" else [normalised(text) for text in values]
-        for name in table.column_names[1:-1]
-        for values in [_values(table, name)]
-    ]
-    return set(zip(*columns, strict=True))
-
-
 def _overlaps(tables: _Tables) -> tuple[Overlap, ...]:
-    inputs = {name: _inputs(table) for name, table in tables.items()}
     return tuple(
-        Overlap(first=first, second=second, exact=len(inputs[first] & inputs[second]))
+        _overlap(first, second, tables[first], tables[second])
         for first, second in combinations(SPLITS, 2)
     )
+
+
+def _overlap(first: SplitName, second: SplitName, earlier: Any, later: Any) -> Overlap:
+    found, definition = _matches(earlier, later)
+    exact = sum(match.exact for match in found)
+    return Overlap(
+        first=first,
+        second=second,
+        definition=definition,
+        exact=exact,
+        near=None if definition == ROW_DEFINITION else len(found) - exact,
+        fraction=len(found) / later.num_rows,
+        examples=tuple(
+            SharedExample(
+                first=earlier["id"][match.first].as_py(),
+                second=later["id"][match.second].as_py(),
+                similarity=round(match.similarity, 4),
+            )
+            for match in sorted(found, key=lambda match: -match.similarity)[:_EXAMPLES]
+        ),
+    )
+
+
+def _matches(earlier: Any, later: Any) -> tuple[list[Match], str]:
+    """The examples of `later` that stand in `earlier`, and what that means for such inputs."""
+    if "text" in later.column_names:
+        return text_matches(_texts(earlier), _texts(later)), TEXT_DEFINITION
+    column = later.column_names[1]
+    rows = _vectors(earlier, column), _vectors(later, column)
+    if column == "pixels":
+        return image_matches(*rows), IMAGE_DEFINITION
+    return row_matches(*rows), ROW_DEFINITION
+
+
+def _texts(table: Any) -> list[tuple[str, ...]]:
+    """One text or a pair, for each example."""
+    columns = [_values(table, name) for name in table.column_names[1:-1]]
+    return list(zip(*columns, strict=True))
+
+
+def _sentence(manifest: PreparedTask) -> str:
+    """What the splits share, for a log."""
+    return f"{manifest.key}: {'; '.join(map(_shared, manifest.overlaps))}"
+
+
+def _shared(one: Overlap) -> str:
+    near = "" if one.near is None else f" and {one.near} near"
+    share = f"{100 * one.fraction:.2f} % of {one.second}"
+    return f"{one.second} and {one.first} share {one.exact} exact{near} duplicates ({share})"
 
 
 def _write_split(path: Path, table: Any, labels: tuple[str, ...]) -> Split:
@@ -197,13 +256,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         text = sys.stdin.read() if options.spec == "-" else Path(options.spec).read_text("utf-8")
-        prepare_task(Task.model_validate_json(text), options.output, options.cache)
+        done = prepare_task(Task.model_validate_json(text), options.output, options.cache)
     except OSError as error:
         return _fail(os.EX_IOERR, str(error))
     except ValidationError as error:
         return _fail(os.EX_DATAERR, _one_line(error))
     except (SourceError, UnknownNameError, ValueError) as error:
         return _fail(os.EX_DATAERR, str(error))
+    sys.stderr.write(f"{_sentence(done)}\n")
     return os.EX_OK
 
 

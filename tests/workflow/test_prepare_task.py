@@ -3,6 +3,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -14,12 +15,13 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from records.prepared import MANIFEST_FILE, Overlap, PreparedTask, SplitName
+from records.prepared import MANIFEST_FILE, PreparedTask, SharedExample, SplitName
 from records.specification import Source
 from records.specification import Task as Specification
 from tasks.contract import Task
 from tasks.registry import TASKS
 from workflow import prepare_task as module
+from workflow.overlap import Match
 from workflow.prepare_task import main, prepare_task
 from workflow.sources import fetch
 
@@ -132,14 +134,66 @@ def test_the_order_of_rows_is_in_the_fingerprint(prepare: Any) -> None:
     assert prepare(turned).sha256 != prepare(frames()).sha256
 
 
-def test_shared_texts_are_counted_once_and_not_refused(prepare: Any) -> None:
+def shared(manifest: PreparedTask) -> list[tuple[str, str, int, int | None, float]]:
+    """What the manifest says of each pair of splits."""
+    return [(o.first, o.second, o.exact, o.near, o.fraction) for o in manifest.overlaps]
+
+
+def test_shared_texts_are_counted_by_example_and_not_refused(prepare: Any) -> None:
     made = frames(text=["THREE!", "five"])
     made["test"]["text"] = ["Five.", "five"]
-    assert prepare(made).overlaps == (
-        Overlap(first="train", second="validation", exact=1),
-        Overlap(first="train", second="test", exact=1),
-        Overlap(first="validation", second="test", exact=0),
+    manifest = prepare(made)
+    assert shared(manifest) == [
+        ("train", "validation", 1, 0, 0.5),
+        ("train", "test", 2, 0, 1.0),
+        ("validation", "test", 0, 0, 0.0),
+    ]
+    assert manifest.overlaps[1].examples == (
+        SharedExample(first="b", second="e", similarity=1.0),
+        SharedExample(first="b", second="f", similarity=1.0),
     )
+
+
+def test_near_duplicates_are_counted_apart_with_the_five_most_similar(prepare: Any) -> None:
+    text = "the plot is thin but the actors carry this film from its start to its conclusion"
+    made = frames(text=[text, "two"])
+    copies = [text[: len(text) - cut] for cut in (6, 5, 4, 3, 2, 1)]
+    made["test"] = pd.DataFrame(
+        {"id": list("efghijk"), "text": [*copies, text.upper()], "label": [0] * 7}
+    )
+    found = prepare(made).overlaps[1]
+    assert (found.exact, found.near, found.fraction) == (1, 6, 1.0)
+    assert [pair.second for pair in found.examples] == ["k", "j", "i", "h", "g"]
+    assert "Jaccard similarity of at least 0.8" in found.definition
+    grams = len({text[at : at + 5] for at in range(len(text) - 4)})
+    assert [pair.similarity for pair in found.examples] == [
+        1.0,
+        *(round((grams - cut) / grams, 4) for cut in (1, 2, 3, 4)),
+    ]
+
+
+def test_plain_numbers_have_exact_duplicates_alone(prepare: Any) -> None:
+    points = {
+        name: pd.DataFrame({"id": frame["id"], "features": [[at], [at + 1]], "label": [0.5, 1.5]})
+        for at, (name, frame) in enumerate(frames().items())
+    }
+    manifest = prepare(points, labels=())
+    assert shared(manifest) == [
+        ("train", "validation", 1, None, 0.5),
+        ("train", "test", 0, None, 0.0),
+        ("validation", "test", 1, None, 0.5),
+    ]
+    assert manifest.overlaps[2].examples == (SharedExample(first="d", second="e", similarity=1.0),)
+
+
+def test_what_splits_share_is_not_in_the_fingerprint(
+    prepare: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = prepare(frames())
+    monkeypatch.setattr(module, "text_matches", lambda *_: [Match(0, 0, 1.0, exact=True)])
+    after = prepare(frames())
+    assert after.overlaps != before.overlaps
+    assert after.sha256 == before.sha256
 
 
 def test_pairs_overlap_only_as_pairs(prepare: Any) -> None:
@@ -166,7 +220,7 @@ def as_images(*values: list[float]) -> dict[SplitName, pd.DataFrame]:
 
 def test_images_are_compared_by_their_pixels(prepare: Any, tmp_path: Path) -> None:
     manifest = prepare(as_images([0.0, 1.0], [0.5, 0.25]))
-    assert [overlap.exact for overlap in manifest.overlaps] == [1, 1, 1]
+    assert [overlap.exact for overlap in manifest.overlaps] == [2, 2, 2]
     pixels = pd.read_parquet(tmp_path / "out" / "train.parquet")["pixels"]
     assert pixels[1].dtype == np.float32
     assert pixels[1].tolist() == [0.5, 0.25]
@@ -188,7 +242,7 @@ def test_images_are_compared_by_their_pixels(prepare: Any, tmp_path: Path) -> No
         ({**frames(), "test": frames()["test"].iloc[:0]}, "split test has no examples"),
         ({"train": frames()["train"]}, "split validation has no examples"),
         ({**frames(), "train": frames()["train"].drop(columns="text")}, "has the columns id, l"),
-        (as_images([0.0, 1.0], [0.5]), r"split train: images of \[1, 2\] pixels"),
+        (as_images([0.0, 1.0], [0.5]), r"split train: rows of \[1, 2\] pixels"),
         (as_images([0.0, 1.0], [0.5, 1.5]), r"split train: pixels outside of \[0, 1\]"),
         (as_images([0.0, 1.0], [0.5, float("nan")]), "split train: pixels outside"),
     ],
@@ -248,7 +302,12 @@ def test_the_command_line_end_to_end(digits: dict[str, Any], tmp_path: Path) -> 
     done = subprocess.run(
         [*command, "--spec", str(tmp_path / "spec.json")], capture_output=True, check=False
     )
-    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.returncode == 0, done.stderr
+    assert re.fullmatch(
+        rb"digits-[0-9a-f]{8}: validation and train share 0 exact and 0 near duplicates "
+        rb"\(0\.00 % of validation\); test and train share .*; test and validation share .*\n",
+        done.stderr,
+    )
     manifest = PreparedTask.read(tmp_path / "out" / MANIFEST_FILE)
     assert {name: split.n for name, split in manifest.splits.items()} == SIZES
     assert manifest.splits["train"].label_counts == {str(digit): 3 for digit in range(10)}
