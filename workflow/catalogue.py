@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from methods.architectures import ARCHITECTURES, Shape, describe
+from records.prepared import VECTOR_COLUMNS
 from records.registry import UnknownNameError, unknown_name
 from records.specification import (
     Checkpoint,
@@ -89,11 +90,14 @@ class Catalogue:
 
     def _resolve_task(self, name: str) -> TaskPlan | None:
         entry, at = self.benchmark.tasks[name], ("tasks", name)
-        self._check_source(entry.source, (*at, "source"))
+        if entry.source is not None:
+            self._check_source(entry.source, (*at, "source"))
         named, given = ((*at, "task"), entry.task), ((*at, "options"), entry.options)
         task = self.problems.build(TASKS, named, given)
         if task is None:
             return None
+        if problem := _source_mismatch(entry.source, task):
+            self.problems.add((*at, "source"), problem)
         options = dump_settings(task)
         return TaskPlan(
             Task(name=name, task=entry.task, source=entry.source, options=options), task
@@ -191,12 +195,24 @@ class Catalogue:
             self.problems.add(at, problem)
 
 
+def _source_mismatch(source: Source | None, task: RegisteredTask) -> str | None:
+    """Why a task has to have a source, or none; None where it is as it has to be."""
+    if task.files() == ():
+        allowed = "the task's options hold the data; allowed: no source"
+        return refused(source.uri, allowed) if source else None
+    return None if source else "this key is required"
+
+
 def network_mismatch(layers: tuple[int, ...], task: TaskPlan) -> str | None:
     """Why a plain network of those widths cannot learn a task, or None."""
-    name, labels = task.record.name, len(task.task.labels)
-    if task.task.kind != "image-classification":
+    name, size, labels = task.record.name, task.task.input_size, len(task.task.labels)
+    if task.task.kind not in VECTOR_COLUMNS:
         return f"a plain network cannot learn task {name!r} of kind {task.task.kind}"
-    if layers[-1] != labels:
+    if size is not None and layers[0] != size:
+        return f"layers start with {layers[0]}, task {name!r} has inputs of {size}; allowed: {size}"
+    if not labels and layers[-1] != 1:
+        return f"layers end in {layers[-1]}, task {name!r} is a regression; allowed: 1"
+    if labels and layers[-1] != labels:
         return f"layers end in {layers[-1]}, task {name!r} has {labels} labels; allowed: {labels}"
     return None
 

@@ -5,10 +5,14 @@ import sys
 import pytest
 from pydantic import JsonValue, ValidationError
 
+from records.prepared import LOSSES
 from records.registry import UnknownNameError
 from tasks.registry import TASKS
 
-REQUIRED: dict[str, dict[str, JsonValue]] = {"glue": {"subset": "rte"}}
+REQUIRED: dict[str, dict[str, JsonValue]] = {
+    "glue": {"subset": "rte"},
+    "given-points": {"x": [[1], [2], [3], [4], [5]], "y": [1, 2, 3, 4, 5], "held_out": 0},
+}
 HEAVY = ("pandas", "numpy", "pyarrow", "torch", "transformers", "datasets")
 
 
@@ -19,7 +23,8 @@ def test_every_task_is_a_frozen_dataclass_that_documents_its_data(name: str) -> 
         setattr(task, "train", 1)  # noqa: B010 - the plain form does not pass the type check
     assert len(type(task).__doc__ or "") > 200
     assert task.metrics
-    assert (task.kind == "text-regression") == (not task.labels)
+    assert task.metrics[0] not in LOSSES
+    assert task.kind.endswith("-regression") == (not task.labels)
 
 
 @pytest.mark.parametrize("name", list(TASKS))
@@ -50,6 +55,15 @@ def test_an_unknown_option_is_refused_by_name(name: str) -> None:
         ("glue", "subset", "wnli"),
         ("glue", "train", 0),
         ("glue", "validation", None),
+        ("given-points", "x", [[1]]),
+        ("given-points", "x", [[1], [2], [3], [4], []]),
+        ("given-points", "x", [[1], [2], [3], [4], [5, 6]]),
+        ("given-points", "x", [[1], [2], [3], [4], ["5"]]),
+        ("given-points", "y", [1, 2, 3, 4]),
+        ("given-points", "y", [1, 2, 3, 4, "5"]),
+        ("given-points", "held_out", 1),
+        ("given-points", "held_out", 3),
+        ("given-points", "held_out", -1),
     ],
 )
 def test_a_wrong_option_is_refused_by_name(name: str, option: str, value: JsonValue) -> None:

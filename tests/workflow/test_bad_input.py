@@ -193,8 +193,8 @@ CASES: dict[str, tuple[Path_, Any, list[str]]] = {
     ),
     "too few layers": (
         ("models", "network", "layers"),
-        [784, 10],
-        ["models.network.layers: ", "3"],
+        [784],
+        ["models.network.layers: ", "2"],
     ),
     "size as text": (
         ("models", "tiny", "configuration", "num_hidden_layers"),
@@ -318,6 +318,23 @@ CASES: dict[str, tuple[Path_, Any, list[str]]] = {
         ("models", "network", "layers"),
         [784, 16, 8, 9],
         ["grids[0]: model 'network': layers end in 9, ", "'digits'", "allowed: 10"],
+    ),
+    "inputs": (
+        ("models", "network", "layers"),
+        [783, 16, 8, 10],
+        ["grids[0]: model 'network': layers start with 783, ", "'digits'", "allowed: 784"],
+    ),
+    "inputs of a source task": (
+        ("models", "network"),
+        {
+            "kind": "network",
+            "layers": [785, 16, 8, 10],
+            "pretraining": {
+                "task": "digits",
+                "training": {"epochs": 1, "batch_size": 8, "learning_rate": 0.1},
+            },
+        },
+        ["models.network.pretraining.task: layers start with 785, ", "'digits'", "allowed: 784"],
     ),
     "source task on text": (
         ("models", "network", "pretraining"),

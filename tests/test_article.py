@@ -1,0 +1,258 @@
+"""The worked examples of the article, with the right values, and its two programs."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from methods.injection import added
+from methods.layers import linear_layers
+from methods.lg import LG
+from records.specification import (
+    Network,
+    Optimizer,
+    Specification,
+    Task,
+    Training,
+    Variant,
+    model_key,
+)
+from tests.training.assets import Assets, read_history, steps
+from training.batches import epoch_batches
+from training.network import LinearStack
+from training.seeds import generator
+from workflow.benchmark import read_benchmark
+from workflow.plan import make_plan
+from workflow.prepare_model import prepare_model
+from workflow.prepare_task import prepare_task
+
+# The second example. The second column of W meets the 0 of x, so that any numbers do there.
+X, Y = torch.tensor([1.0, 0.0]), torch.tensor([1.0, 0.0])
+W = torch.tensor([[0.1, 0.5], [0.3, -0.2]])
+GRADIENT = torch.tensor([[-1.8, 0.0], [0.6, 0.0]])
+RATES = (0.01, 0.1, 0.3)
+POINTS: dict[str, Any] = {"x": [[1], [2], [3], [4], [5]], "y": [2, 4, 6, 8, 10], "held_out": 0}
+
+
+def squared_error(prediction: torch.Tensor) -> torch.Tensor:
+    return ((prediction - Y) ** 2).sum()
+
+
+def factored(
+    weight: torch.Tensor, method: LG
+) -> tuple[torch.nn.Module, torch.nn.ParameterDict, torch.Tensor]:
+    """A layer of that weight without bias as the method leaves it; its tensors; its L."""
+    out, into = weight.shape
+    model = LinearStack((into, out, 1))
+    model.body[0].load_state_dict({"weight": weight, "bias": torch.zeros(out)})
+    method.apply(model, torch.Generator().manual_seed(3))
+    (layer,) = linear_layers(model, ("linear",))
+    tensors: Any = added(layer.module, layer.child("lg"))
+    return layer.module, tensors, tensors.L
+
+
+def lg(rank: int, **settings: Any) -> LG:
+    return LG(rank=rank, targets=("linear",), **settings)
+
+
+def test_the_loss_of_the_second_example_is_0_90() -> None:
+    torch.testing.assert_close(W @ X, torch.tensor([0.1, 0.3]))
+    assert squared_error(W @ X).item() == pytest.approx(0.81 + 0.09)
+
+
+def test_the_gradient_of_the_second_example() -> None:
+    weight = W.clone().requires_grad_()
+    torch.autograd.backward(squared_error(weight @ X))
+    torch.testing.assert_close(weight.grad, GRADIENT)
+    torch.testing.assert_close(torch.outer(2 * (W @ X - Y), X), GRADIENT)
+
+
+@pytest.mark.parametrize("rate", RATES)
+def test_the_update_goes_against_the_gradient(rate: float) -> None:
+    weight = torch.nn.Parameter(W.clone())
+    torch.autograd.backward(squared_error(weight @ X))
+    torch.optim.SGD([weight], lr=rate).step()
+    torch.testing.assert_close(weight.detach(), W - rate * GRADIENT)
+    # The error shrinks by 1 - 2 eta |x|^2, and |x| = 1; along the gradient it would grow.
+    assert squared_error(weight @ X).item() == pytest.approx(0.9 * (1 - 2 * rate) ** 2)
+    wrong = squared_error((W + rate * GRADIENT) @ X).item()
+    assert wrong == pytest.approx(0.9 * (1 + 2 * rate) ** 2)
+    assert wrong > 0.9
+
+
+def test_the_factored_layer_has_the_gradient_of_the_second_example() -> None:
+    layer, tensors, left = factored(W, lg(2, residual=False))
+    prediction = layer(X)
+    assert squared_error(prediction).item() == pytest.approx(0.9)
+    torch.autograd.backward(squared_error(prediction))
+    torch.testing.assert_close(tensors["G"].grad, left.T @ GRADIENT)
+
+
+@pytest.mark.parametrize("rate", RATES)
+def test_a_step_of_the_factor_moves_the_product_by_l_lt(rate: float) -> None:
+    layer, tensors, left = factored(W, lg(2, residual=False))
+    torch.autograd.backward(squared_error(layer(X)))
+    torch.optim.SGD([tensors["G"]], lr=rate).step()
+    moved = W - rate * left @ left.T @ GRADIENT
+    torch.testing.assert_close(left @ tensors["G"].detach(), moved)
+    assert squared_error(layer(X)).item() == pytest.approx(squared_error(moved @ X).item())
+    assert squared_error(layer(X)).item() < 0.9
+
+
+@pytest.mark.parametrize("shape", [(5, 7), (7, 5), (4, 4), (1, 6), (6, 1)])
+@pytest.mark.parametrize("rank", [1, 3])
+@pytest.mark.parametrize(
+    "settings", [{"residual": False}, {"residual": True}, {"start": "gaussian"}]
+)
+def test_the_gradient_of_g_is_l_t_times_that_of_w(
+    shape: tuple[int, int], rank: int, settings: dict[str, Any]
+) -> None:
+    draw = torch.Generator().manual_seed(0)
+    weight, rank = torch.randn(shape, generator=draw), min(rank, *shape)
+    layer, tensors, left = factored(weight, lg(rank, **settings))
+    inputs = torch.randn(9, shape[1], generator=draw)
+    output = layer(inputs)
+    output.retain_grad()
+    torch.autograd.backward(output.sin().sum() ** 2)
+    # Of W it would be sum of (dl/dy) x^T over the batch, of shape (out, in).
+    assert output.grad is not None
+    of_product = output.grad.T @ inputs
+    assert of_product.shape == shape
+    assert tensors["G"].grad.shape == (rank, shape[1])
+    torch.testing.assert_close(tensors["G"].grad, left.T @ of_product)
+    assert not left.requires_grad
+
+
+def test_the_gradients_of_the_two_factors_have_no_sum() -> None:
+    draw = torch.Generator().manual_seed(1)
+    left = torch.randn(5, 2, generator=draw, requires_grad=True)
+    right = torch.randn(2, 7, generator=draw, requires_grad=True)
+    x, y = torch.randn(7, generator=draw), torch.randn(5, generator=draw)
+    output = left @ right @ x
+    torch.autograd.backward(((output - y) ** 2).sum())
+    error = 2 * (output - y).detach()
+    torch.testing.assert_close(left.grad, torch.outer(error, (right @ x).detach()))
+    torch.testing.assert_close(right.grad, left.detach().T @ torch.outer(error, x))
+    with pytest.raises(RuntimeError, match="size"):
+        left.grad + right.grad  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1e3])
+def test_the_frozen_factor_scales_the_gradient(scale: float) -> None:
+    draw = torch.Generator().manual_seed(2)
+    left = scale * torch.randn(6, 3, generator=draw)
+    right = torch.randn(3, 4, generator=draw).requires_grad_()
+    x = torch.randn(4, generator=draw)
+    output = left @ right @ x
+    torch.autograd.backward((output / scale).sum())
+    of_product = torch.outer(torch.full((6,), 1 / scale), x)
+    assert right.grad is not None
+    norms = right.grad.norm().item(), of_product.norm().item()
+    assert norms[0] <= torch.linalg.matrix_norm(left, 2).item() * norms[1] * (1 + 1e-6)
+    # What of the gradient is orthogonal to the columns of L is lost.
+    basis = torch.linalg.qr(left).Q
+    seen = (basis @ basis.T @ of_product).norm().item()
+    singular = torch.linalg.svdvals(left)
+    assert singular[-1].item() * seen * (1 - 1e-6) <= norms[0]
+
+
+@pytest.mark.parametrize(("rank", "whole"), [(5, True), (2, False)])
+def test_the_literal_form_is_the_product_of_its_factors(rank: int, whole: bool) -> None:
+    weight = torch.randn(5, 7, generator=torch.Generator().manual_seed(4))
+    layer, tensors, left = factored(weight, lg(rank, residual=False))
+    inputs = torch.randn(3, 7, generator=torch.Generator().manual_seed(5))
+    product = left @ tensors["G"].detach()
+    torch.testing.assert_close(layer(inputs), inputs @ product.T)
+    assert torch.allclose(product, weight, atol=1e-5) == whole
+    # Eckart and Young 1936: no product of that rank is nearer than by the singular values left.
+    missing = torch.linalg.matrix_norm(weight - product).item()
+    left_out = torch.linalg.svdvals(weight)[rank:].norm().item()
+    assert missing == pytest.approx(left_out, abs=1e-5)
+
+
+@pytest.fixture(scope="module")
+def programs() -> list[Specification]:
+    return list(make_plan(read_benchmark("article-programs")).runs.values())
+
+
+@pytest.mark.parametrize(
+    ("model", "layers", "rate", "batch"),
+    [("mlp", (784, 256, 128, 10), 1e-3, 64), ("line", (1, 1), 1e-2, 2)],
+)
+def test_the_programs_have_the_settings_of_the_article(
+    programs: list[Specification], model: str, layers: tuple[int, ...], rate: float, batch: int
+) -> None:
+    chosen = [spec for spec in programs if spec.model.name == model]
+    assert {spec.variant.method for spec in chosen} >= {"full"}
+    for spec in chosen:
+        assert isinstance(spec.model, Network)
+        assert (spec.model.layers, spec.model.pretraining) == (layers, None)
+        training = spec.training
+        assert (training.learning_rate, training.batch_size, training.epochs) == (rate, batch, 10)
+        assert (training.optimizer.name, training.optimizer.momentum) == ("sgd", 0)
+        assert training.optimizer.weight_decay == 0
+        assert (training.schedule, training.warmup_fraction) == ("constant", 0)
+        assert training.gradient_clip_norm is None
+
+
+def test_the_points_are_five(programs: list[Specification]) -> None:
+    options = [spec.task.options for spec in programs if spec.task.name.startswith("five-points")]
+    assert options
+    for given in options:
+        assert given["held_out"] == 0
+        assert np.shape(np.array(given["x"])) == (5, 1)
+        assert np.shape(np.array(given["y"])) == (5,)
+
+
+def by_hand(
+    weight: float, bias: float, batches: list[list[int]], rate: float
+) -> tuple[list[float], float, float]:
+    """Gradient descent on the mean squared error of the points, batch by batch."""
+    x, y = np.array(POINTS["x"], dtype=float)[:, 0], np.array(POINTS["y"], dtype=float)
+    losses = []
+    for batch in batches:
+        error = weight * x[batch] + bias - y[batch]
+        losses.append(float((error**2).mean()))
+        weight -= rate * float((2 * error * x[batch]).mean())
+        bias -= rate * float((2 * error).mean())
+    return losses, weight, bias
+
+
+def test_the_linear_regression_is_gradient_descent_by_hand(
+    tmp_path: Path, quiet_process: None
+) -> None:
+    task = Task(name="five-points", task="given-points", options=POINTS)
+    model = Network(kind="network", name="line", layers=(1, 1))
+    training = Training(
+        learning_rate=0.01,
+        epochs=10,
+        batch_size=2,
+        schedule="constant",
+        gradient_clip_norm=None,
+        checkpoint="last",
+        optimizer=Optimizer(name="sgd"),
+    )
+    full = Variant(name="full", method="full")
+    spec = Specification(task=task, model=model, variant=full, training=training, seed=1)
+    prepare_task(task, tmp_path / "tasks" / task.key)
+    folder = tmp_path / "models" / model_key(model)
+    prepare_model(model, folder, tasks=tmp_path / "tasks", cache=tmp_path)
+    run = Assets(tmp_path, {"line": task}, {"line": model})
+    start = run.plain(spec).state_dict()
+    experiment = run.perform(spec, tmp_path)
+    order = generator(1, "order")
+    batches = [batch for _ in range(10) for batch in epoch_batches([1] * 5, 2, order)]
+    losses, weight, bias = by_hand(
+        start["head.weight"].item(), start["head.bias"].item(), batches, rate=0.01
+    )
+    assert len(losses) == 30
+    found = [event["loss"] for event in steps(read_history(tmp_path))]
+    assert found == pytest.approx(losses, rel=1e-4)
+    error = float(((weight * np.arange(1, 6) + bias - np.array(POINTS["y"])) ** 2).mean())
+    assert experiment.metrics is not None
+    scores = experiment.metrics.test
+    assert scores["mse"].value == pytest.approx(error, rel=1e-3)
+    # The y are 2, 4, 6, 8 and 10, whose variance is 8.
+    assert scores["r2"].value == pytest.approx(1 - error / 8, rel=1e-5)
