@@ -3,7 +3,6 @@
 import json
 from collections.abc import Sequence
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 from records.identity import short_hash
@@ -19,9 +18,9 @@ def tuning_key(spec: Specification) -> str:
     return f"{spec.cell}-{short_hash(cell_specification(spec))}"
 
 
-def choice_file(spec: Specification, results: Path) -> Path:
-    """Where the choice of a tuned run's cell is written."""
-    return results / "tuning" / f"{tuning_key(spec)}.json"
+def choice_file(spec: Specification) -> str:
+    """The file of the choice of a tuned run's cell, in the folder of all choices."""
+    return f"{tuning_key(spec)}.json"
 
 
 def cell_specification(spec: Specification) -> Specification:

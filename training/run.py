@@ -39,7 +39,12 @@ def main(arguments: list[str] | None = None) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(folder / ".lock", timeout=0):
-            return _run(spec, _read_choice(spec, options.results), folder, options)
+            return _run(
+                spec,
+                _read_choice(spec, options.tuning or options.results / "tuning"),
+                folder,
+                options,
+            )
     except ChoiceError as error:
         logging.error("%s: %s", spec.run, error)
         return EXIT_FILES
@@ -56,6 +61,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--spec", required=True, help="a specification's file; - reads stdin")
     parser.add_argument("--results", type=Path, default=Path("results"), help="where to write")
     parser.add_argument("--prepared", type=Path, help="prepared models and tasks")
+    parser.add_argument("--tuning", type=Path, help="choices of tuned cells")
     parser.add_argument("--threads", type=int, help="threads to use; the specification's if unset")
     return parser.parse_args(arguments)
 
@@ -79,11 +85,11 @@ def _prepare_environment(threads: int) -> None:
     }
 
 
-def _read_choice(spec: Specification, results: Path) -> Choice | None:
+def _read_choice(spec: Specification, folder: Path) -> Choice | None:
     """What the cell's tuning chose; None for a run that is not tuned. Raises ChoiceError."""
     if spec.tuning is None:
         return None
-    path = choice_file(spec, results)
+    path = folder / choice_file(spec)
     try:
         choice = Choice.read(path)
     except (OSError, ValidationError) as error:

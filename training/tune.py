@@ -84,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         spec = read_specification(options.spec)
         choice = tune(spec, options.results, options.threads)
-        choice.write(choice_file(spec, options.results))
+        choice.write(options.results / "tuning" / choice_file(spec))
     except (ValueError, UnknownNameError) as error:
         logging.error("%s", error)
         return EXIT_CONFIGURATION

@@ -52,7 +52,7 @@ def test_a_cell_is_tuned_and_its_run_trains_with_the_choice(assets: Assets, tmp_
     spec = tuned_specification(assets, (1e-5, 1e-2, 1e-1), training={"epochs": 2})
     trials = run_trials(assets, spec, results)
     assert call(spec, results) == 0
-    choice = Choice.read(choice_file(spec, results))
+    choice = Choice.read(results / "tuning" / choice_file(spec))
     scores = [one.metrics.validation["accuracy"] for one in trials if one.metrics]
     assert [one.score for one in choice.trials] == scores
     assert len(scores) == 3
@@ -122,7 +122,7 @@ def test_a_grid_grows_once_beyond_the_edge_that_does_best(
     spec = tuned_specification(assets, (1e-3, 1e-2), grow=grow)
     run_trials(assets, spec, results)
     assert call(spec, results) == 0
-    choice = Choice.read(choice_file(spec, results))
+    choice = Choice.read(results / "tuning" / choice_file(spec))
     assert len(choice.trials) == trials
     assert choice.grown == trials - 2
     rates = [one.values["learning_rate"] for one in choice.trials]
@@ -141,7 +141,7 @@ def test_a_trial_that_diverges_is_a_result_and_is_not_chosen(
     spec = tuned_specification(assets, (1e-2, 1e38), training={"gradient_clip_norm": None})
     run_trials(assets, spec, results)
     assert call(spec, results) == 0
-    choice = Choice.read(choice_file(spec, results))
+    choice = Choice.read(results / "tuning" / choice_file(spec))
     assert [one.state for one in choice.trials] == ["ok", "diverged"]
     assert choice.trials[1].reason
     assert choice.chosen == {"learning_rate": 1e-2}
@@ -167,7 +167,7 @@ def test_a_missing_trial_is_an_error_of_files(
     spec = tuned_specification(assets, (1e-3, 1e-2))
     assert call(spec, results) == 74
     assert RESULT_FILE in caplog.text
-    assert not choice_file(spec, results).exists()
+    assert not (results / "tuning" / choice_file(spec)).exists()
 
 
 def test_a_run_without_its_choice_does_not_begin(
@@ -187,7 +187,7 @@ def test_the_choice_of_another_cell_is_refused(
     run_trials(assets, spec, results)
     assert call(spec, results) == 0
     other = tuned_specification(assets, (1e-3, 1e-2), seed=8)
-    shutil.copy(choice_file(spec, results), choice_file(other, results))
+    shutil.copy(results / "tuning" / choice_file(spec), results / "tuning" / choice_file(other))
     assert assets.main(other, results) == 74
     assert f"it is the choice of {tuning_key(spec)}" in caplog.text
 
@@ -204,5 +204,5 @@ def test_the_ledger_is_strict_json(assets: Assets, tmp_path: Path) -> None:
     spec = tuned_specification(assets, (1e-2,))
     run_trials(assets, spec, results)
     assert call(spec, results) == 0
-    ledger = json.loads(choice_file(spec, results).read_text())
+    ledger = json.loads((results / "tuning" / choice_file(spec)).read_text())
     assert ledger["trials"][0]["values"] == {"learning_rate": 0.01}
