@@ -39,12 +39,8 @@ def main(arguments: list[str] | None = None) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(folder / ".lock", timeout=0):
-            return _run(
-                spec,
-                _read_choice(spec, options.tuning or options.results / "tuning"),
-                folder,
-                options,
-            )
+            choice = _read_choice(spec, options.tuning or options.results / "tuning")
+            return _run(spec, choice, folder, options)
     except ChoiceError as error:
         logging.error("%s: %s", spec.run, error)
         return EXIT_FILES
