@@ -20,7 +20,13 @@ workflow.default_target = "all"
 
 
 include: "workflow/rules/prepare.smk"
-include: "workflow/rules/train.smk"
+
+
+if not PIPELINE.allow_partial:
+
+    include: "workflow/rules/train.smk"
+
+
 include: "workflow/rules/analyse.smk"
 
 
@@ -33,6 +39,8 @@ rule all:
     input:
         # Named here, or Snakemake would not miss one that was deleted after the tables were made.
         PIPELINE.results_of_runs,
-        expand(f"{RESULTS}/tables/{NAME}.{{kind}}", kind=["csv", "md", "tex"]),
+        PIPELINE.tables,
+        PIPELINE.evidence,
+        PIPELINE.tuning_table,
         PIPELINE.plots,
         f"{RESULTS}/reports/{NAME}.html",

@@ -9,25 +9,31 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pandas as pd
-from pydantic import ValidationError
+from pydantic import JsonValue, ValidationError
 
 from analysis.comparability import fingerprint, fingerprint_fields
 from analysis.errors import AnalysisError, one_line_errors
-from analysis.frame import COMPARABLE, SETTING, tidy, write_table
+from analysis.frame import COMPARABLE, SETTING, TRIALS, TUNED, tidy, write_table
 from records.base import Record
+from records.identity import canonical_json
+from records.place import record_file
 from records.plan import Cell, Plan
 from records.result import (
     FAILURE_FILE,
     RESULT_FILE,
-    Gradients,
+    Choice,
     Inference,
+    Losses,
     Memory,
     Metrics,
+    Norms,
     Parameters,
     Result,
     Time,
+    Trial,
 )
-from records.specification import Specification
+from records.specification import LEARNING_RATE, Specification
+from records.tuning import effective
 
 R = TypeVar("R", bound=Record)
 Row = dict[str, Any]
@@ -46,6 +52,54 @@ def collect(plan: Plan, runs: Path) -> pd.DataFrame:
     return tidy([row for cell in plan.cells for row in _cell_rows(plan.benchmark, cell, runs)])
 
 
+def ledger(plan: Plan, runs: Path) -> pd.DataFrame:
+    """One row a trial of each tuned cell, from the records of its runs, in the order of the plan.
+
+    `value_<key>` holds the tuned values, `score` the one on validation, `chosen` whether the trial
+    won, `grown` whether it lies beyond the grid. A cell whose runs have no record has no rows.
+    Raises AnalysisError as `collect` does, and where two runs of a cell were tuned differently.
+    """
+    tunings = [spec.tuning for spec in plan.runs.values() if spec.tuning is not None]
+    keys = dict.fromkeys(TUNED + key for tuning in tunings for key in tuning.grid)
+    rows = [row for cell in plan.cells for row in _trial_rows(plan.benchmark, cell, runs)]
+    return tidy(rows, [*TRIALS, *keys])
+
+
+def _trial_rows(benchmark: str, cell: Cell, runs: Path) -> list[Row]:
+    files = [path for run in cell.runs if (path := record_file(runs, run))]
+    found = [choice for path in files if (choice := read_record(Result, path).tuning)]
+    choices = {canonical_json(choice): choice for choice in found}.values()
+    if len(choices) > 1:
+        raise AnalysisError(f"{files[0]}: its tuning is not that of the cell's other runs")
+    return [
+        _identity(benchmark, cell) | _trial_row(trial, choice, cell)
+        for choice in choices
+        for trial in choice.trials
+    ]
+
+
+def _trial_row(trial: Trial, choice: Choice, cell: Cell) -> Row:
+    score, tuning = trial.score, next(iter(cell.runs.values())).tuning
+    return {
+        "run": trial.run,
+        "seed": None if tuning is None else tuning.seed,
+        "state": trial.state,
+        "reason": trial.reason,
+        "metric": choice.metric,
+        "score": None if score is None else score.value,
+        "n": None if score is None else score.n,
+        "chosen": trial.run == choice.chosen_run,
+        "edge": choice.edge if trial.run == choice.chosen_run else None,
+        "grown": trial.run not in cell.trials,
+        **{TUNED + key: _scalar(value) for key, value in trial.values.items()},
+    }
+
+
+def _scalar(value: JsonValue) -> JsonValue:
+    """A tuned value as it stands in one field of a table."""
+    return canonical_json(value) if isinstance(value, list | dict) else value
+
+
 def read_record(kind: type[R], path: Path) -> R:
     """The record in a file. Raises AnalysisError that names the file, or OSError."""
     try:
@@ -56,25 +110,23 @@ def read_record(kind: type[R], path: Path) -> R:
         raise AnalysisError(f"{path}: {place}: {first['msg']}") from error
 
 
-def record_file(runs: Path, run: str) -> Path | None:
-    """Where a run's record lies: its result, else its failure, else nowhere."""
-    files = (runs / run / name for name in (RESULT_FILE, FAILURE_FILE))
-    return next((path for path in files if path.exists()), None)
-
-
 def _cell_rows(benchmark: str, cell: Cell, runs: Path) -> list[Row]:
-    identity = {
+    identity = _identity(benchmark, cell)
+    if cell.not_applicable is not None or not cell.runs:
+        state = "missing" if cell.not_applicable is None else "not-applicable"
+        reason = cell.not_applicable or "the plan holds no run of this cell"
+        return [identity | _row(None, None, state, reason)]
+    return [identity | _run_row(run, spec, runs) for run, spec in cell.runs.items()]
+
+
+def _identity(benchmark: str, cell: Cell) -> Row:
+    return {
         "benchmark": benchmark,
         "task": cell.task,
         "model": cell.model,
         "variant": cell.variant,
         "method": cell.method,
     }
-    if cell.not_applicable is not None or not cell.runs:
-        state = "missing" if cell.not_applicable is None else "not-applicable"
-        reason = cell.not_applicable or "the plan holds no run of this cell"
-        return [identity | _row(None, None, state, reason)]
-    return [identity | _run_row(run, spec, runs) for run, spec in cell.runs.items()]
 
 
 def _run_row(run: str, spec: Specification, runs: Path) -> Row:
@@ -100,16 +152,39 @@ def _row(
     result: Result | None = None,
 ) -> Row:
     """A row with every column, so that all tables have the same ones."""
+    choice = getattr(result, "tuning", None)
     return {
         "run": run,
         "seed": None if spec is None else spec.seed,
         "state": state,
         "reason": reason,
         **_outcome(result),
-        "learning_rate": None if spec is None else spec.training.learning_rate,
+        "learning_rate": None if spec is None else _learning_rate(spec, choice),
+        "tuning_trials": None if choice is None else len(choice.trials),
+        "tuning_grown": None if choice is None else choice.grown,
+        "tuning_edge": None if choice is None else choice.edge,
+        **_tuning(spec),
         **_provenance(result),
-        **_settings(spec),
+        **_settings(spec if result is None else effective(result)),
     }
+
+
+def _tuning(spec: Specification | None) -> Row:
+    """The seed of the trials, and what they train differently from the runs."""
+    tuning = None if spec is None else spec.tuning
+    return {
+        "tuning_seed": None if tuning is None else tuning.seed,
+        "tuning_training": canonical_json(tuning.training) if tuning and tuning.training else None,
+    }
+
+
+def _learning_rate(spec: Specification, choice: Choice | None) -> float | None:
+    """The one that the run trained with; None where its tuning has not chosen, or chose none."""
+    if spec.tuning is None:
+        return spec.training.learning_rate
+    if choice is None or choice.chosen is None:
+        return None
+    return float(str(choice.chosen[LEARNING_RATE]))
 
 
 def _outcome(result: Result | None) -> Row:
@@ -121,7 +196,8 @@ def _outcome(result: Result | None) -> Row:
         "memory_reason": getattr(result, "memory_reason", None),
         **_fields(Time, getattr(result, "time", None)),
         **_fields(Inference, getattr(result, "inference", None), "inference_{}".format),
-        **_fields(Gradients, getattr(result, "gradients", None), "gradient_norm_{}".format),
+        **_fields(Losses, getattr(result, "losses", None), "loss_{}".format),
+        **_fields(Norms, getattr(result, "gradients", None), "gradient_norm_{}".format),
     }
 
 
@@ -193,7 +269,12 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="the runs table, CSV")
     arguments = parser.parse_args()
     with one_line_errors():
-        write_table(collect(read_record(Plan, arguments.plan), arguments.runs), arguments.output)
+        plan = read_record(Plan, arguments.plan)
+        write_table(collect(plan, arguments.runs), arguments.output)
+        if plan.trials:
+            stem = arguments.output.name.removesuffix("-runs.csv")
+            trials = ledger(plan, arguments.runs)
+            write_table(trials, arguments.output.with_name(f"{stem}-tuning.csv"))
 
 
 if __name__ == "__main__":

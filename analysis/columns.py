@@ -6,6 +6,7 @@ from functools import partial
 
 import pandas as pd
 
+from analysis.budget import budget_text, short_budget_text
 from analysis.quantities import (
     NONE,
     byte_text,
@@ -13,6 +14,7 @@ from analysis.quantities import (
     percent_text,
     plain_score,
     quantity,
+    rate_text,
     score_text,
 )
 
@@ -47,9 +49,25 @@ def _metric(row: pd.Series) -> str:
     return NONE if pd.isna(row["metric"]) else f"{row['metric']} ({count_text(row['n_test'])})"
 
 
+def _short_score(row: pd.Series) -> str:
+    return score_text(row).replace(", no interval", "")
+
+
 def _state(row: pd.Series) -> str:
     difference = f" ({row['difference']})" if row["difference"] else ""
     return f"{row['state']}{difference}"
+
+
+def _errors(row: pd.Series) -> str:
+    """The standard errors of the test score over seeds and over test items."""
+    values = [row["test_score_seed_error"], row["test_score_item_error"]]
+    if all(pd.isna(value) for value in values):
+        return NONE
+    return ", ".join(NONE if pd.isna(value) else f"{value:.4f}" for value in values)
+
+
+def _standing(row: pd.Series) -> str:
+    return NONE if pd.isna(row["standing"]) else str(row["standing"])
 
 
 def _mean(measure: str, unit: Callable[[float], str], row: pd.Series) -> str:
@@ -68,8 +86,11 @@ COLUMNS = (
     Column("variant", partial(_words, "variant")),
     Column("trainable parameters (share of base)", _parameters, "trainable_parameters", count_text),
     _mean_column("stored size", "stored_bytes", byte_text),
+    Column("learning rate (trials)", budget_text, "learning_rate", rate_text),
     Column("metric (test items)", _metric, "n_test", count_text),
     Column("test score (mean ± 95 % t interval)", score_text, "test_score", plain_score),
+    Column("standard error (seeds, test items)", _errors),
+    Column("against the best", _standing),
     _mean_column("peak training memory", "peak_training_bytes", byte_text),
     _mean_column("training time", "train_seconds", partial(quantity, unit="s")),
     _mean_column("throughput", "examples_per_second", partial(quantity, unit="examples/s")),
@@ -80,7 +101,8 @@ HEADERS = [column.header for column in COLUMNS]
 SHORT_COLUMNS = (
     Column("variant", partial(_words, "variant")),
     Column("trainable", _count),
-    Column("test", score_text),
+    Column("lr", short_budget_text),
+    Column("test", _short_score),
     Column("memory", partial(_mean, "peak_training_bytes", byte_text)),
     Column("training", partial(_mean, "train_seconds", partial(quantity, unit="s"))),
     Column("runs", _state),

@@ -7,6 +7,7 @@ import pandas as pd
 from analysis.frame import COMPARABLE
 from records.identity import short_hash
 from records.result import Result
+from records.tuning import effective
 
 PACKAGES = ("torch", "transformers", "numpy")
 GROUP = ["task", "model"]
@@ -33,10 +34,25 @@ class Part:
         """The keys that differ with their values here, as text."""
         return ", ".join(f"{key} = {value}" for key, value in self.differs.items())
 
+    @property
+    def title(self) -> str:
+        """Task and model, with what tells the part from the others of its group."""
+        return _title(self.task, self.model, self.difference)
+
+    @property
+    def identity(self) -> dict[str, str | None]:
+        """What names the part in a table; `by_part` cuts such a table again."""
+        return {
+            "task": self.task,
+            "model": self.model,
+            "fingerprint": self.fingerprint,
+            "difference": self.difference,
+        }
+
 
 def fingerprint_fields(result: Result) -> dict[str, str | None]:
     """What must be equal before two results are averaged or compared, as text by key."""
-    provenance, training = result.provenance, result.spec.training
+    provenance, training = result.provenance, effective(result).training
     machine = provenance.machine
     fields: dict[str, str | int | None] = {
         "processor": machine.processor,
@@ -73,6 +89,20 @@ def split_by_fingerprint(frame: pd.DataFrame) -> list[Part]:
         for (task, model), group in frame.groupby(GROUP, sort=False)
         for part in _split_group(str(task), str(model), group)
     ]
+
+
+def by_part(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """A table with the columns of `Part.identity`, cut into parts, each with its title."""
+    return [
+        (_title(str(task), str(model), rows["difference"].iloc[0]), rows)
+        for (task, model, _), rows in table.groupby(
+            [*GROUP, "fingerprint"], sort=False, dropna=False
+        )
+    ]
+
+
+def _title(task: str, model: str, difference: str) -> str:
+    return f"{task} · {model}" + (f": {difference}" if difference else "")
 
 
 def _split_group(task: str, model: str, group: pd.DataFrame) -> list[Part]:

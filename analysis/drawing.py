@@ -2,10 +2,11 @@
 
 import io
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -16,7 +17,6 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from analysis.notes import gaps
 from analysis.summary import groups
 from records.write import atomic_path
 
@@ -36,6 +36,10 @@ LEGEND_INCHES = 0.21
 FORMATS = ("png", "svg")
 MUTED = "0.35"
 NOTHING = "no completed run"
+NOT_MEASURED = "not measured"
+STRIP_SHARE = 0.07
+"""The part of a panel's height that one line at its lower edge takes."""
+STRIP_CHARACTERS = 46
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,8 @@ class Inputs:
     """One row a cell, of `summarise(frame)`."""
     runs: Path
     """The folder of all runs, for their histories."""
+    trials: pd.DataFrame | None = None
+    """The trials table of a tuned benchmark."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +147,14 @@ def legend(
 ) -> None:
     """One legend for all facets, to their right: the variants with a score."""
     shown = dict.fromkeys(summary.loc[summary["test_score_n"] > 0, "variant"])
-    handles = [
+    handles = variant_handles(shown, look, lines)
+    if handles:
+        figure.legend(handles=handles, loc="outside right upper", handlelength=3 if lines else 1)
+
+
+def variant_handles(names: Iterable[str], look: dict[str, Look], lines: bool) -> list[Line2D]:
+    """What stands for these variants in a legend."""
+    return [
         Line2D(
             [],
             [],
@@ -153,10 +166,8 @@ def legend(
             linewidth=1.3,
             label=name,
         )
-        for name in shown
+        for name in names
     ]
-    if handles:
-        figure.legend(handles=handles, loc="outside right upper", handlelength=3 if lines else 1)
 
 
 def metric_label(cells: pd.DataFrame, split: str) -> str:
@@ -165,19 +176,51 @@ def metric_label(cells: pd.DataFrame, split: str) -> str:
     return f"{split} {' or '.join(metrics) or 'score'}".replace("_", " ")
 
 
-def empty(axes: Axes, text: str) -> None:
-    """Say in a panel why it shows nothing."""
+def empty(axes: Axes, text: str, absent: Iterable[str] = ()) -> None:
+    """Say in a panel why it shows nothing, and the signs of what is absent."""
     axes.set_axis_off()
-    axes.text(0.5, 0.5, text, ha="center", va="center", color=MUTED, transform=axes.transAxes)
+    whole = "\n".join([text, *absent])
+    axes.text(0.5, 0.5, whole, ha="center", va="center", color=MUTED, transform=axes.transAxes)
 
 
-def finish(figure: Figure, title: str, caption: str, summary: pd.DataFrame) -> None:
-    """Put the title above and, below, the caption and every cell with runs that are not ok."""
+def signs(absent: pd.DataFrame) -> list[str]:
+    """One line or more a sign: the cells of a panel that it cannot show, and why."""
+    return sign_lines(absent, absent["state"].where(absent["runs_ok"] == 0, NOT_MEASURED))
+
+
+def sign_lines(cells: pd.DataFrame, sign: pd.Series) -> list[str]:
+    """The same of cells with a given sign each."""
+    return [
+        line
+        for text, rows in cells.groupby(sign, sort=False)
+        for line in textwrap.wrap(f"{text}: {', '.join(rows['variant'])}", STRIP_CHARACTERS)
+    ]
+
+
+def strip(axes: Axes, lines: list[str], rows: int = 0) -> NDArray[np.float64]:
+    """Write lines at the lower edge of a panel, below all that it shows.
+
+    Makes room for `rows` more above them, and returns the heights of these, as parts of the
+    panel's height.
+    """
+    whole = len(lines) + rows
+    low, high = axes.get_ylim()
+    share = min(whole * STRIP_SHARE, 0.8)
+    axes.set_ylim(low - (high - low) * share / (1 - share), high)
+    heights: NDArray[np.float64] = share * (np.arange(whole) + 0.5) / max(whole, 1)
+    small: dict[str, Any] = {"va": "center", "color": MUTED, "fontsize": "x-small"}
+    for height, line in zip(heights[: len(lines)][::-1], lines, strict=True):
+        axes.text(0.02, height, line, transform=axes.transAxes, **small)
+    return heights[len(lines) :]
+
+
+def finish(figure: Figure, title: str, caption: str, unshown: list[str]) -> None:
+    """Put the title above and, below, the caption and the lines of what it does not show."""
     figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
     width = int(figure.get_figwidth() * 14)
     lines = [
         line
-        for text in [caption, *gaps(summary)]
+        for text in [caption, *unshown]
         for line in textwrap.wrap(text, width, subsequent_indent="   ")
     ]
     # outside of the canvas: saving tightly makes room for it

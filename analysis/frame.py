@@ -1,4 +1,4 @@
-"""The runs table: one row a planned run, and its one way of being read."""
+"""The runs table, one row a planned run, the trials table, and their one way of being read."""
 
 import io
 from collections.abc import Sequence
@@ -8,16 +8,24 @@ from typing import Any
 import pandas as pd
 
 from analysis.errors import AnalysisError
+from records.specification import LEARNING_RATE
 from records.write import write_text
 
 IDENTITY = ("benchmark", "task", "model", "variant", "method", "run")
-TEXT = (*IDENTITY, "state", "reason", "metric")
+TEXT = (*IDENTITY, "state", "reason", "metric", "edge", "tuning_edge", "tuning_training")
 TEXT_PROVENANCE = ("fingerprint", "system", "git_commit", "source_digest", "started_at")
+FLAGS = ("chosen", "grown")
 COMPARABLE = "comparable_"
 SETTING = "setting_"
+TUNED = "value_"
+"""What stands before a tuned key in the columns of the trials table."""
+TUNED_RATE = TUNED + LEARNING_RATE
+TRIALS = (*IDENTITY, "seed", "state", "reason", "metric", "score", "n", "chosen", "edge", "grown")
+"""The columns of the trials table before those of the tuned values."""
 
 STATES = ("ok", "oom", "diverged", "failed", "missing", "not-applicable")
 SIGNS = {
+    "ok": "every seed ended with a score",
     "oom": "the run ran out of memory",
     "diverged": "the training loss or a gradient became infinite or not a number",
     "failed": "the run ended with an error",
@@ -26,22 +34,23 @@ SIGNS = {
 }
 
 
-def tidy(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
-    """Rows of plain values as a typed table, the same as after writing and reading it."""
+def tidy(rows: Sequence[dict[str, Any]], columns: list[str] | None = None) -> pd.DataFrame:
+    """Rows of plain values as a typed table, the same as after writing and reading it.
+
+    `columns` gives a table that may have no row its header.
+    """
     # dtype=object keeps an integer column with gaps from turning into floats
-    return _parse(pd.DataFrame(rows, dtype=object).to_csv(index=False))
+    return _parse(pd.DataFrame(rows, columns=columns, dtype=object).to_csv(index=False))
 
 
 def read_runs(path: Path) -> pd.DataFrame:
     """The runs table of a CSV file. Raises AnalysisError where it is no such table, or OSError."""
-    try:
-        frame = _parse(path.read_text(encoding="utf-8"))
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise AnalysisError(f"{path}: not a table: {error}") from error
-    absent = [name for name in (*IDENTITY, "state", "fingerprint") if name not in frame]
-    if absent:
-        raise AnalysisError(f"{path}: not a runs table, it lacks the columns {', '.join(absent)}")
-    return frame
+    return _read(path, "runs table", (*IDENTITY, "state", "fingerprint"))
+
+
+def read_trials(path: Path) -> pd.DataFrame:
+    """The trials table of a CSV file. Raises as `read_runs` does."""
+    return _read(path, "trials table", (*TRIALS, TUNED_RATE))
 
 
 def write_table(frame: pd.DataFrame, path: Path) -> None:
@@ -54,6 +63,17 @@ def present(frame: pd.DataFrame, column: str) -> pd.Series:
     return frame[column].dropna() if column in frame else pd.Series(dtype="float64")
 
 
+def _read(path: Path, kind: str, needed: Sequence[str]) -> pd.DataFrame:
+    try:
+        frame = _parse(path.read_text(encoding="utf-8"))
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise AnalysisError(f"{path}: not a table: {error}") from error
+    absent = [name for name in needed if name not in frame]
+    if absent:
+        raise AnalysisError(f"{path}: not a {kind}, it lacks the columns {', '.join(absent)}")
+    return frame
+
+
 def _parse(text: str) -> pd.DataFrame:
     header = pd.read_csv(io.StringIO(text), nrows=0).columns
     # without a type, a fingerprint such as 1234e567 or a version such as 2.10 reads as a number
@@ -61,7 +81,7 @@ def _parse(text: str) -> pd.DataFrame:
         name: "string"
         for name in header
         if name in TEXT + TEXT_PROVENANCE or name.startswith(COMPARABLE)
-    }
+    } | {name: "boolean" for name in header if name in FLAGS}
     return pd.read_csv(
         io.StringIO(text),
         dtype=types,

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
-from analysis.drawing import Inputs, column, empty, errors, facets
+from analysis.drawing import MUTED, NOT_MEASURED, Inputs, column, empty, errors, facets, signs
 from analysis.summary import CATEGORIES, groups
 
 HATCHES = ("", "////", "", "....")
@@ -24,9 +24,10 @@ def by_method(inputs: Inputs) -> Figure:
     for _, cells, (axes,) in panels:
         done = cells[cells[f"{PEAK}_n"] > 0]
         if done.empty:
-            empty(axes, "no memory was measured")
+            empty(axes, "no memory was measured", signs(cells))
             continue
-        _stack(axes, done)
+        _stack(axes, cells)
+        _signs(axes, cells)
         shown = True
     if shown:
         _legend(figure)
@@ -59,6 +60,22 @@ def _stack(axes: Axes, cells: pd.DataFrame) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.xaxis.set_major_formatter(EngFormatter(unit="B"))
     axes.set_xlabel("memory while training")
+
+
+def _signs(axes: Axes, cells: pd.DataFrame) -> None:
+    """Say in the place of a bar why there is none."""
+    for place, (_, cell) in enumerate(cells.iterrows()):
+        if not cell[f"{PEAK}_n"]:
+            sign = NOT_MEASURED if cell["runs_ok"] else cell["state"]
+            axes.annotate(
+                sign,
+                (0, place),
+                xytext=(4, 0),
+                textcoords="offset points",
+                va="center",
+                color=MUTED,
+                fontsize="x-small",
+            )
 
 
 def _legend(figure: Figure) -> None:

@@ -2,14 +2,26 @@
 
 import pandas as pd
 
+from analysis.budget import budget_notes
 from analysis.comparability import Part, split_by_fingerprint
+from analysis.contenders import BEST, CLOSE, LEVEL, WORSE
 from analysis.frame import COMPARABLE, SIGNS
 from analysis.quantities import count_text
+from analysis.summary import cell_names
 
 MEASURED = (
     "Test score: the metric named in the row, on the test split, of the state kept by the "
     "validation score. It is the mean over the seeds that ended ok; ± is half of the 95 % Student "
     "t interval over these seeds, n their number. With one seed there is no interval.",
+    "Standard error: first that of the mean over the seeds, then that of an accuracy on this many "
+    "test items, sqrt(p (1 - p) / n). The first shrinks with more seeds, the second with more test "
+    "items; it is the most that the items add, as seeds that disagree on items average a part out.",
+    f"Against the best: the variant of the highest mean of its task, model and fingerprint is "
+    f"{BEST}; the others are tested against it by a paired t test over seeds, two-sided, adjusted "
+    f"by Holm. {WORSE}: p is at most {LEVEL}. {CLOSE}: not distinguishable from the best. That a "
+    "test does not reject is no equality: with few seeds it overlooks all but large differences. "
+    "A variant without an ok run under every seed of the others is not compared, and nothing is "
+    "with one seed.",
     "Peak training memory: the largest amount of live tensor storage in forward, backward and "
     "optimizer step. Training time: wall clock of the training steps, evaluations excluded. "
     "Throughput: examples a second over the same steps. These and the stored size are means over "
@@ -22,23 +34,25 @@ def notes(frame: pd.DataFrame) -> list[str]:
     parts = split_by_fingerprint(frame)
     legend = "; ".join(f"{sign}: {meaning}" for sign, meaning in SIGNS.items())
     return [
+        coverage(frame),
         *MEASURED,
+        *budget_notes(frame),
         *_conditions(parts),
         *_split_notes(parts),
         f"Signs, with the number of seeds: {legend}.",
     ]
 
 
+def coverage(frame: pd.DataFrame) -> str:
+    """How many of the planned runs of a runs table have a record, of whatever state."""
+    planned = frame.dropna(subset="run")
+    return f"{(planned['state'] != 'missing').sum()} of {len(planned)} planned runs have a record."
+
+
 def gaps(summary: pd.DataFrame) -> list[str]:
     """One line a sign: the cells with runs that are not ok, with the sign and its count."""
-    lines = []
-    for state, rows in summary[summary["state"] != "ok"].groupby("state", sort=False):
-        names = [
-            f"{group} ({', '.join(cells['variant'])})"
-            for group, cells in rows.groupby(rows["task"] + " · " + rows["model"], sort=False)
-        ]
-        lines.append(f"{state}: {'; '.join(names)}")
-    return lines
+    rows = summary[summary["state"] != "ok"].groupby("state", sort=False)
+    return [f"{state}: {cell_names(cells)}" for state, cells in rows]
 
 
 def shared_conditions(parts: list[Part]) -> dict[str, str]:

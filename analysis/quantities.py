@@ -1,5 +1,7 @@
 """Numbers with units as people read them."""
 
+from decimal import Decimal
+
 import pandas as pd
 from matplotlib.ticker import EngFormatter
 
@@ -22,6 +24,11 @@ def count_text(value: float | None) -> str:
 def percent_text(value: float) -> str:
     """A percentage with two decimals, or two digits where these would show zero."""
     return f"{value:.2f} %" if value >= 0.1 or value == 0 else f"{value:.2g} %"
+
+
+def rate_text(value: float | None) -> str:
+    """A learning rate with all its digits: 0.002 is `2e-3`."""
+    return NONE if pd.isna(value) else f"{Decimal(repr(float(value))).normalize():e}"
 
 
 def quantity(value: float | None, unit: str) -> str:

@@ -1,7 +1,7 @@
 """One HTML file that shows a benchmark whole, each number with a link to its runs.
 
     python -m analysis.report --plan FILE --runs-table FILE.csv --tables-stem STEM --plots DIR \\
-        --runs DIR --output FILE.html
+        --runs DIR --prepared DIR --output FILE.html
 """
 
 import argparse
@@ -15,17 +15,22 @@ from urllib.parse import quote
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from analysis.collect import read_record, record_file
+from analysis.across import has_several_groups
+from analysis.budget import trials_text
+from analysis.collect import read_record
 from analysis.columns import COLUMNS, HEADERS, Column
 from analysis.comparability import split_by_fingerprint
 from analysis.errors import AnalysisError, one_line_errors
-from analysis.frame import present, read_runs
-from analysis.notes import notes, part_conditions
-from analysis.plots import FIGURES, FigureKind
-from analysis.quantities import NONE
-from analysis.summary import summarise
+from analysis.evidence import evidence_files
+from analysis.frame import TUNED, present, read_runs, read_trials
+from analysis.notes import coverage, notes, part_conditions
+from analysis.plots import FigureKind, figure_kinds
+from analysis.quantities import NONE, count_text, percent_text, plain_score
+from analysis.summary import CELL, summarise
 from records.identity import canonical_json
+from records.place import record_file
 from records.plan import Plan
+from records.prepared import MANIFEST_FILE, Overlap, PreparedTask
 from records.write import write_text
 
 TEMPLATE = "report.html.j2"
@@ -39,6 +44,7 @@ class Places:
     tables_stem: Path
     plots: Path
     runs: Path
+    prepared: Path
     output: Path
 
     def link(self, path: Path) -> str:
@@ -53,8 +59,10 @@ class Places:
         return None if path is None else self.link(path)
 
 
-def render(plan: Plan, frame: pd.DataFrame, places: Places) -> str:
-    """The HTML of a benchmark's report, all but the linked records and tables inside.
+def render(
+    plan: Plan, frame: pd.DataFrame, places: Places, trials: pd.DataFrame | None = None
+) -> str:
+    """The HTML of a benchmark's report, all but the linked records, tables and manifests inside.
 
     Raises AnalysisError where a linked file is missing, and OSError where a figure is.
     """
@@ -68,13 +76,19 @@ def render(plan: Plan, frame: pd.DataFrame, places: Places) -> str:
     return environment.get_template(TEMPLATE).render(
         plan=plan,
         counts=_counts(plan, frame),
+        coverage=coverage(frame),
         downloads=_downloads(places),
+        evidence=_evidence(frame, places),
         variants=_variants(plan),
         headers=HEADERS,
         rows=_rows(frame, places),
         notes=notes(frame),
-        figures=[_figure(plan.benchmark, places.plots, kind) for kind in FIGURES],
+        figures=[
+            _figure(plan.benchmark, places.plots, kind) for kind in figure_kinds(frame, trials)
+        ],
+        tuning=None if trials is None else _tuning(trials, places),
         gaps=_gaps(frame, places),
+        shared=_shared(plan, frame, places),
         provenance=_provenance(frame),
     )
 
@@ -94,6 +108,13 @@ def _downloads(places: Places) -> list[tuple[str, str]]:
     return [
         (ending, places.link(stem.with_name(f"{stem.name}.{ending}"))) for ending in TABLE_ENDINGS
     ]
+
+
+def _evidence(frame: pd.DataFrame, places: Places) -> list[tuple[str, str]]:
+    """The tables of how sure the differences are."""
+    stem = places.tables_stem
+    files = evidence_files(stem, has_several_groups(frame))
+    return [(path.name.removeprefix(f"{stem.name}-"), places.link(path)) for path in files]
 
 
 def _variants(plan: Plan) -> list[tuple[str, str, str]]:
@@ -127,8 +148,9 @@ def _seeds(
     """Text and link of each run whose value the number is made of."""
     if column.measure is None:
         return []
-    # a mean is of the ok runs; a count holds for every run that has one
-    counted = runs[runs["state"] == "ok"] if f"{column.measure}_n" in row else runs
+    # a mean is of the ok runs; a constant holds for every run with a record
+    averaged = f"{column.measure}_n" in row
+    counted = runs[runs["state"] == "ok"] if averaged else runs[runs["state"] != "missing"]
     values = present(counted, column.measure)
     seeds = counted.loc[values.index, "seed"]
     return [
@@ -157,12 +179,72 @@ def _gaps(frame: pd.DataFrame, places: Places) -> list[dict[str, Any]]:
         {
             "cell": (row["task"], row["model"], row["variant"]),
             "seed": NONE if pd.isna(row["seed"]) else row["seed"],
-            "state": row["state"],
+            "state": row["state"].replace("-", " "),
             "reason": NONE if pd.isna(row["reason"]) else row["reason"],
             "link": None if pd.isna(row["run"]) else places.record(row["run"]),
         }
         for _, row in rows.iterrows()
     ]
+
+
+def _tuning(trials: pd.DataFrame, places: Places) -> list[dict[str, Any]]:
+    """Every tuned cell with what was spent, what was chosen, and each trial with its record."""
+    return [
+        {
+            "cell": cell,
+            "spent": trials_text(len(rows)),
+            "grown": int(rows["grown"].sum()),
+            "chosen": ", ".join(_values(row) for _, row in rows[rows["chosen"]].iterrows()) or NONE,
+            "edge": ", ".join(present(rows, "edge")) or "no",
+            "trials": [_trial(row, places) for _, row in rows.iterrows()],
+        }
+        for cell, rows in trials.groupby(CELL, sort=False)
+    ]
+
+
+def _trial(row: pd.Series, places: Places) -> tuple[str, str | None]:
+    """Text and link of a trial."""
+    score = row["score"]
+    outcome = row["state"] if pd.isna(score) else f"{plain_score(score)} ({row['metric']})"
+    return f"{_values(row)}: {outcome}", places.record(row["run"])
+
+
+def _values(row: pd.Series) -> str:
+    """The tuned values of a trial."""
+    return ", ".join(
+        f"{str(name).removeprefix(TUNED)} {value}"
+        for name, value in row.items()
+        if str(name).startswith(TUNED) and not pd.isna(value)
+    )
+
+
+def _shared(plan: Plan, frame: pd.DataFrame, places: Places) -> list[dict[str, Any]]:
+    """What the splits of each task with a record share, and what that means for its inputs."""
+    recorded = present(frame[frame["state"] != "missing"], "run")
+    keys = {plan.runs[run].task.key: None for run in recorded}
+    files = [places.prepared / "tasks" / key / MANIFEST_FILE for key in keys]
+    return [
+        {
+            "task": manifest.spec.name,
+            "link": places.link(file),
+            "definitions": list(dict.fromkeys(one.definition for one in manifest.overlaps)),
+            "rows": [_shared_row(one) for one in manifest.overlaps],
+        }
+        for file in files
+        for manifest in [read_record(PreparedTask, file)]
+    ]
+
+
+def _shared_row(overlap: Overlap) -> dict[str, str]:
+    """The overlap of two splits; an example is its id, the other's, and their similarity."""
+    pairs = [f"{one.second} ~ {one.first} ({one.similarity})" for one in overlap.examples]
+    return {
+        "splits": f"{overlap.second} in {overlap.first}",
+        "exact": count_text(overlap.exact),
+        "near": count_text(overlap.near),
+        "share": f"{percent_text(100 * overlap.fraction)} of {overlap.second}",
+        "examples": ", ".join(pairs) or NONE,
+    }
 
 
 def _provenance(frame: pd.DataFrame) -> list[dict[str, Any]]:
@@ -173,14 +255,14 @@ def _provenance(frame: pd.DataFrame) -> list[dict[str, Any]]:
             "fields": {
                 "fingerprint": part.fingerprint,
                 **part_conditions(part),
-                "system": _values(part.rows, "system"),
-                "commit": _values(part.rows, "git_commit"),
-                "uncommitted changes": _values(part.rows, "git_dirty"),
+                "system": _found(part.rows, "system"),
+                "commit": _found(part.rows, "git_commit"),
+                "uncommitted changes": _found(part.rows, "git_dirty"),
                 "first run started": min(present(part.rows, "started_at")),
                 "last run started": max(present(part.rows, "started_at")),
-                "validation items": _values(part.rows, "n_validation"),
-                "test items": _values(part.rows, "n_test"),
-                "learning rates": _values(part.rows, "learning_rate"),
+                "validation items": _found(part.rows, "n_validation"),
+                "test items": _found(part.rows, "n_test"),
+                "learning rates": _found(part.rows, "learning_rate"),
             },
         }
         for part in split_by_fingerprint(frame)
@@ -188,7 +270,7 @@ def _provenance(frame: pd.DataFrame) -> list[dict[str, Any]]:
     ]
 
 
-def _values(rows: pd.DataFrame, name: str) -> str:
+def _found(rows: pd.DataFrame, name: str) -> str:
     return ", ".join(str(value) for value in present(rows, name).unique()) or NONE
 
 
@@ -197,15 +279,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="analysis.report", description=__doc__)
     parser.add_argument("--plan", type=Path, required=True)
     parser.add_argument("--runs-table", type=Path, required=True, help="CSV of analysis.collect")
+    parser.add_argument("--tuning-table", type=Path, help="CSV of all trials, if there are any")
     parser.add_argument("--tables-stem", type=Path, required=True, help="of analysis.tables")
     parser.add_argument("--plots", type=Path, required=True, help="the folder of the figures")
     parser.add_argument("--runs", type=Path, required=True, help="the folder of all runs")
+    parser.add_argument("--prepared", type=Path, required=True, help="the folder of all tasks")
     parser.add_argument("--output", type=Path, required=True, help="the report, HTML")
     arguments = parser.parse_args()
-    places = Places(arguments.tables_stem, arguments.plots, arguments.runs, arguments.output)
+    places = Places(
+        arguments.tables_stem,
+        arguments.plots,
+        arguments.runs,
+        arguments.prepared,
+        arguments.output,
+    )
     with one_line_errors():
         plan = read_record(Plan, arguments.plan)
-        write_text(arguments.output, render(plan, read_runs(arguments.runs_table), places))
+        frame = read_runs(arguments.runs_table)
+        trials = read_trials(arguments.tuning_table) if arguments.tuning_table else None
+        write_text(arguments.output, render(plan, frame, places, trials))
 
 
 if __name__ == "__main__":

@@ -20,6 +20,8 @@ from analysis.drawing import (
     legend,
     looks,
     metric_label,
+    signs,
+    strip,
 )
 from analysis.frame import SETTING, present
 
@@ -29,12 +31,12 @@ SCORE = "test_score"
 
 def by_parameters(inputs: Inputs) -> Figure:
     """Test score against trainable parameters, on a logarithmic axis."""
-    return _scatter(inputs.summary, "trainable_parameters", _parameter_axis)
+    return _scatter(inputs.summary, "trainable_parameters", parameter_axis)
 
 
 def by_memory(inputs: Inputs) -> Figure:
     """Test score against peak training memory, both with their intervals."""
-    return _scatter(inputs.summary, "peak_training_bytes", _memory_axis)
+    return _scatter(inputs.summary, "peak_training_bytes", memory_axis)
 
 
 def by_rank(inputs: Inputs) -> Figure:
@@ -48,10 +50,12 @@ def by_rank(inputs: Inputs) -> Figure:
     figure, panels = facets(summary)
     for _, cells, (axes,) in panels:
         done = cells[cells[f"{SCORE}_n"] > 0]
+        absent = signs(cells.drop(done.index))
         if done.empty:
-            empty(axes, NOTHING)
+            empty(axes, NOTHING, absent)
             continue
         _rank_panel(axes, done.assign(rank=done["variant"].map(ranks)), look)
+        strip(axes, absent)
     legend(figure, summary, look)
     return figure
 
@@ -65,13 +69,15 @@ def _scatter(
     name = f"{quantity}_mean" if measured else quantity
     for _, cells, (axes,) in panels:
         done = cells[(cells[f"{SCORE}_n"] > 0) & cells[name].notna()]
+        absent = signs(cells.drop(done.index))
         if done.empty:
-            empty(axes, NOTHING)
+            empty(axes, NOTHING, absent)
             continue
         spread = errors(done, quantity) if measured else None
         _points(axes, done, column(done, name), look, spread)
         dress(axes, done)
         axes.set_ylabel(metric_label(done, "test"))
+        strip(axes, absent)
     legend(figure, summary, look)
     return figure
 
@@ -139,7 +145,8 @@ def _ranks(frame: pd.DataFrame) -> dict[str, float]:
     return {str(name): float(rank) for name, rank in zip(variants, ranks, strict=True) if rank > 0}
 
 
-def _parameter_axis(axes: Axes, cells: pd.DataFrame) -> None:
+def parameter_axis(axes: Axes, cells: pd.DataFrame) -> None:
+    """Make the horizontal axis that of the trainable parameters of these cells."""
     axes.set_xlabel("trainable parameters")
     counts = column(cells, "trainable_parameters")
     # a method that trains nothing has no place on a logarithmic axis
@@ -151,7 +158,8 @@ def _parameter_axis(axes: Axes, cells: pd.DataFrame) -> None:
     axes.xaxis.set_minor_formatter("")
 
 
-def _memory_axis(axes: Axes, cells: pd.DataFrame) -> None:
+def memory_axis(axes: Axes, cells: pd.DataFrame) -> None:
+    """Make the horizontal axis that of the training memory."""
     axes.set_xlabel("peak training memory")
     axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.xaxis.set_major_formatter(EngFormatter(unit="B"))

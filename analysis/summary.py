@@ -1,13 +1,16 @@
 """One row a cell: means and t intervals over its seeds, and how many seeds stand behind them."""
 
+from math import sqrt
 from typing import Any
 
 import pandas as pd
 
 from analysis.comparability import GROUP, Part, split_by_fingerprint
+from analysis.contenders import Standing, standings
 from analysis.errors import AnalysisError
 from analysis.frame import STATES, present
-from analysis.statistics import t_interval
+from analysis.items import MEANS_OVER_ITEMS
+from analysis.statistics.intervals import t_interval
 
 CATEGORIES = ("weights_bytes", "gradients_bytes", "optimizer_bytes", "activations_bytes")
 MEASURES = (
@@ -21,7 +24,17 @@ MEASURES = (
 )
 """Averaged over the ok seeds of a cell; each becomes the columns _mean, _low, _high and _n."""
 
-CONSTANTS = ("base_parameters", "trainable_parameters", "metric", "n_test", "n_validation")
+CONSTANTS = (
+    "base_parameters",
+    "trainable_parameters",
+    "learning_rate",
+    "tuning_trials",
+    "tuning_grown",
+    "tuning_edge",
+    "metric",
+    "n_test",
+    "n_validation",
+)
 """Equal for every seed of a cell."""
 
 CELL = ["task", "model", "variant"]
@@ -33,16 +46,22 @@ def summarise(frame: pd.DataFrame) -> pd.DataFrame:
     `<measure>_mean` is the mean over the ok seeds in the unit of the measure, `_low` and `_high`
     bound its 95 % t interval (missing below two seeds) and `_n` counts the seeds that have it.
     `runs` names the runs, with spaces between; `runs_<state>` counts the seeds of the cell;
-    `difference` tells the fingerprints of one task and model apart. Raises AnalysisError where a
-    count differs between the seeds of a cell.
+    `difference` tells the fingerprints of one task and model apart. `test_score_seed_error` is the
+    standard error of the mean test score over the seeds, `test_score_item_error` the binomial one
+    of a score on `n_test` items, sqrt(p (1 - p) / n), where the metric is a mean over items.
+    `standing` is the mark against the best of the task, model and fingerprint, `standing_p_value`
+    its adjusted p-value; see `standings`. Raises AnalysisError where a count differs between the
+    seeds of a cell.
     """
     planned = frame.groupby(CELL).size()
     cells = [
         (
             rows.index[0],
-            _cell(part, str(variant), rows, int(planned[part.task, part.model, variant])),
+            _cell(part, str(variant), rows, int(planned[part.task, part.model, variant]))
+            | _standing(marks.get(str(variant))),
         )
         for part in split_by_fingerprint(frame)
+        for marks in [standings(part.rows)]
         for variant, rows in part.rows.groupby("variant", sort=False)
     ]
     return pd.DataFrame([row for _, row in sorted(cells, key=lambda cell: cell[0])])
@@ -54,6 +73,12 @@ def groups(summary: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
         (f"{task} · {model}" + (f"\n{difference}" if difference else ""), rows)
         for (task, model, difference), rows in summary.groupby([*GROUP, "difference"], sort=False)
     ]
+
+
+def cell_names(cells: pd.DataFrame) -> str:
+    """Cells by task and model, with their variants in brackets."""
+    places = cells.groupby(["task", "model"], sort=False)["variant"]
+    return "; ".join(f"{task} · {model} ({', '.join(rows)})" for (task, model), rows in places)
 
 
 def _cell(part: Part, variant: str, rows: pd.DataFrame, planned: int) -> dict[str, Any]:
@@ -76,7 +101,28 @@ def _cell(part: Part, variant: str, rows: pd.DataFrame, planned: int) -> dict[st
     row["trainable_percent"] = _percent(row["trainable_parameters"], row["base_parameters"])
     for name in MEASURES:
         row |= _measure(ok, name)
+    row["test_score_seed_error"] = _seed_error(ok)
+    row["test_score_item_error"] = _item_error(row)
     return row
+
+
+def _seed_error(ok: pd.DataFrame) -> float | None:
+    values = present(ok, "test_score").to_numpy(dtype=float)
+    return float(values.std(ddof=1)) / sqrt(len(values)) if len(values) > 1 else None
+
+
+def _item_error(row: dict[str, Any]) -> float | None:
+    score, n = row["test_score_mean"], row["n_test"]
+    if score is None or row["metric"] not in MEANS_OVER_ITEMS:
+        return None
+    return sqrt(score * (1 - score) / n)
+
+
+def _standing(standing: Standing | None) -> dict[str, Any]:
+    return {
+        "standing": standing.mark if standing else None,
+        "standing_p_value": standing.p_value if standing else None,
+    }
 
 
 def _state_text(counts: dict[str, int], planned: int) -> str:

@@ -4,7 +4,6 @@ python -m analysis.tables --runs-table FILE.csv --output-stem results/tables/<be
 """
 
 import argparse
-import html
 from pathlib import Path
 
 import pandas as pd
@@ -12,6 +11,7 @@ import pandas as pd
 from analysis.columns import COLUMNS, HEADERS, SHORT_COLUMNS
 from analysis.errors import one_line_errors
 from analysis.frame import read_runs, write_table
+from analysis.markdown import document
 from analysis.notes import notes
 from analysis.summary import groups, summarise
 from records.write import write_text
@@ -22,6 +22,7 @@ LATEX = str.maketrans(
         "~": r"\textasciitilde{}",
         "^": r"\textasciicircum{}",
         "±": r"$\pm$",
+        "≈": r"$\approx$",
         "—": "---",
         "·": r"$\cdot$",
         **{sign: f"\\{sign}" for sign in "&%$#_{}"},
@@ -49,15 +50,8 @@ def short_tables(frame: pd.DataFrame) -> list[tuple[str, list[str], list[list[st
 
 def markdown(frame: pd.DataFrame) -> str:
     """The main table of a runs table in Markdown, one table a fingerprint, with notes below."""
-    blocks = []
-    for title, rows in _sections(summarise(frame)):
-        alignment = ["right" if column.measure else "left" for column in COLUMNS]
-        table = rows.map(lambda text: text.replace("|", "\\|")).to_markdown(
-            index=False, disable_numparse=True, colalign=alignment
-        )
-        blocks.append(f"**{title}**\n\n{table}" if title else table)
-    lines = "\n".join(f"- {html.escape(note, quote=False)}" for note in notes(frame))
-    return "\n\n".join([*blocks, lines]) + "\n"
+    words = [column.header for column in COLUMNS if column.measure is None]
+    return document(_sections(summarise(frame)), words, notes(frame))
 
 
 def latex(frame: pd.DataFrame) -> str:

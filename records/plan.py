@@ -3,6 +3,7 @@
 from typing import Literal
 
 from records.base import Name, Record
+from records.claims import Claims
 from records.specification import Specification
 
 
@@ -28,6 +29,7 @@ class Plan(Record):
     benchmark: Name
     description: str = ""
     cells: tuple[Cell, ...]
+    claims: Claims | None = None
 
     @property
     def runs(self) -> dict[str, Specification]:
@@ -38,3 +40,10 @@ class Plan(Record):
     def trials(self) -> dict[str, Specification]:
         """Every trial of the plan by its identity."""
         return {run: spec for cell in self.cells for run, spec in cell.trials.items()}
+
+    @property
+    def claims_table(self) -> str | None:
+        """The name of the files of the table of claims; None where there are no claims."""
+        if self.claims is None:
+            return None
+        return self.claims.table or f"{self.benchmark}-claims"

@@ -79,7 +79,9 @@ def test_ci_calls_the_test_command_of_the_readme() -> None:
     assert "\nmake test\n" in (ROOT / ".ci" / "run").read_text()
 
 
-@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "config/README.md"])
+@pytest.mark.parametrize(
+    "document", ["README.md", "CONTRIBUTING.md", "config/README.md", "docs/peft.md"]
+)
 def test_links_lead_somewhere(document: str) -> None:
     path = ROOT / document
     links = re.findall(r"\]\(([^)#:]+)\)", path.read_text())

@@ -46,6 +46,7 @@ OTHER_MEANINGS = {
     ("ia3", "methods/peft.py"): "peft's name of its own implementation",
     ("ia3", "methods/peft_types.py"): "the same",
     ("lora", "methods/peft_types.py"): "the same",
+    ("vera", "methods/peft_types.py"): "the same",
     ("prefix", "records/write.py"): "the start of a temporary file's name",
     ("prefix", "workflow/schemas/errors.py"): "the start of a location",
 }

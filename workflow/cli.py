@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,15 +13,17 @@ from typing import Annotated, Any
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from methods.registry import METHODS
+from records.plan import Plan
 from records.registry import RegistrationError, Registry
+from records.result import RESULT_FILE
 from tasks.registry import TASKS
 from workflow import listing, scaffold
-from workflow.benchmark import DEFAULT_BENCHMARK, read_benchmark
+from workflow.benchmark import DEFAULT_BENCHMARK
 from workflow.pipeline import Pipeline
-from workflow.plan import make_plan
 from workflow.progress import Watch, follow
 from workflow.schemas.errors import ConfigurationError
 
@@ -32,6 +35,9 @@ _LOG_TAIL_LINES = 15
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 BenchmarkName = Annotated[str, typer.Argument(help="A benchmark of config/, by its name.")]
+RunName = Annotated[
+    str, typer.Argument(metavar="RUN", help="A run's name or its beginning, or a path.")
+]
 Results = Annotated[Path, typer.Option(help="Where everything is written.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the same as JSON.")]
 
@@ -46,7 +52,7 @@ def check(benchmark: BenchmarkName = DEFAULT_BENCHMARK) -> None:
     """Check a benchmark file and say what it plans."""
     plan = _pipeline(benchmark, Path("results")).plan
     gaps = [cell for cell in plan.cells if cell.not_applicable]
-    _CONSOLE.print(f"{benchmark}: {len(plan.cells)} cells, {len(plan.runs)} runs")
+    _CONSOLE.print(f"{benchmark}: {len(plan.cells)} cells, {_count(plan)}")
     for cell in gaps:
         name = f"{cell.task} x {cell.model} x {cell.variant}"
         _CONSOLE.print(f"  not applicable: {name} ({cell.not_applicable})", soft_wrap=True)
@@ -57,19 +63,22 @@ def reproduce(
     benchmark: BenchmarkName = DEFAULT_BENCHMARK,
     cores: Annotated[str, typer.Option(help="Cores to use, a number or all.")] = "all",
     results: Results = Path("results"),
+    allow_partial: Annotated[
+        bool, typer.Option("--allow-partial", help="Train nothing: show the records that exist.")
+    ] = False,
 ) -> None:
     """Run a benchmark through Snakemake, show its progress, and print its table."""
-    pipeline = _pipeline(benchmark, results)
-    watch = Watch(results, list(pipeline.runs))
+    pipeline = _pipeline(benchmark, results, allow_partial)
+    watch = Watch(results, list(pipeline.jobs))
     _CONSOLE.print(
-        f"[bold]{benchmark}[/bold]: {len(watch.runs)} runs, {len(watch.finished_before)} of them "
-        "done before"
+        f"[bold]{benchmark}[/bold]: {_count(pipeline.plan)}, {len(watch.finished_before)} of them "
+        + ("done; the others are left out" if allow_partial else "done before")
     )
-    log = results / "logs" / f"snakemake-{benchmark}.log"
+    log = results / "logs" / f"snakemake-{pipeline.name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as stream:
         process = subprocess.Popen(  # noqa: S603  # our own interpreter, arguments without a shell
-            _snakemake(benchmark, cores, results), stdout=stream, stderr=subprocess.STDOUT
+            _snakemake(benchmark, cores, pipeline), stdout=stream, stderr=subprocess.STDOUT
         )
         try:
             follow(process, watch, _CONSOLE)
@@ -127,6 +136,90 @@ def publish(
 
 
 @app.command()
+def compare(left: RunName, right: RunName, results: Results = Path("results")) -> None:
+    """Show what two runs really differ in, whether they compare, and what came out."""
+    from analysis import compare as comparing
+    from analysis.errors import AnalysisError
+
+    try:
+        sides = [comparing.find(name, results / "runs") for name in (left, right)]
+    except (AnalysisError, OSError) as error:
+        sys.stderr.write(f"{error}\n")
+        raise typer.Exit(1) from error
+    found = comparing.compare(*sides)
+    for where, side in zip(("left", "right"), sides, strict=True):
+        _CONSOLE.print(f"[bold]{where:>5}[/bold]  {side.run}", highlight=False, soft_wrap=True)
+    for title, headers, rows in comparing.tables(found, *sides):
+        if rows:
+            _print_table(title, headers, rows)
+        else:
+            _CONSOLE.print(f"{title}: no difference\n")
+    verdict = f"not comparable: {'; '.join(found.obstacles)}" if found.obstacles else "comparable"
+    _CONSOLE.print(verdict, highlight=False, soft_wrap=True)
+
+
+@app.command()
+def rescore(
+    benchmark: BenchmarkName = DEFAULT_BENCHMARK, results: Results = Path("results")
+) -> None:
+    """Compute every score again from the stored predictions, and hold it against the record."""
+    from training import rescore as scoring
+
+    runs = [results / "runs" / run for run in _pipeline(benchmark, results).jobs]
+    recorded = [run for run in runs if (run / RESULT_FILE).exists()]
+    again = {run.name: scoring.rescore(run) for run in recorded}
+    for run, found in again.items():
+        for problem in found.problems:
+            _CONSOLE.print(f"{run}: {problem}", highlight=False, markup=False, soft_wrap=True)
+    wrong = sum(bool(found.problems) for found in again.values())
+    scores = sum(found.scores for found in again.values())
+    _CONSOLE.print(
+        f"{scores} scores of {len(recorded)} runs computed again, {wrong} runs disagree; "
+        f"{len(runs) - len(recorded)} planned runs have no record",
+        soft_wrap=True,
+    )
+    if wrong or not scores:
+        raise typer.Exit(1)
+
+
+@app.command()
+def drift(
+    results: Annotated[Path, typer.Argument(help="The results of then, as results/reference.")],
+    benchmark: Annotated[str | None, typer.Option(help="Take only the runs of its plan.")] = None,
+    cells: Annotated[int, typer.Option(min=1, help="How many cells to choose.")] = 3,
+    cell: Annotated[
+        list[str] | None, typer.Option(help="A cell to take, task-model-variant; repeatable.")
+    ] = None,
+    output: Annotated[Path, typer.Option(help="Where they are made.")] = Path("results/drift"),
+    prepared: Annotated[
+        Path | None, typer.Option(help="Prepared tasks and models; by default made afresh.")
+    ] = None,
+    cores: Annotated[int, typer.Option(min=1, help="Cores to use.")] = 1,
+) -> None:
+    """Make a few cells again, and say what moved: losses, scores, and under which changes."""
+    from analysis.drift import remarks, tables
+    from analysis.errors import AnalysisError
+    from workflow import drift as drifting
+
+    request = drifting.Request(
+        results, output, benchmark, cells, tuple(cell or ()), prepared, cores
+    )
+    try:
+        with _one_line_errors():
+            found = drifting.drift(request, drifting.find_anchors(request), _CONSOLE)
+    except (AnalysisError, OSError) as error:
+        sys.stderr.write(f"{error}\n")
+        bad = isinstance(error, AnalysisError)
+        raise typer.Exit(EXIT_CONFIGURATION if bad else os.EX_IOERR) from error
+    for title, headers, rows in tables(found):
+        _print_table(title, headers, rows)
+    for remark in remarks(found):
+        _CONSOLE.print(remark, highlight=False, markup=False, soft_wrap=True)
+    if not found.unmoved:
+        raise typer.Exit(1)
+
+
+@app.command()
 def verify(
     golden: Annotated[Path, typer.Option(help="A file of published counts.")],
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the rows here.")] = None,
@@ -137,16 +230,22 @@ def verify(
     raise typer.Exit(run(golden, json_file, _CONSOLE))
 
 
-def _snakemake(benchmark: str, cores: str, results: Path) -> list[str]:
+def _count(plan: Plan) -> str:
+    trials = f"{len(plan.trials)} trials and " if plan.trials else ""
+    return f"{trials}{len(plan.runs)} runs"
+
+
+def _snakemake(benchmark: str, cores: str, pipeline: Pipeline) -> list[str]:
     options = ["--snakefile", str(SNAKEFILE), "--cores", cores, "--rerun-incomplete"]
-    config = ["--config", f"benchmark={benchmark}", f"results={results}"]
+    config = ["--config", f"benchmark={benchmark}", f"results={pipeline.results}"]
+    config += [f"allow_partial={str(pipeline.allow_partial).lower()}"]
     return [sys.executable, "-m", "snakemake", *options, "--keep-going", *config]
 
 
-def _pipeline(benchmark: str, results: Path) -> Pipeline:
+def _pipeline(benchmark: str, results: Path, allow_partial: bool = False) -> Pipeline:
+    config = {"benchmark": benchmark, "results": str(results), "allow_partial": allow_partial}
     with _one_line_errors():
-        content = read_benchmark(benchmark)
-        return Pipeline(content, make_plan(content), str(results))
+        return Pipeline.plan_from(config)
 
 
 @contextmanager
@@ -180,17 +279,17 @@ def _explain_failure(watch: Watch, log: Path) -> None:
 
 def _show(pipeline: Pipeline, results: Path) -> None:
     from analysis.frame import read_runs
+    from analysis.notes import coverage
     from analysis.tables import short_tables
 
     frame = read_runs(results / "tables" / f"{pipeline.name}-runs.csv")
     for title, headers, rows in short_tables(frame):
-        table = Table(*headers, title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-        for row in rows:
-            table.add_row(*row)
-        _CONSOLE.print(table)
+        _print_table(title, headers, rows, whole=headers[:-1])
     _CONSOLE.print(
-        "test: mean and 95 % t interval over n seeds; memory: peak of training tensors\n"
+        "lr: learning rate, ↑ ↓ the highest, the lowest of those tried; test: mean and 95 % t "
+        "interval over n seeds; memory: peak of training tensors"
     )
+    _CONSOLE.print(f"{coverage(frame)}\n", highlight=False)
     for what, where in (
         ("tables", f"tables/{pipeline.name}.md, .csv, .tex"),
         ("plots", f"plots/{pipeline.name}-*.png, .svg"),
@@ -198,6 +297,20 @@ def _show(pipeline: Pipeline, results: Path) -> None:
         ("each run", "runs/<run>/result.json"),
     ):
         _CONSOLE.print(f"[bold]{what:>8}[/bold]  {results}/{where}", highlight=False)
+
+
+def _print_table(
+    title: str, headers: list[str], rows: list[list[str]], whole: Sequence[str] = ()
+) -> None:
+    """Print a table; where it is too wide, the columns `whole` are folded last."""
+    table = Table(
+        title=title, title_justify="left", box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0)
+    )
+    for header in headers:
+        table.add_column(header, overflow="fold", no_wrap=header in whole)
+    for row in rows:
+        table.add_row(*map(escape, row))
+    _CONSOLE.print(table, "")
 
 
 def main() -> None:

@@ -11,12 +11,14 @@ from typing import Any
 
 from methods.registry import METHODS
 from records.identity import canonical_json
-from records.plan import Plan
+from records.place import record_file
+from records.plan import Cell, Plan
 from records.prepared import MANIFEST_FILE
 from records.registry import RegistrationError
 from records.result import RESULT_FILE
 from records.source import run_digest, source_digest
 from records.specification import Model, Network, Pretraining, Specification, Task, model_key
+from records.tuning import cell_specification, choice_file, tuning_key
 from tasks.registry import TASKS
 from workflow.benchmark import benchmark_from_config
 from workflow.plan import make_plan
@@ -29,10 +31,13 @@ PLOTS = (
     "memory-by-method",
     "score-by-rank",
     "learning-curves",
+    "pareto",
 )
+ACROSS_PLOTS = ("critical-difference", "performance-profile")
+TUNING_PLOT = "tuning"
 # The digest follows imports inside the rooms of a run; workflow's own modules are named.
-_PREPARE_TASK = ("workflow.prepare_task", "workflow.sources")
-_PREPARE_MODEL = ("workflow.prepare_model", "workflow.sources")
+PREPARE_TASK = ("workflow.prepare_task", "workflow.overlap", "workflow.sources")
+PREPARE_MODEL = ("workflow.prepare_model", "workflow.sources")
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,8 @@ class Pipeline:
     benchmark: Benchmark
     plan: Plan
     results: str
+    allow_partial: bool = False
+    """Whether tables and plots are made of the records that exist, and nothing is trained."""
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], files: Iterable[Path] = ()) -> Pipeline:
@@ -62,8 +69,13 @@ class Pipeline:
         if not results or set(results) & set("{}"):
             problem = refused(results, "allowed: the path of a folder, without braces")
             raise ConfigurationError([f"results: {problem}"])
+        partial = _yes_or_no("allow_partial", content.pop("allow_partial", False))
         benchmark = benchmark_from_config(content, files)
-        return cls(benchmark, make_plan(benchmark), results)
+        pipeline = cls(benchmark, make_plan(benchmark), results, partial)
+        if partial and not pipeline.recorded:
+            problem = f"none of the {len(pipeline.runs)} runs has a record below {results}/runs"
+            raise ConfigurationError([f"allow_partial: {problem}"])
+        return pipeline
 
     @property
     def name(self) -> str:
@@ -78,18 +90,71 @@ class Pipeline:
     @property
     def plots(self) -> list[str]:
         """Every figure's files."""
+        figures = [*PLOTS, *(ACROSS_PLOTS if self._several_groups else ())]
+        figures += [TUNING_PLOT] if self._tunings else []
         kinds = ("png", "svg")
-        return [f"{self.results}/plots/{self.name}-{p}.{k}" for p in PLOTS for k in kinds]
+        return [f"{self.results}/plots/{self.name}-{p}.{k}" for p in figures for k in kinds]
+
+    @property
+    def tables(self) -> list[str]:
+        """The main table's files."""
+        return [f"{self.results}/tables/{self.name}.{kind}" for kind in ("csv", "md", "tex")]
+
+    @property
+    def evidence(self) -> list[str]:
+        """The tables of how sure the differences are."""
+        endings = ["pairs.csv", "pairs.md", "variance.csv", "pareto.csv"]
+        if self._several_groups:
+            endings += ["across-tasks.csv", "across-tasks.md"]
+        return [f"{self.results}/tables/{self.name}-{ending}" for ending in endings]
+
+    @property
+    def _several_groups(self) -> bool:
+        """Whether runs of two or more pairs of task and model are planned."""
+        return len({(cell.task, cell.model) for cell in self.plan.cells if cell.runs}) > 1
+
+    @property
+    def tuning_table(self) -> list[str]:
+        """The table of all trials, if there are any."""
+        return [f"{self.results}/tables/{self.name}-tuning.csv"] if self._tunings else []
+
+    @property
+    def tuning_arguments(self) -> list[str]:
+        """How a command is given that table."""
+        return [argument for table in self.tuning_table for argument in ("--tuning-table", table)]
 
     @property
     def results_of_runs(self) -> list[str]:
-        """Every run's record."""
-        return [f"{self.results}/runs/{run}/{RESULT_FILE}" for run in self.runs]
+        """The record of every run, or of those that have one where that is enough."""
+        return list(self.recorded.values())
+
+    @cached_property
+    def recorded(self) -> dict[str, str]:
+        """Run identity -> record of the runs that tables and plots are made of."""
+        records = {run: f"{self.results}/runs/{run}/{RESULT_FILE}" for run in self.runs}
+        if not self.allow_partial:
+            return records
+        folder = Path(self.results) / "runs"
+        found = {run: record_file(folder, run) for run in self.runs}
+        return {run: str(path) for run, path in found.items() if path}
 
     @cached_property
     def runs(self) -> dict[str, Specification]:
-        """Run identity -> specification."""
+        """Run identity -> specification, trials apart."""
         return self.plan.runs
+
+    @cached_property
+    def jobs(self) -> dict[str, Specification]:
+        """Run identity -> specification of everything that trains: trials, then runs."""
+        return self.plan.trials | self.runs
+
+    @cached_property
+    def _tunings(self) -> dict[str, Cell]:
+        return {
+            tuning_key(next(iter(cell.runs.values()))): cell
+            for cell in self.plan.cells
+            if cell.trials
+        }
 
     @cached_property
     def _models(self) -> dict[str, Model]:
@@ -103,28 +168,52 @@ class Pipeline:
 
     def run_json(self, run: str) -> str:
         """The run's specification."""
-        return canonical_json(self.runs[run])
+        return canonical_json(self.jobs[run])
 
     def run_digest(self, run: str) -> str:
         """The digest of the source that decides the run's numbers."""
-        spec = self.runs[run]
+        spec = self.jobs[run]
         return _run_digest(METHODS.get(spec.variant.method), TASKS.get(spec.task.task))
 
     def run_threads(self, run: str) -> int:
         """The threads that the run asks for."""
-        return self.runs[run].training.threads
+        return self.jobs[run].training.threads
 
     def run_gpus(self, run: str) -> int:
         """The GPUs that the run asks for."""
-        return int(self.runs[run].training.device == "cuda")
+        return int(self.jobs[run].training.device == "cuda")
 
     def run_task(self, run: str) -> str:
         """The manifest of the run's task."""
-        return self._manifest("tasks", self.runs[run].task.key)
+        return self._manifest("tasks", self.jobs[run].task.key)
 
     def run_model(self, run: str) -> str:
         """The manifest of the run's model."""
-        return self._manifest("models", model_key(self.runs[run].model))
+        return self._manifest("models", model_key(self.jobs[run].model))
+
+    def run_choice(self, run: str) -> list[str]:
+        """The choice that the run waits for, if its cell is tuned."""
+        spec = self.jobs[run]
+        return [] if spec.tuning is None else [f"{self.results}/tuning/{choice_file(spec)}"]
+
+    def tuning_trials(self, key: str) -> list[str]:
+        """The records that a cell's choice is made of."""
+        return [f"{self.results}/runs/{run}/{RESULT_FILE}" for run in self._tunings[key].trials]
+
+    def tuning_json(self, key: str) -> str:
+        """The specification of a tuned cell."""
+        return canonical_json(cell_specification(self._tuned(key)))
+
+    def tuning_digest(self, key: str) -> str:
+        """The digest of the source that decides a cell's choice."""
+        return source_digest(["training.tune"]) + self.run_digest(self._tuned(key).run)
+
+    def tuning_run(self, key: str) -> str:
+        """A run of the cell, whose threads and devices its trials need as well."""
+        return self._tuned(key).run
+
+    def _tuned(self, key: str) -> Specification:
+        return next(iter(self._tunings[key].runs.values()))
 
     def task_json(self, key: str) -> str:
         """A task's record."""
@@ -133,7 +222,7 @@ class Pipeline:
     def task_digest(self, key: str) -> str:
         """The digest of the source that decides how the task is prepared."""
         task = TASKS.get(self._tasks[key].task)
-        return source_digest([*_PREPARE_TASK, task.__module__])
+        return source_digest([*PREPARE_TASK, task.__module__])
 
     def model_json(self, key: str) -> str:
         """A model's record."""
@@ -143,7 +232,7 @@ class Pipeline:
         """The digest of the source that decides the model's weights."""
         pretraining = _pretraining(self._models[key])
         task = [TASKS.get(pretraining.task.task).__module__] if pretraining else []
-        return source_digest([*_PREPARE_MODEL, *task])
+        return source_digest([*PREPARE_MODEL, *task])
 
     def model_inputs(self, key: str) -> list[str]:
         """The manifest of the model's source task, if it is pretrained."""
@@ -156,6 +245,14 @@ class Pipeline:
 
     def _manifest(self, room: str, key: str) -> str:
         return f"{self.results}/prepared/{room}/{key}/{MANIFEST_FILE}"
+
+
+def _yes_or_no(key: str, value: Any) -> bool:
+    """What a key says; Snakemake's command line gives it as text."""
+    known = {"true": True, "false": False}
+    if (said := str(value).lower()) not in known:
+        raise ConfigurationError([f"{key}: {refused(value, 'allowed: true, false')}"])
+    return known[said]
 
 
 @cache

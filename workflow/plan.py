@@ -21,6 +21,7 @@ from records.prepared import VECTOR_COLUMNS
 from records.registry import RegistrationError
 from records.specification import Network, Specification, Training, Variant
 from workflow.catalogue import Catalogue, ModelPlan, TaskPlan, network_mismatch
+from workflow.plan_claims import check_claims
 from workflow.plan_tuning import plan_trials, plan_tuning
 from workflow.schemas.benchmark import Benchmark, Grid, VariantEntry
 from workflow.schemas.errors import (
@@ -42,7 +43,15 @@ def make_plan(benchmark: Benchmark) -> Plan:
     problems = Problems()
     cells = tuple(_Planner(benchmark, Catalogue(benchmark, problems), problems).cells())
     problems.check()
-    return Plan(benchmark=benchmark.name, description=benchmark.description, cells=cells)
+    if benchmark.claims is not None:
+        check_claims(benchmark.claims, cells, problems)
+        problems.check()
+    return Plan(
+        benchmark=benchmark.name,
+        description=benchmark.description,
+        cells=cells,
+        claims=benchmark.claims,
+    )
 
 
 @dataclass(frozen=True)

@@ -60,8 +60,10 @@ class Watch:
         if record["state"] != "ok":
             return f"{record['state']}: {record['reason']}"
         primary = record["metrics"]["primary"]
-        score = record["metrics"]["test"][primary]["value"]
-        return f"{primary} {score:.3f}, {record['time']['train_seconds']:.0f} s of training"
+        split = "validation" if record["spec"]["role"] == "trial" else "test"
+        score = record["metrics"][split][primary]["value"]
+        seconds = record["time"]["train_seconds"]
+        return f"{split} {primary} {score:.3f}, {seconds:.0f} s of training"
 
     def log(self, run: str) -> Path:
         """Where the run's job writes."""

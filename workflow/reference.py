@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 from records.plan import Plan
-from records.result import RESULT_FILE
+from records.result import RESULT_FILE, Result
 from records.write import write_text
 
 _MARKED = re.compile(r"(<!-- table: start -->\n).*?(<!-- table: end -->)", re.DOTALL)
@@ -30,11 +30,18 @@ def publish(name: str, results: Path, reference: Path, readme: Path) -> list[Pat
     sources = [results / "plans" / f"{name}.json"]
     sources += sorted((results / "tables").glob(f"{name}[-.]*"))
     sources += sorted((results / "plots").glob(f"{name}-*"))
-    sources += [results / "runs" / run / RESULT_FILE for run in plan.runs]
+    runs = [*plan.runs, *_trials(plan, results)]
+    sources += [results / "runs" / run / RESULT_FILE for run in runs]
     written = [_copy(source, reference / source.relative_to(results)) for source in sources]
     table = (results / "tables" / f"{name}.md").read_text(encoding="utf-8")
     write_text(readme, with_table(readme.read_text(encoding="utf-8"), table))
     return written
+
+
+def _trials(plan: Plan, results: Path) -> list[str]:
+    """Every trial that a run's record names, those beyond the planned grid among them."""
+    choices = [Result.read(results / "runs" / run / RESULT_FILE).tuning for run in plan.runs]
+    return list(dict.fromkeys(one.run for choice in choices if choice for one in choice.trials))
 
 
 def with_table(text: str, table: str) -> str:

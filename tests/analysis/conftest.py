@@ -6,14 +6,26 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 
-from analysis.collect import collect
+from analysis.collect import collect, ledger
 from records.plan import Cell, Plan
+from records.prepared import (
+    MANIFEST_FILE,
+    SPLITS,
+    Overlap,
+    PreparedTask,
+    SharedExample,
+    Split,
+)
 from records.result import (
     FAILURE_FILE,
     HISTORY_FILE,
+    PREDICTIONS_FILE,
     RESULT_FILE,
+    Choice,
     Gradients,
     Inference,
     Machine,
@@ -24,8 +36,20 @@ from records.result import (
     Result,
     Score,
     Time,
+    Trial,
+    Values,
 )
-from records.specification import RandomModel, Source, Specification, Task, Training, Variant
+from records.specification import (
+    LEARNING_RATE,
+    RandomModel,
+    Source,
+    Specification,
+    Task,
+    Training,
+    Tuning,
+    Variant,
+)
+from records.tuning import candidates, choose, trial, tuning_key
 
 SEEDS = (0, 1, 2)
 BASE = 1_000_000
@@ -80,13 +104,14 @@ def provenance(task: str, seed: int) -> Provenance:
     )
 
 
-def ok_result(spec: Specification) -> Result:
+def ok_result(spec: Specification, choice: Choice | None = None) -> Result:
     _, _, trainable, score = VARIANTS[spec.variant.name]
     score += 0.01 * spec.seed - (0.1 if spec.task.name == "words" else 0)
     return Result(
         run=spec.run,
         spec=spec,
         state="ok",
+        tuning=choice,
         metrics=Metrics(
             primary="accuracy",
             validation={"accuracy": Score(value=score + 0.005, n=100)},
@@ -147,6 +172,7 @@ def memory(trainable: int, seed: int) -> Memory:
 
 def bad_result(spec: Specification, state: str, reason: str) -> Result:
     fields = {"run": spec.run, "spec": spec, "state": state, "reason": reason}
+    fields = {"run": spec.run, "spec": spec, "state": state, "reason": reason}
     return Result.model_validate(
         fields | {"provenance": provenance(spec.task.name, spec.seed)}, strict=False
     )
@@ -193,6 +219,126 @@ def fill(plan: Plan, runs: Path) -> None:
             continue
         ok_result(spec).write(runs / run / RESULT_FILE)
         (runs / run / HISTORY_FILE).write_text(history(spec))
+        predictions(ok_result(spec)).to_parquet(runs / run / PREDICTIONS_FILE)
+
+
+def predictions(result: Result) -> pd.DataFrame:
+    """The test items of an ok run, of which it has the first ones right; a validation item more.
+
+    Odd seeds hold them in reverse.
+    """
+    assert result.metrics is not None
+    test = result.metrics.test["accuracy"]
+    label = np.arange(test.n) % 3
+    right = np.arange(test.n) < round(test.n * test.value)
+    items = pd.DataFrame(
+        {
+            "split": "test",
+            "id": [f"t{item}" for item in range(test.n)],
+            "label": label.astype(float),
+            "prediction": np.where(right, label, label + 1).astype(float),
+        }
+    )
+    spare = pd.DataFrame({"split": ["validation"], "id": ["t0"], "label": 0.0, "prediction": 1.0})
+    return pd.concat([spare, items[:: -1 if result.spec.seed % 2 else 1]], ignore_index=True)
+
+
+# variant -> validation score of the trial at each learning rate; None: it diverged
+TRIALS: dict[str, dict[float, float | None]] = {
+    "everything": {1e-3: 0.5, 3e-3: 0.7, 1e-2: 0.6},
+    "small-2": {1e-3: 0.5, 3e-3: 0.6, 1e-2: 0.7, 3e-2: None},
+    "small-8": {1e-3: 0.5, 3e-3: 0.6, 1e-2: 0.7, 3e-2: 0.8},
+    "top": {3.33e-4: 0.8, 1e-3: 0.7, 3e-3: 0.6, 1e-2: 0.5},
+    "bulky": {1e-3: None, 3e-3: None, 1e-2: None},
+    "unfit": {},
+}
+"""A tuning of three learning rates, which grew by one where the best lay at an edge."""
+TUNING = Tuning(
+    seed=100,
+    grid={LEARNING_RATE: (1e-3, 3e-3, 1e-2)},
+    ratio=3.0,
+    grow=True,
+    training={"epochs": 1},
+)
+
+
+def make_tuned_plan() -> Plan:
+    """The plan of `make_plan` with every cell tuned."""
+    plan = make_plan()
+    return plan.model_copy(update={"cells": tuple(tuned_cell(cell) for cell in plan.cells)})
+
+
+def tuned_cell(cell: Cell, tuning: Tuning = TUNING) -> Cell:
+    specs = [spec.model_copy(update={"tuning": tuning}) for spec in cell.runs.values()]
+    planned = [trial(spec, values) for spec in specs[:1] for values in candidates(tuning)]
+    return cell.model_copy(
+        update={
+            "runs": {spec.run: spec for spec in specs},
+            "trials": {spec.run: spec for spec in planned},
+        }
+    )
+
+
+def fill_tuned(plan: Plan, runs: Path) -> None:
+    """The records of all trials and runs; those of `bulky` diverged, for nothing was chosen."""
+    for cell in plan.cells:
+        specs = list(cell.runs.values())
+        tried = [
+            tried_at(trial(spec, {LEARNING_RATE: rate}), score, runs)
+            for spec in specs[:1]
+            for rate, score in TRIALS[cell.variant].items()
+        ]
+        for spec in specs:
+            grown = len(tried) - len(cell.trials)
+            choice = choose(tuning_key(spec), "accuracy", tried, grown)
+            if choice.chosen:
+                ok_result(spec, choice).write(runs / spec.run / RESULT_FILE)
+                continue
+            ended = bad_result(spec, "diverged", "no trial of its tuning has a score")
+            ended.model_copy(update={"tuning": choice}).write(runs / spec.run / RESULT_FILE)
+
+
+def tried_at(spec: Specification, score: float | None, runs: Path) -> Trial:
+    """The record of a trial, and its line in the ledger."""
+    rate: Values = {LEARNING_RATE: spec.training.learning_rate}
+    if score is None:
+        result = bad_result(spec, "diverged", "the loss was nan")
+        result.write(runs / spec.run / RESULT_FILE)
+        return Trial(run=spec.run, values=rate, state="diverged", reason=result.reason)
+    found = Score(value=score, n=100)
+    metrics = Metrics(primary="accuracy", validation={"accuracy": found}, test={}, best_step=1)
+    result = ok_result(spec.model_copy(update={"role": "run"}))
+    fields = {"run": spec.run, "spec": spec, "metrics": metrics}
+    result.model_copy(update=fields).write(runs / spec.run / RESULT_FILE)
+    return Trial(run=spec.run, values=rate, state="ok", score=found)
+
+
+def prepare(plan: Plan, prepared: Path) -> None:
+    """The manifests of the plan's tasks. The letters hold one exact and one near duplicate."""
+    for spec in plan.runs.values():
+        leaks = spec.task.name == "letters"
+        pair = SharedExample(first="a<1>", second="b2", similarity=0.9)
+        split = Split(n=200, sha256="a" * 64, file_sha256="b" * 64)
+        PreparedTask(
+            key=spec.task.key,
+            spec=spec.task,
+            kind="text-classification" if leaks else "tabular-regression",
+            labels=(),
+            metrics=("accuracy",),
+            splits=dict.fromkeys(SPLITS, split),
+            overlaps=(
+                Overlap(
+                    first="train",
+                    second="test",
+                    definition="exact: the <same>",
+                    exact=int(leaks),
+                    near=1 if leaks else None,
+                    fraction=0.01 if leaks else 0.0,
+                    examples=(pair,) if leaks else (),
+                ),
+            ),
+            sha256="c" * 64,
+        ).write(prepared / "tasks" / spec.task.key / MANIFEST_FILE)
 
 
 @pytest.fixture(scope="session")
@@ -240,3 +386,28 @@ def rewrite() -> Callable[[Path, Callable[[dict[str, Any]], None]], None]:
 def table(plan: Plan, finished: Path) -> Any:
     """The runs table of the finished benchmark."""
     return collect(plan, finished)
+
+
+@pytest.fixture(scope="session")
+def tuned_plan() -> Plan:
+    return make_tuned_plan()
+
+
+@pytest.fixture(scope="session")
+def tuned_runs(tuned_plan: Plan, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The runs folder of the tuned plan."""
+    folder = tmp_path_factory.mktemp("tuned")
+    fill_tuned(tuned_plan, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tuned_table(tuned_plan: Plan, tuned_runs: Path) -> Any:
+    """The runs table of the tuned benchmark."""
+    return collect(tuned_plan, tuned_runs)
+
+
+@pytest.fixture(scope="session")
+def trials(tuned_plan: Plan, tuned_runs: Path) -> Any:
+    """The trials table of the tuned benchmark."""
+    return ledger(tuned_plan, tuned_runs)

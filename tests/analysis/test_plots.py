@@ -17,7 +17,7 @@ from analysis.errors import AnalysisError
 from analysis.plots import FIGURES, draw
 from analysis.summary import summarise
 from records.plan import Plan
-from records.result import HISTORY_FILE
+from records.result import HISTORY_FILE, RESULT_FILE
 
 Find = Callable[[str, str, int], str]
 NAMES = [kind.name for kind in FIGURES]
@@ -57,6 +57,53 @@ def test_every_figure_names_the_interval_and_the_gaps(
     assert "not applicable: letters · tiny (unfit)" in note
 
 
+PANELS = ("score-by-parameters", "score-by-memory", "score-by-rank", "learning-curves")
+
+
+@pytest.mark.parametrize("name", PANELS)
+def test_a_cell_without_a_completed_run_stands_in_its_panel_with_its_sign(
+    name: str, table: pd.DataFrame, finished: Path
+) -> None:
+    axes = drawn(name, table, finished).axes[0]
+    shown = " ".join(text.get_text() for text in axes.texts)
+    assert "not applicable: unfit" in shown
+    assert "oom 1 of 3, diverged 1 of 3, failed 1 of 3: bulky" in shown
+    assert not {"everything", "small-2", "small-8", "top"} & set(re.findall(r"[\w-]+", shown))
+
+
+@pytest.mark.parametrize("name", PANELS)
+@pytest.mark.parametrize("state", ["oom", "diverged", "failed", "missing"])
+def test_the_sign_is_that_of_the_state(
+    name: str, state: str, table: pd.DataFrame, finished: Path
+) -> None:
+    frame = table.copy()
+    lost = (frame["variant"] == "top") & (frame["task"] == "letters")
+    scores = ["test_score", "validation_score", "peak_training_bytes"]
+    frame.loc[lost, "state"] = state
+    frame.loc[lost, scores] = pd.NA
+    figure = drawn(name, frame, finished)
+    assert f"{state} 3 of 3: top" in [text.get_text() for text in figure.axes[0].texts]
+    assert "top" not in " ".join(text.get_text() for text in figure.axes[1].texts)
+    assert f"{state} 3 of 3: letters · tiny (top)" in words(figure)
+
+
+def test_signs_hide_no_point(table: pd.DataFrame, finished: Path) -> None:
+    axes = drawn("score-by-parameters", table, finished).axes[0]
+    highest = max(text.get_position()[1] for text in axes.texts)
+    lowest = min(np.asarray(line.get_ydata(), dtype=float).min() for line in axes.lines)
+    assert axes.transLimits.transform((0, lowest))[1] > highest
+
+
+def test_a_cell_with_some_completed_runs_says_how_many_it_lacks(
+    plan: Plan, runs: Path, find: Find
+) -> None:
+    for seed in (0, 2):
+        (runs / find("letters", "top", seed) / RESULT_FILE).unlink()
+    figure = drawn("score-by-parameters", collect(plan, runs), runs)
+    assert "missing 2 of 3: letters · tiny (top)" in words(figure)
+    assert "top" not in " ".join(text.get_text() for text in figure.axes[0].texts)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_one_facet_a_task_and_model(name: str, table: pd.DataFrame, finished: Path) -> None:
     titles = [axes.get_title() for axes in drawn(name, table, finished).axes]
@@ -82,7 +129,11 @@ def test_points_and_error_bars_of_the_scatter(table: pd.DataFrame, finished: Pat
 def test_stacks_are_the_categories(table: pd.DataFrame, finished: Path) -> None:
     axes = drawn("memory-by-method", table, finished).axes[0]
     labels = [label.get_text() for label in axes.get_yticklabels()]
-    assert labels == ["everything", "small-2", "small-8", "top"]
+    assert labels == ["everything", "small-2", "small-8", "top", "bulky", "unfit"]
+    assert [text.get_text() for text in axes.texts] == [
+        "oom 1 of 3, diverged 1 of 3, failed 1 of 3",
+        "not applicable",
+    ]
     widths = [patch.get_width() for patch in axes.patches]  # type: ignore[attr-defined]  # bars
     of_small_8 = widths[labels.index("small-8") :: len(labels)]
     assert of_small_8 == [4_000_000, 96_000, 192_000, 3_000_000]

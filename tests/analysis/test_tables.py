@@ -12,6 +12,7 @@ from scipy import stats
 
 from analysis.collect import collect
 from analysis.errors import AnalysisError
+from analysis.frame import STATES
 from analysis.quantities import byte_text, percent_text, quantity
 from analysis.summary import summarise
 from analysis.tables import latex, markdown, short_tables, summary_rows, write_tables
@@ -57,8 +58,11 @@ def test_text_of_a_complete_cell(table: pd.DataFrame) -> None:
         "small-8",
         "24,000 (2.40 %)",
         "96.0 kB",
+        "1e-3 (given)",
         "accuracy (200)",
         "0.870 ± 0.025 (n=3)",
+        "0.0058, 0.0238",
+        "worse",
         "7.3 MB",
         "11.0 s",
         "110 examples/s",
@@ -76,8 +80,8 @@ def test_rows_keep_the_order_of_the_plan(plan: Plan, table: pd.DataFrame) -> Non
 def test_a_terminal_gets_the_same_texts_cut_by_task_and_model(table: pd.DataFrame) -> None:
     shown = [row for _, headers, rows in short_tables(table) for row in rows]
     whole = summary_rows(table)[1]
-    assert sorted((row[0], row[2], row[-1].split(" (")[0]) for row in shown) == sorted(
-        (row[2], row[6], row[-1].split(" (")[0]) for row in whole
+    assert sorted((row[0], row[3], row[-1].split(" (")[0]) for row in shown) == sorted(
+        (row[2], row[7], row[-1].split(" (")[0]) for row in whole
     )
     assert len({title for title, _, _ in short_tables(table)}) == len(short_tables(table))
 
@@ -87,6 +91,19 @@ def test_signs_of_cells_without_a_number(table: pd.DataFrame) -> None:
     assert bulky["runs"] == "oom 1 of 3, diverged 1 of 3, failed 1 of 3"
     assert cell(table, "unfit")["runs"] == "not applicable"
     assert text(table, "bulky", "test score") == text(table, "unfit", "test score") == "—"
+
+
+def test_every_state_has_its_sign_in_the_notes(table: pd.DataFrame) -> None:
+    (legend,) = [line for line in markdown(table).splitlines() if line.startswith("- Signs")]
+    for state in STATES:
+        assert f" {state.replace('-', ' ')}: " in legend
+
+
+def test_coverage_counts_the_runs_with_a_record(plan: Plan, runs: Path, find: Find) -> None:
+    assert "- 30 of 30 planned runs have a record." in markdown(collect(plan, runs))
+    for run in (find("letters", "top", 0), find("words", "small-2", 1)):
+        (runs / run / RESULT_FILE).unlink()
+    assert "- 28 of 30 planned runs have a record." in markdown(collect(plan, runs))
 
 
 @pytest.mark.parametrize(
@@ -159,7 +176,7 @@ def test_latex_escapes_and_is_booktabs(table: pd.DataFrame) -> None:
     assert body.count(r"\toprule") == body.count(r"\bottomrule") == 1
     assert not re.search(r"(?<!\\)[%#_]", body)
     rows = [line for line in body.splitlines() if line.endswith(r"\\")]
-    assert {len(re.findall(r"(?<!\\)&", row)) for row in rows} == {10}
+    assert {len(re.findall(r"(?<!\\)&", row)) for row in rows} == {13}
 
 
 def test_written_csv_holds_raw_numbers(table: pd.DataFrame, tmp_path: Path) -> None:

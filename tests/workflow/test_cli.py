@@ -10,6 +10,7 @@ import subprocess
 import sys
 from enum import Enum
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Annotated, Any
 
 import pytest
@@ -19,8 +20,10 @@ from typer.testing import CliRunner
 
 from methods.registry import METHODS
 from records.registry import Registry
+from records.result import PREDICTIONS_FILE, Result
 from tasks.registry import TASKS
-from workflow import listing
+from tests.training.assets import Assets
+from workflow import cli, listing
 from workflow.cli import EXIT_CONFIGURATION, app
 
 REPOSITORY = Path(__file__).parents[2]
@@ -105,6 +108,76 @@ def test_the_list_fits_a_terminal_of_80_columns(command: str) -> None:
         assert f"{entry.name}  {entry.origin}" in lines
         starts = [f"  {setting.name}: {setting.type}"[:40] for setting in entry.settings]
         assert [start for start in starts if not any(li.startswith(start) for li in lines)] == []
+
+
+@pytest.fixture
+def two_runs(assets: Assets, tmp_path: Path, quiet_process: None) -> list[Result]:
+    """Two finished runs below `results`."""
+    specs = [assets.specification("full"), assets.specification("head", seed=1)]
+    return [assets.run(spec, tmp_path / "results") for spec in specs]
+
+
+def test_two_runs_are_compared_by_the_beginnings_of_their_names(
+    two_runs: list[Result], tmp_path: Path
+) -> None:
+    left, right = two_runs
+    results = ["--results", str(tmp_path / "results")]
+    command = ["compare", left.run[:-3], str(tmp_path / "results" / "runs" / right.run), *results]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+    lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
+    assert lines[:2] == [f"left {left.run}", f"right {right.run}"]
+    assert [line for line in lines if line.startswith(("seed", "variant."))] == [
+        "seed 0 1",
+        'variant.method "full" "head"',
+        'variant.name "full" "head"',
+    ]
+    assert "fingerprint: no difference" in lines
+    assert lines[-1] == "comparable"
+    (test,) = [line for line in lines if line.startswith("test accuracy")]
+    assert [float(value) for value in re.findall(r"accuracy (\S+) \(n=24\)", test)] == [
+        round(result.metrics.test["accuracy"].value, 4) for result in two_runs if result.metrics
+    ]
+
+
+def test_an_unknown_run_is_one_line(two_runs: list[Result], tmp_path: Path) -> None:
+    results = ["--results", str(tmp_path / "results")]
+    done = CliRunner().invoke(app, ["compare", "imagse-network-full", two_runs[0].run, *results])
+    assert done.exit_code == 1
+    assert done.stderr.count("\n") == 1
+    assert f"did you mean {two_runs[0].run} or " in done.stderr
+
+
+def test_scores_are_computed_again_and_a_disagreement_is_an_error(
+    two_runs: list[Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned = {result.run: result.spec for result in two_runs} | {"not-yet-run": None}
+    monkeypatch.setattr(cli, "_pipeline", lambda *_: SimpleNamespace(jobs=planned))
+
+    def rescore() -> tuple[int, list[str]]:
+        done = CliRunner().invoke(app, ["rescore", "--results", str(tmp_path / "results")])
+        return done.exit_code, done.stdout.splitlines()
+
+    summary = "4 scores of 2 runs computed again, {} runs disagree; 1 planned runs have no record"
+    assert rescore() == (0, [summary.format(0)])
+    folder = tmp_path / "results" / "runs" / two_runs[1].run
+    (folder / PREDICTIONS_FILE).unlink()
+    assert rescore() == (
+        1,
+        [
+            f"{two_runs[1].run}: predictions.parquet is missing",
+            summary.format(1).replace("4 scores", "2 scores"),
+        ],
+    )
+
+
+def test_where_nothing_was_scored_rescore_does_not_pass(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli, "_pipeline", lambda *_: SimpleNamespace(jobs={"not-yet-run": None}))
+    done = CliRunner().invoke(app, ["rescore", "--results", str(tmp_path)])
+    assert done.exit_code == 1
+    assert done.stdout.startswith("0 scores of 0 runs computed again")
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ TINY: dict[str, Any] = {
         }
     ],
 }
-ANALYSIS = {"collect": 1, "tables": 1, "plots": 1, "report": 1, "all": 1}
+ANALYSIS = dict.fromkeys(("collect", "tables", "evidence", "plots", "report", "all"), 1)
 Call = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -131,6 +131,8 @@ def test_everything_is_there_afterwards(finished: Workplace) -> None:
     results = finished.folder / "results"
     expected = [f"tables/tiny.{kind}" for kind in ("csv", "md", "tex")]
     expected += [f"plots/tiny-{plot}.{kind}" for plot in PLOTS for kind in ("png", "svg")]
+    endings = ("pairs.csv", "pairs.md", "variance.csv", "pareto.csv")
+    expected += [f"tables/tiny-{ending}" for ending in endings]
     expected += ["tables/tiny-runs.csv", "reports/tiny.html", "plans/tiny.json"]
     assert [name for name in expected if not (results / name).stat().st_size] == []
 
@@ -164,6 +166,25 @@ def test_a_deleted_result_plans_its_run(finished: Workplace) -> None:
         assert finished.planned() == {"run": 1} | ANALYSIS
     finally:
         kept.rename(result)
+
+
+def test_what_exists_is_shown_without_training_where_that_is_allowed(finished: Workplace) -> None:
+    results = finished.folder / "results"
+    result = next(results.glob("runs/*/result.json"))
+    kept = result.rename(result.with_suffix(".kept"))
+    try:
+        done = finished.call("--config", "allow_partial=true")
+        assert done.returncode == 0, done.stderr
+        assert jobs(done.stdout + done.stderr) == ANALYSIS
+        assert not result.exists()
+        for page in ("tables/tiny.md", "reports/tiny.html"):
+            assert "3 of 4 planned runs have a record." in (results / page).read_text()
+        assert "missing 1 of 2" in (results / "tables" / "tiny.md").read_text()
+    finally:
+        kept.rename(result)
+    done = finished.call()
+    assert jobs(done.stdout + done.stderr) == ANALYSIS
+    assert "4 of 4 planned runs" in (results / "tables" / "tiny.md").read_text()
 
 
 def test_a_method_s_source_decides_its_own_runs_and_a_comment_none(finished: Workplace) -> None:

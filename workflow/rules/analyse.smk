@@ -4,12 +4,13 @@
 
 
 rule collect:
-    """One row a planned run, from its record."""
+    """One row a planned run, from its record, and one a trial where there are any."""
     input:
         plan=f"{RESULTS}/plans/{NAME}.json",
         results=PIPELINE.results_of_runs,
     output:
-        f"{RESULTS}/tables/{NAME}-runs.csv",
+        runs=f"{RESULTS}/tables/{NAME}-runs.csv",
+        tuning=PIPELINE.tuning_table,
     log:
         f"{RESULTS}/logs/collect-{NAME}.log",
     conda:
@@ -19,7 +20,7 @@ rule collect:
         source=PIPELINE.module_digest("analysis.collect"),
     shell:
         "python -m analysis.collect --plan {input.plan:q} --runs {params.runs:q} "
-        "--output {output:q} 2> {log:q}"
+        "--output {output.runs:q} 2> {log:q}"
 
 
 rule tables:
@@ -27,7 +28,7 @@ rule tables:
     input:
         f"{RESULTS}/tables/{NAME}-runs.csv",
     output:
-        expand(f"{RESULTS}/tables/{NAME}.{{kind}}", kind=["csv", "md", "tex"]),
+        PIPELINE.tables,
     log:
         f"{RESULTS}/logs/tables-{NAME}.log",
     conda:
@@ -39,10 +40,30 @@ rule tables:
         "python -m analysis.tables --runs-table {input:q} --output-stem {params.stem:q} 2> {log:q}"
 
 
+rule evidence:
+    """How sure the differences are: pairs of variants, variance, fronts, and over all tasks."""
+    input:
+        f"{RESULTS}/tables/{NAME}-runs.csv",
+    output:
+        PIPELINE.evidence,
+    log:
+        f"{RESULTS}/logs/evidence-{NAME}.log",
+    conda:
+        "../../environment.yml"
+    params:
+        runs=lambda wildcards: f"{RESULTS}/runs",
+        stem=lambda wildcards: f"{RESULTS}/tables/{NAME}",
+        source=PIPELINE.module_digest("analysis.evidence"),
+    shell:
+        "python -m analysis.evidence --runs-table {input:q} --runs {params.runs:q} "
+        "--output-stem {params.stem:q} 2> {log:q}"
+
+
 rule plots:
     """The figures, as PNG and SVG."""
     input:
-        f"{RESULTS}/tables/{NAME}-runs.csv",
+        runs=f"{RESULTS}/tables/{NAME}-runs.csv",
+        tuning=PIPELINE.tuning_table,
     output:
         PIPELINE.plots,
     log:
@@ -53,10 +74,11 @@ rule plots:
         runs=lambda wildcards: f"{RESULTS}/runs",
         folder=lambda wildcards: f"{RESULTS}/plots",
         name=NAME,
+        tuning=lambda wildcards: PIPELINE.tuning_arguments,
         source=PIPELINE.module_digest("analysis.plots"),
     shell:
-        "python -m analysis.plots --runs-table {input:q} --runs {params.runs:q} "
-        "--output {params.folder:q} --benchmark {params.name:q} 2> {log:q}"
+        "python -m analysis.plots --runs-table {input.runs:q} {params.tuning:q} "
+        "--runs {params.runs:q} --output {params.folder:q} --benchmark {params.name:q} 2> {log:q}"
 
 
 rule report:
@@ -64,8 +86,11 @@ rule report:
     input:
         plan=f"{RESULTS}/plans/{NAME}.json",
         runs_table=f"{RESULTS}/tables/{NAME}-runs.csv",
-        tables=expand(f"{RESULTS}/tables/{NAME}.{{kind}}", kind=["csv", "md", "tex"]),
+        tuning=PIPELINE.tuning_table,
+        tables=PIPELINE.tables,
+        evidence=PIPELINE.evidence,
         plots=PIPELINE.plots,
+        tasks=sorted({PIPELINE.run_task(run) for run in PIPELINE.recorded}),
     output:
         f"{RESULTS}/reports/{NAME}.html",
     log:
@@ -76,8 +101,10 @@ rule report:
         runs=lambda wildcards: f"{RESULTS}/runs",
         stem=lambda wildcards: f"{RESULTS}/tables/{NAME}",
         plots=lambda wildcards: f"{RESULTS}/plots",
+        prepared=lambda wildcards: f"{RESULTS}/prepared",
+        tuning=lambda wildcards: PIPELINE.tuning_arguments,
         source=PIPELINE.module_digest("analysis.report"),
     shell:
         "python -m analysis.report --plan {input.plan:q} --runs-table {input.runs_table:q} "
-        "--tables-stem {params.stem:q} --plots {params.plots:q} --runs {params.runs:q} "
-        "--output {output:q} 2> {log:q}"
+        "{params.tuning:q} --tables-stem {params.stem:q} --plots {params.plots:q} "
+        "--runs {params.runs:q} --prepared {params.prepared:q} --output {output:q} 2> {log:q}"

@@ -1,4 +1,26 @@
-"""One job a run."""
+"""One job a run or trial, and one a tuned cell."""
+
+
+rule tune:
+    """Choose a cell's tuned values by the scores of its trials."""
+    input:
+        trials=lambda wildcards: PIPELINE.tuning_trials(wildcards.key),
+    output:
+        f"{RESULTS}/tuning/{{key}}.json",
+    log:
+        f"{RESULTS}/logs/tune-{{key}}.log",
+    conda:
+        "../../environment.yml"
+    threads: lambda wildcards: PIPELINE.run_threads(PIPELINE.tuning_run(wildcards.key))
+    resources:
+        gpu=lambda wildcards: PIPELINE.run_gpus(PIPELINE.tuning_run(wildcards.key)),
+    params:
+        spec=lambda wildcards: PIPELINE.tuning_json(wildcards.key),
+        source=lambda wildcards: PIPELINE.tuning_digest(wildcards.key),
+        results=lambda wildcards: RESULTS,
+    shell:
+        "printf %s {params.spec:q} | python -m training.tune --spec - "
+        "--results {params.results:q} --threads {threads} 2> {log:q}"
 
 
 rule run:
@@ -6,6 +28,7 @@ rule run:
     input:
         task=lambda wildcards: PIPELINE.run_task(wildcards.run),
         model=lambda wildcards: PIPELINE.run_model(wildcards.run),
+        choice=lambda wildcards: PIPELINE.run_choice(wildcards.run),
     output:
         f"{RESULTS}/runs/{{run}}/result.json",
     log:

@@ -1,10 +1,12 @@
 """The schema of a benchmark file: closed, typed, no key passes unread."""
 
+import re
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_type_hints
 
 from pydantic import Field, JsonValue, create_model, model_validator
 
 from records.base import Name, Record
+from records.claims import Claims
 from records.specification import LEARNING_RATE, Optimizer, Positive, Source, Training
 
 Seed = Annotated[int, Field(ge=0)]
@@ -159,6 +161,8 @@ class Benchmark(Record):
     tasks: Annotated[dict[Name, TaskEntry], Field(min_length=1)]
     models: Annotated[dict[Name, ModelEntry], Field(min_length=1)]
     grids: Annotated[tuple[Grid, ...], Field(min_length=1)]
+    claims: Claims | None = None
+    """What the runs are held against; no run depends on it."""
 
     @model_validator(mode="after")
     def _seeds_suffice(self) -> Self:
@@ -184,4 +188,14 @@ class Benchmark(Record):
         for number, grid in enumerate(self.grids):
             if grid.trials.model_fields_set and self.tuning is None:
                 raise ValueError(f"grids: number {number} has trials; allowed: with tuning alone")
+        return self
+
+    @model_validator(mode="after")
+    def _claims_have_a_table_of_their_own(self) -> Self:
+        table = self.claims.table if self.claims else None
+        if table is not None and re.match(rf"{re.escape(self.name)}($|[.-])", table):
+            raise ValueError(
+                f"claims: table {table!r} may be a file of the benchmark {self.name!r}; "
+                "allowed: a name that does not begin with it"
+            )
         return self

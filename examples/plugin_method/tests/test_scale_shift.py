@@ -8,13 +8,14 @@ from finegrid_scale_shift import ScaleShift
 from torch import nn
 
 
-def stack(bias: bool) -> nn.Module:
+class Stack(nn.Module):
     """A network of one layer and a head, as finegrid knows it."""
-    model = nn.Module()
-    model.config = SimpleNamespace(model_type="linear-stack")
-    model.body = nn.ModuleList([nn.Linear(2, 2, bias=bias)])
-    model.head = nn.Linear(2, 2)
-    return model
+
+    def __init__(self, bias: bool) -> None:
+        super().__init__()
+        self.config = SimpleNamespace(model_type="linear-stack")
+        self.body = nn.ModuleList([nn.Linear(2, 2, bias=bias)])
+        self.head = nn.Linear(2, 2)
 
 
 def first(model: nn.Module) -> nn.Linear:
@@ -40,7 +41,7 @@ def changed(model: nn.Module) -> nn.Linear:
 
 def test_outputs_are_scaled_and_shifted_also_after_the_merge() -> None:
     """W (1, 1) + b = (13, 27), which becomes (2 * 13 + 5, -27 + 7)."""
-    model = stack(bias=True)
+    model = Stack(bias=True)
     layer = changed(model)
     assert layer(torch.ones(2)).tolist() == [31.0, -20.0]
     ScaleShift().merge(model)
@@ -50,7 +51,7 @@ def test_outputs_are_scaled_and_shifted_also_after_the_merge() -> None:
 
 def test_a_layer_without_a_bias_is_scaled_alone() -> None:
     """W (1, 1) = (3, 7), which becomes (2 * 3, -7)."""
-    model = stack(bias=False)
+    model = Stack(bias=False)
     assert ScaleShift().expected_parameters(model) == 2 + 6
     layer = changed(model)
     assert layer(torch.ones(2)).tolist() == [6.0, -7.0]

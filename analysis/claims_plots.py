@@ -1,0 +1,150 @@
+"""The figures of the claims: every effect with its bound, and gradient norms over training."""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from analysis.claims_page import gradient_places
+from analysis.drawing import NOTHING, empty, finish, house_style, save
+from analysis.errors import AnalysisError
+from analysis.hypotheses import Evidence
+from analysis.verdicts import CONTRADICTED, OPEN, SUPPORTED
+from records.claims import Claim
+from records.result import HISTORY_FILE
+
+COLORS = {SUPPORTED: "#0173b2", CONTRADICTED: "#d55e00", OPEN: "0.45"}
+MARKERS = {SUPPORTED: "o", CONTRADICTED: "s", OPEN: "D"}
+BINS = 40
+"""Norms are averaged over this many stretches of steps."""
+PANELS_A_ROW = 4
+
+
+def write_claim_plots(
+    rows: pd.DataFrame, claims: Sequence[Claim], evidence: Evidence, output: Path
+) -> None:
+    """Write `<benchmark>-claims` and `<benchmark>-gradients` as PNG and SVG, atomically."""
+    name = evidence.plan.benchmark
+    with house_style():
+        save(forest(rows), output / f"{name}-claims")
+    with house_style():
+        save(gradients(claims, evidence), output / f"{name}-gradients")
+
+
+def forest(rows: pd.DataFrame) -> Figure:
+    """Every test's effect with its 95 % interval beside its bound, a panel a unit."""
+    done = rows[rows["effect"].notna()]
+    units = list(dict.fromkeys(done["unit"]))
+    sizes = [int((done["unit"] == unit).sum()) for unit in units]
+    figure = Figure(figsize=(11, 1.5 + 0.27 * sum(sizes) + 0.7 * len(units)))
+    figure.set_layout_engine("constrained", h_pad=0.08)
+    panels = figure.subplots(max(len(units), 1), 1, squeeze=False, height_ratios=sizes or [1])[:, 0]
+    if not units:
+        empty(panels[0], NOTHING)
+    for axes, unit in zip(panels, units, strict=False):
+        _panel(axes, done[done["unit"] == unit], unit)
+    caption = (
+        "Mean over seeds (of a ratio the geometric one) with its 95 % t interval. Bar across: the "
+        "bound. Blue circle: supported; orange square: contradicted; grey diamond: not decided."
+    )
+    absent = rows.loc[rows["effect"].isna(), "claim"].unique()
+    finish(figure, "Claims", caption, [f"no effect: {', '.join(absent)}"] if len(absent) else [])
+    return figure
+
+
+def _panel(axes: Axes, rows: pd.DataFrame, unit: str) -> None:
+    heights = np.arange(len(rows))[::-1]
+    for height, (_, row) in zip(heights, rows.iterrows(), strict=True):
+        effect, color = float(row["effect"]), COLORS[row["verdict"]]
+        if pd.notna(row["effect_low"]):
+            axes.hlines(height, row["effect_low"], row["effect_high"], color=color, linewidth=1.6)
+        axes.plot(effect, height, MARKERS[row["verdict"]], color=color, markersize=6)
+        axes.vlines(float(row["bound"]), height - 0.35, height + 0.35, color="black", linewidth=1.6)
+    labels = [
+        f"{row['claim']}: {row['variants'].replace(' ', ', ')} · {row['tasks'].replace(' ', ', ')}"
+        for _, row in rows.iterrows()
+    ]
+    axes.set_yticks(heights, [f"{text[:77]}..." if len(text) > 80 else text for text in labels])
+    axes.set_ylim(-0.7, len(rows) - 0.3)
+    if unit == "ratio":
+        axes.set_xscale("log")
+    axes.set_xlabel(unit)
+
+
+def gradients(claims: Sequence[Claim], evidence: Evidence) -> Figure:
+    """The gradient norm of each layer over the training steps, a panel each cell."""
+    cells = [
+        (task, model, variant)
+        for (task, model), variants in gradient_places(claims).items()
+        for variant in variants
+    ]
+    columns = min(max(len(cells), 1), PANELS_A_ROW)
+    lines = -(-max(len(cells), 1) // columns)
+    figure = Figure(figsize=(3.4 * columns + 1.8, 2.8 * lines))
+    figure.set_layout_engine("constrained", h_pad=0.08, w_pad=0.08)
+    panels = figure.subplots(lines, columns, squeeze=False).flat
+    for axes in panels[len(cells) :]:
+        axes.set_axis_off()
+    if not cells:
+        empty(panels[0], "no claim is about gradients")
+    for axes, (task, model, variant) in zip(panels, cells, strict=False):
+        rows = evidence.rows(model, [task], [variant])
+        axes.set_title(f"{task} · {model}\n{variant}", fontsize="small")
+        _curves(axes, norms(rows[rows["state"] == "ok"], evidence.runs))
+    caption = (
+        "Euclidean norm of the gradient of a layer's trained parameters, before clipping: the "
+        f"geometric mean over the seeds and over at most {BINS} stretches of steps. Colours go from "
+        "dark, nearest to the input, to light, nearest to the output, in the order of the model."
+    )
+    finish(figure, "Gradient norms by layer", caption, [])
+    return figure
+
+
+def norms(rows: pd.DataFrame, runs: Path) -> pd.DataFrame:
+    """The step records of the ok runs: layer, step, norm. A run without a history has no rows.
+
+    Raises AnalysisError where a line is no such record.
+    """
+    found = [one for run in rows["run"] for one in _records(runs / str(run) / HISTORY_FILE)]
+    return pd.DataFrame(found, columns=["layer", "step", "norm"])
+
+
+def _records(path: Path) -> Iterator[tuple[str, int, float]]:
+    if not path.exists():
+        return
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        try:
+            record = json.loads(line)
+            for layer, norm in record.get("layer_gradient_norms", {}).items():
+                yield layer, int(record["step"]), float(norm)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise AnalysisError(f"{path}:{number}: not a step record") from error
+
+
+def _curves(axes: Axes, history: pd.DataFrame) -> None:
+    shown = history[history["norm"] > 0]
+    if shown.empty:
+        empty(axes, NOTHING)
+        return
+    width = -(-int(shown["step"].max()) // BINS)
+    middle = (shown["step"] - 1) // width * width + (width + 1) / 2
+    layers = list(dict.fromkeys(shown["layer"]))
+    colors = sns.color_palette("viridis", n_colors=len(layers))
+    binned = np.log(shown["norm"]).groupby([shown["layer"], middle]).mean()
+    for layer, color in zip(layers, colors, strict=True):
+        curve = binned.loc[layer]
+        axes.plot(curve.index, np.exp(curve), color=color, linewidth=1.3, label=_short(layer))
+    axes.set_yscale("log")
+    axes.set_xlabel("optimizer step")
+    axes.set_ylabel("gradient norm")
+    axes.legend(fontsize="xx-small", ncols=2, handlelength=1)
+
+
+def _short(layer: str) -> str:
+    """The end of a layer's name, which tells it from the others."""
+    return ".".join(layer.split(".")[-2:])

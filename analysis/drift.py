@@ -1,0 +1,346 @@
+"""Drift: runs of then, made again now; what moved, and what else is not as it was."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain
+from typing import Literal
+
+from analysis.comparability import fingerprint_fields
+from analysis.compare import Table
+from analysis.quantities import NONE, count_text
+from analysis.statistics.comparison import holm, paired_t
+from records.base import SHA256_PATTERN, Name, Record
+from records.result import Metrics, Result, Score, State
+from records.tuning import effective
+
+Measure = Literal["final training loss", "validation", "test"]
+Verdict = Literal["identical", "within seeds' noise", "shifted", "untested", "re-run failed"]
+LEVEL = 0.05
+MEANINGS: dict[Verdict, str] = {
+    "identical": "every seed has the same losses and scores, to the last bit",
+    "within seeds' noise": "no adjusted p-value is at most 0.05; that is no proof of equality",
+    "shifted": "an adjusted p-value is at most 0.05",
+    "untested": "not known to be identical, and one seed cannot tell a shift from noise",
+    "re-run failed": "a run that once ended ok does not any more",
+}
+METHOD = (
+    "shift: now - then, the mean over seeds; interval: paired 95 % t interval, for this row alone; "
+    "p: paired t test, adjusted by Holm over all {tests} tests of this page"
+)
+_HASH_DIGITS = 12
+
+
+class Change(Record):
+    """A condition of the runs that is not as it was; None where there was or is no value."""
+
+    key: str
+    then: str | None
+    now: str | None
+
+
+class Rerun(Record):
+    """A run and how it ended when it was made again."""
+
+    seed: int
+    then: Name
+    now: Name
+    """The run of the effective specification, which for a tuned run has another name."""
+    state: State
+    reason: str | None = None
+    losses_equal: bool | None = None
+    """Whether the four losses of the summary are equal to the last bit; null if one is missing."""
+    scores_equal: bool | None = None
+    """The same for all scores of validation and test, and for the step that was kept."""
+
+
+class Shift(Record):
+    """What one measure moved by, over the seeds that have it then and now."""
+
+    measure: Measure
+    metric: str | None
+    """The primary metric of then; null for the loss."""
+    n: int
+    """Seeds."""
+    items: tuple[int, ...]
+    """The numbers of examples behind the scores, then and now: one number unless they changed."""
+    mean: float | None = None
+    """Now - then."""
+    low: float | None = None
+    high: float | None = None
+    p_value: float | None = None
+    p_adjusted: float | None = None
+    """By Holm's procedure over all tests of the report."""
+    reason: str | None = None
+    """Why the shift, its interval or the value of a seed is missing."""
+
+
+class CellDrift(Record):
+    """A cell, then and now."""
+
+    cell: str
+    verdict: Verdict
+    reruns: tuple[Rerun, ...]
+    shifts: tuple[Shift, ...]
+    changes: tuple[Change, ...]
+    """The probable causes: fingerprint, package versions and source."""
+
+
+class Drift(Record):
+    """What became of the anchor cells of a results folder."""
+
+    schema_version: Literal[1] = 1
+    results: str
+    """The folder of then."""
+    remade: str
+    """The folder of now."""
+    selection: str
+    """How the cells were chosen."""
+    level: float = LEVEL
+    tests: int
+    cells: tuple[CellDrift, ...]
+
+    @property
+    def unmoved(self) -> bool:
+        """Whether every cell is identical or within the noise of its seeds."""
+        return all(one.verdict in ("identical", "within seeds' noise") for one in self.cells)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A run of then and its record of now, or why there is none."""
+
+    then: Result
+    now: Result | None
+    reason: str | None = None
+
+    @property
+    def state(self) -> State:
+        """How the re-run ended."""
+        return self.now.state if self.now else "failed"
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """A measure of one seed, then and now, and the examples behind it."""
+
+    then: float
+    now: float
+    items: frozenset[int] = frozenset()
+
+
+_Reader = Callable[[Result, Result], _Reading | str]
+"""What a measure is for one seed, or why it is missing."""
+
+
+def find_drift(
+    cells: Mapping[str, Sequence[Pair]], results: str, remade: str, selection: str
+) -> Drift:
+    """What moved in each cell, from its pairs of runs. `results` and `remade` name the folders.
+
+    Each measure of a cell with at least two seeds is a paired t test over them (see `paired_t`),
+    and all tests together are adjusted by `holm`.
+    """
+    raw = {name: tuple(_shifts(pairs)) for name, pairs in cells.items()}
+    p_values = [one.p_value for one in chain(*raw.values()) if one.p_value is not None]
+    adjusted = iter(holm(p_values).tolist() if p_values else ())
+    found = {name: tuple(_adjusted(one, adjusted) for one in raw[name]) for name in cells}
+    return Drift(
+        results=results,
+        remade=remade,
+        selection=selection,
+        tests=len(p_values),
+        cells=tuple(_cell(name, pairs, found[name]) for name, pairs in cells.items()),
+    )
+
+
+def tables(drift: Drift) -> Iterator[Table]:
+    """For each cell what moved, then what changed where anything did."""
+    for cell in drift.cells:
+        headers = ["measure", "seeds", "shift", "95 % interval", "p"]
+        rows = [_shift_row(one) for one in cell.shifts]
+        ended = [one for one in cell.reruns if one.state != "ok"]
+        rows += [[f"seed {one.seed}", "", one.state, one.reason or NONE, ""] for one in ended]
+        yield f"{cell.cell}: {cell.verdict}", headers, rows
+        changed = [[one.key, _short(one.then), _short(one.now)] for one in cell.changes]
+        if changed:
+            yield "changed since", ["key", "then", "now"], changed
+
+
+def remarks(drift: Drift) -> Iterator[str]:
+    """What the tables do not say: the tests, the verdicts that occur, and what is missing."""
+    yield METHOD.format(tests=drift.tests)
+    for verdict in dict.fromkeys(cell.verdict for cell in drift.cells):
+        yield f"{verdict}: {MEANINGS[verdict]}"
+    for cell in drift.cells:
+        for one in cell.shifts:
+            if one.reason:
+                yield f"{cell.cell}, {one.measure}: {one.reason}"
+
+
+def _cell(name: str, pairs: Sequence[Pair], shifts: tuple[Shift, ...]) -> CellDrift:
+    reruns = tuple(map(_rerun, pairs))
+    changes = dict.fromkeys(change for pair in pairs for change in _changes(pair))
+    return CellDrift(
+        cell=name,
+        verdict=_verdict(reruns, shifts),
+        reruns=reruns,
+        shifts=shifts,
+        changes=tuple(sorted(changes, key=lambda one: one.key)),
+    )
+
+
+def _rerun(pair: Pair) -> Rerun:
+    then, now = pair.then, pair.now
+    measured = now is not None and now.state == "ok"
+    return Rerun(
+        seed=then.spec.seed,
+        then=then.run,
+        now=effective(then).run,
+        state=pair.state,
+        reason=now.reason if now else pair.reason,
+        losses_equal=then.losses == now.losses if now and then.losses and now.losses else None,
+        scores_equal=then.metrics == now.metrics if now and measured else None,
+    )
+
+
+def _verdict(reruns: Sequence[Rerun], shifts: Sequence[Shift]) -> Verdict:
+    if any(one.state != "ok" for one in reruns):
+        return "re-run failed"
+    if all(one.losses_equal and one.scores_equal for one in reruns):
+        return "identical"
+    tested = [one.p_adjusted for one in shifts if one.p_adjusted is not None]
+    if not tested:
+        return "untested"
+    return "shifted" if min(tested) <= LEVEL else "within seeds' noise"
+
+
+def _changes(pair: Pair) -> Iterator[Change]:
+    if pair.now is None:
+        return
+    then, now = _conditions(pair.then), _conditions(pair.now)
+    for key in sorted({*then, *now}):
+        change = Change(key=key, then=then.get(key), now=now.get(key))
+        # a run that failed early has read no data: that is no change of them
+        unread = change.now is None and pair.state != "ok"
+        if change.then != change.now and not unread:
+            yield change
+
+
+def _conditions(result: Result) -> dict[str, str | None]:
+    origin = result.provenance
+    return {
+        **fingerprint_fields(result),
+        **origin.packages,
+        "python": origin.python,
+        "system": origin.machine.system,
+        "deterministic": str(origin.deterministic).lower(),
+        "source_digest": origin.source_digest,
+    }
+
+
+def _shifts(pairs: Sequence[Pair]) -> Iterator[Shift]:
+    measured = [(pair.then, pair.now) for pair in pairs if pair.now and pair.state == "ok"]
+    metric = next((one.then.metrics.primary for one in pairs if one.then.metrics), None)
+    yield _shift("final training loss", None, measured, _read_losses)
+    yield _shift("validation", metric, measured, partial(_read_scores, "validation"))
+    yield _shift("test", metric, measured, partial(_read_scores, "test"))
+
+
+def _shift(
+    measure: Literal["final training loss", "validation", "test"],
+    metric: str | None,
+    measured: Sequence[tuple[Result, Result]],
+    read: _Reader,
+) -> Shift:
+    found = [(then.spec.seed, read(then, now)) for then, now in measured]
+    readings = [one for _, one in found if isinstance(one, _Reading)]
+    missing = {seed: why for seed, why in found if isinstance(why, str)}
+    shift = Shift(
+        measure=measure,
+        metric=metric,
+        n=len(readings),
+        items=tuple(sorted(frozenset().union(*(one.items for one in readings)))),
+        reason="; ".join([*_by_reason(missing), *_too_few(len(readings))]) or None,
+    )
+    return shift.model_copy(update=_moments(readings))
+
+
+def _moments(readings: Sequence[_Reading]) -> dict[str, float]:
+    """Mean, interval and p-value, as far as there are seeds for them."""
+    if len(readings) < 2:
+        return {"mean": readings[0].now - readings[0].then} if readings else {}
+    found = paired_t([one.now for one in readings], [one.then for one in readings])
+    interval = found.difference
+    return {
+        "mean": interval.mean,
+        "low": interval.low,
+        "high": interval.high,
+        "p_value": found.p_value,
+    }
+
+
+def _by_reason(missing: Mapping[int, str]) -> Iterator[str]:
+    """Every reason with the seeds whose value is missing for it."""
+    for why in dict.fromkeys(missing.values()):
+        seeds = ", ".join(str(seed) for seed, other in missing.items() if other == why)
+        yield f"{why} (seed {seeds})"
+
+
+def _too_few(n: int) -> list[str]:
+    if n == 0:
+        return ["no seed has it then and now"]
+    return ["one seed has no interval and no test"] if n == 1 else []
+
+
+def _adjusted(shift: Shift, p_values: Iterator[float]) -> Shift:
+    """The shift with the next adjusted p-value, if it was tested."""
+    if shift.p_value is None:
+        return shift
+    return shift.model_copy(update={"p_adjusted": next(p_values)})
+
+
+def _read_losses(then: Result, now: Result) -> _Reading | str:
+    if then.losses and now.losses:
+        return _Reading(then.losses.final, now.losses.final)
+    when = "now" if then.losses else "then"
+    return f"the record of {when} holds no training losses"
+
+
+def _read_scores(split: str, then: Result, now: Result) -> _Reading | str:
+    if then.metrics is None or now.metrics is None:
+        return "a record without scores"
+    name = then.metrics.primary
+    before, after = _scores(then.metrics, split), _scores(now.metrics, split)
+    if name not in before or name not in after:
+        return f"{name} is not scored on {split} any more"
+    items = frozenset({before[name].n, after[name].n})
+    return _Reading(before[name].value, after[name].value, items)
+
+
+def _scores(metrics: Metrics, split: str) -> dict[str, Score]:
+    return metrics.validation if split == "validation" else metrics.test
+
+
+def _shift_row(shift: Shift) -> list[str]:
+    items = " / ".join(map(count_text, shift.items))
+    name = " ".join(part for part in (shift.measure, shift.metric) if part)
+    return [
+        f"{name} (n={items})" if items else name,
+        str(shift.n),
+        _signed(shift.mean),
+        NONE if shift.low is None else f"{_signed(shift.low)} to {_signed(shift.high)}",
+        NONE if shift.p_adjusted is None else f"{shift.p_adjusted:.3g}",
+    ]
+
+
+def _signed(value: float | None) -> str:
+    return NONE if value is None else f"{value:+.3g}"
+
+
+def _short(value: str | None) -> str:
+    """A condition's value, of a hash its beginning."""
+    if value is None:
+        return NONE
+    return value[:_HASH_DIGITS] if re.fullmatch(SHA256_PATTERN, value) else value

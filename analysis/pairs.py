@@ -1,0 +1,224 @@
+"""Every pair of variants of a group, compared on shared seeds and shared test items."""
+
+from collections.abc import Mapping
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.comparability import Part, by_part, split_by_fingerprint
+from analysis.frame import present
+from analysis.items import MEANS_OVER_ITEMS, item_matrix, read_items, why_no_items
+from analysis.markdown import Block, document
+from analysis.notes import gaps
+from analysis.quantities import NONE, count_text
+from analysis.seeding import SEEDED, generator
+from analysis.statistics.arrays import Floats
+from analysis.statistics.bootstrap import RESAMPLES
+from analysis.statistics.comparison import holm, mcnemar, paired_bootstrap, paired_t
+from analysis.statistics.ranking import rank_stability
+from analysis.summary import summarise
+
+Row = dict[str, Any]
+
+COLUMNS = (
+    "task",
+    "model",
+    "fingerprint",
+    "difference",
+    "metric",
+    "first",
+    "second",
+    "seeds",
+    "n_seeds",
+    "score_difference",
+    "score_difference_low",
+    "score_difference_high",
+    "p_value",
+    "p_value_holm",
+    "n_items",
+    "bootstrap_low",
+    "bootstrap_high",
+    "probability_better",
+    "probability_flip",
+    "mcnemar_seed",
+    "mcnemar_first_only",
+    "mcnemar_second_only",
+    "mcnemar_p_value",
+    "reason",
+)
+WORDS = ("first", "second", "not computed", "pairs")
+NOTES = (
+    "Each row compares two variants on the seeds under which both ended ok, and on their test "
+    "items. The difference is the score of the first less that of the second.",
+    "Difference: the mean over the seeds ± half of its 95 % paired t interval. p: of the paired t "
+    "test over seeds, adjusted by Holm over all pairs of the task, model and fingerprint; the CSV "
+    "beside this table holds the raw one. A large p is no evidence that two variants are equal: "
+    "with few seeds the test overlooks all but large differences.",
+    f"Bootstrap: the 95 % percentile interval of the difference over {RESAMPLES:,} resamples of "
+    "seeds and of test items, both the same for the two variants. P(better): the share of them in "
+    "which the first variant is ahead. P(flip): the share in which the two are ordered unlike "
+    "here. With few seeds these see too little of the variance between seeds.",
+    "McNemar: on the first shared seed alone, the test items that only the first and only the "
+    "second variant has right, and the exact two-sided p.",
+    f"Statistics over test items need a metric that is a mean over them: "
+    f"{', '.join(MEANS_OVER_ITEMS)}.",
+    SEEDED,
+)
+
+
+def pair_rows(frame: pd.DataFrame, runs: Path) -> pd.DataFrame:
+    """One row each pair of variants of a task, model and fingerprint, in the order of the plan.
+
+    `runs` is the folder of all runs, whose predictions give the statistics over test items. What
+    cannot be computed is missing, and `reason` says why. Raises AnalysisError as `read_items` does.
+    """
+    rows = [row for part in split_by_fingerprint(frame) for row in _part_rows(part, runs)]
+    return pd.DataFrame(rows, columns=list(COLUMNS), dtype=object)
+
+
+def pair_markdown(frame: pd.DataFrame, pairs: pd.DataFrame) -> str:
+    """The pairs in Markdown, a table each task, model and fingerprint, with notes below.
+
+    Pairs without a shared seed are named in the notes.
+    """
+    summary = summarise(frame)
+    shown = pairs[pairs["n_seeds"] > 0]
+    blocks = [
+        (title, pd.DataFrame([_text(row) for _, row in rows.iterrows()]))
+        for title, rows in by_part(shown)
+    ]
+    notes = [*NOTES, *_unpaired(pairs), *gaps(summary)]
+    return document(blocks or [_nothing()], WORDS, notes)
+
+
+def _part_rows(part: Part, runs: Path) -> list[Row]:
+    ok = part.rows[part.rows["state"] == "ok"]
+    items = read_items(ok, runs)
+    cells = {str(name): ok[ok["variant"] == name] for name in part.rows["variant"].unique()}
+    rows = [
+        {
+            **part.identity,
+            "metric": next(iter(present(ok, "metric")), None),
+            "first": first,
+            "second": second,
+            **_pair(part, cells[first], cells[second], items),
+        }
+        for first, second in combinations(cells, 2)
+    ]
+    tested = [row for row in rows if "p_value" in row]
+    if tested:
+        adjusted = holm([row["p_value"] for row in tested])
+        for row, p_value in zip(tested, adjusted, strict=True):
+            row["p_value_holm"] = float(p_value)
+    return rows
+
+
+def _pair(
+    part: Part, first: pd.DataFrame, second: pd.DataFrame, items: Mapping[str, Floats]
+) -> Row:
+    """What compares two variants, given the ok runs of each."""
+    seeds = sorted(set(first["seed"]) & set(second["seed"]))
+    row: Row = {"seeds": " ".join(map(str, seeds)), "n_seeds": len(seeds)}
+    if not seeds:
+        return row | {"reason": "no shared ok seed"}
+    sides = [rows.set_index("seed").loc[seeds] for rows in (first, second)]
+    one, other = (side["test_score"].to_numpy(dtype=np.float64) for side in sides)
+    row |= {"score_difference": float(np.mean(one - other))} | _over_seeds(one, other)
+    reasons = ["one shared seed: no interval, no test over seeds"] if len(seeds) == 1 else []
+    if why := why_no_items(pd.concat(sides), items):
+        reasons.append(f"no statistics over test items: {why}")
+    else:
+        names = [side["variant"].iloc[0] for side in sides]
+        rng = generator(part.task, part.model, part.fingerprint, *names)
+        ours, theirs = (item_matrix(items, side["run"]) for side in sides)
+        row |= {"mcnemar_seed": int(seeds[0])} | _over_items(ours, theirs, rng)
+    return row | {"reason": "; ".join(reasons) or None}
+
+
+def _over_seeds(one: Floats, other: Floats) -> Row:
+    """The paired t interval and test, where there are two seeds."""
+    if len(one) < 2:
+        return {}
+    test = paired_t(one, other)
+    return {
+        "score_difference_low": test.difference.low,
+        "score_difference_high": test.difference.high,
+        "p_value": test.p_value,
+    }
+
+
+def _over_items(one: Floats, other: Floats, rng: np.random.Generator) -> Row:
+    """McNemar on the first seed; the bootstraps, where there are two seeds and two items."""
+    exact = mcnemar(one[0], other[0])
+    row: Row = {
+        "n_items": one.shape[1],
+        "mcnemar_first_only": exact.first_only,
+        "mcnemar_second_only": exact.second_only,
+        "mcnemar_p_value": exact.p_value,
+    }
+    if min(one.shape) < 2:
+        return row
+    resampled = paired_bootstrap(one, other, rng)
+    return row | {
+        "bootstrap_low": resampled.difference.low,
+        "bootstrap_high": resampled.difference.high,
+        "probability_better": resampled.probability_positive,
+        "probability_flip": float(rank_stability(np.stack([one, other], -1), rng).flips[0, 1]),
+    }
+
+
+def _text(row: pd.Series) -> dict[str, str]:
+    half = row["score_difference_high"] - row["score_difference"]
+    interval = "" if pd.isna(half) else f" ± {half:.3f}"
+    return {
+        "first": row["first"],
+        "second": row["second"],
+        "seeds": str(row["n_seeds"]),
+        "test items": count_text(row["n_items"]),
+        "difference": f"{row['score_difference']:+.3f}{interval}",
+        "p (Holm)": _p_text(row["p_value_holm"]),
+        "bootstrap": _range_text(row["bootstrap_low"], row["bootstrap_high"]),
+        "P(better)": _share_text(row["probability_better"]),
+        "P(flip)": _share_text(row["probability_flip"]),
+        "McNemar": _mcnemar_text(row),
+        "not computed": NONE if pd.isna(row["reason"]) else row["reason"],
+    }
+
+
+def _p_text(value: float | None) -> str:
+    if pd.isna(value):
+        return NONE
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def _share_text(value: float | None) -> str:
+    return NONE if pd.isna(value) else f"{value:.2f}"
+
+
+def _range_text(low: float | None, high: float | None) -> str:
+    return NONE if pd.isna(low) else f"{low:+.3f} to {high:+.3f}"
+
+
+def _mcnemar_text(row: pd.Series) -> str:
+    if pd.isna(row["mcnemar_seed"]):
+        return NONE
+    counts = f"{row['mcnemar_first_only']} : {row['mcnemar_second_only']}"
+    return f"{counts}, p {_p_text(row['mcnemar_p_value'])}"
+
+
+def _unpaired(pairs: pd.DataFrame) -> list[str]:
+    """The pairs without a shared seed, a line each task, model and fingerprint."""
+    lonely = pairs[pairs["n_seeds"] == 0]
+    return [
+        f"{title}: no shared ok seed: "
+        + ", ".join(f"{row['first']} and {row['second']}" for _, row in rows.iterrows())
+        + "."
+        for title, rows in by_part(lonely)
+    ]
+
+
+def _nothing() -> Block:
+    return "", pd.DataFrame([{"pairs": "no two variants ended ok under one seed and fingerprint"}])

@@ -1,0 +1,121 @@
+"""Figures over several groups: mean ranks with their critical difference, and score profiles."""
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from analysis.across import common, friedman, pooled_problem
+from analysis.drawing import FACET_INCHES, MUTED, Inputs, Look, empty, legend, looks
+from analysis.notes import gaps
+from analysis.statistics.across_tasks import Friedman, performance_profile
+from analysis.statistics.arrays import Floats
+
+LINE_INCHES = 0.28
+"""The height of one label of the diagram."""
+BAR = 0.45
+"""The height of one bar, in labels."""
+
+
+def critical_difference(inputs: Inputs) -> Figure:
+    """Mean ranks on a line; a bar joins variants closer than Nemenyi's critical difference.
+
+    Drawn after Demsar 2006, Statistical comparisons of classifiers over multiple data sets,
+    figure 1, with the best rank at the left.
+    """
+    shared = common(inputs.frame)
+    test = friedman(shared)
+    figure, axes = _single(2.0 + LINE_INCHES * len(shared.variants))
+    if isinstance(test, str):
+        empty(axes, f"no critical difference: {test}")
+        return figure
+    _diagram(axes, shared.variants, test, looks(inputs.summary))
+    return figure
+
+
+def profile(inputs: Inputs) -> Figure:
+    """The share of runs, over all groups and seeds, that score above each threshold."""
+    shared = common(inputs.frame)
+    look = looks(inputs.summary)
+    figure, axes = _single(FACET_INCHES[1])
+    if why := pooled_problem(shared):
+        empty(axes, f"no profile: {why}")
+        return figure
+    lowest, highest = shared.scores.min(), shared.scores.max()
+    # a share falls at a score and nowhere else; before the lowest all shares are 1
+    thresholds = np.array([lowest - 0.05 * (highest - lowest), *np.unique(shared.scores)])
+    for place, name in enumerate(shared.variants):
+        shares = performance_profile(shared.scores[:, :, place], thresholds)
+        color, dashes = look[name].color, look[name].dashes
+        axes.step(thresholds, shares, where="post", color=color, linestyle=dashes, linewidth=1.3)
+    axes.set_xlabel(f"test {shared.metrics[0]}".replace("_", " "))
+    axes.set_ylabel("share of runs with a higher score")
+    shown = inputs.summary[inputs.summary["variant"].isin(shared.variants)]
+    legend(figure, shown, look, lines=True)
+    return figure
+
+
+def unshared(inputs: Inputs) -> list[str]:
+    """What these figures cannot show: variants and groups outside the common set, and gaps."""
+    shared = common(inputs.frame)
+    absent = [f"{name} lacks {text}" for name, text in shared.lacking.items()]
+    return [*absent, *shared.left_out, *gaps(inputs.summary)]
+
+
+def cliques(ranks: Floats, critical: float) -> list[tuple[int, int]]:
+    """First and last place of the longest stretches of ranks less than `critical` apart.
+
+    `ranks`: shape (variants,), ascending. A stretch inside a longer one is left out, and so is one
+    of a single place.
+    """
+    found: list[tuple[int, int]] = []
+    for first in range(len(ranks)):
+        last = int(np.searchsorted(ranks, ranks[first] + critical, side="left")) - 1
+        if last > first and (not found or last > found[-1][1]):
+            found.append((first, last))
+    return found
+
+
+def _single(height: float) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(2 * FACET_INCHES[0], height))
+    figure.set_layout_engine("constrained", h_pad=0.08, w_pad=0.08)
+    return figure, figure.subplots()
+
+
+def _diagram(axes: Axes, variants: tuple[str, ...], test: Friedman, look: dict[str, Look]) -> None:
+    order = np.argsort(test.mean_ranks, kind="stable")
+    ranks = test.mean_ranks[order]
+    bars = cliques(ranks, test.critical_difference)
+    _scale(axes, len(ranks), test.critical_difference)
+    for level, (first, last) in enumerate(bars):
+        height = -BAR * (level + 1)
+        ends = ranks[first] - 0.04, ranks[last] + 0.04
+        axes.plot(ends, (height, height), color="black", linewidth=3.5, solid_capstyle="butt")
+    top = -BAR * (len(bars) + 1)
+    for place, variant in enumerate(order):
+        _label(axes, place, ranks, top, variants[variant], look[variants[variant]])
+    axes.set_ylim(top - (len(ranks) + 1) // 2, 2.4)
+
+
+def _scale(axes: Axes, last: int, critical: float) -> None:
+    """The line of ranks with its ticks, and the critical difference above it."""
+    axes.set_axis_off()
+    # room for the labels at both sides
+    axes.set_xlim(1 - 0.35 * (last - 1), last + 0.35 * (last - 1))
+    axes.plot((1, last), (0, 0), color="black", linewidth=1)
+    for rank in range(1, last + 1):
+        axes.plot((rank, rank), (0, 0.2), color="black", linewidth=1)
+        axes.text(rank, 0.3, str(rank), ha="center", va="bottom")
+    axes.errorbar(1 + critical / 2, 1.5, xerr=critical / 2, color=MUTED, capsize=4)
+    axes.text(1, 1.7, f"critical difference {critical:.2f}", color=MUTED, va="bottom")
+
+
+def _label(axes: Axes, place: int, ranks: Floats, top: float, name: str, look: Look) -> None:
+    """A variant's name beside the line, the better half at the left, joined to its rank."""
+    n = len(ranks)
+    left = place < (n + 1) // 2
+    height = top - (place if left else n - 1 - place)
+    side = 1 - 0.05 * (n - 1) if left else n + 0.05 * (n - 1)
+    rank = ranks[place]
+    axes.plot((rank, rank, side), (0, height, height), color=look.color, linewidth=1.2)
+    text = f"{name}  {rank:.2f}" if left else f"{rank:.2f}  {name}"
+    axes.text(side, height, f" {text} ", ha="right" if left else "left", va="center")

@@ -1,0 +1,159 @@
+"""Claims: statements about methods, and the tests on a benchmark's runs that decide them."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from records.base import Name, Record
+
+Names = Annotated[tuple[Name, ...], Field(min_length=1)]
+Measure = Literal[
+    "trainable_parameters",
+    "stored_bytes",
+    "peak_training_bytes",
+    "activations_bytes",
+    "train_seconds",
+    "step_median_seconds",
+    "inference_unmerged_seconds",
+    "inference_merged_seconds",
+]
+"""Columns of the runs table that hold a cost."""
+Figure = Literal["smallest-to-largest-layer", "last-to-first-step", "largest-to-median-step"]
+"""Ratios of gradient norms.
+
+The median norms over the steps of the layer with the smallest and of that with the largest; the
+norms of the whole gradient at the last step and at the first; its largest and its median norm.
+"""
+
+
+class Bounded(Record):
+    """An effect is held against one bound: it is to lie below it, or above it."""
+
+    below: float | None = None
+    above: float | None = None
+
+    @model_validator(mode="after")
+    def _one_bound(self) -> Self:
+        if (self.below is None) == (self.above is None):
+            raise ValueError("below and above: one of them is required, not both")
+        return self
+
+    @property
+    def bound(self) -> float:
+        """What the effect is held against, in the unit of the effect."""
+        return next(value for value in (self.below, self.above) if value is not None)
+
+
+class BoundedRatio(Bounded):
+    """A ratio is above 0, and so is its bound."""
+
+    @model_validator(mode="after")
+    def _bound_is_positive(self) -> Self:
+        if self.bound <= 0:
+            raise ValueError(f"below and above: {self.bound} is no ratio; allowed: above 0")
+        return self
+
+
+class RatioTest(BoundedRatio):
+    """A cost of each variant, divided by that of the reference, on each task."""
+
+    kind: Literal["ratio"]
+    model: Name
+    tasks: Names
+    variants: Names
+    reference: Name
+    measure: Measure
+    reference_measure: Measure | None = None
+    """Of the reference, where it is not the same."""
+
+
+class DifferenceTest(Bounded):
+    """The test score of each variant less that of the reference, on each task.
+
+    `above: 0` is superiority, `above: -0.02` non-inferiority by a margin of 0.02.
+    """
+
+    kind: Literal["difference"]
+    model: Name
+    tasks: Names
+    variants: Names
+    reference: Name
+
+
+class TrendTest(Bounded):
+    """How the difference to the reference changes with each doubling of a number.
+
+    Along an option of the tasks the test is of each variant, along a setting of the variants it is
+    on each task.
+    """
+
+    kind: Literal["trend"]
+    model: Name
+    tasks: Names
+    variants: Names
+    reference: Name
+    along: Annotated[str, Field(pattern=r"^(options|settings)\.[a-z_]+$")]
+    """`options.<key>` of the tasks, or `settings.<key>` of the variants."""
+
+
+class InteractionTest(Bounded):
+    """The difference to the reference on the harder task less that on the easier one."""
+
+    kind: Literal["interaction"]
+    model: Name
+    easier: Name
+    harder: Name
+    variants: Names
+    reference: Name
+
+    @property
+    def tasks(self) -> tuple[str, str]:
+        """Both tasks."""
+        return self.easier, self.harder
+
+
+class GradientTest(BoundedRatio):
+    """A ratio of gradient norms of each variant, on each task."""
+
+    kind: Literal["gradients"]
+    model: Name
+    tasks: Names
+    variants: Names
+    figure: Figure
+
+
+Test = RatioTest | DifferenceTest | TrendTest | InteractionTest | GradientTest
+
+
+class Claim(Record):
+    """A statement, and what decides it."""
+
+    id: Name
+    statement: str
+    holds: Literal["everywhere", "somewhere"] = "everywhere"
+    """Whether the statement needs every one of its tests, or any of them."""
+    tests: tuple[Annotated[Test, Field(discriminator="kind")], ...] = ()
+    not_measured: str | None = None
+    """Why there is no test."""
+
+    @model_validator(mode="after")
+    def _tested_or_not(self) -> Self:
+        if bool(self.tests) == (self.not_measured is not None):
+            raise ValueError("tests and not_measured: one of them is required, not both")
+        return self
+
+
+class Claims(Record):
+    """The claims of a benchmark."""
+
+    table: Name | None = None
+    """The name of their table's files; null for the benchmark's name with `-claims`."""
+    hypotheses: Annotated[tuple[Claim, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _no_claim_twice(self) -> Self:
+        names = [claim.id for claim in self.hypotheses]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise ValueError(f"hypotheses: the id {twice!r} stands twice; allowed: once")
+        return self
