@@ -43,4 +43,5 @@ rule all:
         PIPELINE.evidence,
         PIPELINE.tuning_table,
         PIPELINE.plots,
+        PIPELINE.claims,
         f"{RESULTS}/reports/{NAME}.html",

@@ -58,10 +58,16 @@ def budget_notes(frame: pd.DataFrame) -> list[str]:
 
 
 def _shorter_trials(frame: pd.DataFrame) -> list[str]:
-    texts = present(frame, "tuning_training").unique()
-    return [
-        f"A trial trains as a run does, but for {_settings(json.loads(text))}." for text in texts
-    ]
+    """What a trial trains differently, and on which tasks and models where that varies."""
+    groups = frame.dropna(subset="tuning_training").groupby("tuning_training", sort=False)
+    lines = []
+    for text, rows in groups:
+        places = dict.fromkeys(rows["task"] + " · " + rows["model"])
+        where = f" on {', '.join(places)}" if groups.ngroups > 1 else ""
+        lines.append(
+            f"A trial{where} trains as a run does, but for {_settings(json.loads(str(text)))}."
+        )
+    return lines
 
 
 def _settings(values: dict[str, object]) -> str:

@@ -1,6 +1,7 @@
 """The claims of a benchmark, decided from its runs: a page, a table and two figures.
 
-python -m analysis.claims --plan FILE --runs-table FILE.csv --runs DIR --output-stem STEM --plots DIR
+    python -m analysis.claims --plan FILE --runs-table FILE.csv --runs DIR \\
+        --output-stem STEM --plots DIR
 """
 
 import argparse

@@ -7,31 +7,30 @@ import numpy as np
 import pandas as pd
 
 from analysis.comparability import split_by_fingerprint
-from analysis.hypotheses import Evidence, Sample, Values, samples, shared
+from analysis.hypotheses import Evidence, Sample, Values, layer_names, samples, shared
 from analysis.markdown import table
 from analysis.notes import coverage, shared_conditions
 from analysis.quantities import NONE
 from analysis.statistics.intervals import t_interval
 from analysis.verdicts import CONTRADICTED, OPEN, SUPPORTED
 from records.claims import Claim, GradientTest, TrendTest
-from records.result import Gradients
 
-WORDS = ("claim", "statement", "verdict", "what", "on", "reason", "layer")
+WORDS = ("claim", "statement", "verdict", "what", "on", "reason", "unit", "layer")
 NOTES = (
-    "Each test compares runs under the same seeds. Its effect is the mean over these seeds with its "
-    "95 % Student t interval; of a ratio, the geometric mean. A ratio of constants, such as "
+    "Each test compares runs under the same seeds. Its effect is the mean over these seeds, with "
+    "its 95 % Student t interval; of a ratio, the geometric mean. A ratio of constants, such as "
     "parameter counts, is exact: there is no interval.",
     "A test is decided where its effect lies on one side of its bound at level 0.05, two-sided: "
-    "`supported` on the side of the claim, `contradicted` on the other. Within a claim the p-values "
-    "are adjusted by Holm; between claims nothing is adjusted, so that of 20 decided by chance "
-    "alone one would be wrong.",
+    "`supported` on the side of the claim, `contradicted` on the other. Within a claim the "
+    "p-values are adjusted by Holm. Between claims nothing is adjusted: of 20 claims whose effects "
+    "lie on their bounds, one is decided by chance.",
     "A claim that holds everywhere is supported by all of its tests and contradicted by one; a "
     "claim that holds somewhere is supported by one and contradicted by all.",
     "`not decided` says that these runs cannot tell: too few seeds for the size of the effect, a "
     "run that failed, or runs that are not comparable. It does not say that there is no effect.",
-    "Intervals are over seeds on fixed test items: they say nothing about other test items, and the "
-    "effects hold for these models, tasks and sizes. The CSV beside this page names the runs of "
-    "each row.",
+    "Intervals are over seeds on fixed test items: they say nothing about other test items, and "
+    "the effects hold for these models, tasks and sizes. The CSV beside this page names the runs "
+    "of each row.",
 )
 
 
@@ -43,7 +42,7 @@ def page(benchmark: str, claims: Sequence[Claim], rows: pd.DataFrame, evidence: 
         "## Verdicts",
         table(_verdicts(rows), WORDS),
         "## Tests",
-        table(_tests(rows[rows["kind"].notna()]), WORDS),
+        _tests(rows[rows["kind"].notna()]),
         *_details(claims, evidence),
     ]
     return "\n\n".join(blocks) + "\n"
@@ -82,9 +81,9 @@ def _verdict_text(rows: pd.DataFrame) -> dict[str, str]:
     }
 
 
-def _tests(rows: pd.DataFrame) -> pd.DataFrame:
-    columns = ("claim", "what", "on", "effect", "bound", "seeds", "items", "p", "verdict", "reason")
-    return pd.DataFrame([_test_text(row) for _, row in rows.iterrows()], columns=list(columns))
+def _tests(rows: pd.DataFrame) -> str:
+    tests = [_test_text(row) for _, row in rows.iterrows()]
+    return table(pd.DataFrame(tests), WORDS) if tests else "No claim has a test."
 
 
 def _test_text(row: pd.Series) -> dict[str, str]:
@@ -93,6 +92,7 @@ def _test_text(row: pd.Series) -> dict[str, str]:
         "claim": row["claim"],
         "what": f"{str(row['measure']).replace('_', ' ')}: {_names(row['variants'])}{against}",
         "on": f"{_names(row['tasks'])} · {row['model']}",
+        "unit": row["unit"],
         "effect": effect_text(row),
         "bound": f"{row['side']} {number(row['bound'], row['unit'])}",
         "seeds": str(row["n_seeds"]),
@@ -110,8 +110,8 @@ def _names(joined: str) -> str:
 def number(value: float, unit: str) -> str:
     """A bound or an effect: of a ratio three digits, of a score three decimals with the sign."""
     if unit != "ratio":
-        return f"{value:+.3f}"
-    return f"×{value:,.0f}" if value >= 100 else f"×{value:#.3g}".removesuffix(".")
+        return f"{value:+.3f}" if value else "0"
+    return f"{value:,.0f}" if value >= 100 else f"{value:#.3g}".removesuffix(".")
 
 
 def effect_text(row: pd.Series) -> str:
@@ -176,7 +176,7 @@ def _gradient_norms(claims: Sequence[Claim], evidence: Evidence) -> Iterator[str
         yield f"## Gradient norms by layer: {task} · {model}"
         yield (
             "The median norm over the training steps, before clipping; of the seeds the median. "
-            f"{NONE}: the variant trains nothing in that layer. The figure draws them over the steps."
+            f"{NONE}: the variant trains nothing in that layer. The figure has them over the steps."
         )
         yield table(frame.rename_axis("layer").reset_index(), WORDS)
 
@@ -193,11 +193,8 @@ def gradient_places(claims: Sequence[Claim]) -> dict[tuple[str, str], list[str]]
 
 def _by_layer(evidence: Evidence, model: str, task: str, variant: str) -> dict[str, float]:
     """Layer -> median norm, in the order of the model."""
-    rows = evidence.rows(model, [task], [variant])
-    found = [evidence.gradients(str(run)) for run in rows.loc[rows["state"] == "ok", "run"]]
-    norms: list[Gradients] = [one for one in found if one is not None]
-    layers = dict.fromkeys(layer for one in norms for layer in one.layers)
+    norms = evidence.recorded_gradients(evidence.rows(model, [task], [variant]))
     return {
         layer: float(np.median([one.layers[layer].median for one in norms if layer in one.layers]))
-        for layer in layers
+        for layer in layer_names(norms)
     }

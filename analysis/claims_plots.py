@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from analysis.claims_page import gradient_places
 from analysis.drawing import NOTHING, empty, finish, house_style, save
 from analysis.errors import AnalysisError
-from analysis.hypotheses import Evidence
+from analysis.hypotheses import Evidence, layer_names
 from analysis.verdicts import CONTRADICTED, OPEN, SUPPORTED
 from records.claims import Claim
 from records.result import HISTORY_FILE
@@ -22,7 +22,7 @@ COLORS = {SUPPORTED: "#0173b2", CONTRADICTED: "#d55e00", OPEN: "0.45"}
 MARKERS = {SUPPORTED: "o", CONTRADICTED: "s", OPEN: "D"}
 BINS = 40
 """Norms are averaged over this many stretches of steps."""
-PANELS_A_ROW = 4
+PANELS_A_ROW = 3
 
 
 def write_claim_plots(
@@ -41,7 +41,7 @@ def forest(rows: pd.DataFrame) -> Figure:
     done = rows[rows["effect"].notna()]
     units = list(dict.fromkeys(done["unit"]))
     sizes = [int((done["unit"] == unit).sum()) for unit in units]
-    figure = Figure(figsize=(11, 1.5 + 0.27 * sum(sizes) + 0.7 * len(units)))
+    figure = Figure(figsize=(13, 1.5 + 0.27 * sum(sizes) + 0.7 * len(units)))
     figure.set_layout_engine("constrained", h_pad=0.08)
     panels = figure.subplots(max(len(units), 1), 1, squeeze=False, height_ratios=sizes or [1])[:, 0]
     if not units:
@@ -52,8 +52,11 @@ def forest(rows: pd.DataFrame) -> Figure:
         "Mean over seeds (of a ratio the geometric one) with its 95 % t interval. Bar across: the "
         "bound. Blue circle: supported; orange square: contradicted; grey diamond: not decided."
     )
-    absent = rows.loc[rows["effect"].isna(), "claim"].unique()
-    finish(figure, "Claims", caption, [f"no effect: {', '.join(absent)}"] if len(absent) else [])
+    absent = [
+        f"{row['claim']} ({row['variants'] if pd.notna(row['variants']) else row['claim_verdict']})"
+        for _, row in rows[rows["effect"].isna()].iterrows()
+    ]
+    finish(figure, "Claims", caption, [f"no effect: {', '.join(absent)}"] if absent else [])
     return figure
 
 
@@ -66,10 +69,11 @@ def _panel(axes: Axes, rows: pd.DataFrame, unit: str) -> None:
         axes.plot(effect, height, MARKERS[row["verdict"]], color=color, markersize=6)
         axes.vlines(float(row["bound"]), height - 0.35, height + 0.35, color="black", linewidth=1.6)
     labels = [
-        f"{row['claim']}: {row['variants'].replace(' ', ', ')} · {row['tasks'].replace(' ', ', ')}"
+        f"{row['claim']}: {row['measure'].replace('_', ' ')}, "
+        f"{row['variants'].replace(' ', ', ')} · {row['tasks'].replace(' ', ', ')}"
         for _, row in rows.iterrows()
     ]
-    axes.set_yticks(heights, [f"{text[:77]}..." if len(text) > 80 else text for text in labels])
+    axes.set_yticks(heights, [f"{text[:97]}..." if len(text) > 100 else text for text in labels])
     axes.set_ylim(-0.7, len(rows) - 0.3)
     if unit == "ratio":
         axes.set_xscale("log")
@@ -85,7 +89,7 @@ def gradients(claims: Sequence[Claim], evidence: Evidence) -> Figure:
     ]
     columns = min(max(len(cells), 1), PANELS_A_ROW)
     lines = -(-max(len(cells), 1) // columns)
-    figure = Figure(figsize=(3.4 * columns + 1.8, 2.8 * lines))
+    figure = Figure(figsize=(4.4 * columns, 2.8 * lines))
     figure.set_layout_engine("constrained", h_pad=0.08, w_pad=0.08)
     panels = figure.subplots(lines, columns, squeeze=False).flat
     for axes in panels[len(cells) :]:
@@ -95,11 +99,12 @@ def gradients(claims: Sequence[Claim], evidence: Evidence) -> Figure:
     for axes, (task, model, variant) in zip(panels, cells, strict=False):
         rows = evidence.rows(model, [task], [variant])
         axes.set_title(f"{task} · {model}\n{variant}", fontsize="small")
-        _curves(axes, norms(rows[rows["state"] == "ok"], evidence.runs))
+        names = layer_names(evidence.recorded_gradients(rows))
+        _curves(axes, norms(rows[rows["state"] == "ok"], evidence.runs), names)
     caption = (
         "Euclidean norm of the gradient of a layer's trained parameters, before clipping: the "
-        f"geometric mean over the seeds and over at most {BINS} stretches of steps. Colours go from "
-        "dark, nearest to the input, to light, nearest to the output, in the order of the model."
+        f"geometric mean over the seeds and over at most {BINS} stretches of steps. Colours go "
+        "from dark to light in the order of the model, from input to output."
     )
     finish(figure, "Gradient norms by layer", caption, [])
     return figure
@@ -126,23 +131,26 @@ def _records(path: Path) -> Iterator[tuple[str, int, float]]:
             raise AnalysisError(f"{path}:{number}: not a step record") from error
 
 
-def _curves(axes: Axes, history: pd.DataFrame) -> None:
+def _curves(axes: Axes, history: pd.DataFrame, names: Sequence[str]) -> None:
     shown = history[history["norm"] > 0]
     if shown.empty:
         empty(axes, NOTHING)
         return
     width = -(-int(shown["step"].max()) // BINS)
     middle = (shown["step"] - 1) // width * width + (width + 1) / 2
-    layers = list(dict.fromkeys(shown["layer"]))
-    colors = sns.color_palette("viridis", n_colors=len(layers))
+    found = set(shown["layer"])
+    drawn = [name for name in names if name in found]
+    colors = sns.color_palette("viridis", n_colors=len(drawn))
     binned = np.log(shown["norm"]).groupby([shown["layer"], middle]).mean()
-    for layer, color in zip(layers, colors, strict=True):
+    for layer, color in zip(drawn, colors, strict=True):
         curve = binned.loc[layer]
         axes.plot(curve.index, np.exp(curve), color=color, linewidth=1.3, label=_short(layer))
     axes.set_yscale("log")
     axes.set_xlabel("optimizer step")
     axes.set_ylabel("gradient norm")
-    axes.legend(fontsize="xx-small", ncols=2, handlelength=1)
+    axes.legend(
+        fontsize="xx-small", handlelength=1, loc="upper left", bbox_to_anchor=(1, 1), borderpad=0
+    )
 
 
 def _short(layer: str) -> str:

@@ -1,5 +1,6 @@
 """What the tests of a claim measure: one value a seed, from the runs of one benchmark."""
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,8 @@ from records.result import Gradients, Result
 
 Values = dict[int, float]
 """Seed -> value."""
+NUMBERED = re.compile(r"\.\d+$")
+"""The end of a block's name. Layers of other shapes have other norms for that alone."""
 BY_DESIGN = ("data_sha256",)
 """In this the conditions of two tasks differ, and have to."""
 
@@ -86,6 +89,16 @@ class Evidence:
         """The gradient norms in the record of a run."""
         path = record_file(self.runs, run)
         return None if path is None else read_record(Result, path).gradients
+
+    def recorded_gradients(self, rows: pd.DataFrame) -> list[Gradients]:
+        """The gradient norms of the ok runs that have them."""
+        found = [self.gradients(run) for _, run in _ok(rows)]
+        return [norms for norms in found if norms is not None]
+
+
+def layer_names(norms: Iterable[Gradients]) -> list[str]:
+    """Every layer, in the order of the model."""
+    return list(dict.fromkeys(layer for one in norms for layer in one.layers))
 
 
 def samples(test: Test, evidence: Evidence) -> Iterator[Sample]:
@@ -168,7 +181,7 @@ def _trend(
 
 def _slope(x: np.ndarray, y: list[float]) -> float:
     """Of the least-squares line."""
-    return float(np.polynomial.Polynomial.fit(x, y, deg=1).convert().coef[1])
+    return float(np.polynomial.polynomial.polyfit(x, y, deg=1)[1])
 
 
 def _interactions(test: InteractionTest, evidence: Evidence) -> Iterator[Sample]:
@@ -223,9 +236,11 @@ def _gradients(test: GradientTest, evidence: Evidence) -> Iterator[Sample]:
 
 def gradient_figure(norms: Gradients, test: GradientTest) -> float | None:
     """The ratio that a test is about; None where the record lacks it or would divide by 0."""
-    medians = [layer.median for layer in norms.layers.values()] or [0.0]
+    blocks = [one.median for name, one in norms.layers.items() if NUMBERED.search(name)]
+    # one block alone is compared with nothing, and has no ratio
+    medians = blocks if len(blocks) > 1 else [0.0]
     over, under = {
-        "smallest-to-largest-layer": (min(medians), max(medians)),
+        "smallest-to-largest-block": (min(medians), max(medians)),
         "last-to-first-step": (norms.last, norms.first),
         "largest-to-median-step": (norms.maximum, norms.median),
     }[test.figure]

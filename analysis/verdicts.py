@@ -18,6 +18,9 @@ from records.claims import Claim, RatioTest, TrendTest
 
 Row = dict[str, Any]
 LEVEL = 0.05
+ROUNDING = 1e-12
+"""Values closer than this are the same: differences of scores round in the last digits."""
+NO_SPREAD = "every seed gives the same value, whose spread cannot be told"
 SUPPORTED, CONTRADICTED, OPEN, UNMEASURED = (
     "supported",
     "contradicted",
@@ -146,7 +149,7 @@ def _effect(sample: Sample) -> Row:
     bound = float(np.log(sample.test.bound)) if sample.logarithmic else sample.test.bound
     back = np.exp if sample.logarithmic else np.float64
     row: Row = {"effect": float(back(scaled.mean())), "exact": False}
-    if len(values) < 2:
+    if len(values) < 2 or np.ptp(scaled) <= ROUNDING:
         return row
     interval = t_interval(scaled)
     return row | {
@@ -173,7 +176,7 @@ def _verdict(row: Row, tests: int) -> tuple[str, str | None]:
     if row["exact"]:
         return (OPEN, "the effect equals the bound") if effect == bound else (side, None)
     if "p_value" not in row:
-        return OPEN, f"{row['n_seeds']} seed, and an interval takes 2"
+        return OPEN, NO_SPREAD if row["n_seeds"] > 1 else "one seed, and an interval takes 2"
     if row["p_value_holm"] <= LEVEL:
         return side, None
     if row["p_value"] <= LEVEL:

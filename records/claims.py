@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from records.base import Name, Record
 
+ALONG_PATTERN = r"^(options|settings)\.[a-z_]+$"
 Names = Annotated[tuple[Name, ...], Field(min_length=1)]
 Measure = Literal[
     "trainable_parameters",
@@ -18,11 +19,12 @@ Measure = Literal[
     "inference_merged_seconds",
 ]
 """Columns of the runs table that hold a cost."""
-Figure = Literal["smallest-to-largest-layer", "last-to-first-step", "largest-to-median-step"]
+Figure = Literal["smallest-to-largest-block", "last-to-first-step", "largest-to-median-step"]
 """Ratios of gradient norms.
 
-The median norms over the steps of the layer with the smallest and of that with the largest; the
-norms of the whole gradient at the last step and at the first; its largest and its median norm.
+The median norms over the steps of the block with the smallest and of that with the largest, where
+blocks are the numbered layers of a model, which are alike; the norms of the whole gradient at the
+last step and at the first; its largest and its median norm.
 """
 
 
@@ -35,7 +37,7 @@ class Bounded(Record):
     @model_validator(mode="after")
     def _one_bound(self) -> Self:
         if (self.below is None) == (self.above is None):
-            raise ValueError("below and above: one of them is required, not both")
+            raise ValueError("below or above is required, and only one of them")
         return self
 
     @property
@@ -50,7 +52,9 @@ class BoundedRatio(Bounded):
     @model_validator(mode="after")
     def _bound_is_positive(self) -> Self:
         if self.bound <= 0:
-            raise ValueError(f"below and above: {self.bound} is no ratio; allowed: above 0")
+            raise ValueError(
+                f"below and above bound a ratio, {self.bound} is none; allowed: above 0"
+            )
         return self
 
 
@@ -92,7 +96,7 @@ class TrendTest(Bounded):
     tasks: Names
     variants: Names
     reference: Name
-    along: Annotated[str, Field(pattern=r"^(options|settings)\.[a-z_]+$")]
+    along: Annotated[str, Field(pattern=ALONG_PATTERN)]
     """`options.<key>` of the tasks, or `settings.<key>` of the variants."""
 
 
@@ -139,7 +143,7 @@ class Claim(Record):
     @model_validator(mode="after")
     def _tested_or_not(self) -> Self:
         if bool(self.tests) == (self.not_measured is not None):
-            raise ValueError("tests and not_measured: one of them is required, not both")
+            raise ValueError("tests or not_measured is required, and only one of them")
         return self
 
 
@@ -148,10 +152,12 @@ class Claims(Record):
 
     table: Name | None = None
     """The name of their table's files; null for the benchmark's name with `-claims`."""
-    hypotheses: Annotated[tuple[Claim, ...], Field(min_length=1)]
+    hypotheses: tuple[Claim, ...]
 
     @model_validator(mode="after")
-    def _no_claim_twice(self) -> Self:
+    def _claims_are_told_apart(self) -> Self:
+        if not self.hypotheses:
+            raise ValueError("hypotheses: there is none; allowed: at least one")
         names = [claim.id for claim in self.hypotheses]
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:

@@ -292,6 +292,7 @@ def _show(pipeline: Pipeline, results: Path) -> None:
     _CONSOLE.print(f"{coverage(frame)}\n", highlight=False)
     for what, where in (
         ("tables", f"tables/{pipeline.name}.md, .csv, .tex"),
+        ("pairs", f"tables/{pipeline.name}-pairs.md, .csv"),
         ("plots", f"plots/{pipeline.name}-*.png, .svg"),
         ("report", f"reports/{pipeline.name}.html"),
         ("each run", "runs/<run>/result.json"),

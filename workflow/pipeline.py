@@ -35,6 +35,7 @@ PLOTS = (
 )
 ACROSS_PLOTS = ("critical-difference", "performance-profile")
 TUNING_PLOT = "tuning"
+CLAIMS_PLOTS = ("claims", "gradients")
 # The digest follows imports inside the rooms of a run; workflow's own modules are named.
 PREPARE_TASK = ("workflow.prepare_task", "workflow.overlap", "workflow.sources")
 PREPARE_MODEL = ("workflow.prepare_model", "workflow.sources")
@@ -122,6 +123,19 @@ class Pipeline:
     def tuning_arguments(self) -> list[str]:
         """How a command is given that table."""
         return [argument for table in self.tuning_table for argument in ("--tuning-table", table)]
+
+    @property
+    def claims(self) -> list[str]:
+        """The table and the figures of the claims, if there are any."""
+        table = self.plan.claims_table
+        if table is None:
+            return []
+        tables = [f"{self.results}/tables/{table}.{kind}" for kind in ("csv", "md")]
+        return tables + [
+            f"{self.results}/plots/{self.name}-{figure}.{kind}"
+            for figure in CLAIMS_PLOTS
+            for kind in ("png", "svg")
+        ]
 
     @property
     def results_of_runs(self) -> list[str]:

@@ -28,7 +28,8 @@ def publish(name: str, results: Path, reference: Path, readme: Path) -> list[Pat
     if absent:
         raise MissingResultError(f"{len(absent)} runs have no record, the first is {absent[0]}")
     sources = [results / "plans" / f"{name}.json"]
-    sources += sorted((results / "tables").glob(f"{name}[-.]*"))
+    tables = [f"{name}[-.]*", f"{plan.claims_table}.*"]
+    sources += sorted({path for one in tables for path in (results / "tables").glob(one)})
     sources += sorted((results / "plots").glob(f"{name}-*"))
     runs = [*plan.runs, *_trials(plan, results)]
     sources += [results / "runs" / run / RESULT_FILE for run in runs]

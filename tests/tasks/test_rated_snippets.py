@@ -117,3 +117,14 @@ def test_the_movie_split_is_pinned(snippets: Path) -> None:
 def test_too_few_real_snippets_name_the_option(snippets: Path) -> None:
     with pytest.raises(ValueError, match=r"train: 9000 .* 8809 available of 10309"):
         RatedSnippets(train=9000).read(snippets)
+
+
+@pytest.mark.parametrize("domain", ["movie", "nyt"])
+def test_a_smaller_training_split_is_the_start_of_a_larger_one(snippets: Path, domain: str) -> None:
+    small, large = (
+        RatedSnippets(domain=domain, train=train).read(snippets)  # type: ignore[arg-type]
+        for train in (50, 1500)
+    )
+    pd.testing.assert_frame_equal(small["train"], large["train"].head(50))
+    for split in ("validation", "test"):
+        pd.testing.assert_frame_equal(small[split], large[split])

@@ -78,7 +78,7 @@ CASES: dict[str, tuple[Path_, Any, list[str]]] = {
         ["models.network.kind: this key is required; allowed: checkpoint, network, random"],
     ),
     # Unknown keys, at every level
-    "key at the top": (("sedes",), 1, ["sedes: ", "did you mean 'seeds'?", "allowed: description"]),
+    "key at the top": (("sedes",), 1, ["sedes: ", "did you mean 'seeds'?", "allowed: claims"]),
     "key of a grid": ((*NETWORK, "task"), 1, ["grids[0].task: ", "did you mean 'tasks'?"]),
     "key of a variant": (
         (*FULL, "lr"),

@@ -81,6 +81,30 @@ rule plots:
         "--runs {params.runs:q} --output {params.folder:q} --benchmark {params.name:q} 2> {log:q}"
 
 
+if PIPELINE.claims:
+
+    rule claims:
+        """Every claim of the benchmark, decided from its runs, with two figures."""
+        input:
+            plan=f"{RESULTS}/plans/{NAME}.json",
+            runs=f"{RESULTS}/tables/{NAME}-runs.csv",
+        output:
+            PIPELINE.claims,
+        log:
+            f"{RESULTS}/logs/claims-{NAME}.log",
+        conda:
+            "../../environment.yml"
+        params:
+            runs=lambda wildcards: f"{RESULTS}/runs",
+            stem=lambda wildcards: f"{RESULTS}/tables/{PIPELINE.plan.claims_table}",
+            plots=lambda wildcards: f"{RESULTS}/plots",
+            source=PIPELINE.module_digest("analysis.claims"),
+        shell:
+            "python -m analysis.claims --plan {input.plan:q} --runs-table {input.runs:q} "
+            "--runs {params.runs:q} --output-stem {params.stem:q} --plots {params.plots:q} "
+            "2> {log:q}"
+
+
 rule report:
     """One page with table, plots, gaps and provenance; every number leads to its runs."""
     input:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from records.base import NAME_PATTERN, REVISION_PATTERN, SHA256_PATTERN
+from records.claims import ALONG_PATTERN
 from records.registry import Registry, UnknownNameError, unknown_name
 from records.specification import SOURCE_PATTERN
 
@@ -24,6 +25,7 @@ _PATTERNS = {
     NAME_PATTERN: SAFE_NAME,
     SHA256_PATTERN: "64 hexadecimal digits, lower case",
     SOURCE_PATTERN: "hub:, package:, sdist: or path:, and what it names, without spaces",
+    ALONG_PATTERN: "options.<key> of the tasks, or settings.<key> of the variants",
     REVISION_PATTERN: "40 hexadecimal digits, lower case: a commit, no branch or tag",
 }
 

@@ -1,0 +1,333 @@
+"""Claims on runs whose effects are known by construction: every verdict, every way to have none."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from pydantic import ValidationError
+from scipy import stats
+
+from analysis.hypotheses import Evidence
+from records.result import Gradients, Result
+from tests.analysis.claim_evidence import (
+    BASE,
+    DIFFERENCE,
+    LAYERS,
+    RATIO,
+    Edit,
+    Scores,
+    build_evidence,
+    claim,
+    decide,
+    flat,
+    graded,
+    only,
+    pair,
+    scored,
+    timed,
+    unchanged,
+)
+from tests.analysis.conftest import SEEDS, VARIANTS, specification
+
+
+@pytest.fixture
+def build(tmp_path: Path) -> Callable[..., Evidence]:
+    return partial(build_evidence, tmp_path)
+
+
+def test_a_ratio_of_constants_is_exact(build: Callable[..., Evidence]) -> None:
+    test = RATIO | {"measure": "trainable_parameters"}
+    evidence = build(pair(unchanged, unchanged))
+    row = only(decide(evidence, test | {"below": 0.01}))
+    assert (row["effect"], row["exact"], row["verdict"]) == (0.006, True, "supported")
+    assert pd.isna(row["effect_low"])
+    assert pd.isna(row["p_value"])
+    assert only(decide(evidence, test | {"below": 0.005}))["verdict"] == "contradicted"
+    equal = only(decide(evidence, test | {"below": 0.006}))
+    assert (equal["verdict"], equal["reason"]) == ("not decided", "the effect equals the bound")
+
+
+def test_a_ratio_is_the_geometric_mean_with_its_t_interval(build: Callable[..., Evidence]) -> None:
+    ours, theirs = (1.0, 2.2, 2.9), (2.0, 4.0, 6.0)
+    evidence = build(pair(timed(*ours), timed(*theirs)))
+    row = only(decide(evidence, RATIO | {"measure": "train_seconds", "below": 1.0}))
+    logs = np.log(np.divide(ours, theirs))
+    interval = stats.t.interval(0.95, 2, loc=logs.mean(), scale=stats.sem(logs))
+    assert row["effect"] == pytest.approx(stats.gmean(np.divide(ours, theirs)))
+    assert (row["effect_low"], row["effect_high"]) == pytest.approx(tuple(np.exp(interval)))
+    assert row["p_value"] == pytest.approx(stats.ttest_1samp(logs, 0).pvalue)
+    assert (row["verdict"], row["n_seeds"], row["n_items"]) == ("supported", 3, "200")
+    assert set(row["runs"].split()) == set(evidence.plan.runs)
+
+
+def test_two_measures_may_be_compared(build: Callable[..., Evidence]) -> None:
+    test = RATIO | {
+        "measure": "inference_merged_seconds",
+        "reference_measure": "inference_unmerged_seconds",
+        "below": 1.05,
+    }
+    row = only(decide(build(pair(unchanged, unchanged)), test))
+    assert (row["effect"], row["verdict"]) == (0.5, "supported")
+    assert row["measure"] == "inference_merged_seconds to inference_unmerged_seconds"
+
+
+@pytest.mark.parametrize(
+    ("scores", "bound", "verdict"),
+    [
+        ((0.79, 0.80, 0.81), {"above": -0.02}, "supported"),
+        ((0.70, 0.71, 0.72), {"above": -0.02}, "contradicted"),
+        ((0.70, 0.80, 0.90), {"above": -0.02}, "not decided"),
+        ((0.70, 0.71, 0.72), {"below": 0.0}, "supported"),
+        ((0.90, 0.91, 0.92), {"below": 0.0}, "contradicted"),
+    ],
+)
+def test_a_difference_is_held_against_its_bound(
+    build: Callable[..., Evidence], scores: Scores, bound: dict[str, float], verdict: str
+) -> None:
+    full = (0.801, 0.80, 0.812)
+    row = only(decide(build(pair(scored(*scores), scored(*full))), DIFFERENCE | bound))
+    differences = np.subtract(scores, full)
+    low, high = stats.t.interval(0.95, 2, loc=differences.mean(), scale=stats.sem(differences))
+    assert (row["effect_low"], row["effect_high"]) == pytest.approx((low, high))
+    held = next(iter(bound.values()))
+    assert row["p_value"] == pytest.approx(stats.ttest_1samp(differences, held).pvalue)
+    assert row["verdict"] == verdict
+    assert (row["reason"] == "the interval holds the bound") == (verdict == "not decided")
+
+
+def test_the_tests_of_a_claim_are_adjusted_for_one_another(build: Callable[..., Evidence]) -> None:
+    clear, weak = (0.80, 0.801, 0.802), (0.80, 0.81, 0.82)
+    full = (0.70, 0.701, 0.7025)
+    cells = pair(scored(*clear), scored(*full)) | pair(
+        scored(*np.add(weak, (0.0, 0.01, 0.02))), scored(0.70, 0.74, 0.76), task="words"
+    )
+    evidence = build(cells)
+    frame = decide(evidence, DIFFERENCE | {"tasks": ["letters", "words"], "above": 0.0})
+    alone = only(decide(evidence, DIFFERENCE | {"tasks": ["words"], "above": 0.0}))
+    assert alone["p_value"] == pytest.approx(frame["p_value"].iloc[1])
+    assert frame["p_value_holm"].tolist() == pytest.approx(
+        [2 * frame["p_value"].iloc[0], max(2 * frame["p_value"].iloc[0], alone["p_value"])]
+    )
+
+
+def test_a_small_p_value_that_holm_takes_away_decides_nothing(
+    build: Callable[..., Evidence],
+) -> None:
+    gaps = np.array([0.05, 0.06, 0.09])
+    assert 0.025 < stats.ttest_1samp(gaps, 0).pvalue < 0.05
+    full = np.array([0.7, 0.7, 0.7])
+    edits = scored(*(full + gaps)), scored(*full)
+    evidence = build(pair(*edits) | pair(*edits, task="words"))
+    assert only(decide(evidence, DIFFERENCE | {"above": 0.0}))["verdict"] == "supported"
+    frame = decide(evidence, DIFFERENCE | {"tasks": ["letters", "words"], "above": 0.0})
+    assert set(frame["verdict"]) == {"not decided"}
+    assert frame["reason"].str.contains("when adjusted for the 2 tests of the claim").all()
+
+
+SIZES = {"words-50": {"train": 50}, "words-100": {"train": 100}, "words-400": {"train": 400}}
+
+
+def test_a_trend_is_the_slope_of_the_gap_over_doublings(build: Callable[..., Evidence]) -> None:
+    gaps: dict[str, Scores] = {
+        "words-50": (-0.10, -0.11, -0.12),
+        "words-100": (-0.07, -0.08, -0.10),
+    }
+    gaps |= {"words-400": (-0.01, -0.02, -0.02)}
+    cells: dict[tuple[str, str], Edit] = {}
+    for task, values in gaps.items():
+        cells[task, "small-2"] = scored(*np.add(0.9, values))
+        cells[task, "everything"] = scored(0.9, 0.9, 0.9)
+    test: dict[str, Any] = BASE | {"kind": "trend", "tasks": list(gaps), "variants": ["small-2"]}
+    evidence = build(cells, options=SIZES)
+    row = only(decide(evidence, test | {"along": "options.train", "above": 0.0}))
+    x = np.log2([50, 100, 400])
+    slopes = [stats.linregress(x, [gaps[t][s] for t in gaps]).slope for s in SEEDS]
+    interval = stats.t.interval(0.95, 2, loc=np.mean(slopes), scale=stats.sem(slopes))
+    assert row["effect"] == pytest.approx(np.mean(slopes))
+    assert (row["effect_low"], row["effect_high"]) == pytest.approx(interval)
+    assert (row["verdict"], row["unit"]) == ("supported", "test score a doubling")
+
+
+def test_a_gap_that_stays_the_same_is_no_trend(build: Callable[..., Evidence]) -> None:
+    cells = {(task, name): scored(0.9, 0.8, 0.7) for task in SIZES for name in VARIANTS}
+    test = BASE | {"kind": "trend", "tasks": list(SIZES), "variants": ["small-2"]}
+    row = only(decide(build(cells, options=SIZES), test | {"along": "options.train", "above": 0.0}))
+    assert (row["effect"], row["verdict"]) == (0.0, "not decided")
+    assert row["reason"] == "every seed gives the same value, whose spread cannot be told"
+
+
+def test_a_trend_may_follow_a_setting(build: Callable[..., Evidence]) -> None:
+    cells = {
+        ("letters", "small-2"): scored(0.80, 0.81, 0.80),
+        ("letters", "small-8"): scored(0.84, 0.85, 0.86),
+        ("letters", "everything"): scored(0.9, 0.9, 0.9),
+    }
+    test = BASE | {"kind": "trend", "tasks": ["letters"], "variants": ["small-2", "small-8"]}
+    row = only(decide(build(cells), test | {"along": "settings.rank", "above": 0.0}))
+    assert row["effect"] == pytest.approx(np.mean([0.04, 0.04, 0.06]) / 2)
+    assert row["variants"] == "small-2 small-8"
+
+
+INTERACTION = BASE | {"kind": "interaction", "variants": ["small-2"], "below": 0.0}
+
+
+def test_an_interaction_is_a_difference_of_gaps(build: Callable[..., Evidence]) -> None:
+    cells = pair(scored(0.89, 0.90, 0.88), scored(0.90, 0.91, 0.90)) | pair(
+        scored(0.60, 0.61, 0.60), scored(0.70, 0.71, 0.72), task="words"
+    )
+    evidence = build(cells)
+    row = only(decide(evidence, INTERACTION | {"easier": "letters", "harder": "words"}))
+    gaps = np.array([-0.10, -0.10, -0.12]) - np.array([-0.01, -0.01, -0.02])
+    assert row["effect"] == pytest.approx(gaps.mean())
+    assert (row["verdict"], row["tasks"]) == ("supported", "letters words")
+    swapped = only(decide(evidence, INTERACTION | {"easier": "words", "harder": "letters"}))
+    assert swapped["verdict"] == "not decided"
+    assert swapped["reason"] == (
+        "letters is not the harder task here: everything scores 0.903 on letters and 0.710 on words"
+    )
+
+
+@pytest.mark.parametrize(
+    ("smallest", "verdict"),
+    [
+        ((0.001, 0.0012, 0.0011), "supported"),
+        ((0.5, 0.6, 0.55), "contradicted"),
+        ((0.0001, 0.01, 0.9), "not decided"),
+        ((0.0, 0.0011, 0.001), "not decided"),
+    ],
+)
+def test_gradients_of_the_layers_are_compared(
+    build: Callable[..., Evidence], smallest: Scores, verdict: str
+) -> None:
+    row = only(decide(build({("letters", "small-2"): graded(*smallest)}), LAYERS | {"below": 0.01}))
+    assert row["verdict"] == verdict
+    if min(smallest) > 0:
+        assert row["effect"] == pytest.approx(stats.gmean(smallest))
+    else:
+        assert row["reason"] == (
+            "smallest-to-largest-block is 0 under seed 0, and a ratio needs more"
+        )
+
+
+def test_one_block_alone_is_compared_with_nothing(build: Callable[..., Evidence]) -> None:
+    def single(result: Result) -> Result:
+        norms = Gradients(**dict(flat(1.0)), layers={"body.0": flat(1.0), "last": flat(1e-9)})
+        return result.model_copy(update={"gradients": norms})
+
+    row = only(decide(build({("letters", "small-2"): single}), LAYERS | {"below": 0.01}))
+    assert row["verdict"] == "not decided"
+    assert row["reason"] == "smallest-to-largest-block is missing under seed 0, 1, 2"
+
+
+@pytest.mark.parametrize(
+    ("figure", "effect"), [("last-to-first-step", 0.5), ("largest-to-median-step", 5.0)]
+)
+def test_gradients_are_compared_over_the_steps(
+    build: Callable[..., Evidence], figure: str, effect: float
+) -> None:
+    evidence = build({("letters", "small-2"): graded(0.1, 0.2, 0.3)})
+    row = only(decide(evidence, LAYERS | {"figure": figure, "above": 100.0}))
+    assert (row["effect"], row["exact"], row["verdict"]) == (effect, True, "contradicted")
+
+
+def test_a_run_that_diverges_has_exploded(build: Callable[..., Evidence]) -> None:
+    cells: dict[tuple[str, str], Edit] = {("letters", "small-2"): graded(0.1, 0.2, 0.3)}
+    evidence = build(cells, bad={("letters", "small-2", 1): "diverged"})
+    row = only(decide(evidence, LAYERS | {"figure": "largest-to-median-step", "above": 100.0}))
+    assert row["verdict"] == "supported"
+    assert row["reason"].endswith(": diverged")
+    assert only(decide(evidence, LAYERS | {"below": 0.01}))["verdict"] == "not decided"
+
+
+@pytest.mark.parametrize("state", ["oom", "diverged", "failed", "missing"])
+def test_a_run_that_is_not_ok_leaves_it_undecided_and_is_named(
+    build: Callable[..., Evidence], state: str
+) -> None:
+    cells = pair(scored(0.9, 0.91, 0.92), scored(0.5, 0.51, 0.53))
+    evidence = build(cells, bad={("letters", "small-2", 1): state})
+    row = only(decide(evidence, DIFFERENCE | {"above": 0.0}))
+    assert (row["verdict"], row["n_seeds"], row["seeds"]) == ("not decided", 2, "0 2")
+    run = specification("letters", "small-2", 1).run
+    assert row["reason"] == f"{run}: {state}"
+    assert run in row["runs"].split()
+
+
+def test_one_seed_decides_nothing(build: Callable[..., Evidence]) -> None:
+    evidence = build(pair(scored(0.9), scored(0.5)), seeds=(0,))
+    row = only(decide(evidence, DIFFERENCE | {"above": 0.0}))
+    assert (row["verdict"], row["reason"]) == ("not decided", "one seed, and an interval takes 2")
+
+
+def test_runs_of_two_machines_are_not_mixed(build: Callable[..., Evidence]) -> None:
+    def elsewhere(result: Result) -> Result:
+        machine = result.provenance.machine.model_copy(update={"processor": "another"})
+        provenance = result.provenance.model_copy(update={"machine": machine})
+        return result.model_copy(update={"provenance": provenance})
+
+    row = only(decide(build(pair(elsewhere, unchanged)), DIFFERENCE | {"below": 0.0}))
+    assert row["verdict"] == "not decided"
+    assert row["reason"] == "the runs are not comparable, they differ in processor"
+
+
+def test_two_tasks_differ_in_their_data_and_in_nothing_else(build: Callable[..., Evidence]) -> None:
+    def longer(result: Result) -> Result:
+        packages = result.provenance.packages | {"torch": "9.9"}
+        provenance = result.provenance.model_copy(update={"packages": packages})
+        return result.model_copy(update={"provenance": provenance})
+
+    cells = pair(unchanged, unchanged) | pair(longer, longer, task="words")
+    row = only(decide(build(cells), INTERACTION | {"easier": "letters", "harder": "words"}))
+    assert row["reason"] == "the runs are not comparable, they differ in torch"
+
+
+def test_a_measure_that_a_record_lacks_is_named(build: Callable[..., Evidence]) -> None:
+    def unmerged(result: Result) -> Result:
+        assert result.inference is not None
+        update = {"merged_seconds": None, "merged_reason": "it cannot"}
+        return result.model_copy(update={"inference": result.inference.model_copy(update=update)})
+
+    test = RATIO | {"measure": "inference_merged_seconds", "below": 1.0}
+    row = only(decide(build(pair(unmerged, unchanged)), test))
+    assert row["reason"] == "inference_merged_seconds is missing under seed 0, 1, 2"
+    assert row["n_seeds"] == 0
+
+
+@pytest.mark.parametrize(
+    ("holds", "bounds", "verdict"),
+    [
+        ("everywhere", (0.01, 0.01), "supported"),
+        ("everywhere", (0.01, 0.001), "contradicted"),
+        ("somewhere", (0.01, 0.001), "supported"),
+        ("somewhere", (0.001, 0.001), "contradicted"),
+        ("everywhere", (0.01, 0.006), "not decided"),
+        ("somewhere", (0.001, 0.006), "not decided"),
+    ],
+)
+def test_a_claim_combines_its_tests(
+    build: Callable[..., Evidence], holds: str, bounds: tuple[float, float], verdict: str
+) -> None:
+    tests = [RATIO | {"measure": "trainable_parameters", "below": bound} for bound in bounds]
+    frame = decide(build(pair(unchanged, unchanged)), *tests, holds=holds)
+    assert set(frame["claim_verdict"]) == {verdict}
+
+
+def test_a_claim_without_a_test_is_not_measured(build: Callable[..., Evidence]) -> None:
+    row = only(decide(build(pair(unchanged, unchanged)), not_measured="no such task"))
+    assert (row["claim_verdict"], row["reason"]) == ("not measured", "no such task")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"below": 1.0, "above": 0.0}, "is required, and only one of them"),
+        ({}, "is required, and only one of them"),
+        ({"below": 0.0}, "0.0 is none; allowed: above 0"),
+    ],
+)
+def test_a_test_has_one_bound(change: dict[str, float], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        claim(RATIO | {"measure": "stored_bytes"} | change)
