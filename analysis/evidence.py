@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis.across import across_markdown, across_rows, common, has_several_groups
+from analysis.comparisons.across import across_markdown, across_rows, common, has_several_groups
+from analysis.comparisons.pairs import pair_markdown, pair_rows
+from analysis.comparisons.pareto import pareto_rows
+from analysis.comparisons.variance import variance_rows
 from analysis.errors import one_line_errors
 from analysis.frame import read_runs, write_table
-from analysis.pairs import pair_markdown, pair_rows
-from analysis.pareto import pareto_rows
-from analysis.variance import variance_rows
 from records.write import write_text
 
 

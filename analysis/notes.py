@@ -4,7 +4,7 @@ import pandas as pd
 
 from analysis.budget import budget_notes
 from analysis.comparability import Part, split_by_fingerprint
-from analysis.contenders import BEST, CLOSE, LEVEL, WORSE
+from analysis.comparisons.contenders import BEST, CLOSE, LEVEL, WORSE
 from analysis.frame import COMPARABLE, SIGNS
 from analysis.quantities import count_text
 from analysis.summary import cell_names

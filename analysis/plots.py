@@ -11,10 +11,10 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis import curves, fronts, memory, ranks, scores, tuning
-from analysis.across import has_several_groups
-from analysis.drawing import Inputs, finish, house_style, save
+from analysis.comparisons.across import has_several_groups
 from analysis.errors import one_line_errors
+from analysis.figures import curves, fronts, memory, ranks, scores, tuning
+from analysis.figures.drawing import Inputs, finish, house_style, save
 from analysis.frame import read_runs, read_trials
 from analysis.notes import gaps
 from analysis.statistics.bootstrap import RESAMPLES

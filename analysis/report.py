@@ -15,11 +15,11 @@ from urllib.parse import quote
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from analysis.across import has_several_groups
 from analysis.budget import trials_text
 from analysis.collect import read_record
 from analysis.columns import COLUMNS, HEADERS, Column
 from analysis.comparability import split_by_fingerprint
+from analysis.comparisons.across import has_several_groups
 from analysis.errors import AnalysisError, one_line_errors
 from analysis.evidence import evidence_files
 from analysis.frame import TUNED, present, read_runs, read_trials

@@ -6,10 +6,10 @@ from typing import Any
 import pandas as pd
 
 from analysis.comparability import GROUP, Part, split_by_fingerprint
-from analysis.contenders import Standing, standings
+from analysis.comparisons.contenders import Standing, standings
+from analysis.comparisons.items import MEANS_OVER_ITEMS
 from analysis.errors import AnalysisError
 from analysis.frame import STATES, present
-from analysis.items import MEANS_OVER_ITEMS
 from analysis.statistics.intervals import t_interval
 
 CATEGORIES = ("weights_bytes", "gradients_bytes", "optimizer_bytes", "activations_bytes")

@@ -28,7 +28,7 @@ HOMES = {
 }
 """Registered name -> the module of its class."""
 OTHER_MEANINGS = {
-    ("head", "analysis/scores.py"): "the first rows of a frame",
+    ("head", "analysis/figures/scores.py"): "the first rows of a frame",
     ("head", "methods/architectures.py"): "the modules of the task's head, which all methods train",
     ("head", "methods/contract.py"): "the same",
     ("head", "methods/full.py"): "the same",

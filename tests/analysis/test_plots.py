@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from analysis.collect import collect
-from analysis.curves import BINS, read_histories
-from analysis.drawing import Inputs, house_style, looks, save
 from analysis.errors import AnalysisError
+from analysis.figures.curves import BINS, read_histories
+from analysis.figures.drawing import Inputs, house_style, looks, save
 from analysis.plots import FIGURES, draw
 from analysis.summary import summarise
 from records.plan import Plan

@@ -98,9 +98,9 @@ if PIPELINE.claims:
             runs=lambda wildcards: f"{RESULTS}/runs",
             stem=lambda wildcards: f"{RESULTS}/tables/{PIPELINE.plan.claims_table}",
             plots=lambda wildcards: f"{RESULTS}/plots",
-            source=PIPELINE.module_digest("analysis.claims"),
+            source=PIPELINE.module_digest("analysis.claims.command"),
         shell:
-            "python -m analysis.claims --plan {input.plan:q} --runs-table {input.runs:q} "
+            "python -m analysis.claims.command --plan {input.plan:q} --runs-table {input.runs:q} "
             "--runs {params.runs:q} --output-stem {params.stem:q} --plots {params.plots:q} "
             "2> {log:q}"
 

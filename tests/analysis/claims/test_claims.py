@@ -11,9 +11,9 @@ import pytest
 from pydantic import ValidationError
 from scipy import stats
 
-from analysis.hypotheses import Evidence
+from analysis.claims.hypotheses import Evidence
 from records.result import Gradients, Result
-from tests.analysis.claim_evidence import (
+from tests.analysis.claims.evidence import (
     BASE,
     DIFFERENCE,
     LAYERS,

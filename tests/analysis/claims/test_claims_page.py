@@ -9,14 +9,14 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from analysis.claims import write_claims
-from analysis.claims_page import page
-from analysis.claims_plots import forest, norms
+from analysis.claims.command import write_claims
+from analysis.claims.hypotheses import Evidence
+from analysis.claims.page import page
+from analysis.claims.plots import forest, norms
 from analysis.errors import AnalysisError
-from analysis.hypotheses import Evidence
 from records.claims import Claim, Claims
 from records.result import HISTORY_FILE
-from tests.analysis.claim_evidence import (
+from tests.analysis.claims.evidence import (
     BASE,
     DIFFERENCE,
     LAYERS,

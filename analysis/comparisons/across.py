@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 
 from analysis.comparability import GROUP, split_by_fingerprint
-from analysis.contenders import Contenders, contenders
+from analysis.comparisons.contenders import Contenders, contenders
+from analysis.comparisons.seeding import SEEDED, generator
 from analysis.frame import present
 from analysis.markdown import document
 from analysis.notes import gaps
 from analysis.quantities import NONE
-from analysis.seeding import SEEDED, generator
 from analysis.statistics.across_tasks import (
     Friedman,
     friedman_nemenyi,

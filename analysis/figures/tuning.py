@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from analysis.drawing import (
+from analysis.figures.drawing import (
     MUTED,
     Inputs,
     Look,

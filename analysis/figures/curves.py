@@ -10,7 +10,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.drawing import (
+from analysis.errors import AnalysisError
+from analysis.figures.drawing import (
     NOTHING,
     Inputs,
     Look,
@@ -22,7 +23,6 @@ from analysis.drawing import (
     signs,
     strip,
 )
-from analysis.errors import AnalysisError
 from analysis.statistics.intervals import t_half_width
 from records.result import HISTORY_FILE
 

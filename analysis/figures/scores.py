@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
-from analysis.drawing import (
+from analysis.figures.drawing import (
     NOTHING,
     Inputs,
     Look,

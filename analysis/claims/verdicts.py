@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.claims.hypotheses import Evidence, Sample, samples
 from analysis.frame import present
-from analysis.hypotheses import Evidence, Sample, samples
 from analysis.statistics.comparison import holm, paired_t
 from analysis.statistics.intervals import t_interval
 from records.claims import Claim, RatioTest, TrendTest

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from analysis.collect import collect
-from analysis.contenders import BEST, CLOSE, WORSE, contenders, standings
+from analysis.comparisons.contenders import BEST, CLOSE, WORSE, contenders, standings
 from analysis.summary import summarise
 from analysis.tables import markdown
 from records.plan import Plan

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from analysis.comparability import Part, split_by_fingerprint
+from analysis.comparisons.seeding import generator
 from analysis.frame import present
-from analysis.seeding import generator
 from analysis.statistics.arrays import Floats
 from analysis.statistics.front import front_probability, pareto_front
 

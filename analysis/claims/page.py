@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pandas as pd
 
+from analysis.claims.hypotheses import Evidence, Sample, Values, layer_names, samples, shared
+from analysis.claims.verdicts import CONTRADICTED, OPEN, SUPPORTED
 from analysis.comparability import split_by_fingerprint
-from analysis.hypotheses import Evidence, Sample, Values, layer_names, samples, shared
 from analysis.markdown import table
 from analysis.notes import coverage, shared_conditions
 from analysis.quantities import NONE
 from analysis.statistics.intervals import t_interval
-from analysis.verdicts import CONTRADICTED, OPEN, SUPPORTED
 from records.claims import Claim, GradientTest, TrendTest
 
 WORDS = ("claim", "statement", "verdict", "what", "on", "reason", "unit", "layer")

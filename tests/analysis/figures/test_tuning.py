@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 
 from analysis.budget import budget_notes
 from analysis.collect import collect, ledger
-from analysis.drawing import Inputs, house_style, save
 from analysis.errors import AnalysisError
 from analysis.evidence import write_evidence
+from analysis.figures.drawing import Inputs, house_style, save
 from analysis.frame import TUNED_RATE, read_trials, write_table
 from analysis.plots import draw, figure_kinds, write_plots
 from analysis.quantities import rate_text

@@ -4,8 +4,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.across import common, friedman, pooled_problem
-from analysis.drawing import FACET_INCHES, MUTED, Inputs, Look, empty, legend, looks
+from analysis.comparisons.across import common, friedman, pooled_problem
+from analysis.figures.drawing import FACET_INCHES, MUTED, Inputs, Look, empty, legend, looks
 from analysis.notes import gaps
 from analysis.statistics.across_tasks import Friedman, performance_profile
 from analysis.statistics.arrays import Floats

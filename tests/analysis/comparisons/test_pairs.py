@@ -10,9 +10,9 @@ import pytest
 from scipy import stats
 
 from analysis.collect import collect
-from analysis.pairs import pair_markdown, pair_rows
+from analysis.comparisons.pairs import pair_markdown, pair_rows
+from analysis.comparisons.variance import variance_rows
 from analysis.statistics.comparison import holm
-from analysis.variance import variance_rows
 from records.plan import Plan
 from records.result import PREDICTIONS_FILE, RESULT_FILE
 from tests.analysis.conftest import VARIANTS

@@ -10,11 +10,11 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.claims_page import gradient_places
-from analysis.drawing import NOTHING, empty, finish, house_style, save
+from analysis.claims.hypotheses import Evidence, layer_names
+from analysis.claims.page import gradient_places
+from analysis.claims.verdicts import CONTRADICTED, OPEN, SUPPORTED
 from analysis.errors import AnalysisError
-from analysis.hypotheses import Evidence, layer_names
-from analysis.verdicts import CONTRADICTED, OPEN, SUPPORTED
+from analysis.figures.drawing import NOTHING, empty, finish, house_style, save
 from records.claims import Claim
 from records.result import HISTORY_FILE
 

@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 
 from analysis.comparability import Part, by_part, split_by_fingerprint
+from analysis.comparisons.items import MEANS_OVER_ITEMS, item_matrix, read_items, why_no_items
+from analysis.comparisons.seeding import SEEDED, generator
 from analysis.frame import present
-from analysis.items import MEANS_OVER_ITEMS, item_matrix, read_items, why_no_items
 from analysis.markdown import Block, document
 from analysis.notes import gaps
 from analysis.quantities import NONE, count_text
-from analysis.seeding import SEEDED, generator
 from analysis.statistics.arrays import Floats
 from analysis.statistics.bootstrap import RESAMPLES
 from analysis.statistics.comparison import holm, mcnemar, paired_bootstrap, paired_t

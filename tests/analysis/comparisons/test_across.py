@@ -8,12 +8,18 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from analysis.across import across_markdown, across_rows, common, friedman, has_several_groups
 from analysis.collect import collect
-from analysis.drawing import Inputs, house_style
+from analysis.comparisons.across import (
+    across_markdown,
+    across_rows,
+    common,
+    friedman,
+    has_several_groups,
+)
 from analysis.evidence import evidence_files, write_evidence
+from analysis.figures.drawing import Inputs, house_style
+from analysis.figures.ranks import cliques
 from analysis.plots import ACROSS, FIGURES, draw, figure_kinds
-from analysis.ranks import cliques
 from analysis.summary import summarise
 from records.plan import Plan
 from records.result import RESULT_FILE

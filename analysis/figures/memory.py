@@ -8,7 +8,16 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
-from analysis.drawing import MUTED, NOT_MEASURED, Inputs, column, empty, errors, facets, signs
+from analysis.figures.drawing import (
+    MUTED,
+    NOT_MEASURED,
+    Inputs,
+    column,
+    empty,
+    errors,
+    facets,
+    signs,
+)
 from analysis.summary import CATEGORIES, groups
 
 HATCHES = ("", "////", "", "....")

@@ -7,9 +7,9 @@ from typing import Any
 import pandas as pd
 from pydantic import TypeAdapter
 
+from analysis.claims.hypotheses import Evidence
+from analysis.claims.verdicts import claims_frame
 from analysis.collect import collect
-from analysis.hypotheses import Evidence
-from analysis.verdicts import claims_frame
 from records.claims import Claim, Test
 from records.plan import Cell, Plan
 from records.result import RESULT_FILE, Gradients, Norms, Result, Score

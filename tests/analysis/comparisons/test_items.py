@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from analysis.collect import collect
+from analysis.comparisons.items import item_matrix, read_items, why_no_items
 from analysis.errors import AnalysisError
-from analysis.items import item_matrix, read_items, why_no_items
 from records.plan import Plan
 from records.result import PREDICTIONS_FILE
 

@@ -6,7 +6,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
-from analysis.drawing import (
+from analysis.comparisons.pareto import COSTS, SCORE, pareto_rows
+from analysis.figures.drawing import (
     MUTED,
     NOTHING,
     Inputs,
@@ -21,8 +22,7 @@ from analysis.drawing import (
     signs,
     strip,
 )
-from analysis.pareto import COSTS, SCORE, pareto_rows
-from analysis.scores import memory_axis, parameter_axis
+from analysis.figures.scores import memory_axis, parameter_axis
 
 PANEL_INCHES = 2.7
 SMALLEST, LARGEST = 5.0, 11.0

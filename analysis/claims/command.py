@@ -1,19 +1,19 @@
 """The claims of a benchmark, decided from its runs: a page, a table and two figures.
 
-    python -m analysis.claims --plan FILE --runs-table FILE.csv --runs DIR \\
+    python -m analysis.claims.command --plan FILE --runs-table FILE.csv --runs DIR \\
         --output-stem STEM --plots DIR
 """
 
 import argparse
 from pathlib import Path
 
-from analysis.claims_page import page
-from analysis.claims_plots import write_claim_plots
+from analysis.claims.hypotheses import Evidence
+from analysis.claims.page import page
+from analysis.claims.plots import write_claim_plots
+from analysis.claims.verdicts import claims_frame
 from analysis.collect import read_record
 from analysis.errors import AnalysisError, one_line_errors
 from analysis.frame import read_runs, write_table
-from analysis.hypotheses import Evidence
-from analysis.verdicts import claims_frame
 from records.plan import Plan
 from records.write import write_text
 
@@ -35,7 +35,7 @@ def write_claims(evidence: Evidence, stem: Path, plots: Path) -> None:
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="analysis.claims", description=__doc__)
+    parser = argparse.ArgumentParser(prog="analysis.claims.command", description=__doc__)
     parser.add_argument("--plan", type=Path, required=True)
     parser.add_argument("--runs-table", type=Path, required=True, help="CSV of analysis.collect")
     parser.add_argument("--runs", type=Path, required=True, help="the folder of all runs")

@@ -9,8 +9,8 @@ import pytest
 from matplotlib.figure import Figure
 
 from analysis.collect import collect
-from analysis.drawing import Inputs, house_style
-from analysis.pareto import COSTS, pareto_rows
+from analysis.comparisons.pareto import COSTS, pareto_rows
+from analysis.figures.drawing import Inputs, house_style
 from analysis.plots import FIGURES, draw
 from analysis.summary import summarise
 from records.plan import Plan

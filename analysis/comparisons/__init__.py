@@ -1,0 +1,1 @@
+"""Variants against one another: by pairs, in variance, on the Pareto front, across tasks."""

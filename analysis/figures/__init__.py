@@ -1,0 +1,1 @@
+"""The figures: one module a kind, on the drawing that they share."""
