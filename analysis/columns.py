@@ -18,6 +18,8 @@ from analysis.quantities import (
     score_text,
 )
 
+NOT_APPLICABLE = "n/a"
+
 
 @dataclass(frozen=True)
 class Column:
@@ -70,6 +72,11 @@ def _standing(row: pd.Series) -> str:
     return NONE if pd.isna(row["standing"]) else str(row["standing"])
 
 
+def _short_state(row: pd.Series) -> str:
+    """The state, in three letters where a terminal's last column would break the words."""
+    return NOT_APPLICABLE if row["state"] == "not applicable" else _state(row)
+
+
 def _mean(measure: str, unit: Callable[[float], str], row: pd.Series) -> str:
     """The mean of a measure, with its n where that is not the n of the score."""
     n = row[f"{measure}_n"]
@@ -105,6 +112,6 @@ SHORT_COLUMNS = (
     Column("test", _short_score),
     Column("memory", partial(_mean, "peak_training_bytes", byte_text)),
     Column("training", partial(_mean, "train_seconds", partial(quantity, unit="s"))),
-    Column("runs", _state),
+    Column("runs", _short_state),
 )
 """What fits into eighty characters."""

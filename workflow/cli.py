@@ -287,7 +287,8 @@ def _show(pipeline: Pipeline, results: Path) -> None:
         _print_table(title, headers, rows, whole=headers[:-1])
     _CONSOLE.print(
         "lr: learning rate, ↑ ↓ the highest, the lowest of those tried; test: mean and 95 % t "
-        "interval over n seeds; memory: peak of training tensors"
+        "interval over n seeds; memory: peak of training tensors; n/a: the method does not fit the "
+        "model"
     )
     _CONSOLE.print(f"{coverage(frame)}\n", highlight=False)
     for what, where in (

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from analysis.collect import collect
+from analysis.collect import collect, ledger
 from analysis.frame import read_runs, write_table
 from analysis.tables import write_tables
 from records.plan import Plan
+from records.result import RESULT_FILE, Result
 from workflow.reference import MissingResultError, publish, with_table
 
 ROOT = Path(__file__).parents[2]
@@ -21,9 +22,26 @@ def plan() -> Plan:
 
 
 def test_the_reference_is_complete(plan: Plan) -> None:
+    """Every run, and every trial that a run's ledger names, the planned ones among them."""
     recorded = {path.parent.name for path in REFERENCE.glob("runs/*/result.json")}
-    assert recorded == set(plan.runs)
-    assert len(recorded) == 48
+    trials = set(ledger(plan, REFERENCE / "runs")["run"])
+    assert recorded == set(plan.runs) | trials
+    assert trials >= set(plan.trials)
+    assert (len(plan.runs), len(plan.trials)) == (48, 48)
+
+
+def test_the_trials_are_those_of_their_own_records(plan: Plan) -> None:
+    for row in ledger(plan, REFERENCE / "runs").itertuples():
+        result = Result.read(REFERENCE / "runs" / str(row.run) / RESULT_FILE)
+        assert result.metrics is not None
+        assert result.metrics.validation[result.metrics.primary].value == row.score
+        assert result.spec.role == "trial"
+
+
+def test_the_table_of_trials_is_what_the_code_writes(plan: Plan, tmp_path: Path) -> None:
+    write_table(ledger(plan, REFERENCE / "runs"), tmp_path / "trials.csv")
+    committed = (REFERENCE / "tables" / f"{NAME}-tuning.csv").read_text()
+    assert (tmp_path / "trials.csv").read_text() == committed
 
 
 @pytest.mark.parametrize("ending", ["-runs.csv", ".csv", ".md", ".tex"])
