@@ -15,12 +15,18 @@ from workflow.progress import Watch, follow
 RUNS = ["before", "now", "later"]
 
 
-def finish(results: Path, run: str, score: float = 0.5) -> None:
-    """Leave the record of a run."""
+def finish(results: Path, run: str, score: float = 0.5, role: str = "run") -> None:
+    """Leave the record of a run; a trial has no score on test."""
     folder = results / "runs" / run
     folder.mkdir(parents=True)
-    scores = {"primary": "accuracy", "test": {"accuracy": {"value": score}}}
-    record = {"state": "ok", "metrics": scores, "time": {"train_seconds": 7.0}}
+    split = "test" if role == "run" else "validation"
+    scores = {"primary": "accuracy", split: {"accuracy": {"value": score}}}
+    record = {
+        "state": "ok",
+        "spec": {"role": role},
+        "metrics": scores,
+        "time": {"train_seconds": 7.0},
+    }
     (folder / "result.json").write_text(json.dumps(record))
 
 
@@ -78,6 +84,11 @@ def test_every_run_is_announced_once(watch: Watch, terminal: bool) -> None:
     process.wait()
     follow(process, watch, Console(file=text, force_terminal=terminal, width=100))
     shown = text.getvalue()
-    assert shown.count("accuracy 0.875, 7 s of training") == 1
+    assert shown.count("test accuracy 0.875, 7 s of training") == 1
     assert "before" not in shown
     assert ("2/3" if terminal else "2 of 3") in shown
+
+
+def test_a_trial_is_announced_with_its_score_on_validation(watch: Watch) -> None:
+    finish(watch.results, "now", score=0.75, role="trial")
+    assert watch.outcome("now") == "validation accuracy 0.750, 7 s of training"

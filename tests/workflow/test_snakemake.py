@@ -234,7 +234,9 @@ def test_a_benchmark_of_the_repository_plans_from_its_root(tmp_path: Path) -> No
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert jobs(done.stdout)["run"] == 12
+    planned = jobs(done.stdout)
+    # A run or trial a job, and a choice for each of the six cells.
+    assert (planned["run"], planned["tune"]) == (12 + 12, 6)
 
 
 def test_the_pipeline_is_planned_without_loading_torch() -> None:
