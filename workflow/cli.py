@@ -122,14 +122,19 @@ def new_method(
 def publish(
     benchmark: BenchmarkName = DEFAULT_BENCHMARK, results: Results = Path("results")
 ) -> None:
-    """Make a finished benchmark the committed reference, and its table the README's."""
-    from workflow.reference import MissingResultError
-    from workflow.reference import publish as copy
+    """Make a finished benchmark part of the committed reference.
 
-    name = _pipeline(benchmark, results).name
+    The default benchmark's table becomes the README's.
+    """
+    from workflow import reference
+
+    pipeline, home = _pipeline(benchmark, results), ROOT / "results" / "reference"
+    files = [Path(path) for path in pipeline.outputs]
     try:
-        written = copy(name, results, ROOT / "results" / "reference", ROOT / "README.md")
-    except (MissingResultError, OSError) as error:
+        written = reference.publish(pipeline.name, files, results, home)
+        if pipeline.name == DEFAULT_BENCHMARK:
+            reference.show(pipeline.name, home, ROOT / "README.md")
+    except (reference.MissingResultError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         raise typer.Exit(1) from error
     _CONSOLE.print(f"{len(written)} files under results/reference")

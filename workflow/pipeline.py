@@ -138,6 +138,13 @@ class Pipeline:
         ]
 
     @property
+    def outputs(self) -> list[str]:
+        """Every table and figure."""
+        runs = f"{self.results}/tables/{self.name}-runs.csv"
+        tables = [runs, *self.tuning_table, *self.tables, *self.evidence]
+        return list(dict.fromkeys([*tables, *self.plots, *self.claims]))
+
+    @property
     def results_of_runs(self) -> list[str]:
         """The record of every run, or of those that have one where that is enough."""
         return list(self.recorded.values())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 from records.plan import Plan
@@ -17,32 +18,46 @@ class MissingResultError(Exception):
     """The benchmark is not complete: a reference has no gaps."""
 
 
-def publish(name: str, results: Path, reference: Path, readme: Path) -> list[Path]:
-    """Copy a finished benchmark's tables, plots, plan and records from `results` to `reference`.
+def publish(name: str, files: Iterable[Path], results: Path, reference: Path) -> list[Path]:
+    """Copy a finished benchmark's plan, its `files` and its records from `results` to `reference`.
 
-    The table between the README's markers is replaced by the one that was written. Returns the
-    files written. Raises MissingResultError where a run has no record.
+    Records that no plan of the reference names any more are removed there. Returns the files
+    written. Raises MissingResultError where a run has no record, and OSError.
     """
-    plan = Plan.read(results / "plans" / f"{name}.json")
+    plan = Plan.read(_plan(results, name))
     absent = [run for run in plan.runs if not (results / "runs" / run / RESULT_FILE).exists()]
     if absent:
         raise MissingResultError(f"{len(absent)} runs have no record, the first is {absent[0]}")
-    sources = [results / "plans" / f"{name}.json"]
-    tables = [f"{name}[-.]*", f"{plan.claims_table}.*"]
-    sources += sorted({path for one in tables for path in (results / "tables").glob(one)})
-    sources += sorted((results / "plots").glob(f"{name}-*"))
-    runs = [*plan.runs, *_trials(plan, results)]
-    sources += [results / "runs" / run / RESULT_FILE for run in runs]
+    records = [results / "runs" / run / RESULT_FILE for run in _named(plan, results)]
+    sources = [_plan(results, name), *files, *records]
     written = [_copy(source, reference / source.relative_to(results)) for source in sources]
-    table = (results / "tables" / f"{name}.md").read_text(encoding="utf-8")
-    write_text(readme, with_table(readme.read_text(encoding="utf-8"), table))
+    _prune(reference)
     return written
 
 
-def _trials(plan: Plan, results: Path) -> list[str]:
-    """Every trial that a run's record names, those beyond the planned grid among them."""
+def show(name: str, reference: Path, readme: Path) -> None:
+    """Put a benchmark's main table between the README's markers."""
+    table = (reference / "tables" / f"{name}.md").read_text(encoding="utf-8")
+    write_text(readme, with_table(readme.read_text(encoding="utf-8"), table))
+
+
+def _plan(folder: Path, name: str) -> Path:
+    return folder / "plans" / f"{name}.json"
+
+
+def _named(plan: Plan, results: Path) -> list[str]:
+    """Every run, and every trial that a run's record names, those beyond the grid among them."""
     choices = [Result.read(results / "runs" / run / RESULT_FILE).tuning for run in plan.runs]
-    return list(dict.fromkeys(one.run for choice in choices if choice for one in choice.trials))
+    trials = (one.run for choice in choices if choice for one in choice.trials)
+    return list(dict.fromkeys([*plan.runs, *trials]))
+
+
+def _prune(reference: Path) -> None:
+    plans = [Plan.read(path) for path in sorted((reference / "plans").glob("*.json"))]
+    kept = {run for plan in plans for run in _named(plan, reference)}
+    for folder in (reference / "runs").iterdir():
+        if folder.name not in kept:
+            shutil.rmtree(folder)
 
 
 def with_table(text: str, table: str) -> str:

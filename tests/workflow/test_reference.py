@@ -1,5 +1,6 @@
 """The committed reference: what the code writes from the committed records."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from analysis.frame import read_runs, write_table
 from analysis.tables import write_tables
 from records.plan import Plan
 from records.result import RESULT_FILE, Result
-from workflow.reference import MissingResultError, publish, with_table
+from workflow.reference import MissingResultError, publish, show, with_table
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "results" / "reference"
@@ -66,9 +67,29 @@ def test_a_table_takes_the_place_of_the_old_one() -> None:
 
 def test_gaps_are_not_published(tmp_path: Path, plan: Plan) -> None:
     plan.write(tmp_path / "results" / "plans" / f"{NAME}.json")
-    readme = tmp_path / "README.md"
-    readme.write_text("untouched")
     with pytest.raises(MissingResultError, match="48 runs have no record"):
-        publish(NAME, tmp_path / "results", tmp_path / "reference", readme)
-    assert readme.read_text() == "untouched"
+        publish(NAME, [], tmp_path / "results", tmp_path / "reference")
     assert not (tmp_path / "reference").exists()
+
+
+def test_what_no_plan_names_is_removed_and_all_else_kept(tmp_path: Path, plan: Plan) -> None:
+    before = tmp_path / "reference"
+    shutil.copytree(REFERENCE / "runs", before / "runs")
+    shutil.copytree(before / "runs" / next(iter(plan.runs)), before / "runs" / "of-an-older-plan")
+    table = REFERENCE / "tables" / f"{NAME}.md"
+    written = publish(NAME, [table], REFERENCE, before)
+    assert {path.name for path in (before / "runs").iterdir()} == {
+        path.name for path in (REFERENCE / "runs").iterdir()
+    }
+    assert before / "tables" / table.name in written
+    assert (before / "tables" / table.name).read_text() == table.read_text()
+
+
+def test_the_readme_gets_the_table_that_was_published(tmp_path: Path) -> None:
+    readme, before = tmp_path / "README.md", "a\n<!-- table: start -->\nold\n<!-- table: end -->\n"
+    readme.write_text(before)
+    show(NAME, REFERENCE, readme)
+    table = (REFERENCE / "tables" / f"{NAME}.md").read_text()
+    assert readme.read_text() == with_table(
+        "a\n<!-- table: start -->\n<!-- table: end -->\nb\n", table
+    )
