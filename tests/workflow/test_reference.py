@@ -90,6 +90,5 @@ def test_the_readme_gets_the_table_that_was_published(tmp_path: Path) -> None:
     readme.write_text(before)
     show(NAME, REFERENCE, readme)
     table = (REFERENCE / "tables" / f"{NAME}.md").read_text()
-    assert readme.read_text() == with_table(
-        "a\n<!-- table: start -->\n<!-- table: end -->\nb\n", table
-    )
+    assert readme.read_text() == with_table(before, table)
+    assert table.strip() in readme.read_text()
