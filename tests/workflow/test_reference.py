@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from analysis.claims.hypotheses import Evidence
+from analysis.claims.page import page
+from analysis.claims.verdicts import claims_frame
 from analysis.collect import collect, ledger
 from analysis.frame import read_runs, write_table
 from analysis.tables import write_tables
@@ -15,6 +18,8 @@ from workflow.reference import MissingResultError, publish, show, with_table
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "results" / "reference"
 NAME = "default"
+COUNTS = {"default": (48, 48), "article": (117, 117)}
+"""Benchmark -> runs and planned trials."""
 
 
 @pytest.fixture(scope="module")
@@ -22,35 +27,69 @@ def plan() -> Plan:
     return Plan.read(REFERENCE / "plans" / f"{NAME}.json")
 
 
-def test_the_reference_is_complete(plan: Plan) -> None:
+@pytest.fixture(scope="module", params=COUNTS)
+def published(request: pytest.FixtureRequest) -> Plan:
+    return Plan.read(REFERENCE / "plans" / f"{request.param}.json")
+
+
+@pytest.fixture(scope="module")
+def runs_table(published: Plan, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp(published.benchmark) / f"{published.benchmark}-runs.csv"
+    write_table(collect(published, REFERENCE / "runs"), path)
+    return path
+
+
+def committed(published: Plan, ending: str) -> str:
+    return (REFERENCE / "tables" / f"{published.benchmark}{ending}").read_text()
+
+
+def test_the_reference_holds_the_records_of_its_plans_and_no_others() -> None:
     """Every run, and every trial that a run's ledger names, the planned ones among them."""
+    plans = [Plan.read(path) for path in REFERENCE.glob("plans/*.json")]
+    assert {plan.benchmark for plan in plans} == set(COUNTS)
+    trials = {run for plan in plans for run in ledger(plan, REFERENCE / "runs")["run"]}
     recorded = {path.parent.name for path in REFERENCE.glob("runs/*/result.json")}
-    trials = set(ledger(plan, REFERENCE / "runs")["run"])
-    assert recorded == set(plan.runs) | trials
-    assert trials >= set(plan.trials)
-    assert (len(plan.runs), len(plan.trials)) == (48, 48)
+    assert recorded == trials.union(*(plan.runs for plan in plans))
 
 
-def test_the_trials_are_those_of_their_own_records(plan: Plan) -> None:
-    for row in ledger(plan, REFERENCE / "runs").itertuples():
+def test_every_planned_trial_was_spent(published: Plan) -> None:
+    assert set(ledger(published, REFERENCE / "runs")["run"]) >= set(published.trials)
+    assert (len(published.runs), len(published.trials)) == COUNTS[published.benchmark]
+
+
+def test_the_trials_are_those_of_their_own_records(published: Plan) -> None:
+    for row in ledger(published, REFERENCE / "runs").itertuples():
         result = Result.read(REFERENCE / "runs" / str(row.run) / RESULT_FILE)
         assert result.metrics is not None
         assert result.metrics.validation[result.metrics.primary].value == row.score
         assert result.spec.role == "trial"
 
 
-def test_the_table_of_trials_is_what_the_code_writes(plan: Plan, tmp_path: Path) -> None:
-    write_table(ledger(plan, REFERENCE / "runs"), tmp_path / "trials.csv")
-    committed = (REFERENCE / "tables" / f"{NAME}-tuning.csv").read_text()
-    assert (tmp_path / "trials.csv").read_text() == committed
+def test_the_table_of_trials_is_what_the_code_writes(published: Plan, tmp_path: Path) -> None:
+    write_table(ledger(published, REFERENCE / "runs"), tmp_path / "trials.csv")
+    assert (tmp_path / "trials.csv").read_text() == committed(published, "-tuning.csv")
 
 
 @pytest.mark.parametrize("ending", ["-runs.csv", ".csv", ".md", ".tex"])
-def test_the_tables_are_what_the_code_writes(plan: Plan, tmp_path: Path, ending: str) -> None:
-    write_table(collect(plan, REFERENCE / "runs"), tmp_path / f"{NAME}-runs.csv")
-    write_tables(read_runs(tmp_path / f"{NAME}-runs.csv"), tmp_path / NAME)
-    committed = (REFERENCE / "tables" / f"{NAME}{ending}").read_text()
-    assert (tmp_path / f"{NAME}{ending}").read_text() == committed
+def test_the_tables_are_what_the_code_writes(
+    published: Plan, runs_table: Path, ending: str
+) -> None:
+    write_tables(read_runs(runs_table), runs_table.with_name(published.benchmark))
+    written = runs_table.with_name(f"{published.benchmark}{ending}")
+    assert written.read_text() == committed(published, ending)
+
+
+def test_the_claims_are_what_the_code_decides(published: Plan, runs_table: Path) -> None:
+    if published.claims is None:
+        pytest.skip("the benchmark has no claims")
+    evidence = Evidence(published, read_runs(runs_table), REFERENCE / "runs")
+    claims = published.claims.hypotheses
+    rows = claims_frame(claims, evidence)
+    table = REFERENCE / "tables" / str(published.claims_table)
+    write_table(rows, runs_table.with_name("claims.csv"))
+    assert runs_table.with_name("claims.csv").read_text() == table.with_suffix(".csv").read_text()
+    text = page(published.benchmark, claims, rows, evidence)
+    assert text == table.with_suffix(".md").read_text()
 
 
 def test_the_readme_shows_the_reference() -> None:
@@ -74,7 +113,8 @@ def test_gaps_are_not_published(tmp_path: Path, plan: Plan) -> None:
 
 def test_what_no_plan_names_is_removed_and_all_else_kept(tmp_path: Path, plan: Plan) -> None:
     before = tmp_path / "reference"
-    shutil.copytree(REFERENCE / "runs", before / "runs")
+    for folder in ("plans", "runs"):
+        shutil.copytree(REFERENCE / folder, before / folder)
     shutil.copytree(before / "runs" / next(iter(plan.runs)), before / "runs" / "of-an-older-plan")
     table = REFERENCE / "tables" / f"{NAME}.md"
     written = publish(NAME, [table], REFERENCE, before)
