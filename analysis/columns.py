@@ -35,7 +35,7 @@ class Column:
 
 
 def _words(name: str, row: pd.Series) -> str:
-    return str(row[name])
+    return NONE if pd.isna(row[name]) else str(row[name])
 
 
 def _parameters(row: pd.Series) -> str:
@@ -68,10 +68,6 @@ def _errors(row: pd.Series) -> str:
     return ", ".join(NONE if pd.isna(value) else f"{value:.4f}" for value in values)
 
 
-def _standing(row: pd.Series) -> str:
-    return NONE if pd.isna(row["standing"]) else str(row["standing"])
-
-
 def _short_state(row: pd.Series) -> str:
     """The state, in three letters where a terminal's last column would break the words."""
     return NOT_APPLICABLE if row["state"] == "not applicable" else _state(row)
@@ -97,7 +93,7 @@ COLUMNS = (
     Column("metric (test items)", _metric, "n_test", count_text),
     Column("test score (mean ± 95 % t interval)", score_text, "test_score", plain_score),
     Column("standard error (seeds, test items)", _errors),
-    Column("against the best", _standing),
+    Column("against the best", partial(_words, "standing")),
     _mean_column("peak training memory", "peak_training_bytes", byte_text),
     _mean_column("training time", "train_seconds", partial(quantity, unit="s")),
     _mean_column("throughput", "examples_per_second", partial(quantity, unit="examples/s")),

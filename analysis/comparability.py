@@ -12,6 +12,8 @@ from records.tuning import effective
 PACKAGES = ("torch", "transformers", "numpy")
 GROUP = ["task", "model"]
 """Data, model and batch differ between groups by design; within one they must not."""
+PART = (*GROUP, "fingerprint", "difference")
+"""The columns that name a part in a table; `by_part` cuts such a table again."""
 
 UNMEASURED = ("failed", "missing", "not-applicable")
 """States that leave no comparable figure: such a run may end before its model is known."""
@@ -35,19 +37,20 @@ class Part:
         return ", ".join(f"{key} = {value}" for key, value in self.differs.items())
 
     @property
+    def place(self) -> str:
+        """Task and model."""
+        return f"{self.task} · {self.model}"
+
+    @property
     def title(self) -> str:
         """Task and model, with what tells the part from the others of its group."""
         return _title(self.task, self.model, self.difference)
 
     @property
     def identity(self) -> dict[str, str | None]:
-        """What names the part in a table; `by_part` cuts such a table again."""
-        return {
-            "task": self.task,
-            "model": self.model,
-            "fingerprint": self.fingerprint,
-            "difference": self.difference,
-        }
+        """The columns of `PART`."""
+        values = self.task, self.model, self.fingerprint, self.difference
+        return dict(zip(PART, values, strict=True))
 
 
 def fingerprint_fields(result: Result) -> dict[str, str | None]:
@@ -62,7 +65,9 @@ def fingerprint_fields(result: Result) -> dict[str, str | None]:
         "dtype": provenance.dtype,
         "threads": provenance.threads,
         "batch_size": training.batch_size,
-        "micro_batch_size": training.micro_batch_size or training.batch_size,
+        "micro_batch_size": result.micro_batch_size
+        or training.micro_batch_size
+        or training.batch_size,
         "max_length": training.max_length,
         "evaluation_batch_size": training.evaluation_batch_size,
         "data_sha256": provenance.data_sha256,
@@ -92,7 +97,7 @@ def split_by_fingerprint(frame: pd.DataFrame) -> list[Part]:
 
 
 def by_part(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """A table with the columns of `Part.identity`, cut into parts, each with its title."""
+    """A table with the columns of `PART`, cut into parts, each with its title."""
     return [
         (_title(str(task), str(model), rows["difference"].iloc[0]), rows)
         for (task, model, _), rows in table.groupby(
@@ -129,8 +134,11 @@ def _differing_keys(samples: pd.DataFrame) -> list[str]:
     ]
 
 
+def short_value(key: str, value: str) -> str:
+    """A field's value as it stands in a note: of a hash its beginning."""
+    return value[:12] if key.endswith("sha256") else value
+
+
 def _shown(row: pd.Series, key: str) -> str:
     value = row[COMPARABLE + key]
-    if pd.isna(value):
-        return "none"
-    return str(value)[:12] if key.endswith("sha256") else str(value)
+    return "none" if pd.isna(value) else short_value(key, str(value))

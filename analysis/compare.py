@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from analysis.collect import read_record
 from analysis.comparability import UNMEASURED, fingerprint_fields
@@ -23,6 +23,7 @@ from records.result import (
 from records.specification import Specification
 from records.tuning import effective
 
+Split = Literal["validation", "test"]
 Table = tuple[str, list[str], list[list[str]]]
 """Title, headers and rows."""
 
@@ -106,6 +107,11 @@ def tables(comparison: Comparison, left: Side, right: Side) -> list[Table]:
     ]
 
 
+def scores_on(split: Split, metrics: Metrics) -> dict[str, Score]:
+    """The scores on one split, by metric; none on the test split of a trial."""
+    return metrics.validation if split == "validation" else metrics.test
+
+
 def _read(path: Path) -> Side:
     if path.is_file():
         return _side(path)
@@ -176,12 +182,11 @@ def _state(result: Result | None) -> str:
     return f"{result.state}: {result.reason}" if result.reason else result.state
 
 
-def _score(split: str, result: Result | None) -> str:
-    metrics: Metrics | None = result.metrics if result else None
-    scores: dict[str, Score] = getattr(metrics, split, {})
-    if metrics is None or metrics.primary not in scores:
+def _score(split: Split, result: Result | None) -> str:
+    metrics = result.metrics if result else None
+    score = scores_on(split, metrics).get(metrics.primary) if metrics else None
+    if metrics is None or score is None:
         return NONE
-    score = scores[metrics.primary]
     return f"{metrics.primary} {score.value:.4f} (n={count_text(score.n)})"
 
 

@@ -8,11 +8,11 @@ from itertools import chain
 from typing import Literal
 
 from analysis.comparability import fingerprint_fields
-from analysis.compare import Table
+from analysis.compare import Split, Table, scores_on
 from analysis.quantities import NONE, count_text
 from analysis.statistics.comparison import holm, paired_t
 from records.base import SHA256_PATTERN, Name, Record
-from records.result import Metrics, Result, Score, State
+from records.result import Result, State
 from records.tuning import effective
 
 Measure = Literal["final training loss", "validation", "test"]
@@ -249,7 +249,7 @@ def _shifts(pairs: Sequence[Pair]) -> Iterator[Shift]:
 
 
 def _shift(
-    measure: Literal["final training loss", "validation", "test"],
+    measure: Measure,
     metric: str | None,
     measured: Sequence[tuple[Result, Result]],
     read: _Reader,
@@ -308,19 +308,15 @@ def _read_losses(then: Result, now: Result) -> _Reading | str:
     return f"the record of {when} holds no training losses"
 
 
-def _read_scores(split: str, then: Result, now: Result) -> _Reading | str:
+def _read_scores(split: Split, then: Result, now: Result) -> _Reading | str:
     if then.metrics is None or now.metrics is None:
         return "a record without scores"
     name = then.metrics.primary
-    before, after = _scores(then.metrics, split), _scores(now.metrics, split)
+    before, after = scores_on(split, then.metrics), scores_on(split, now.metrics)
     if name not in before or name not in after:
         return f"{name} is not scored on {split} any more"
     items = frozenset({before[name].n, after[name].n})
     return _Reading(before[name].value, after[name].value, items)
-
-
-def _scores(metrics: Metrics, split: str) -> dict[str, Score]:
-    return metrics.validation if split == "validation" else metrics.test
 
 
 def _shift_row(shift: Shift) -> list[str]:

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from analysis.budget import budget_notes
-from analysis.comparability import Part, split_by_fingerprint
+from analysis.comparability import Part, short_value, split_by_fingerprint
 from analysis.comparisons.contenders import BEST, CLOSE, LEVEL, WORSE
 from analysis.frame import COMPARABLE, SIGNS
 from analysis.quantities import count_text
@@ -81,7 +81,7 @@ def _conditions(parts: list[Part]) -> list[str]:
     for part in measured:
         own = {key: value for key, value in part_conditions(part).items() if key not in shared}
         lines.append(
-            f"{part.task} · {part.model}: fingerprint {part.fingerprint}{_items(part)}"
+            f"{part.place}: fingerprint {part.fingerprint}{_items(part)}"
             + (f"; {_text(own)}." if own else ".")
         )
     return lines
@@ -97,13 +97,13 @@ def _items(part: Part) -> str:
 
 def _split_notes(parts: list[Part]) -> list[str]:
     split = [part for part in parts if part.differs]
-    places = dict.fromkeys(f"{part.task} · {part.model}" for part in split)
+    places = dict.fromkeys(part.place for part in split)
     return [
         f"{place} is split: its runs are not comparable. "
         + "; ".join(
             f"fingerprint {part.fingerprint} has {part.difference}"
             for part in split
-            if f"{part.task} · {part.model}" == place
+            if part.place == place
         )
         + "."
         for place in places
@@ -111,6 +111,4 @@ def _split_notes(parts: list[Part]) -> list[str]:
 
 
 def _text(fields: dict[str, str]) -> str:
-    return ", ".join(
-        f"{key} {value[:12] if key.endswith('sha256') else value}" for key, value in fields.items()
-    )
+    return ", ".join(f"{key} {short_value(key, value)}" for key, value in fields.items())

@@ -15,6 +15,7 @@ from analysis.comparisons.across import has_several_groups
 from analysis.errors import one_line_errors
 from analysis.figures import curves, fronts, memory, ranks, scores, tuning
 from analysis.figures.drawing import Inputs, finish, house_style, save
+from analysis.figures.steps import BINS
 from analysis.frame import read_runs, read_trials
 from analysis.notes import gaps
 from analysis.statistics.bootstrap import RESAMPLES
@@ -71,7 +72,7 @@ FIGURES = (
         "learning-curves",
         "Learning curves",
         "Mean over seeds; bands: 95 % t intervals over seeds. The training loss is averaged over "
-        f"at most {curves.BINS} stretches of steps; the validation score is shown where it was "
+        f"at most {BINS} stretches of steps; the validation score is shown where it was "
         "evaluated. A wide band is cut at the edge of its panel.",
         curves.learning_curves,
     ),

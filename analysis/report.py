@@ -64,7 +64,7 @@ def render(
 ) -> str:
     """The HTML of a benchmark's report, all but the linked records, tables and manifests inside.
 
-    Raises AnalysisError where a linked file is missing, and OSError where a figure is.
+    Raises AnalysisError where a linked file is missing, OSError where a figure or manifest is.
     """
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
@@ -251,7 +251,7 @@ def _provenance(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """What each task and model was measured on, one entry a fingerprint."""
     return [
         {
-            "title": f"{part.task} · {part.model}",
+            "title": part.place,
             "fields": {
                 "fingerprint": part.fingerprint,
                 **part_conditions(part),

@@ -37,7 +37,7 @@ CONSTANTS = (
 )
 """Equal for every seed of a cell."""
 
-CELL = ["task", "model", "variant"]
+CELL = [*GROUP, "variant"]
 
 
 def summarise(frame: pd.DataFrame) -> pd.DataFrame:
@@ -77,7 +77,7 @@ def groups(summary: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
 
 def cell_names(cells: pd.DataFrame) -> str:
     """Cells by task and model, with their variants in brackets."""
-    places = cells.groupby(["task", "model"], sort=False)["variant"]
+    places = cells.groupby(GROUP, sort=False)["variant"]
     return "; ".join(f"{task} · {model} ({', '.join(rows)})" for (task, model), rows in places)
 
 

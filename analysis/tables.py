@@ -4,11 +4,12 @@ python -m analysis.tables --runs-table FILE.csv --output-stem results/tables/<be
 """
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from analysis.columns import COLUMNS, HEADERS, SHORT_COLUMNS
+from analysis.columns import COLUMNS, HEADERS, SHORT_COLUMNS, Column
 from analysis.errors import one_line_errors
 from analysis.frame import read_runs, write_table
 from analysis.markdown import document
@@ -30,32 +31,28 @@ LATEX = str.maketrans(
 )
 
 
-def summary_rows(frame: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
-    """Headers and rows of text of the main table of a runs table, one row a cell.
-
-    Cells of different fingerprints are different rows, and say so. Raises AnalysisError where the
-    seeds of a cell contradict each other.
-    """
-    return HEADERS, _text_rows(summarise(frame))
-
-
 def short_tables(frame: pd.DataFrame) -> list[tuple[str, list[str], list[list[str]]]]:
     """Title, headers and rows for a terminal: one table for each task, model and fingerprint."""
     headers = [column.header for column in SHORT_COLUMNS]
     return [
-        (title, headers, [[c.text(row) for c in SHORT_COLUMNS] for _, row in rows.iterrows()])
-        for title, rows in groups(summarise(frame))
+        (title, headers, _texts(SHORT_COLUMNS, rows)) for title, rows in groups(summarise(frame))
     ]
 
 
 def markdown(frame: pd.DataFrame) -> str:
-    """The main table of a runs table in Markdown, one table a fingerprint, with notes below."""
+    """The main table of a runs table in Markdown, with notes below.
+
+    Raises AnalysisError where the seeds of a cell contradict each other.
+    """
     words = [column.header for column in COLUMNS if column.measure is None]
     return document(_sections(summarise(frame)), words, notes(frame))
 
 
 def latex(frame: pd.DataFrame) -> str:
-    """The main table of a runs table in LaTeX, in the style of booktabs, notes as caption."""
+    """The main table of a runs table in LaTeX, in the style of booktabs, with notes below.
+
+    Raises as `markdown` does.
+    """
     alignment = "".join("r" if column.measure else "l" for column in COLUMNS)
     blocks = [
         rows.rename(columns=_latex_text)
@@ -75,18 +72,18 @@ def write_tables(frame: pd.DataFrame, stem: Path) -> None:
 
 
 def _sections(summary: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """The table of all groups with one fingerprint, then one table for each further fingerprint."""
+    """One table of all groups with one fingerprint, and one of each part of a group with more."""
     where = (summary["task"] + " · " + summary["model"] + ": " + summary["difference"]).where(
         summary["difference"] != "", ""
     )
     return [
-        (str(title), pd.DataFrame(_text_rows(rows), columns=HEADERS))
+        (str(title), pd.DataFrame(_texts(COLUMNS, rows), columns=HEADERS))
         for title, rows in summary.groupby(where, sort=False)
     ]
 
 
-def _text_rows(summary: pd.DataFrame) -> list[list[str]]:
-    return [[column.text(row) for column in COLUMNS] for _, row in summary.iterrows()]
+def _texts(columns: Sequence[Column], summary: pd.DataFrame) -> list[list[str]]:
+    return [[column.text(row) for column in columns] for _, row in summary.iterrows()]
 
 
 def _latex_text(text: str) -> str:

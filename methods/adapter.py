@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from methods.architectures import Shape
-from methods.contract import Method
+from methods.contract import Method, above
 from methods.injection import add_parameters, added, change_input, change_output
 from methods.layers import Layer, linear_layers
 from methods.registry import register
@@ -64,14 +64,11 @@ class Adapter(Method):
 
     def not_applicable(self, shape: Shape) -> str | None:
         """The roles that the model lacks."""
-        missing = shape.missing(self.after)
-        return f"the model has no {', '.join(missing)} layers" if missing else None
+        return shape.lack(self.after)
 
     def problems(self, shape: Shape) -> Iterator[str]:
         """A bottleneck that is wider than the layer it follows."""
-        widest = shape.largest_output(self.after)
-        if self.size > widest:
-            yield f"size: {self.size} is above the layer's size; allowed: 1 to {widest}"
+        yield from above("size", self.size, shape.fewest_outputs(self.after))
 
     def inject(self, model: nn.Module, generator: torch.Generator) -> None:
         """Put a bottleneck at every place."""

@@ -298,7 +298,6 @@ ARCHITECTURES: Mapping[str, Architecture] = {
 class Shape:
     """What a method needs to know of a model before it is loaded."""
 
-    model_type: str
     sizes: Sizes
     architecture: Architecture
 
@@ -315,11 +314,16 @@ class Shape:
         """Those of the roles that the architecture does not have."""
         return [role for role in self.roles(wanted) if role not in self.sizes]
 
+    def lack(self, *wanted: tuple[str, ...]) -> str | None:
+        """Why a method on these roles does not fit the model; None where it has them all."""
+        missing = [role for roles in wanted for role in self.missing(roles)]
+        return f"the model has no {', '.join(missing)} layers" if missing else None
+
     def largest_rank(self, wanted: tuple[str, ...]) -> int:
         """The rank that the smallest layer among the roles can have."""
         return min(min(size) for role in self.roles(wanted) for size in self.sizes[role])
 
-    def largest_output(self, wanted: tuple[str, ...]) -> int:
+    def fewest_outputs(self, wanted: tuple[str, ...]) -> int:
         """The fewest output features of a layer among the roles."""
         return min(size[1] for role in self.roles(wanted) for size in self.sizes[role])
 
@@ -335,9 +339,10 @@ def describe(configuration: Mapping[str, Any]) -> Shape:
         raise UnknownNameError(unknown_name("architecture", model_type, list(ARCHITECTURES)))
     architecture = ARCHITECTURES[model_type]
     sizes = architecture.sizes(configuration)
+    # one family has both kinds of feed-forward part, and its configuration says which
     gated = "gated" in str(configuration.get("feed_forward_proj", "gated"))
     kept = {role: size for role, size in sizes.items() if gated or role != "gate"}
-    return Shape(model_type=model_type, sizes=kept, architecture=architecture)
+    return Shape(sizes=kept, architecture=architecture)
 
 
 def architecture_of(model: nn.Module) -> Architecture:

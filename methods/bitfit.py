@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from methods.architectures import Shape
-from methods.contract import Method, head_modules
+from methods.contract import Method, head_parameters
 from methods.injection import add_parameters, added, change_output
 from methods.layers import Layer, linear_layers
 from methods.registry import register
@@ -36,8 +36,7 @@ class BitFit(Method):
     def not_applicable(self, shape: Shape) -> str | None:
         """Roles that the model lacks, or nothing to train."""
         if self.added_to:
-            missing = shape.missing(self.added_to)
-            return f"the model has no {', '.join(missing)} layers" if missing else None
+            return shape.lack(self.added_to)
         return None if shape.architecture.has_biases else "the model has no biases"
 
     def inject(self, model: nn.Module, generator: torch.Generator) -> None:
@@ -70,7 +69,7 @@ def _shift(
 
 
 def _biases(model: nn.Module) -> Iterator[nn.Parameter]:
-    excluded = {id(p) for module in head_modules(model) for p in module.parameters()}
+    excluded = set(map(id, head_parameters(model)))
     for name, parameter in model.named_parameters():
         if name.endswith("bias") and id(parameter) not in excluded:
             yield parameter

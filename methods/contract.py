@@ -38,6 +38,8 @@ class Method(ABC):
     """Whether `apply` draws initial values, so that another seed gives others."""
     mergeable: ClassVar[bool] = False
     """Whether `merge` exists."""
+    trains_base: ClassVar[bool] = False
+    """Whether the base's own matrices are trained, so that gradients and state are as large."""
 
     def not_applicable(self, shape: Shape) -> str | None:
         """Why the method cannot work on a model of that shape, or None where it can."""
@@ -67,7 +69,7 @@ class Method(ABC):
 
     def expected_parameters(self, model: nn.Module) -> int:
         """Closed form of all trainable parameters; the model may be on the meta device."""
-        head = sum(p.numel() for module in head_modules(model) for p in module.parameters())
+        head = sum(parameter.numel() for parameter in head_parameters(model))
         return head + self.body_parameters(model)
 
     def finish(self, model: nn.Module) -> None:  # noqa: B027  # most methods keep all of it
@@ -81,7 +83,18 @@ class Method(ABC):
         raise NotImplementedError(f"{type(self).__name__} cannot be merged into the base weights")
 
 
+def above(key: str, value: int, largest: int) -> Iterator[str]:
+    """The problem of a setting that is above the size of a layer, where it is."""
+    if value > largest:
+        yield f"{key}: {value} is above the layer's size; allowed: 1 to {largest}"
+
+
 def head_modules(model: nn.Module) -> list[nn.Module]:
     """The modules of the task's head, those that no pretraining has seen."""
     names = architecture_of(model).head
     return [module for name, module in model.named_children() if name in names]
+
+
+def head_parameters(model: nn.Module) -> list[nn.Parameter]:
+    """The parameters of the task's head."""
+    return [parameter for module in head_modules(model) for parameter in module.parameters()]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from pydantic import Field
 
 from methods.architectures import Shape
-from methods.contract import Method, head_modules
+from methods.contract import Method, head_parameters
 from methods.layers import blocks_of
 from methods.registry import register
 
@@ -31,6 +31,7 @@ class Full(Method):
 
     paper: ClassVar[str] = "Devlin et al. 2019, arXiv:1810.04805"
     draws: ClassVar[bool] = False
+    trains_base: ClassVar[bool] = True
 
     top_blocks: Annotated[int, Field(ge=1)] | None = None
     """How many of the last blocks are trained; null for the whole model."""
@@ -48,7 +49,7 @@ class Full(Method):
 
     def body_parameters(self, model: nn.Module) -> int:
         """All parameters of the model, or of its last blocks, less the head's."""
-        head = {id(p) for module in head_modules(model) for p in module.parameters()}
+        head = set(map(id, head_parameters(model)))
         trained = {id(p): p for module in self._trained(model) for p in module.parameters()}
         return sum(p.numel() for key, p in trained.items() if key not in head)
 

@@ -38,8 +38,7 @@ class IA3(Method):
 
     def not_applicable(self, shape: Shape) -> str | None:
         """The roles that the model lacks."""
-        missing = shape.missing(self.outputs) + shape.missing(self.inputs)
-        return f"the model has no {', '.join(missing)} layers" if missing else None
+        return shape.lack(self.outputs, self.inputs)
 
     def problems(self, shape: Shape) -> Iterator[str]:
         """Nothing to scale, or a layer that is scaled at both ends."""

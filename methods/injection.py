@@ -50,7 +50,7 @@ def change_keywords(module: nn.Module, name: str, hook: KeywordHook) -> None:
 
 
 def remove(module: nn.Module, name: str) -> None:
-    """Take the child and its hook away again, after a merge."""
+    """Take the child and its hook away again."""
     _handles(module).pop(name).remove()
     delattr(module, name)
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from methods.architectures import Shape
 from methods.contract import Method
-from methods.parameters import is_norm
+from methods.parameters import norms
 from methods.registry import register
 
 if TYPE_CHECKING:
@@ -30,16 +29,12 @@ class LayerNorm(Method):
 
     def inject(self, model: nn.Module, generator: torch.Generator) -> None:
         """Unfreeze the norms."""
-        norms = list(_norms(model))
-        if not norms:
+        trained = norms(model)
+        if not trained:
             raise ValueError("the model has no norms")
-        for module in norms:
+        for module in trained:
             module.requires_grad_(requires_grad=True)
 
     def body_parameters(self, model: nn.Module) -> int:
         """Gains and shifts of all norms."""
-        return sum(p.numel() for module in _norms(model) for p in module.parameters())
-
-
-def _norms(model: nn.Module) -> Iterator[nn.Module]:
-    return (module for module in model.modules() if is_norm(module))
+        return sum(p.numel() for module in norms(model) for p in module.parameters())

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from methods.architectures import Shape
-from methods.contract import Method
+from methods.contract import Method, above
 from methods.injection import add_parameters, added, change_output, remove
 from methods.layers import Layer, linear_layers
 from methods.registry import register
@@ -57,14 +57,11 @@ class LG(Method):
 
     def not_applicable(self, shape: Shape) -> str | None:
         """The targeted roles that the model lacks."""
-        missing = shape.missing(self.targets)
-        return f"the model has no {', '.join(missing)} layers" if missing else None
+        return shape.lack(self.targets)
 
     def problems(self, shape: Shape) -> Iterator[str]:
         """A rank above the layer's, or a form in which nothing of W would be left."""
-        largest = shape.largest_rank(self.targets)
-        if self.rank > largest:
-            yield f"rank: {self.rank} is above the layer's size; allowed: 1 to {largest}"
+        yield from above("rank", self.rank, shape.largest_rank(self.targets))
         if self.start == "gaussian" and not self.residual:
             yield "residual: false leaves nothing of W with start gaussian; allowed: start svd"
 
@@ -110,9 +107,8 @@ class LG(Method):
             return left, torch.zeros(self.rank, layer.in_features)
         u, s, v = torch.linalg.svd(layer.weight().detach(), full_matrices=False)
         root = s[: self.rank].sqrt()
-        return (u[:, : self.rank] * root).contiguous(), (
-            root[:, None] * v[: self.rank]
-        ).contiguous()
+        left, right = u[:, : self.rank] * root, root[:, None] * v[: self.rank]
+        return left.contiguous(), right.contiguous()
 
 
 def _trained(tensors: Any) -> torch.Tensor:

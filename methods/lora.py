@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from pydantic import Field
 
 from methods.architectures import Shape
-from methods.contract import Method
+from methods.contract import Method, above
 from methods.injection import add_parameters, added, change_output, remove
 from methods.layers import Layer, linear_layers
 from methods.registry import register
@@ -52,14 +52,11 @@ class LoRA(Method):
 
     def not_applicable(self, shape: Shape) -> str | None:
         """The targeted roles that the model lacks."""
-        missing = shape.missing(self.targets)
-        return f"the model has no {', '.join(missing)} layers" if missing else None
+        return shape.lack(self.targets)
 
     def problems(self, shape: Shape) -> Iterator[str]:
         """A rank above the smallest dimension of a targeted layer."""
-        largest = shape.largest_rank(self.targets)
-        if self.rank > largest:
-            yield f"rank: {self.rank} is above the layer's size; allowed: 1 to {largest}"
+        yield from above("rank", self.rank, shape.largest_rank(self.targets))
 
     def inject(self, model: nn.Module, generator: torch.Generator) -> None:
         """Put A and B beside every targeted layer."""

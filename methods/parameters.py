@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
 
-from methods.contract import head_modules
+from methods.contract import head_parameters
 
 if TYPE_CHECKING:
     import torch
@@ -22,14 +22,13 @@ def count_trainable(model: nn.Module, base_names: frozenset[str]) -> Counter[Cat
     embedding, bias, rest.
     """
     counts: Counter[Category] = Counter()
-    heads = {id(p) for module in head_modules(model) for p in module.parameters()}
-    once = {
-        name for name, p in model.named_parameters() if p.requires_grad
-    }  # tied ones by one name
+    head = set(map(id, head_parameters(model)))
+    # tied ones stand under one name here
+    once = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
     for path, module in model.named_modules():
         for name, parameter in module.named_parameters(path, recurse=False):
             if name in once:
-                is_head = id(parameter) in heads
+                is_head = id(parameter) in head
                 added = name not in base_names
                 counts["head" if is_head else _category(module, name, added)] += parameter.numel()
     return counts
@@ -50,6 +49,11 @@ def _category(module: nn.Module, name: str, added: bool) -> Category:
 def is_norm(module: nn.Module) -> bool:
     """Whether the module normalises: LayerNorm, RMSNorm and their relatives, by their name."""
     return type(module).__name__.endswith("Norm")
+
+
+def norms(model: nn.Module) -> list[nn.Module]:
+    """The modules that normalise, in the model's order."""
+    return [module for module in model.modules() if is_norm(module)]
 
 
 def trainable_state(model: nn.Module) -> dict[str, torch.Tensor]:

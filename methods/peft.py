@@ -1,7 +1,7 @@
 """A bridge to the peft library: its methods under the names `peft:<type>`.
 
-Neither peft nor torch is imported before a method is applied: what the planner has to know of a
-type stands in `methods/peft_types.py`, with the types that are not offered and why.
+Neither peft nor torch is imported before a method meets a model: what the planner has to know of
+a type stands in `methods/peft_types.py`, with the types that are not offered and why.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from pydantic import Field, JsonValue
 from methods.architectures import Shape
 from methods.contract import Method
 from methods.layers import Layer, linear_layers
-from methods.parameters import is_norm
-from methods.peft_types import IA3, LN_TUNING, TYPES, UNDRAWN, Config, Type
+from methods.parameters import is_norm, norms
+from methods.peft_types import IA3, LN_TUNING, TYPES, Config, Type
 from methods.registry import register
 
 if TYPE_CHECKING:
@@ -157,27 +157,21 @@ class OnLayers(PeftMethod):
 
     def not_applicable(self, shape: Shape) -> str | None:
         """Roles that the model lacks, or weights that the type cannot read."""
-        if missing := shape.missing(self.targets):
-            return f"the model has no {', '.join(missing)} layers"
+        if lack := shape.lack(self.targets):
+            return lack
         if shape.architecture.fused and not self.entry.transposed:
             return _NO_PLAIN
         return _NO_BIAS if self.entry.biases and not shape.architecture.has_biases else None
 
     def problems(self, shape: Shape) -> Iterator[str]:
-        """A block that does not divide a layer, besides the general ones."""
+        """A block that does not divide a layer, or two keys that exclude each other."""
         yield from super().problems(shape)
         either = self.entry.either
         if either and sum(bool(self.config.get(key)) for key in either) != 1:
             given = ", ".join(f"{key} {self.config.get(key)}" for key in either)
             yield f"config: {given}; allowed: one of the two, and the other 0"
-        key, *ends = self.entry.divides or ("",)
-        layers = [size for role in shape.roles(self.targets) for size in shape.sizes[role]]
-        sizes = sorted({size[end == "out"] for size in layers for end in ends})
-        for name in either or (key,):
-            block = self.config.get(name)
-            if isinstance(block, int) and block > 0 and any(size % block for size in sizes):
-                allowed = f"a divisor of {', '.join(map(str, sizes))}"
-                yield f"config: {name} {block} does not divide the layers; allowed: {allowed}"
+        if self.entry.divides:
+            yield from self._undivided(shape, *self.entry.divides)
 
     def placed(self, model: nn.Module) -> Config:
         """The target is a pattern of the layers' whole paths."""
@@ -203,6 +197,16 @@ class OnLayers(PeftMethod):
         """Our defaults; of keys that exclude each other, the one that is given makes the rest 0."""
         given = any(self.config.get(key) for key in self.entry.either)
         return self.entry.config | (dict.fromkeys(self.entry.either, 0) if given else {})
+
+    def _undivided(self, shape: Shape, key: str, *ends: str) -> Iterator[str]:
+        """Blocks that do not divide those ends of the layers."""
+        layers = [size for role in shape.roles(self.targets) for size in shape.sizes[role]]
+        sizes = sorted({size[end == "out"] for size in layers for end in ends})
+        for name in self.entry.either or (key,):
+            block = self.config.get(name)
+            if isinstance(block, int) and block > 0 and any(size % block for size in sizes):
+                allowed = f"a divisor of {', '.join(map(str, sizes))}"
+                yield f"config: {name} {block} does not divide the layers; allowed: {allowed}"
 
     def _layers(self, model: nn.Module) -> dict[str, Layer]:
         """Path -> layer, one for each module."""
@@ -254,15 +258,14 @@ class OnNorms(PeftMethod):
 
     def placed(self, model: nn.Module) -> Config:
         """The target is a pattern of the norms' whole paths."""
-        norms = [path for path, module in model.named_modules() if is_norm(module)]
-        if not norms:
+        paths = [path for path, module in model.named_modules() if is_norm(module)]
+        if not paths:
             raise ValueError(_NO_NORMS)
-        return self.config | {"target_modules": "|".join(map(re.escape, norms))}
+        return self.config | {"target_modules": "|".join(map(re.escape, paths))}
 
     def body_parameters(self, model: nn.Module) -> int:
         """Gains and shifts of all norms."""
-        norms = (module for module in model.modules() if is_norm(module))
-        return sum(p.numel() for module in norms for p in module.parameters())
+        return sum(p.numel() for module in norms(model) for p in module.parameters())
 
 
 def _changes_a_count(item: tuple[str, JsonValue]) -> bool:
@@ -299,7 +302,7 @@ def _keys(library_type: str) -> frozenset[str]:
 
 
 def _register(name: str, entry: Type, base: type[PeftMethod] = OnLayers) -> None:
-    """Put a class of its own under the name; the table's row is all that sets it apart."""
+    """Put a class of its own under the name; its row and its base are all that set it apart."""
     body = {
         "__module__": __name__,
         "__doc__": f"{name} of peft: {entry.paper}.",
@@ -307,7 +310,7 @@ def _register(name: str, entry: Type, base: type[PeftMethod] = OnLayers) -> None
         "entry": entry,
         "library_type": entry.library_type or name,
         "identity_at_start": entry.identity,
-        "draws": name not in UNDRAWN,
+        "draws": entry.draws,
     }
     register(f"peft:{name}")(type(f"Peft_{name}", (base,), body))
 

@@ -23,6 +23,8 @@ class Type:
     """(in, out, config) -> trained parameters of a layer; None where there is no short form."""
     identity: bool = True
     """Whether the model starts as it was, to the bit."""
+    draws: bool = True
+    """Whether its start is drawn: not from constants, nor by a seed that `config` holds."""
     transposed: bool = False
     """Whether it works on weights that are kept transposed, as GPT-2's are."""
     biases: bool = False
@@ -61,11 +63,14 @@ def _frod(i: int, o: int, c: Any) -> int:
 
 
 TYPES: Mapping[str, Type] = {
-    "beft": Type("Huang et al. 2025, arXiv:2509.15974", {}, lambda i, o, c: o, biases=True),
+    "beft": Type(
+        "Huang et al. 2025, arXiv:2509.15974", {}, lambda i, o, c: o, draws=False, biases=True
+    ),
     "boft": Type(
         "Liu et al. 2023, arXiv:2311.06243",
         {"boft_block_size": 4},
         lambda i, o, c: i * c["boft_block_size"] + o,
+        draws=False,
         divides=("boft_block_size", "in"),
     ),
     "c3a": Type(
@@ -102,6 +107,7 @@ TYPES: Mapping[str, Type] = {
         {"sparse_rate": 0.01, "progressbar": False},
         _frod,
         identity=False,
+        draws=False,
         transposed=True,
     ),
     "glora": Type("Chavan et al. 2023, arXiv:2306.07967", biases=True),
@@ -113,32 +119,49 @@ TYPES: Mapping[str, Type] = {
     ),
     "hira": Type("Huang et al. 2025, openreview:TwJrTz9cRS", {"r": 32}, _low_rank, transposed=True),
     # Its reflections cancel in pairs up to rounding.
-    "hra": Type("Yuan et al. 2024, arXiv:2405.17484", {"r": 8}, lambda i, o, c: c["r"] * i, False),
+    "hra": Type(
+        "Yuan et al. 2024, arXiv:2405.17484", {"r": 8}, lambda i, o, c: c["r"] * i, identity=False
+    ),
     "loha": Type(
         "Hyeon-Woo et al. 2021, arXiv:2108.06098", {"r": 8}, lambda i, o, c: 2 * c["r"] * (i + o)
     ),
     "lokr": Type("Yeh et al. 2023, arXiv:2309.14859", {"r": 8}),
     "lora": Type("Hu et al. 2021, arXiv:2106.09685", {"r": 8}, _lora, transposed=True),
-    "miss": Type("Kang and Yin 2024, arXiv:2409.15371", {"r": 64}, lambda i, o, c: c["r"] * o),
+    "miss": Type(
+        "Kang and Yin 2024, arXiv:2409.15371", {"r": 64}, lambda i, o, c: c["r"] * o, draws=False
+    ),
     "oft": Type(
         "Qiu et al. 2023, arXiv:2306.07280",
         {"oft_block_size": 32},
         _oft,
+        draws=False,
         divides=("oft_block_size", "in"),
         either=("oft_block_size", "r"),
     ),
     # Its singular vectors round at the start.
-    "osf": Type("Nayak et al. 2025, arXiv:2504.07097", identity=False),
+    "osf": Type("Nayak et al. 2025, arXiv:2504.07097", identity=False, draws=False),
     "peanut": Type("Zhong et al. 2024, arXiv:2410.01870", {"r": 32}),
-    "psoft": Type("Wu et al. 2025, arXiv:2505.11235", {"r": 32}),
-    "pvera": Type("Fillioux et al. 2025, arXiv:2512.07703", {"r": 256}, transposed=True),
-    "randlora": Type("Albert et al. 2025, arXiv:2502.00987", {"r": 32}, transposed=True),
-    "road": Type(
-        "Liao and Monz 2024, arXiv:2409.00119", {"group_size": 64}, divides=("group_size", "out")
+    "psoft": Type("Wu et al. 2025, arXiv:2505.11235", {"r": 32}, draws=False),
+    "pvera": Type(
+        "Fillioux et al. 2025, arXiv:2512.07703", {"r": 256}, draws=False, transposed=True
     ),
-    "shira": Type("Bhardwaj et al. 2024, arXiv:2406.13175", {"r": 32, "random_seed": 0}, _low_rank),
-    "supertuning": Type("Ilin et al. 2026, arXiv:2607.09287", {"sparsity": 0.99}),
-    "tinylora": Type("Morris et al. 2026, arXiv:2602.04118", transposed=True),
+    "randlora": Type(
+        "Albert et al. 2025, arXiv:2502.00987", {"r": 32}, draws=False, transposed=True
+    ),
+    "road": Type(
+        "Liao and Monz 2024, arXiv:2409.00119",
+        {"group_size": 64},
+        draws=False,
+        divides=("group_size", "out"),
+    ),
+    "shira": Type(
+        "Bhardwaj et al. 2024, arXiv:2406.13175",
+        {"r": 32, "random_seed": 0},
+        _low_rank,
+        draws=False,
+    ),
+    "supertuning": Type("Ilin et al. 2026, arXiv:2607.09287", {"sparsity": 0.99}, draws=False),
+    "tinylora": Type("Morris et al. 2026, arXiv:2602.04118", draws=False, transposed=True),
     "unilora": Type(
         "Li et al. 2025, arXiv:2506.00799",
         {"theta_d_length": 256},
@@ -157,18 +180,20 @@ TYPES: Mapping[str, Type] = {
         "Kopiczko et al. 2023, arXiv:2310.11454",
         {"r": 256},
         lambda i, o, c: c["r"] + o,
+        draws=False,
         transposed=True,
     ),
     "waveft": Type(
         "Bilican et al. 2025, arXiv:2505.12532",
         {"n_frequency": 2592},
         lambda i, o, c: c["n_frequency"],
+        draws=False,
         transposed=True,
     ),
 }
 """Types that adapt linear layers."""
-IA3 = Type("Liu et al. 2022, arXiv:2205.05638", transposed=True)
-LN_TUNING = Type("Zhao et al. 2023, arXiv:2312.11420")
+IA3 = Type("Liu et al. 2022, arXiv:2205.05638", draws=False, transposed=True)
+LN_TUNING = Type("Zhao et al. 2023, arXiv:2312.11420", draws=False)
 NOT_OFFERED: Mapping[str, str] = {
     "adalora": "its budget is a call after every optimizer step, which the loop does not make",
     "adamss": "how much it trains depends on a clustering of the weights, not on shapes alone",
@@ -186,26 +211,3 @@ NOT_OFFERED: Mapping[str, str] = {
     "xlora": "it mixes adapters that were trained before",
 }
 """The other types of peft 0.21 -> why they are not offered."""
-
-UNDRAWN = frozenset(
-    (
-        "beft",
-        "boft",
-        "frod",
-        "ia3",
-        "ln_tuning",
-        "miss",
-        "oft",
-        "osf",
-        "psoft",
-        "pvera",
-        "randlora",
-        "road",
-        "shira",
-        "supertuning",
-        "tinylora",
-        "vera",
-        "waveft",
-    )
-)
-"""Types that start from constants, or from draws by a seed of their own in `config`."""

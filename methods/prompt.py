@@ -84,7 +84,7 @@ def _width(body: Any) -> int:
 def _prepend(
     body: Any, inputs: tuple[Any, ...], keywords: Keywords, model: nn.Module
 ) -> tuple[tuple[Any, ...], Keywords]:
-    """[P; X] in place of the tokens, which all positions of P may be seen by."""
+    """Put [P; X] in the place of the tokens; every position may attend to P."""
     import torch
 
     rest = dict(keywords)

@@ -44,8 +44,7 @@ class VeRA(Method):
 
     def not_applicable(self, shape: Shape) -> str | None:
         """The targeted roles that the model lacks."""
-        missing = shape.missing(self.targets)
-        return f"the model has no {', '.join(missing)} layers" if missing else None
+        return shape.lack(self.targets)
 
     def inject(self, model: nn.Module, generator: torch.Generator) -> None:
         """Give the model A and B, and every targeted layer b and d."""

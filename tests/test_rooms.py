@@ -44,7 +44,6 @@ OTHER_MEANINGS = {
     ("adapter", "training/experiment.py"): "the same category, on its way into the record",
     ("adapter", "records/registry.py"): "a pydantic TypeAdapter",
     ("ia3", "methods/peft.py"): "peft's name of its own implementation",
-    ("ia3", "methods/peft_types.py"): "the same",
     ("lora", "methods/peft_types.py"): "the same",
     ("vera", "methods/peft_types.py"): "the same",
     ("prefix", "records/write.py"): "the start of a temporary file's name",

@@ -236,14 +236,16 @@ def _gradients(test: GradientTest, evidence: Evidence) -> Iterator[Sample]:
 
 def gradient_figure(norms: Gradients, test: GradientTest) -> float | None:
     """The ratio that a test is about; None where the record lacks it or would divide by 0."""
-    blocks = [one.median for name, one in norms.layers.items() if NUMBERED.search(name)]
-    # one block alone is compared with nothing, and has no ratio
-    medians = blocks if len(blocks) > 1 else [0.0]
-    over, under = {
-        "smallest-to-largest-block": (min(medians), max(medians)),
-        "last-to-first-step": (norms.last, norms.first),
-        "largest-to-median-step": (norms.maximum, norms.median),
-    }[test.figure]
+    if test.figure == "last-to-first-step":
+        over, under = norms.last, norms.first
+    elif test.figure == "largest-to-median-step":
+        over, under = norms.maximum, norms.median
+    else:
+        blocks = [one.median for name, one in norms.layers.items() if NUMBERED.search(name)]
+        # one block alone is compared with nothing
+        if len(blocks) < 2:
+            return None
+        over, under = min(blocks), max(blocks)
     return over / under if under > 0 else None
 
 
@@ -282,7 +284,7 @@ def _constant(values: Values, seeds: list[int]) -> bool:
 def _without(values: Values, measure: str, seeds: list[int]) -> tuple[str, ...]:
     """Why a ratio of this measure lacks some of the seeds."""
     absent = ", ".join(str(seed) for seed in seeds if seed not in values)
-    zero = ", ".join(str(seed) for seed in seeds if values.get(seed, 1.0) <= 0)
+    zero = ", ".join(str(seed) for seed in seeds if seed in values and values[seed] <= 0)
     reasons = {
         f"{measure} is missing under seed {absent}": absent,
         f"{measure} is 0 under seed {zero}, and a ratio needs more": zero,

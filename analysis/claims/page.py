@@ -1,6 +1,5 @@
 """The page of the claims in Markdown: the verdicts, what each rests on, and the details."""
 
-import html
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -9,7 +8,7 @@ import pandas as pd
 from analysis.claims.hypotheses import Evidence, Sample, Values, layer_names, samples, shared
 from analysis.claims.verdicts import CONTRADICTED, OPEN, SUPPORTED
 from analysis.comparability import split_by_fingerprint
-from analysis.markdown import table
+from analysis.markdown import bullets, table
 from analysis.notes import coverage, shared_conditions
 from analysis.quantities import NONE
 from analysis.statistics.intervals import t_interval
@@ -38,7 +37,7 @@ def page(benchmark: str, claims: Sequence[Claim], rows: pd.DataFrame, evidence: 
     """The page of the rows that `claims_frame` gives."""
     blocks = [
         f"# Claims of {benchmark}, measured",
-        _list([*_measured_on(evidence), *NOTES]),
+        bullets([*_measured_on(evidence), *NOTES]),
         "## Verdicts",
         table(_verdicts(rows), WORDS),
         "## Tests",
@@ -46,10 +45,6 @@ def page(benchmark: str, claims: Sequence[Claim], rows: pd.DataFrame, evidence: 
         *_details(claims, evidence),
     ]
     return "\n\n".join(blocks) + "\n"
-
-
-def _list(notes: Sequence[str]) -> str:
-    return "\n".join(f"- {html.escape(note, quote=False)}" for note in notes)
 
 
 def _measured_on(evidence: Evidence) -> Iterator[str]:

@@ -1,8 +1,8 @@
 """The figures of the claims: every effect with its bound, and gradient norms over training."""
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,16 +13,13 @@ from matplotlib.figure import Figure
 from analysis.claims.hypotheses import Evidence, layer_names
 from analysis.claims.page import gradient_places
 from analysis.claims.verdicts import CONTRADICTED, OPEN, SUPPORTED
-from analysis.errors import AnalysisError
-from analysis.figures.drawing import NOTHING, empty, finish, house_style, save
+from analysis.figures.drawing import FACETS_A_ROW, NOTHING, empty, finish, house_style, save
+from analysis.figures.steps import BINS, middles, step_records
 from records.claims import Claim
 from records.result import HISTORY_FILE
 
 COLORS = {SUPPORTED: "#0173b2", CONTRADICTED: "#d55e00", OPEN: "0.45"}
 MARKERS = {SUPPORTED: "o", CONTRADICTED: "s", OPEN: "D"}
-BINS = 40
-"""Norms are averaged over this many stretches of steps."""
-PANELS_A_ROW = 3
 
 
 def write_claim_plots(
@@ -87,7 +84,7 @@ def gradients(claims: Sequence[Claim], evidence: Evidence) -> Figure:
         for (task, model), variants in gradient_places(claims).items()
         for variant in variants
     ]
-    columns = min(max(len(cells), 1), PANELS_A_ROW)
+    columns = min(max(len(cells), 1), FACETS_A_ROW)
     lines = -(-max(len(cells), 1) // columns)
     figure = Figure(figsize=(4.4 * columns, 2.8 * lines))
     figure.set_layout_engine("constrained", h_pad=0.08, w_pad=0.08)
@@ -115,20 +112,14 @@ def norms(rows: pd.DataFrame, runs: Path) -> pd.DataFrame:
 
     Raises AnalysisError where a line is no such record.
     """
-    found = [one for run in rows["run"] for one in _records(runs / str(run) / HISTORY_FILE)]
+    files = [runs / str(run) / HISTORY_FILE for run in rows["run"]]
+    found = [one for file in files for one in step_records(file, _layer_norms)]
     return pd.DataFrame(found, columns=["layer", "step", "norm"])
 
 
-def _records(path: Path) -> Iterator[tuple[str, int, float]]:
-    if not path.exists():
-        return
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        try:
-            record = json.loads(line)
-            for layer, norm in record.get("layer_gradient_norms", {}).items():
-                yield layer, int(record["step"]), float(norm)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise AnalysisError(f"{path}:{number}: not a step record") from error
+def _layer_norms(record: dict[str, Any]) -> Iterator[tuple[str, int, float]]:
+    for layer, norm in record.get("layer_gradient_norms", {}).items():
+        yield layer, int(record["step"]), float(norm)
 
 
 def _curves(axes: Axes, history: pd.DataFrame, names: Sequence[str]) -> None:
@@ -136,12 +127,10 @@ def _curves(axes: Axes, history: pd.DataFrame, names: Sequence[str]) -> None:
     if shown.empty:
         empty(axes, NOTHING)
         return
-    width = -(-int(shown["step"].max()) // BINS)
-    middle = (shown["step"] - 1) // width * width + (width + 1) / 2
     found = set(shown["layer"])
     drawn = [name for name in names if name in found]
     colors = sns.color_palette("viridis", n_colors=len(drawn))
-    binned = np.log(shown["norm"]).groupby([shown["layer"], middle]).mean()
+    binned = np.log(shown["norm"]).groupby([shown["layer"], middles(shown["step"])]).mean()
     for layer, color in zip(drawn, colors, strict=True):
         curve = binned.loc[layer]
         axes.plot(curve.index, np.exp(curve), color=color, linewidth=1.3, label=_short(layer))

@@ -21,12 +21,8 @@ LEVEL = 0.05
 ROUNDING = 1e-12
 """Values closer than this are the same: differences of scores round in the last digits."""
 NO_SPREAD = "every seed gives the same value, whose spread cannot be told"
-SUPPORTED, CONTRADICTED, OPEN, UNMEASURED = (
-    "supported",
-    "contradicted",
-    "not decided",
-    "not measured",
-)
+SUPPORTED, CONTRADICTED = "supported", "contradicted"
+OPEN, UNTESTED = "not decided", "not measured"
 COLUMNS = (
     "claim",
     "statement",
@@ -74,7 +70,7 @@ def claim_rows(claim: Claim, evidence: Evidence) -> list[Row]:
     _decide(rows)
     verdict = combined(claim, [row["verdict"] for row in rows])
     if not rows:
-        rows = [{"verdict": UNMEASURED, "reason": claim.not_measured}]
+        rows = [{"verdict": UNTESTED, "reason": claim.not_measured}]
     said = {"claim": claim.id, "statement": claim.statement, "holds": claim.holds}
     return [said | {"claim_verdict": verdict} | row for row in rows]
 
@@ -88,16 +84,10 @@ def claims_frame(claims: tuple[Claim, ...], evidence: Evidence) -> pd.DataFrame:
 def combined(claim: Claim, verdicts: list[str]) -> str:
     """The verdict on a claim by those of its tests."""
     if not verdicts:
-        return UNMEASURED
+        return UNTESTED
     # everywhere needs every test, and one against it is enough; somewhere is the reverse
-    one, every = (
-        (CONTRADICTED, SUPPORTED)
-        if claim.holds == "everywhere"
-        else (
-            SUPPORTED,
-            CONTRADICTED,
-        )
-    )
+    everywhere = claim.holds == "everywhere"
+    one, every = (CONTRADICTED, SUPPORTED) if everywhere else (SUPPORTED, CONTRADICTED)
     if one in verdicts:
         return one
     return every if set(verdicts) == {every} else OPEN

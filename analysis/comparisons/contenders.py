@@ -34,20 +34,13 @@ class Standing:
     """Of the paired t test against the best over seeds, adjusted by Holm; 1 for the best itself."""
 
 
-def scores_by_seed(rows: pd.DataFrame) -> pd.DataFrame:
-    """The test scores of the ok runs: a row a seed, a column a variant, NaN where there is none."""
-    ok = rows[rows["state"] == "ok"].dropna(subset="test_score")
-    table = ok.pivot(index="seed", columns="variant", values="test_score").astype(float)
-    return table.reindex(columns=list(dict.fromkeys(rows["variant"]))).sort_index()
-
-
 def contenders(rows: pd.DataFrame) -> Contenders:
     """The variants that ended ok under every seed under which any variant of the group did.
 
     `rows` are those of one group of the runs table. A variant that lacks a seed is left out, so
     that all means are over the same seeds, and no seed is given up for its sake.
     """
-    table = scores_by_seed(rows)
+    table = _scores_by_seed(rows)
     absent = table.isna()
     lacking = {
         str(name): _lack(absent[name]) for name in table if absent[name].any() or table.empty
@@ -72,6 +65,13 @@ def standings(rows: pd.DataFrame) -> dict[str, Standing]:
         name: Standing(mark, float(p_value))
         for name, mark, p_value in zip(field.variants, marks, test.p_values, strict=True)
     }
+
+
+def _scores_by_seed(rows: pd.DataFrame) -> pd.DataFrame:
+    """The test scores of the ok runs: a row a seed, a column a variant, NaN where there is none."""
+    ok = rows[rows["state"] == "ok"].dropna(subset="test_score")
+    table = ok.pivot(index="seed", columns="variant", values="test_score").astype(float)
+    return table.reindex(columns=list(dict.fromkeys(rows["variant"]))).sort_index()
 
 
 def _lack(absent: pd.Series) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.comparability import Part, by_part, split_by_fingerprint
+from analysis.comparability import PART, Part, by_part, split_by_fingerprint
 from analysis.comparisons.items import MEANS_OVER_ITEMS, item_matrix, read_items, why_no_items
 from analysis.comparisons.seeding import SEEDED, generator
 from analysis.frame import present
@@ -18,16 +18,13 @@ from analysis.quantities import NONE, count_text
 from analysis.statistics.arrays import Floats
 from analysis.statistics.bootstrap import RESAMPLES
 from analysis.statistics.comparison import holm, mcnemar, paired_bootstrap, paired_t
-from analysis.statistics.ranking import rank_stability
+from analysis.statistics.ranking import flip_shares
 from analysis.summary import summarise
 
 Row = dict[str, Any]
 
 COLUMNS = (
-    "task",
-    "model",
-    "fingerprint",
-    "difference",
+    *PART,
     "metric",
     "first",
     "second",
@@ -166,7 +163,7 @@ def _over_items(one: Floats, other: Floats, rng: np.random.Generator) -> Row:
         "bootstrap_low": resampled.difference.low,
         "bootstrap_high": resampled.difference.high,
         "probability_better": resampled.probability_positive,
-        "probability_flip": float(rank_stability(np.stack([one, other], -1), rng).flips[0, 1]),
+        "probability_flip": float(flip_shares(np.stack([one, other], -1), rng)[0, 1]),
     }
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.comparability import Part, split_by_fingerprint
+from analysis.comparability import PART, Part, split_by_fingerprint
 from analysis.comparisons.seeding import generator
 from analysis.frame import present
 from analysis.statistics.arrays import Floats
@@ -14,10 +14,7 @@ from analysis.statistics.front import front_probability, pareto_front
 COSTS = ("trainable_parameters", "peak_training_bytes", "train_seconds")
 SCORE = "test_score"
 COLUMNS = (
-    "task",
-    "model",
-    "fingerprint",
-    "difference",
+    *PART,
     "variant",
     "cost",
     "cost_mean",

@@ -6,17 +6,14 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.comparability import Part, split_by_fingerprint
+from analysis.comparability import PART, Part, split_by_fingerprint
 from analysis.comparisons.items import item_matrix, read_items, why_no_items
 from analysis.frame import present
 from analysis.statistics.arrays import Floats
 from analysis.statistics.components import variance_components
 
 COLUMNS = (
-    "task",
-    "model",
-    "fingerprint",
-    "difference",
+    *PART,
     "variant",
     "metric",
     "test_score",

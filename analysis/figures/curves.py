@@ -1,7 +1,7 @@
 """The figure of learning curves, from the step records of every run."""
 
-import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.errors import AnalysisError
 from analysis.figures.drawing import (
     NOTHING,
     Inputs,
@@ -23,11 +22,9 @@ from analysis.figures.drawing import (
     signs,
     strip,
 )
+from analysis.figures.steps import middles, step_records
 from analysis.statistics.intervals import t_half_width
 from records.result import HISTORY_FILE
-
-BINS = 40
-"""Training losses are averaged over this many stretches of steps: single steps are noise."""
 
 
 def learning_curves(inputs: Inputs) -> Figure:
@@ -64,7 +61,9 @@ def read_histories(frame: pd.DataFrame, runs: Path) -> pd.DataFrame:
             **record,
         }
         for _, row in frame[frame["state"] == "ok"].iterrows()
-        for record in _records(runs / row["run"] / HISTORY_FILE, row["metric"])
+        for record in step_records(
+            runs / row["run"] / HISTORY_FILE, partial(_losses_and_scores, row["metric"])
+        )
     ]
     columns = ["task", "model", "variant", "fingerprint", "run", "step", "loss", "score"]
     return pd.DataFrame(rows, columns=columns).astype(
@@ -72,28 +71,19 @@ def read_histories(frame: pd.DataFrame, runs: Path) -> pd.DataFrame:
     )
 
 
-def _records(path: Path, metric: str) -> Iterator[dict[str, Any]]:
-    if not path.exists():
-        return
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        try:
-            record = json.loads(line)
-            if "validation" in record:
-                yield {"step": record["step"], "score": record["validation"].get(metric)}
-            else:
-                yield {"step": record["step"], "loss": record["loss"]}
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise AnalysisError(f"{path}:{number}: not a step record") from error
+def _losses_and_scores(metric: str, record: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    if "validation" in record:
+        yield {"step": record["step"], "score": record["validation"].get(metric)}
+    else:
+        yield {"step": record["step"], "loss": record["loss"]}
 
 
 def _binned(history: pd.DataFrame) -> pd.DataFrame:
     """The mean loss of each run in each stretch of steps, at the middle of the stretch."""
     if history.empty:
         return history
-    width = -(-int(history["step"].max()) // BINS)
-    middle = (history["step"] - 1) // width * width + (width + 1) / 2
     return (
-        history.assign(step=middle)
+        history.assign(step=middles(history["step"]))
         .groupby(["variant", "run", "step"], sort=False)[["loss"]]
         .mean()
         .reset_index()
@@ -128,14 +118,7 @@ def _panel(
             markeredgecolor="white",
         )
         low, high = spread["mean"] - half, spread["mean"] + half
-        axes.fill_between(
-            spread.index,
-            low,
-            high,
-            color=shape.color,
-            alpha=faint,
-            linewidth=0,
-        )
+        axes.fill_between(spread.index, low, high, color=shape.color, alpha=faint, linewidth=0)
     _frame_lines(axes)
     strip(axes, absent)
 

@@ -27,6 +27,7 @@ from analysis.frame import SETTING, present
 
 RANK = SETTING + "rank"
 SCORE = "test_score"
+Draw = Callable[[Axes, pd.DataFrame], None]
 
 
 def by_parameters(inputs: Inputs) -> Figure:
@@ -41,44 +42,45 @@ def by_memory(inputs: Inputs) -> Figure:
 
 def by_rank(inputs: Inputs) -> Figure:
     """Test score against the rank; variants without a rank are horizontal lines of reference."""
-    ranks = _ranks(inputs.frame)
-    summary, look = inputs.summary, looks(inputs.summary)
+    ranks, look = _ranks(inputs.frame), looks(inputs.summary)
     if not ranks:
-        figure, panels = facets(summary.head(0))
+        figure, _ = facets(inputs.summary.head(0))
         empty(figure.axes[0], "no variant of this benchmark has a rank")
         return figure
-    figure, panels = facets(summary)
-    for _, cells, (axes,) in panels:
-        done = cells[cells[f"{SCORE}_n"] > 0]
-        absent = signs(cells.drop(done.index))
-        if done.empty:
-            empty(axes, NOTHING, absent)
-            continue
+
+    def draw(axes: Axes, done: pd.DataFrame) -> None:
         _rank_panel(axes, done.assign(rank=done["variant"].map(ranks)), look)
-        strip(axes, absent)
-    legend(figure, summary, look)
-    return figure
+
+    return _score_panels(inputs.summary, f"{SCORE}_mean", draw)
 
 
-def _scatter(
-    summary: pd.DataFrame, quantity: str, dress: Callable[[Axes, pd.DataFrame], None]
-) -> Figure:
+def _scatter(summary: pd.DataFrame, quantity: str, dress: Draw) -> Figure:
+    """Test score against a quantity, which is a measure with its spread or a constant."""
     look = looks(summary)
-    figure, panels = facets(summary)
     measured = f"{quantity}_mean" in summary
     name = f"{quantity}_mean" if measured else quantity
-    for _, cells, (axes,) in panels:
-        done = cells[(cells[f"{SCORE}_n"] > 0) & cells[name].notna()]
-        absent = signs(cells.drop(done.index))
-        if done.empty:
-            empty(axes, NOTHING, absent)
-            continue
+
+    def draw(axes: Axes, done: pd.DataFrame) -> None:
         spread = errors(done, quantity) if measured else None
         _points(axes, done, column(done, name), look, spread)
         dress(axes, done)
+
+    return _score_panels(summary, name, draw)
+
+
+def _score_panels(summary: pd.DataFrame, needed: str, draw: Draw) -> Figure:
+    """A panel for each group: the cells with a score and what is needed, the signs of the rest."""
+    figure, panels = facets(summary)
+    for _, cells, (axes,) in panels:
+        done = cells[(cells[f"{SCORE}_n"] > 0) & cells[needed].notna()]
+        absent = signs(cells.drop(done.index))
+        if done.empty:
+            empty(axes, NOTHING, absent)
+            continue
+        draw(axes, done)
         axes.set_ylabel(metric_label(done, "test"))
         strip(axes, absent)
-    legend(figure, summary, look)
+    legend(figure, summary, looks(summary))
     return figure
 
 
@@ -129,7 +131,6 @@ def _rank_panel(axes: Axes, cells: pd.DataFrame, look: dict[str, Look]) -> None:
     if len(others):
         axes.axvline(ticks[-1] * 2**0.4, color="0.6", linestyle=":", linewidth=1)
     axes.set_xlabel("rank  (right of the dotted line: no rank)" if len(others) else "rank")
-    axes.set_ylabel(metric_label(cells, "test"))
 
 
 def _side_by_side(cells: pd.DataFrame) -> NDArray[np.float64]:

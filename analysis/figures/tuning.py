@@ -38,12 +38,11 @@ def by_learning_rate(inputs: Inputs) -> Figure:
     A point is the best of the trials with its learning rate. Raises ValueError where the benchmark
     has no trials table.
     """
-    if inputs.trials is None:
-        raise ValueError("the benchmark has no trials table")
+    trials = _trials(inputs)
     look, shown = looks(inputs.summary), inputs.summary.assign(difference="")
     figure, panels = facets(shown)
     for _, cells, (axes,) in panels:
-        own = inputs.trials.merge(cells[CELL].drop_duplicates(), on=CELL)
+        own = trials.merge(cells[CELL].drop_duplicates(), on=CELL)
         unrecorded = _unrecorded(cells, own)
         absent = sign_lines(unrecorded, unrecorded["sign"])
         if own.empty:
@@ -52,7 +51,7 @@ def by_learning_rate(inputs: Inputs) -> Figure:
         _lines(axes, own, look)
         _dress(axes, own)
         _failures(axes, own, look, absent)
-    _legend(figure, inputs.trials, look)
+    _legend(figure, trials, look)
     return figure
 
 
@@ -71,10 +70,11 @@ def caption(trials: pd.DataFrame) -> str:
 
 
 def trial_gaps(inputs: Inputs) -> list[str]:
-    """One line a sign: the cells with trials that are not ok, and those without any."""
-    if inputs.trials is None:
-        return []
-    trials = inputs.trials
+    """One line a sign: the cells with trials that are not ok, and those without any.
+
+    Raises ValueError where the benchmark has no trials table.
+    """
+    trials = _trials(inputs)
     cells = trials.groupby(CELL, sort=False)["state"]
     found = [
         (f"{state} {(states == state).sum()} of {len(states)} trials", task, model, variant)
@@ -88,6 +88,12 @@ def trial_gaps(inputs: Inputs) -> list[str]:
         f"{sign}: {cell_names(rows)}"
         for sign, rows in pd.concat([gaps, unrecorded]).groupby("sign", sort=False)
     ]
+
+
+def _trials(inputs: Inputs) -> pd.DataFrame:
+    if inputs.trials is None:
+        raise ValueError("the benchmark has no trials table")
+    return inputs.trials
 
 
 def _unrecorded(cells: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:

@@ -40,11 +40,6 @@ class McNemar:
     second_only: int
     p_value: float
 
-    @property
-    def discordant(self) -> int:
-        """Items that just one of the two has right."""
-        return self.first_only + self.second_only
-
 
 @dataclass(frozen=True, eq=False)
 class AgainstBest:
@@ -52,7 +47,6 @@ class AgainstBest:
 
     best: int
     """Its column."""
-    best_mean: float
     p_values: Floats
     """Holm-adjusted, shape (variants,); 1 for the best itself."""
     indistinguishable: NDArray[np.bool_]
@@ -101,9 +95,10 @@ def mcnemar(first_correct: ArrayLike, second_correct: ArrayLike) -> McNemar:
     """Exact McNemar test of two variants on the items of one seed.
 
     first_correct, second_correct: shape (items,), 1 or true where the variant has the item right.
-    Under the null hypothesis the discordant items fall to either side with probability 1/2, and
-    the p-value is twice the smaller binomial tail, at most 1 (McNemar 1947, Note on the sampling
-    error of the difference between correlated proportions, gives its approximation by chi-square).
+    Under the null hypothesis the items that one alone has right fall to either side with
+    probability 1/2, and the p-value is twice the smaller binomial tail, at most 1 (McNemar 1947,
+    Note on the sampling error of the difference between correlated proportions, gives its
+    approximation by chi-square).
     It holds for this seed and says nothing about others. Raises ValueError for unequal shapes, for
     no items and for a value that is neither 0 nor 1.
     """
@@ -154,7 +149,7 @@ def indistinguishable_from_best(scores: ArrayLike, level: float = 0.05) -> Again
     others = np.arange(means.size) != best
     p_values = np.ones(means.size)
     p_values[others] = holm(_p_of_zero_mean(array[:, others] - array[:, [best]]))
-    return AgainstBest(best, float(means[best]), p_values, p_values > level)
+    return AgainstBest(best, p_values, p_values > level)
 
 
 def _p_of_zero_mean(differences: Floats) -> Floats:

@@ -1,7 +1,5 @@
 """How stable the order of the variants of one task is."""
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -12,31 +10,13 @@ ROUNDING = 1e-12
 """Means closer than this share of the largest score are tied: sums round in the last digits."""
 
 
-@dataclass(frozen=True, eq=False)
-class RankStability:
-    """How the order of the variants changes under resampling."""
+def flip_shares(scores: ArrayLike, rng: np.random.Generator, resamples: int = RESAMPLES) -> Floats:
+    """Share of resamples that order a pair unlike the scores do, shape (variants, variants).
 
-    flips: Floats
-    """Shape (variants, variants): share of resamples that order the pair unlike the scores do."""
-    taus: Floats
-    """Shape (resamples,): Kendall's tau between the resampled and the observed ranking."""
-
-    @property
-    def mean_tau(self) -> float:
-        """Mean of `taus`."""
-        return float(self.taus.mean())
-
-
-def rank_stability(
-    scores: ArrayLike, rng: np.random.Generator, resamples: int = RESAMPLES
-) -> RankStability:
-    """Resample seeds and items and compare the order of the mean scores with the observed order.
-
-    scores: shape (seeds, items, variants), the score of each test item under each seed. A drawn
-    seed and a drawn item are the same for all variants (see `resampled_means`). A pair is better,
-    tied or worse; any change among the three is a flip. Tau is Kendall's tau-a: concordant less
-    discordant pairs over all pairs, so that a tied pair counts for neither (Kendall 1938, A new
-    measure of rank correlation).
+    scores: shape (seeds, items, variants), the score of each test item under each seed. Seeds and
+    items are resampled; a drawn seed and a drawn item are the same for all variants (see
+    `resampled_means`). One of a pair is better, tied or worse; any change among the three is a
+    flip.
 
     Raises ValueError for fewer than two seeds, items or variants, for a score that is not finite
     and for fewer than one resample.
@@ -45,14 +25,12 @@ def rank_stability(
     closest = ROUNDING * np.abs(array).max()
     observed = array.mean(axis=(0, 1))
     means = resampled_means(array, rng, resamples)
-    variants = observed.size
-    flips, concordance = np.empty((variants, variants)), np.zeros(resamples)
-    for variant in range(variants):
+    flips = np.empty((observed.size, observed.size))
+    for variant in range(observed.size):
         order = _order(observed - observed[variant], closest)
         resampled = _order(means - means[:, [variant]], closest)
         flips[variant] = np.mean(resampled != order, axis=0)
-        concordance += resampled @ order
-    return RankStability(flips, concordance / (variants * (variants - 1)))
+    return flips
 
 
 def _order(differences: Floats, closest: float) -> Floats:

@@ -14,9 +14,7 @@ from analysis.errors import AnalysisError
 from analysis.frame import read_runs, tidy, write_table
 from records.plan import Plan
 from records.result import FAILURE_FILE, RESULT_FILE
-
-Find = Callable[[str, str, int], str]
-Rewrite = Callable[[Path, Callable[[dict[str, Any]], None]], None]
+from tests.analysis.benchmark import rewrite, run_of
 
 
 def row_of(table: pd.DataFrame, run: str) -> pd.Series:
@@ -35,8 +33,8 @@ def test_rows_are_the_plan_in_its_order(plan: Plan, table: pd.DataFrame) -> None
     }
 
 
-def test_figures_of_a_run(table: pd.DataFrame, find: Find) -> None:
-    row = row_of(table, find("letters", "small-8", 2))
+def test_figures_of_a_run(table: pd.DataFrame) -> None:
+    row = row_of(table, run_of("letters", "small-8", 2))
     expected = {
         "metric": "accuracy",
         "test_score": 0.88,
@@ -73,20 +71,20 @@ def test_only_scalar_settings_become_columns(table: pd.DataFrame) -> None:
     assert settings == {"setting_rank", "setting_scale", "setting_bias", "setting_shape"}
 
 
-def test_missing_values_are_empty(table: pd.DataFrame, find: Find) -> None:
-    oom = row_of(table, find("letters", "bulky", 0))
+def test_missing_values_are_empty(table: pd.DataFrame) -> None:
+    oom = row_of(table, run_of("letters", "bulky", 0))
     assert oom["reason"] == "it was oom <b>"
     absent = ["test_score", "n_test", "trainable_parameters", "peak_training_bytes", "steps"]
     assert oom[absent].isna().all()
-    assert row_of(table, find("letters", "top", 0))[["setting_rank"]].isna().all()
+    assert row_of(table, run_of("letters", "top", 0))[["setting_rank"]].isna().all()
 
 
-def test_a_failure_is_read_where_there_is_no_result(table: pd.DataFrame, find: Find) -> None:
-    assert row_of(table, find("words", "bulky", 2))["state"] == "failed"
+def test_a_failure_is_read_where_there_is_no_result(table: pd.DataFrame) -> None:
+    assert row_of(table, run_of("words", "bulky", 2))["state"] == "failed"
 
 
-def test_a_result_goes_before_an_older_failure(plan: Plan, runs: Path, find: Find) -> None:
-    run, failed = find("letters", "top", 0), find("letters", "bulky", 2)
+def test_a_result_goes_before_an_older_failure(plan: Plan, runs: Path) -> None:
+    run, failed = run_of("letters", "top", 0), run_of("letters", "bulky", 2)
     (runs / run / FAILURE_FILE).write_bytes((runs / failed / FAILURE_FILE).read_bytes())
     assert row_of(collect(plan, runs), run)["state"] == "ok"
 
@@ -98,8 +96,8 @@ def test_a_cell_that_is_not_applicable_has_one_row(table: pd.DataFrame) -> None:
     assert rows["reason"].item() == "needs attention <layers> & has none"
 
 
-def test_a_deleted_result_is_missing(plan: Plan, runs: Path, find: Find) -> None:
-    run = find("letters", "top", 1)
+def test_a_deleted_result_is_missing(plan: Plan, runs: Path) -> None:
+    run = run_of("letters", "top", 1)
     (runs / run / RESULT_FILE).unlink()
     row = row_of(collect(plan, runs), run)
     assert row["state"] == "missing"
@@ -138,23 +136,23 @@ def spoil_metric(record: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("edit", [spoil_seed, spoil_metric, dict.clear])
 def test_an_invalid_record_is_an_error_that_names_it(
-    edit: Callable[[dict[str, Any]], None], plan: Plan, runs: Path, find: Find, rewrite: Rewrite
+    edit: Callable[[dict[str, Any]], None], plan: Plan, runs: Path
 ) -> None:
-    path = runs / find("letters", "top", 0) / RESULT_FILE
+    path = runs / run_of("letters", "top", 0) / RESULT_FILE
     rewrite(path, edit)
     with pytest.raises(AnalysisError, match=str(path)):
         collect(plan, runs)
 
 
-def test_a_record_of_another_run_is_an_error(plan: Plan, runs: Path, find: Find) -> None:
-    path = runs / find("letters", "top", 0) / RESULT_FILE
-    path.write_bytes((runs / find("letters", "top", 1) / RESULT_FILE).read_bytes())
+def test_a_record_of_another_run_is_an_error(plan: Plan, runs: Path) -> None:
+    path = runs / run_of("letters", "top", 0) / RESULT_FILE
+    path.write_bytes((runs / run_of("letters", "top", 1) / RESULT_FILE).read_bytes())
     with pytest.raises(AnalysisError, match=f"{path}.*not the plan's"):
         collect(plan, runs)
 
 
-def test_a_failure_that_went_well_is_an_error(plan: Plan, runs: Path, find: Find) -> None:
-    folder = runs / find("letters", "top", 0)
+def test_a_failure_that_went_well_is_an_error(plan: Plan, runs: Path) -> None:
+    folder = runs / run_of("letters", "top", 0)
     (folder / RESULT_FILE).rename(folder / FAILURE_FILE)
     with pytest.raises(AnalysisError, match="has state ok"):
         collect(plan, runs)

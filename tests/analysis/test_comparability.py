@@ -13,9 +13,7 @@ from analysis.summary import summarise
 from analysis.tables import markdown
 from records.plan import Plan
 from records.result import RESULT_FILE
-
-Find = Callable[[str, str, int], str]
-Rewrite = Callable[[Path, Callable[[dict[str, Any]], None]], None]
+from tests.analysis.benchmark import rewrite, run_of
 
 
 def more_threads(record: dict[str, Any]) -> None:
@@ -24,6 +22,11 @@ def more_threads(record: dict[str, Any]) -> None:
 
 def newer_torch(record: dict[str, Any]) -> None:
     record["provenance"]["packages"]["torch"] = "2.11"
+
+
+def smaller_micro_batches(record: dict[str, Any]) -> None:
+    """As of a run that started again in these, where its memory had run out."""
+    record["micro_batch_size"] = 4
 
 
 def other_patch_version(record: dict[str, Any]) -> None:
@@ -40,7 +43,11 @@ def test_tasks_differ_by_design(table: pd.DataFrame) -> None:
 
 @pytest.mark.parametrize(
     ("edit", "key", "values"),
-    [(more_threads, "threads", ["1", "8"]), (newer_torch, "torch", ["2.10", "2.11"])],
+    [
+        (more_threads, "threads", ["1", "8"]),
+        (newer_torch, "torch", ["2.10", "2.11"]),
+        (smaller_micro_batches, "micro_batch_size", ["16", "4"]),
+    ],
 )
 def test_two_fingerprints_split_the_group_and_name_the_key(
     edit: Callable[[dict[str, Any]], None],
@@ -48,21 +55,19 @@ def test_two_fingerprints_split_the_group_and_name_the_key(
     values: list[str],
     plan: Plan,
     runs: Path,
-    find: Find,
-    rewrite: Rewrite,
 ) -> None:
-    rewrite(runs / find("letters", "top", 2) / RESULT_FILE, edit)
+    rewrite(runs / run_of("letters", "top", 2) / RESULT_FILE, edit)
     table = collect(plan, runs)
     first, second, other = split_by_fingerprint(table)
     assert [first.differs, second.differs] == [{key: value} for value in values]
     assert other.differs == {}
-    assert list(second.rows["run"]) == [find("letters", "top", 2)]
+    assert list(second.rows["run"]) == [run_of("letters", "top", 2)]
     assert f"letters · tiny: {key} = {values[1]}" in markdown(table)
     assert "letters · tiny is split: its runs are not comparable." in markdown(table)
 
 
-def test_no_mean_crosses_fingerprints(plan: Plan, runs: Path, find: Find, rewrite: Rewrite) -> None:
-    rewrite(runs / find("letters", "top", 2) / RESULT_FILE, more_threads)
+def test_no_mean_crosses_fingerprints(plan: Plan, runs: Path) -> None:
+    rewrite(runs / run_of("letters", "top", 2) / RESULT_FILE, more_threads)
     summary = summarise(collect(plan, runs))
     rows = summary[(summary["task"] == "letters") & (summary["variant"] == "top")]
     # seeds 0, 1, 2 scored 0.70, 0.71, 0.72
@@ -74,19 +79,15 @@ def test_no_mean_crosses_fingerprints(plan: Plan, runs: Path, find: Find, rewrit
     ]
 
 
-def test_what_changes_no_number_does_not_split(
-    plan: Plan, runs: Path, find: Find, rewrite: Rewrite
-) -> None:
-    rewrite(runs / find("letters", "top", 2) / RESULT_FILE, other_patch_version)
+def test_what_changes_no_number_does_not_split(plan: Plan, runs: Path) -> None:
+    rewrite(runs / run_of("letters", "top", 2) / RESULT_FILE, other_patch_version)
     assert len(split_by_fingerprint(collect(plan, runs))) == 2
 
 
-def test_a_missing_run_stays_with_the_seeds_of_its_cell(
-    plan: Plan, runs: Path, find: Find, rewrite: Rewrite
-) -> None:
+def test_a_missing_run_stays_with_the_seeds_of_its_cell(plan: Plan, runs: Path) -> None:
     for seed in (0, 1):
-        rewrite(runs / find("letters", "top", seed) / RESULT_FILE, more_threads)
-    (runs / find("letters", "top", 2) / RESULT_FILE).unlink()
+        rewrite(runs / run_of("letters", "top", seed) / RESULT_FILE, more_threads)
+    (runs / run_of("letters", "top", 2) / RESULT_FILE).unlink()
     summary = summarise(collect(plan, runs))
     rows = summary[(summary["task"] == "letters") & (summary["variant"] == "top")]
     assert list(rows["state"]) == ["missing 1 of 3"]
@@ -95,21 +96,19 @@ def test_a_missing_run_stays_with_the_seeds_of_its_cell(
 
 @pytest.mark.parametrize(("state", "parts"), [("failed", 2), ("oom", 3)])
 def test_a_failed_run_splits_nothing_for_it_may_not_know_its_model(
-    state: str, parts: int, plan: Plan, runs: Path, find: Find, rewrite: Rewrite
+    state: str, parts: int, plan: Plan, runs: Path
 ) -> None:
     def end(record: dict[str, Any]) -> None:
         record.update(state=state, reason="it ended")
         record["provenance"]["model_sha256"] = "0" * 64
 
-    rewrite(runs / find("letters", "top", 2) / RESULT_FILE, end)
+    rewrite(runs / run_of("letters", "top", 2) / RESULT_FILE, end)
     assert len(split_by_fingerprint(collect(plan, runs))) == parts
 
 
-def test_scores_of_a_run_that_diverged_are_not_averaged(
-    plan: Plan, runs: Path, find: Find, rewrite: Rewrite
-) -> None:
+def test_scores_of_a_run_that_diverged_are_not_averaged(plan: Plan, runs: Path) -> None:
     rewrite(
-        runs / find("letters", "top", 2) / RESULT_FILE,
+        runs / run_of("letters", "top", 2) / RESULT_FILE,
         lambda record: record.update(state="diverged", reason="loss is not finite"),
     )
     summary = summarise(collect(plan, runs))

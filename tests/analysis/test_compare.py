@@ -21,7 +21,7 @@ from records.result import (
     Values,
 )
 from records.specification import Optimizer, Tuning
-from tests.analysis.conftest import bad_result, ok_result, specification
+from tests.analysis.benchmark import bad_result, ok_result, specification
 
 
 def ok_side(variant: str = "top", seed: int = 0, task: str = "letters", **training: Any) -> Side:

@@ -12,7 +12,7 @@ from analysis.errors import AnalysisError
 from records.plan import Plan
 from records.result import RESULT_FILE, Losses, Result, Score
 from records.specification import Specification
-from tests.analysis.conftest import SEEDS, bad_result, ok_result, specification
+from tests.analysis.benchmark import SEEDS, bad_result, ok_result, specification
 
 LOSSES = (0.41, 0.47, 0.44)
 NOISE = (0.002, -0.001, -0.0015)

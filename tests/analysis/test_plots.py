@@ -1,37 +1,26 @@
 """The figures show what the table says, twice the same, and say what they cannot show."""
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.figure import Figure
 from scipy import stats
 
 from analysis.collect import collect
 from analysis.errors import AnalysisError
-from analysis.figures.curves import BINS, read_histories
-from analysis.figures.drawing import Inputs, house_style, looks, save
-from analysis.plots import FIGURES, draw
+from analysis.figures.curves import read_histories
+from analysis.figures.drawing import house_style, looks, save
+from analysis.figures.steps import BINS
+from analysis.plots import FIGURES
 from analysis.summary import summarise
 from records.plan import Plan
 from records.result import HISTORY_FILE, RESULT_FILE
+from tests.analysis.benchmark import run_of
+from tests.analysis.shown import drawn, words
 
-Find = Callable[[str, str, int], str]
 NAMES = [kind.name for kind in FIGURES]
-
-
-def drawn(name: str, table: pd.DataFrame, runs: Path) -> Figure:
-    kind = next(kind for kind in FIGURES if kind.name == name)
-    with house_style():
-        return draw(kind, Inputs(table, summarise(table), runs))
-
-
-def words(figure: Figure) -> str:
-    """All text outside of the axes."""
-    return " ".join(re.sub(r"\s+", " ", text.get_text()) for text in figure.texts)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -94,11 +83,9 @@ def test_signs_hide_no_point(table: pd.DataFrame, finished: Path) -> None:
     assert axes.transLimits.transform((0, lowest))[1] > highest
 
 
-def test_a_cell_with_some_completed_runs_says_how_many_it_lacks(
-    plan: Plan, runs: Path, find: Find
-) -> None:
+def test_a_cell_with_some_completed_runs_says_how_many_it_lacks(plan: Plan, runs: Path) -> None:
     for seed in (0, 2):
-        (runs / find("letters", "top", seed) / RESULT_FILE).unlink()
+        (runs / run_of("letters", "top", seed) / RESULT_FILE).unlink()
     figure = drawn("score-by-parameters", collect(plan, runs), runs)
     assert "missing 2 of 3: letters · tiny (top)" in words(figure)
     assert "top" not in " ".join(text.get_text() for text in figure.axes[0].texts)
@@ -192,10 +179,8 @@ def test_curves_are_means_over_seeds_in_stretches(table: pd.DataFrame, finished:
     assert loss[0] == pytest.approx(2 * (0.97 + 0.97**2) / 2 + 0.05 + 0.05)
 
 
-def test_a_broken_history_is_an_error_that_names_the_line(
-    plan: Plan, runs: Path, find: Find
-) -> None:
-    path = runs / find("letters", "top", 0) / HISTORY_FILE
+def test_a_broken_history_is_an_error_that_names_the_line(plan: Plan, runs: Path) -> None:
+    path = runs / run_of("letters", "top", 0) / HISTORY_FILE
     path.write_text('{"step": 1, "loss": 0.5}\n{"step": 2}\n')
     with pytest.raises(AnalysisError, match=f"{path}:2"):
         read_histories(collect(plan, runs), runs)

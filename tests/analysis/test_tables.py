@@ -1,7 +1,6 @@
 """The main table: right numbers, honest gaps, well-formed text."""
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +14,21 @@ from analysis.errors import AnalysisError
 from analysis.frame import STATES
 from analysis.quantities import byte_text, percent_text, quantity
 from analysis.summary import summarise
-from analysis.tables import latex, markdown, short_tables, summary_rows, write_tables
+from analysis.tables import latex, markdown, short_tables, write_tables
 from records.plan import Plan
 from records.result import RESULT_FILE
-
-Find = Callable[[str, str, int], str]
-Rewrite = Callable[[Path, Callable[[dict[str, Any]], None]], None]
+from tests.analysis.benchmark import rewrite, run_of
+from tests.analysis.shown import main_table
 
 
 def cell(table: pd.DataFrame, variant: str) -> dict[str, str]:
     """The text of a variant's row on the first task, by header."""
-    headers, rows = summary_rows(table)
-    found = [dict(zip(headers, row, strict=True)) for row in rows]
-    return next(row for row in found if (row["task"], row["variant"]) == ("letters", variant))
+    rows = main_table(table)
+    return next(row for row in rows if (row["task"], row["variant"]) == ("letters", variant))
+
+
+def names(row: dict[str, str]) -> tuple[str, str, str]:
+    return row["task"], row["model"], row["variant"]
 
 
 def text(table: pd.DataFrame, variant: str, start: str) -> str:
@@ -71,15 +72,15 @@ def test_text_of_a_complete_cell(table: pd.DataFrame) -> None:
 
 
 def test_rows_keep_the_order_of_the_plan(plan: Plan, table: pd.DataFrame) -> None:
-    expected = [[cell.task, cell.model, cell.variant] for cell in plan.cells]
-    assert [row[:3] for row in summary_rows(table)[1]] == expected
+    expected = [(cell.task, cell.model, cell.variant) for cell in plan.cells]
+    assert [names(row) for row in main_table(table)] == expected
     turned = table.iloc[::-1].reset_index(drop=True)
-    assert [row[:3] for row in summary_rows(turned)[1]] == expected[::-1]
+    assert [names(row) for row in main_table(turned)] == expected[::-1]
 
 
 def test_a_terminal_gets_the_same_texts_cut_by_task_and_model(table: pd.DataFrame) -> None:
     shown = [row for _, headers, rows in short_tables(table) for row in rows]
-    whole = summary_rows(table)[1]
+    whole = [list(row.values()) for row in main_table(table)]
     short = {"not applicable": "n/a"}
     assert sorted((row[0], row[3], row[-1].split(" (")[0]) for row in shown) == sorted(
         (row[2], row[7], short.get(row[-1], row[-1].split(" (")[0])) for row in whole
@@ -100,9 +101,9 @@ def test_every_state_has_its_sign_in_the_notes(table: pd.DataFrame) -> None:
         assert f" {state.replace('-', ' ')}: " in legend
 
 
-def test_coverage_counts_the_runs_with_a_record(plan: Plan, runs: Path, find: Find) -> None:
+def test_coverage_counts_the_runs_with_a_record(plan: Plan, runs: Path) -> None:
     assert "- 30 of 30 planned runs have a record." in markdown(collect(plan, runs))
-    for run in (find("letters", "top", 0), find("words", "small-2", 1)):
+    for run in (run_of("letters", "top", 0), run_of("words", "small-2", 1)):
         (runs / run / RESULT_FILE).unlink()
     assert "- 28 of 30 planned runs have a record." in markdown(collect(plan, runs))
 
@@ -116,10 +117,10 @@ def test_coverage_counts_the_runs_with_a_record(plan: Plan, runs: Path, find: Fi
     ],
 )
 def test_fewer_seeds_are_said(
-    deleted: tuple[int, ...], score: str, runs_text: str, plan: Plan, runs: Path, find: Find
+    deleted: tuple[int, ...], score: str, runs_text: str, plan: Plan, runs: Path
 ) -> None:
     for seed in deleted:
-        (runs / find("letters", "top", seed) / RESULT_FILE).unlink()
+        (runs / run_of("letters", "top", seed) / RESULT_FILE).unlink()
     table = collect(plan, runs)
     assert text(table, "top", "test score") == score
     assert cell(table, "top")["runs"] == runs_text
@@ -128,11 +129,9 @@ def test_fewer_seeds_are_said(
     assert pd.isna(row["test_score_low"]) == (len(deleted) > 1)
 
 
-def test_a_measure_of_fewer_seeds_shows_its_n(
-    plan: Plan, runs: Path, find: Find, rewrite: Rewrite
-) -> None:
+def test_a_measure_of_fewer_seeds_shows_its_n(plan: Plan, runs: Path) -> None:
     rewrite(
-        runs / find("letters", "top", 0) / RESULT_FILE,
+        runs / run_of("letters", "top", 0) / RESULT_FILE,
         lambda record: record.update(memory=None, memory_reason="not measured"),
     )
     table = collect(plan, runs)
@@ -140,14 +139,12 @@ def test_a_measure_of_fewer_seeds_shows_its_n(
     assert text(table, "top", "test score").endswith("(n=3)")
 
 
-def test_counts_that_differ_between_seeds_are_an_error(
-    plan: Plan, runs: Path, find: Find, rewrite: Rewrite
-) -> None:
+def test_counts_that_differ_between_seeds_are_an_error(plan: Plan, runs: Path) -> None:
     def shrink(record: dict[str, Any]) -> None:
         record["parameters"]["trainable"] -= 1
         record["parameters"]["adapter"] -= 1
 
-    rewrite(runs / find("letters", "top", 0) / RESULT_FILE, shrink)
+    rewrite(runs / run_of("letters", "top", 0) / RESULT_FILE, shrink)
     with pytest.raises(AnalysisError, match="letters-tiny-top: trainable_parameters differs"):
         summarise(collect(plan, runs))
 

@@ -86,9 +86,7 @@ TINY: dict[str, Callable[[], nn.Module]] = {
         "whisper",
         AutoModelForAudioClassification,
         **_SEQ2SEQ,
-        num_mel_bins=8,
-        max_source_positions=_LENGTH,
-        classifier_proj_size=16,
+        **_SPEECH,
     ),
 }
 

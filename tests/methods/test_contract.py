@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn import functional
 
 from methods.architectures import ARCHITECTURES
-from methods.contract import Method, head_modules
+from methods.contract import Method, head_parameters
 from methods.parameters import (
     count_trainable,
     delta_state,
@@ -198,7 +198,7 @@ def test_categories_sum_up_and_the_head_is_trained(case: Case) -> None:
     plain, model = tiny(case.model_type), case.applied()
     base_names = frozenset(name for name, _ in plain.named_parameters())
     counts = count_trainable(model, base_names)
-    head = sum(p.numel() for module in head_modules(plain) for p in module.parameters())
+    head = sum(parameter.numel() for parameter in head_parameters(plain))
     assert counts["head"] == head > 0
     assert sum(counts.values()) == case.method.expected_parameters(plain)
     trained = [(n, p) for n, p in model.named_parameters() if p.requires_grad]

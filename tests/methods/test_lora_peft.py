@@ -4,16 +4,13 @@ import pytest
 import torch
 from peft import LoraConfig, inject_adapter_in_model
 from torch import nn
-from torch.nn import functional
 
-from methods.contract import head_modules
 from methods.injection import added
 from methods.layers import linear_layers
-from methods.registry import METHODS
-from tests.methods.architectures import labels, logits, tiny
+from tests.methods.architectures import inputs, tiny
+from tests.methods.reference import applied, assert_agree, train_head
 
 RANK, ALPHA = 4, 6.0
-Losses = list[float]
 
 
 def reference(ours: nn.Module, model_type: str) -> nn.Module:
@@ -29,36 +26,12 @@ def reference(ours: nn.Module, model_type: str) -> nn.Module:
             theirs = model.get_submodule(name)
             theirs.lora_A["default"].weight.copy_(added(layer, "lora")["A"])
             theirs.lora_B["default"].weight.copy_(added(layer, "lora")["B"])
-    for module in head_modules(model):
-        module.requires_grad_(requires_grad=True)
+    train_head(model)
     trained: nn.Module = model
     return trained
 
 
-def losses(model: nn.Module, model_type: str) -> Losses:
-    """Ten steps of AdamW on one batch."""
-    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3)
-    found = []
-    for _ in range(10):
-        loss = functional.cross_entropy(logits(model, model_type), labels())
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        found.append(loss.item())
-    return found
-
-
 @pytest.mark.parametrize("model_type", ["bert", "roberta"])
 def test_ten_steps_agree_with_peft(model_type: str) -> None:
-    ours = tiny(model_type)
-    method = METHODS.build("lora", {"rank": RANK, "alpha": ALPHA})
-    method.apply(ours, torch.Generator().manual_seed(2))
-    theirs = reference(ours, model_type)
-    sizes = [sum(p.numel() for p in m.parameters() if p.requires_grad) for m in (ours, theirs)]
-    assert sizes[0] == sizes[1]
-    found, expected = losses(ours, model_type), losses(theirs, model_type)
-    assert found == pytest.approx(expected, abs=1e-6)
-    assert expected[-1] < expected[0] - 1e-3
-    torch.testing.assert_close(
-        logits(ours, model_type), logits(theirs, model_type), atol=1e-6, rtol=0
-    )
+    ours = applied("lora", model_type, rank=RANK, alpha=ALPHA)
+    assert_agree(ours, reference(ours, model_type), inputs(model_type))

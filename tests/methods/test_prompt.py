@@ -7,22 +7,15 @@ import torch
 from transformers.models.bart.modeling_bart import shift_tokens_right
 
 from methods.injection import added
-from methods.registry import METHODS
 from tests.methods.architectures import inputs, logits, tiny
-
-
-def prompted(model_type: str, length: int) -> Any:
-    model = tiny(model_type)
-    method = METHODS.build("prompt", {"length": length, "initial_std": 0.5})
-    method.apply(model, torch.Generator().manual_seed(2))
-    return model
+from tests.methods.reference import applied
 
 
 @pytest.mark.parametrize("model_type", ["bart", "t5"])
 @torch.no_grad()
 def test_an_encoder_decoder_reads_the_prompt_in_its_encoder_alone(model_type: str) -> None:
     """Lester et al. 2021, section 2, written out with the parts of the plain model."""
-    model, plain = prompted(model_type, 4), tiny(model_type)
+    model, plain = applied("prompt", model_type, length=4, initial_std=0.5), tiny(model_type)
     base: Any = plain.base_model
     batch, config = inputs(model_type), base.config
     tokens, mask = batch["input_ids"], batch["attention_mask"]
@@ -41,4 +34,4 @@ def test_an_encoder_decoder_reads_the_prompt_in_its_encoder_alone(model_type: st
 
 def test_more_positions_than_the_model_has_are_refused() -> None:
     with pytest.raises(ValueError, match="take 33 positions, the model has 32"):
-        logits(prompted("bert", 24), "bert")
+        logits(applied("prompt", "bert", length=24), "bert")

@@ -14,7 +14,7 @@ from records.claims import Claim, Test
 from records.plan import Cell, Plan
 from records.result import RESULT_FILE, Gradients, Norms, Result, Score
 from records.specification import Specification
-from tests.analysis.conftest import SEEDS, VARIANTS, bad_result, ok_result, specification
+from tests.analysis.benchmark import SEEDS, VARIANTS, bad_result, ok_result, specification
 
 Edit = Callable[[Result], Result]
 Scores = tuple[float, float, float]

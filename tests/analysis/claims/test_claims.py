@@ -13,6 +13,7 @@ from scipy import stats
 
 from analysis.claims.hypotheses import Evidence
 from records.result import Gradients, Result
+from tests.analysis.benchmark import SEEDS, VARIANTS, specification
 from tests.analysis.claims.evidence import (
     BASE,
     DIFFERENCE,
@@ -31,7 +32,6 @@ from tests.analysis.claims.evidence import (
     timed,
     unchanged,
 )
-from tests.analysis.conftest import SEEDS, VARIANTS, specification
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from analysis.claims.plots import forest, norms
 from analysis.errors import AnalysisError
 from records.claims import Claim, Claims
 from records.result import HISTORY_FILE
+from tests.analysis.benchmark import specification
 from tests.analysis.claims.evidence import (
     BASE,
     DIFFERENCE,
@@ -30,7 +31,6 @@ from tests.analysis.claims.evidence import (
     scored,
     unchanged,
 )
-from tests.analysis.conftest import specification
 
 
 @pytest.fixture

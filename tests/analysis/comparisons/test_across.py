@@ -1,6 +1,5 @@
 """Several groups: the common set, ranks, pooled scores and the diagram against hand and scipy."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,15 +16,14 @@ from analysis.comparisons.across import (
     has_several_groups,
 )
 from analysis.evidence import evidence_files, write_evidence
-from analysis.figures.drawing import Inputs, house_style
 from analysis.figures.ranks import cliques
-from analysis.plots import ACROSS, FIGURES, draw, figure_kinds
-from analysis.summary import summarise
+from analysis.plots import ACROSS, FIGURES, figure_kinds
 from records.plan import Plan
 from records.result import RESULT_FILE
+from tests.analysis.benchmark import run_of
+from tests.analysis.shown import drawn
 from workflow.pipeline import ACROSS_PLOTS, PLOTS
 
-Find = Callable[[str, str, int], str]
 COMPLETE = ("everything", "small-2", "small-8", "top")
 
 
@@ -34,11 +32,9 @@ def text_of(frame: pd.DataFrame) -> str:
     return across_markdown(frame, shared, across_rows(shared))
 
 
-def drawn(name: str, frame: pd.DataFrame, runs: Path) -> list[str]:
+def texts_of(name: str, frame: pd.DataFrame, runs: Path) -> list[str]:
     """All text of a figure's axes and below them."""
-    kind = next(kind for kind in ACROSS if kind.name == name)
-    with house_style():
-        figure = draw(kind, Inputs(frame, summarise(frame), runs))
+    figure = drawn(name, frame, runs)
     texts = [*figure.texts, *(text for axes in figure.axes for text in axes.texts)]
     return [text.get_text() for text in texts]
 
@@ -53,10 +49,8 @@ def test_the_common_set_has_every_combination(table: pd.DataFrame) -> None:
     assert shared.lacking["unfit"] == "letters · tiny: no ok run; words · tiny: no ok run"
 
 
-def test_a_variant_that_lacks_a_run_is_named_and_never_averaged(
-    plan: Plan, runs: Path, find: Find
-) -> None:
-    (runs / find("words", "small-8", 2) / RESULT_FILE).unlink()
+def test_a_variant_that_lacks_a_run_is_named_and_never_averaged(plan: Plan, runs: Path) -> None:
+    (runs / run_of("words", "small-8", 2) / RESULT_FILE).unlink()
     table = collect(plan, runs)
     rows = across_rows(common(table)).set_index("variant")
     assert rows.loc["small-8", "lacks"] == "words · tiny: no ok run of seed 2"
@@ -108,7 +102,7 @@ def test_unlike_metrics_are_not_pooled(table: pd.DataFrame, finished: Path) -> N
     assert rows["iqm"].isna().all()
     assert rows.loc["everything", "mean_rank"] == 1
     assert "No IQM: the groups have unlike metrics: accuracy, r2." in text_of(mixed)
-    assert "no profile: the groups have unlike metrics: accuracy, r2" in drawn(
+    assert "no profile: the groups have unlike metrics: accuracy, r2" in texts_of(
         "performance-profile", mixed, finished
     )
 
@@ -127,7 +121,7 @@ def test_what_cannot_be_compared_says_why(
     few = table.query(query)
     assert f"Nothing is compared over the groups: {reason}" in text_of(few)
     for kind in ACROSS:
-        assert any(reason in text for text in drawn(kind.name, few, finished))
+        assert any(reason in text for text in texts_of(kind.name, few, finished))
 
 
 def test_one_seed_gives_ranks_alone(table: pd.DataFrame) -> None:
@@ -146,7 +140,7 @@ def test_a_bar_joins_what_lies_closer_than_the_critical_difference() -> None:
 
 
 def test_the_diagram_shows_ranks_and_what_is_absent(table: pd.DataFrame, finished: Path) -> None:
-    texts = drawn("critical-difference", table, finished)
+    texts = texts_of("critical-difference", table, finished)
     for part in (" everything  1.00 ", " 4.00  top ", "critical difference 3.32"):
         assert part in texts
     assert "unfit lacks letters · tiny: no ok run" in " ".join(texts)

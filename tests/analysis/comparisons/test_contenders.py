@@ -1,6 +1,5 @@
 """The marks against the best, and the standard errors of the main table."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +13,8 @@ from analysis.summary import summarise
 from analysis.tables import markdown
 from records.plan import Plan
 from records.result import RESULT_FILE
+from tests.analysis.benchmark import run_of
 
-Find = Callable[[str, str, int], str]
 SCORES = {
     "everything": [0.90, 0.91, 0.92],
     "small-2": [0.89, 0.92, 0.90],
@@ -47,8 +46,8 @@ def test_marks_follow_the_paired_t_test_adjusted_by_holm(letters: pd.DataFrame) 
     assert marks == {"everything": BEST, "small-2": CLOSE, "small-8": WORSE, "top": WORSE}
 
 
-def test_a_variant_that_lacks_a_seed_is_not_compared(plan: Plan, runs: Path, find: Find) -> None:
-    (runs / find("letters", "everything", 1) / RESULT_FILE).unlink()
+def test_a_variant_that_lacks_a_seed_is_not_compared(plan: Plan, runs: Path) -> None:
+    (runs / run_of("letters", "everything", 1) / RESULT_FILE).unlink()
     table = collect(plan, runs)
     rows = table[table["task"] == "letters"]
     field = contenders(rows)

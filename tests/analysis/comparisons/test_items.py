@@ -12,8 +12,8 @@ from analysis.comparisons.items import item_matrix, read_items, why_no_items
 from analysis.errors import AnalysisError
 from records.plan import Plan
 from records.result import PREDICTIONS_FILE
+from tests.analysis.benchmark import run_of
 
-Find = Callable[[str, str, int], str]
 Change = Callable[[pd.DataFrame], pd.DataFrame]
 
 
@@ -25,10 +25,10 @@ def change(path: Path, edit: Change) -> None:
     edit(pd.read_parquet(path)).to_parquet(path)
 
 
-def test_items_are_aligned_by_id(table: pd.DataFrame, finished: Path, find: Find) -> None:
+def test_items_are_aligned_by_id(table: pd.DataFrame, finished: Path) -> None:
     items = read_items(letters(table), finished)
     assert list(items) == list(letters(table)["run"])
-    runs = [find("letters", "small-8", seed) for seed in (0, 1, 2)]
+    runs = [run_of("letters", "small-8", seed) for seed in (0, 1, 2)]
     # the first 172, 174 and 176 of 200 are right; seed 1 lies on disk in reverse
     expected = np.arange(200) < np.array([[172], [174], [176]])
     assert np.array_equal(item_matrix(items, runs), expected)
@@ -71,23 +71,23 @@ def without_column(rows: pd.DataFrame) -> pd.DataFrame:
     ],
 )
 def test_a_file_that_differs_is_an_error_that_names_it(
-    edit: Change, message: str, table: pd.DataFrame, runs: Path, find: Find
+    edit: Change, message: str, table: pd.DataFrame, runs: Path
 ) -> None:
-    path = runs / find("letters", "top", 1) / PREDICTIONS_FILE
+    path = runs / run_of("letters", "top", 1) / PREDICTIONS_FILE
     change(path, edit)
     with pytest.raises(AnalysisError, match=f"^{path}: .*{message}"):
         read_items(letters(table), runs)
 
 
-def test_a_file_that_is_no_table_is_an_error(table: pd.DataFrame, runs: Path, find: Find) -> None:
-    path = runs / find("letters", "top", 1) / PREDICTIONS_FILE
+def test_a_file_that_is_no_table_is_an_error(table: pd.DataFrame, runs: Path) -> None:
+    path = runs / run_of("letters", "top", 1) / PREDICTIONS_FILE
     path.write_bytes(b"nothing")
     with pytest.raises(AnalysisError, match=f"^{path}: "):
         read_items(letters(table), runs)
 
 
-def test_what_has_no_items_says_why(plan: Plan, runs: Path, find: Find) -> None:
-    run = find("letters", "top", 1)
+def test_what_has_no_items_says_why(plan: Plan, runs: Path) -> None:
+    run = run_of("letters", "top", 1)
     (runs / run / PREDICTIONS_FILE).unlink()
     rows = letters(collect(plan, runs))
     items = read_items(rows, runs)

@@ -1,6 +1,5 @@
 """Pairs of variants against scipy and hand-computed cases, and what is said where none is."""
 
-from collections.abc import Callable
 from itertools import combinations
 from pathlib import Path
 
@@ -15,9 +14,8 @@ from analysis.comparisons.variance import variance_rows
 from analysis.statistics.comparison import holm
 from records.plan import Plan
 from records.result import PREDICTIONS_FILE, RESULT_FILE
-from tests.analysis.conftest import VARIANTS
+from tests.analysis.benchmark import VARIANTS, run_of
 
-Find = Callable[[str, str, int], str]
 # the scores of the three seeds where they are not 0.01 apart as those of the fixture are
 OTHERS = {"small-8": [0.87, 0.85, 0.895], "top": [0.70, 0.74, 0.69]}
 
@@ -95,9 +93,9 @@ def test_same_input_same_bytes_and_order_of_variants_matters_not(
     assert list(ours) == list(theirs)
 
 
-def test_seeds_that_one_of_two_lacks_are_left_out(plan: Plan, runs: Path, find: Find) -> None:
-    (runs / find("letters", "everything", 0) / RESULT_FILE).unlink()
-    (runs / find("letters", "top", 1) / RESULT_FILE).unlink()
+def test_seeds_that_one_of_two_lacks_are_left_out(plan: Plan, runs: Path) -> None:
+    (runs / run_of("letters", "everything", 0) / RESULT_FILE).unlink()
+    (runs / run_of("letters", "top", 1) / RESULT_FILE).unlink()
     rows = pair_rows(collect(plan, runs), runs)
     one = pair(rows, "everything", "top")
     assert (one["seeds"], one["n_seeds"], one["mcnemar_seed"]) == ("2", 1, 2)
@@ -106,10 +104,8 @@ def test_seeds_that_one_of_two_lacks_are_left_out(plan: Plan, runs: Path, find: 
     assert pair(rows, "everything", "small-8")["seeds"] == "1 2"
 
 
-def test_without_predictions_or_a_mean_over_items_it_says_so(
-    plan: Plan, runs: Path, find: Find
-) -> None:
-    run = find("letters", "top", 1)
+def test_without_predictions_or_a_mean_over_items_it_says_so(plan: Plan, runs: Path) -> None:
+    run = run_of("letters", "top", 1)
     (runs / run / PREDICTIONS_FILE).unlink()
     table = collect(plan, runs)
     row = pair(pair_rows(table, runs), "everything", "top")

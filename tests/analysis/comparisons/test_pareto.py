@@ -1,23 +1,17 @@
 """The fronts by hand, their probabilities, and their figure."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.figure import Figure
 
 from analysis.collect import collect
 from analysis.comparisons.pareto import COSTS, pareto_rows
-from analysis.figures.drawing import Inputs, house_style
-from analysis.plots import FIGURES, draw
-from analysis.summary import summarise
 from records.plan import Plan
 from records.result import RESULT_FILE
-from tests.analysis.conftest import VARIANTS
-
-Find = Callable[[str, str, int], str]
+from tests.analysis.benchmark import VARIANTS, run_of
+from tests.analysis.shown import drawn
 
 
 def front(rows: pd.DataFrame, cost: str) -> pd.DataFrame:
@@ -58,9 +52,9 @@ def test_the_probability_counts_resamples(table: pd.DataFrame) -> None:
     assert own.loc["everything", "on_front"] == np.False_
 
 
-def test_cells_of_one_seed_stand_apart(plan: Plan, runs: Path, find: Find) -> None:
+def test_cells_of_one_seed_stand_apart(plan: Plan, runs: Path) -> None:
     for seed in (1, 2):
-        (runs / find("letters", "everything", seed) / RESULT_FILE).unlink()
+        (runs / run_of("letters", "everything", seed) / RESULT_FILE).unlink()
     own = front(pareto_rows(collect(plan, runs)), "trainable_parameters")
     assert own.loc["everything", "reason"] == "one seed: beside the front of the others"
     assert own["on_front"].isna()["everything"]
@@ -73,18 +67,12 @@ def test_one_seed_has_a_front_without_a_probability(table: pd.DataFrame, finishe
     assert own.loc["small-2", "on_front"]
     assert own["front_probability"].isna().all()
     assert own.loc["small-2", "reason"] == "one seed: no probability"
-    figure = figure_of(one, finished)
+    figure = drawn("pareto", one, finished)
     assert len(figure.axes) == 2 * len(COSTS)
 
 
 def test_the_figure_joins_the_front(table: pd.DataFrame, finished: Path) -> None:
-    axes = figure_of(table, finished).axes[0]
+    axes = drawn("pareto", table, finished).axes[0]
     x, y = np.asarray(axes.lines[0].get_data(), dtype=float)
     assert list(x) == [1_500, 6_000, 24_000, 1_000_000]
     assert y == pytest.approx([0.71, 0.81, 0.87, 0.91])
-
-
-def figure_of(table: pd.DataFrame, runs: Path) -> Figure:
-    kind = next(kind for kind in FIGURES if kind.name == "pareto")
-    with house_style():
-        return draw(kind, Inputs(table, summarise(table), runs))

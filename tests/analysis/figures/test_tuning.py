@@ -1,9 +1,7 @@
 """The tuning in tables, notes, figure and report: what was spent, what was chosen, what failed."""
 
 import re
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,35 +13,27 @@ from analysis.budget import budget_notes
 from analysis.collect import collect, ledger
 from analysis.errors import AnalysisError
 from analysis.evidence import write_evidence
-from analysis.figures.drawing import Inputs, house_style, save
+from analysis.figures.drawing import house_style, save
 from analysis.frame import TUNED_RATE, read_trials, write_table
-from analysis.plots import draw, figure_kinds, write_plots
+from analysis.plots import figure_kinds, write_plots
 from analysis.quantities import rate_text
 from analysis.report import Places, render
-from analysis.summary import summarise
-from analysis.tables import markdown, short_tables, summary_rows, write_tables
+from analysis.tables import markdown, short_tables, write_tables
 from records.plan import Plan
 from records.result import RESULT_FILE
-from tests.analysis.conftest import TRIALS, TUNING, make_plan, prepare, tuned_cell
-
-Rewrite = Callable[[Path, Callable[[dict[str, Any]], None]], None]
-
-
-def column(table: pd.DataFrame, start: str) -> dict[str, str]:
-    """A column of the main table by variant, on the first task."""
-    headers, rows = summary_rows(table)
-    (place,) = [place for place, header in enumerate(headers) if header.startswith(start)]
-    return {row[2]: row[place] for row in rows if row[0] == "letters"}
+from tests.analysis.benchmark import make_plan, prepare, rewrite
+from tests.analysis.shown import drawn, main_table, words
+from tests.analysis.tuned import TRIALS, TUNING, tuned_cell
 
 
-def drawn(table: pd.DataFrame, trials: pd.DataFrame, runs: Path) -> Figure:
-    with house_style():
-        return draw(figure_kinds(table, trials)[-1], Inputs(table, summarise(table), runs, trials))
+def rates(table: pd.DataFrame) -> dict[str, str]:
+    """The learning rates of the main table by variant, on the first task."""
+    rows = [row for row in main_table(table) if row["task"] == "letters"]
+    return {row["variant"]: row["learning rate (trials)"] for row in rows}
 
 
-def words(figure: Figure) -> str:
-    """All text outside of the axes."""
-    return " ".join(re.sub(r"\s+", " ", text.get_text()) for text in figure.texts)
+def tuning(table: pd.DataFrame, trials: pd.DataFrame, runs: Path) -> Figure:
+    return drawn("tuning", table, runs, trials)
 
 
 def inside(axes: Axes) -> list[str]:
@@ -85,7 +75,7 @@ def test_a_file_that_is_no_trials_table_is_an_error(
 
 
 def test_runs_of_a_cell_that_were_tuned_differently_are_an_error(
-    tuned_plan: Plan, tuned_runs: Path, tmp_path: Path, rewrite: Rewrite
+    tuned_plan: Plan, tuned_runs: Path, tmp_path: Path
 ) -> None:
     cell = tuned_plan.cells[0]
     for run in cell.runs:
@@ -99,7 +89,7 @@ def test_runs_of_a_cell_that_were_tuned_differently_are_an_error(
 def test_the_main_table_shows_rate_trials_and_edge(
     tuned_table: pd.DataFrame, table: pd.DataFrame
 ) -> None:
-    assert column(tuned_table, "learning rate") == {
+    assert rates(tuned_table) == {
         "everything": "3e-3 (3 trials)",
         "small-2": "1e-2 (4 trials)",
         "small-8": "3e-2 (4 trials, upper edge)",
@@ -107,7 +97,7 @@ def test_the_main_table_shows_rate_trials_and_edge(
         "bulky": "— (3 trials)",
         "unfit": "—",
     }
-    assert column(table, "learning rate") == dict.fromkeys(TRIALS, "1e-3 (given)") | {"unfit": "—"}
+    assert rates(table) == dict.fromkeys(TRIALS, "1e-3 (given)") | {"unfit": "—"}
 
 
 def test_the_terminal_gets_rate_and_an_arrow(tuned_table: pd.DataFrame) -> None:
@@ -156,7 +146,7 @@ def test_untuned_learning_rates_are_given(table: pd.DataFrame) -> None:
 def test_the_figure_has_the_scores_and_marks_what_was_chosen(
     tuned_table: pd.DataFrame, trials: pd.DataFrame, tuned_runs: Path
 ) -> None:
-    axes = drawn(tuned_table, trials, tuned_runs).axes[0]
+    axes = tuning(tuned_table, trials, tuned_runs).axes[0]
     assert axes.get_xscale() == "log"
     lines = [np.asarray(line.get_xydata(), dtype=float).tolist() for line in axes.lines]
     for variant in ("everything", "small-2", "small-8", "top"):
@@ -179,7 +169,7 @@ def test_the_figure_has_the_scores_and_marks_what_was_chosen(
 def test_trials_without_a_score_stand_at_the_lower_edge_with_their_sign(
     tuned_table: pd.DataFrame, trials: pd.DataFrame, tuned_runs: Path
 ) -> None:
-    figure = drawn(tuned_table, trials, tuned_runs)
+    figure = tuning(tuned_table, trials, tuned_runs)
     axes = figure.axes[0]
     hollow = [line for line in axes.lines if line.get_markerfacecolor() == "white"]
     places = sorted(float(np.asarray(line.get_xdata(), dtype=float)[0]) for line in hollow)
@@ -198,10 +188,10 @@ def test_the_caption_names_seed_and_items(
     tuned_table: pd.DataFrame, trials: pd.DataFrame, tuned_runs: Path
 ) -> None:
     assert "validation split (100 items) of trials on seed 100" in words(
-        drawn(tuned_table, trials, tuned_runs)
+        tuning(tuned_table, trials, tuned_runs)
     )
     apart = trials.assign(n=trials["n"].where(trials["task"] == "letters", 80))
-    assert "(letters 100, words 80 items)" in words(drawn(tuned_table, apart, tuned_runs))
+    assert "(letters 100, words 80 items)" in words(tuning(tuned_table, apart, tuned_runs))
 
 
 def test_of_other_tuned_values_the_best_is_shown(
@@ -209,18 +199,18 @@ def test_of_other_tuned_values_the_best_is_shown(
 ) -> None:
     worse = trials.assign(value_dropout=0.1, score=trials["score"] - 0.3, chosen=False)
     both = pd.concat([trials.assign(value_dropout=0.0), worse], ignore_index=True)
-    figure = drawn(tuned_table, both, tuned_runs)
-    alone = drawn(tuned_table, trials, tuned_runs)
+    figure = tuning(tuned_table, both, tuned_runs)
+    alone = tuning(tuned_table, trials, tuned_runs)
     for one, other in zip(figure.axes[0].lines, alone.axes[0].lines, strict=True):
         np.testing.assert_array_equal(one.get_xydata(), other.get_xydata())
     assert "the best over the values of dropout" in words(figure)
 
 
 def test_every_combination_is_in_the_ledger(tmp_path: Path) -> None:
-    tuning = TUNING.model_copy(
+    searched = TUNING.model_copy(
         update={"grid": TUNING.grid | {"settings.targets": (["a"], ["a", "b"])}}
     )
-    cells = tuple(tuned_cell(cell, tuning) for cell in make_plan(("small-2",)).cells)
+    cells = tuple(tuned_cell(cell, searched) for cell in make_plan(("small-2",)).cells)
     assert [len(cell.trials) for cell in cells] == [6, 6]
     names = list(ledger(Plan(benchmark="b", cells=cells), tmp_path))
     assert names[-2:] == ["value_learning_rate", "value_settings.targets"]
@@ -231,14 +221,14 @@ def test_the_figure_is_the_same_when_drawn_twice(
 ) -> None:
     for attempt in ("first", "second"):
         with house_style():
-            save(drawn(tuned_table, trials, tuned_runs), tmp_path / attempt / "tuning")
+            save(tuning(tuned_table, trials, tuned_runs), tmp_path / attempt / "tuning")
     for ending in ("svg", "png"):
         first, second = (tmp_path / a / f"tuning.{ending}" for a in ("first", "second"))
         assert first.read_bytes() == second.read_bytes()
 
 
 def test_without_a_trial_the_figure_says_so(tuned_plan: Plan, tmp_path: Path) -> None:
-    figure = drawn(collect(tuned_plan, tmp_path), ledger(tuned_plan, tmp_path), tmp_path)
+    figure = tuning(collect(tuned_plan, tmp_path), ledger(tuned_plan, tmp_path), tmp_path)
     for axes in figure.axes:
         (text,) = inside(axes)
         assert text.startswith("no trial with a record")

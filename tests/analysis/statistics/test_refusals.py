@@ -25,7 +25,7 @@ from analysis.statistics.comparison import (
 from analysis.statistics.components import variance_components
 from analysis.statistics.front import front_probability, pareto_front
 from analysis.statistics.intervals import t_interval
-from analysis.statistics.ranking import rank_stability
+from analysis.statistics.ranking import flip_shares
 
 RNG = np.random.default_rng(0)
 
@@ -40,9 +40,9 @@ TAKES: dict[str, tuple[Callable[[Any], Any], tuple[int, ...], tuple[int, ...]]] 
     "holm": (holm, (3,), (0,)),
     "indistinguishable_from_best, seeds": (indistinguishable_from_best, (3, 4), (1, 4)),
     "indistinguishable_from_best, variants": (indistinguishable_from_best, (3, 4), (3, 1)),
-    "rank_stability, seeds": (lambda x: rank_stability(x, RNG, 9), (3, 4, 2), (1, 4, 2)),
-    "rank_stability, items": (lambda x: rank_stability(x, RNG, 9), (3, 4, 2), (3, 1, 2)),
-    "rank_stability, variants": (lambda x: rank_stability(x, RNG, 9), (3, 4, 2), (3, 4, 1)),
+    "flip_shares, seeds": (lambda x: flip_shares(x, RNG, 9), (3, 4, 2), (1, 4, 2)),
+    "flip_shares, items": (lambda x: flip_shares(x, RNG, 9), (3, 4, 2), (3, 1, 2)),
+    "flip_shares, variants": (lambda x: flip_shares(x, RNG, 9), (3, 4, 2), (3, 4, 1)),
     "mean_ranks": (mean_ranks, (3, 4), (0, 4)),
     "friedman_nemenyi, tasks": (friedman_nemenyi, (3, 4), (1, 4)),
     "friedman_nemenyi, variants": (friedman_nemenyi, (3, 4), (3, 2)),
@@ -122,7 +122,7 @@ def test_refuses_a_share_that_is_none(call: Callable[[float], Any], share: float
     "call",
     [
         lambda: paired_bootstrap(np.eye(2), np.ones((2, 2)), RNG, 0),
-        lambda: rank_stability(np.ones((2, 2, 2)), RNG, 0),
+        lambda: flip_shares(np.ones((2, 2, 2)), RNG, 0),
         lambda: interquartile_mean(np.eye(2), RNG, 0),
         lambda: probability_of_improvement(np.eye(2), np.eye(2), RNG, 0),
         lambda: front_probability([np.eye(2)], [[1.0, 2.0]], RNG, 0),

@@ -1,0 +1,32 @@
+"""What a reader sees of the synthetic benchmark: its main table, its figures and their words."""
+
+import re
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from analysis.columns import COLUMNS, HEADERS
+from analysis.figures.drawing import Inputs, house_style
+from analysis.plots import ACROSS, FIGURES, draw, figure_kinds
+from analysis.summary import summarise
+
+
+def main_table(table: pd.DataFrame) -> list[dict[str, str]]:
+    """Every row of the main table: header -> text."""
+    return [
+        dict(zip(HEADERS, (column.text(row) for column in COLUMNS), strict=True))
+        for _, row in summarise(table).iterrows()
+    ]
+
+
+def drawn(name: str, table: pd.DataFrame, runs: Path, trials: pd.DataFrame | None = None) -> Figure:
+    """The figure of that name."""
+    kinds = {kind.name: kind for kind in (*FIGURES, *ACROSS, *figure_kinds(table, trials))}
+    with house_style():
+        return draw(kinds[name], Inputs(table, summarise(table), runs, trials))
+
+
+def words(figure: Figure) -> str:
+    """All text outside of the axes."""
+    return " ".join(re.sub(r"\s+", " ", text.get_text()) for text in figure.texts)
