@@ -10,7 +10,7 @@ READY := $(VENV)/.ready
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce test lint format lock wandb-sync clean
+.PHONY: help setup reproduce test test-slurm lint format lock wandb-sync clean
 
 help: ## Show what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -32,7 +32,15 @@ reproduce: $(READY) ## Run the default benchmark and print its table (BENCHMARK=
 	@finegrid reproduce $(BENCHMARK) --cores $(CORES)
 
 test: $(READY) ## Run the tests
-	@python -m pytest -n 2 --dist loadfile
+	@python -m pytest -n 2 --dist loadfile --ignore tests/slurm
+
+# Where Slurm cannot be installed, the tests are skipped and say why.
+test-slurm: $(READY) ## Run a benchmark on a Slurm of this machine's own (as root; installs it)
+	@which munged slurmctld slurmd > /dev/null 2>&1 || [ "$$(id -u)" != 0 ] || \
+		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes \
+		--no-install-recommends slurm-wlm munge > /dev/null; } || \
+		echo "slurm-wlm and munge cannot be installed here"
+	@python -m pytest tests/slurm
 
 lint: $(READY) ## Check style, types and the workflow
 	ruff check .

@@ -5,6 +5,10 @@ import sys
 sys.path.insert(0, workflow.basedir)
 
 from workflow.pipeline import Pipeline
+from workflow.scheduling import attempts, limit_gpus, tell_attempts
+from workflow.surroundings import shut_out_working_folder
+
+shut_out_working_folder()
 
 PIPELINE = Pipeline.from_config(config, workflow.configfiles)
 NAME = PIPELINE.name
@@ -17,6 +21,11 @@ wildcard_constraints:
 
 
 workflow.default_target = "all"
+
+
+onstart:
+    tell_attempts(workflow)
+    limit_gpus(workflow)
 
 
 include: "workflow/rules/prepare.smk"

@@ -16,9 +16,9 @@ class Cell(Record):
     method: str
     not_applicable: str | None = None
     """Why the method does not fit the model."""
-    runs: dict[str, Specification] = {}
+    runs: dict[Name, Specification] = {}
     """Run identity -> specification, one a seed."""
-    trials: dict[str, Specification] = {}
+    trials: dict[Name, Specification] = {}
     """Run identity -> specification of the trials that come before the runs."""
 
 

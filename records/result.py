@@ -1,11 +1,14 @@
 """`result.json`: what a run found. The only source of truth for every table and plot."""
 
+import json
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, JsonValue, model_validator
 
 from records.base import Name, Record, Sha256
-from records.specification import Specification
+from records.identity import content_hash, file_sha256
+from records.specification import Positive, Specification
 
 State = Literal["ok", "oom", "diverged", "failed"]
 Edge = Literal["lower", "upper"]
@@ -21,6 +24,7 @@ SPECIFICATION_FILE = "specification.json"
 PREDICTIONS_FILE = "predictions.parquet"
 HISTORY_FILE = "history.jsonl"
 DELTA_FILE = "delta.safetensors"
+_SEAL = "record_sha256"
 
 
 class Score(Record):
@@ -218,7 +222,10 @@ class Tracking(Record):
 
 
 class Result(Record):
-    """One run's outcome. A part that does not exist is null, and `reason` says why."""
+    """One run's outcome. A part that does not exist is null, and `reason` says why.
+
+    A record with a hash of its own that it does not have is refused, and the error names both.
+    """
 
     schema_version: Literal[1] = 1
     run: Name
@@ -239,6 +246,38 @@ class Result(Record):
     gradients: Gradients | None = None
     provenance: Provenance
     tracking: Tracking | None = None
+    micro_batch_size: Positive | None = None
+    """The one that was really used, where memory ran out with the specification's own."""
+    resumed_at_steps: tuple[Count, ...] = ()
+    """The optimizer steps after which an interrupted run went on."""
+    files: dict[str, Sha256] = {}
+    """File beside the record -> hash of its bytes."""
+    record_sha256: Sha256 | None = None
+    """Hash of this record's canonical JSON without this key."""
+
+    def sealed(self) -> Self:
+        """The record with its own hash."""
+        plain = json.loads(self.model_dump_json(exclude={_SEAL}))
+        return self.model_copy(update={_SEAL: content_hash(plain)})
+
+    def damaged_files(self, folder: Path) -> list[str]:
+        """What the files of the record in its folder have become: gone, or of another hash."""
+        return [
+            text
+            for name, recorded in self.files.items()
+            if (text := _damage(folder / name, recorded))
+        ]
+
+    @model_validator(mode="after")
+    def _is_as_it_was_written(self) -> Self:
+        if self.record_sha256 is None:
+            return self
+        # Of the keys that were given: those that later versions add have no part in it.
+        plain = self.model_dump(mode="json", exclude={_SEAL}, exclude_unset=True)
+        found = content_hash(plain)
+        if found != self.record_sha256:
+            raise ValueError(f"the record's sha256 is {found}, recorded {self.record_sha256}")
+        return self
 
     @model_validator(mode="after")
     def _state_is_explained(self) -> Self:
@@ -260,3 +299,10 @@ class Result(Record):
         if self.state == "ok" and self.spec.tuning is not None and self.tuning is None:
             raise ValueError("a tuned run has its choice")
         return self
+
+
+def _damage(path: Path, recorded: str) -> str | None:
+    if not path.exists():
+        return f"{path.name} is missing"
+    found = file_sha256(path)
+    return None if found == recorded else f"{path.name}: sha256 {found}, recorded {recorded}"

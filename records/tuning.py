@@ -58,6 +58,15 @@ def tuned(spec: Specification, values: Values) -> Specification:
     return _changed(spec, _nested(values), {"tuning": None})
 
 
+def possible(spec: Specification) -> list[Specification]:
+    """What the run may turn out to be: one for each choice that is not of its learning rate."""
+    grid = spec.tuning.grid if spec.tuning else {}
+    others = {key: values for key, values in grid.items() if key != LEARNING_RATE}
+    if not others:
+        return [spec]
+    return [tuned(spec, dict(zip(others, one, strict=True))) for one in product(*others.values())]
+
+
 def trial(spec: Specification, values: Values) -> Specification:
     """The trial of these values for a tuned run. Raises as `tuned` does."""
     tuning = _tuning(spec)

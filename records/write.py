@@ -2,9 +2,11 @@
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from records.identity import file_sha256
 
 
 @contextmanager
@@ -13,18 +15,42 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
     A reader sees the old file or the new one, never a part. Raises OSError where the disk does.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
+    with _temporary(path.parent, path.name, path.suffix) as temporary:
+        yield temporary
+        _place(temporary, path)
+
+
+def write_by_hash(folder: Path, suffix: str, write: Callable[[Path], None]) -> Path:
+    """Write a file atomically under the name of its own sha256, and return its path.
+
+    `write` fills the path that it is given. Raises OSError where the disk does.
+    """
+    with _temporary(folder, "new", suffix) as temporary:
+        write(temporary)
+        path = folder / f"{file_sha256(temporary)}{suffix}"
+        _place(temporary, path)
+    return path
+
+
+@contextmanager
+def _temporary(folder: Path, stem: str, suffix: str) -> Iterator[Path]:
+    """An empty file that is gone after the block unless it was renamed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{stem}.", suffix=suffix, dir=folder)
     os.close(handle)
     temporary = Path(name)
     try:
         yield temporary
-        _flush(temporary)
-        temporary.chmod(0o644)
-        temporary.replace(path)
-        _flush(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _place(temporary: Path, path: Path) -> None:
+    """Give a file its name, and not before its bytes are on the disk."""
+    _flush(temporary)
+    temporary.chmod(0o644)
+    temporary.replace(path)
+    _flush(path.parent)
 
 
 def write_text(path: Path, text: str) -> None:

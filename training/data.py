@@ -116,7 +116,9 @@ def _tokenize(
 ) -> tuple[dict[SplitName, Mapping[str, list[list[int]]]], int]:
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(
+        folder, trust_remote_code=False, local_files_only=True
+    )
     encoded: dict[SplitName, Mapping[str, list[list[int]]]] = {}
     for name, table in tables.items():
         columns = [table[c].to_pylist() for c in ("text", "text_pair") if c in table.column_names]

@@ -69,8 +69,12 @@ def compute(
 ) -> Score:
     """One metric by `evaluate`, from the module in `training/metrics/<name>`.
 
-    Raises UndefinedScoreError.
+    Raises UndefinedScoreError, and ValueError for a name that is none of ours: a record from
+    elsewhere could name a module of its own.
     """
+    if name not in metric_names():
+        allowed = ", ".join(metric_names())
+        raise ValueError(f"metric {name!r} is not allowed; allowed: {allowed}")
     evaluate = _import_evaluate()
     with tempfile.TemporaryDirectory() as cache:
         metric = evaluate.load(
@@ -80,6 +84,12 @@ def compute(
     if not math.isfinite(value):
         raise UndefinedScoreError(f"{name} has no value on {len(labels)} predictions")
     return Score(value=value, n=len(labels))
+
+
+@cache
+def metric_names() -> tuple[str, ...]:
+    """The metrics that there are."""
+    return tuple(sorted(path.parent.name for path in METRICS_FOLDER.glob("*/*.py")))
 
 
 @cache

@@ -10,14 +10,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
-from safetensors.torch import save_file
 from torch import nn
 
 from methods.contract import Method
 from methods.parameters import count_trainable, delta_state, load_trainable
 from methods.registry import METHODS
-from records.identity import canonical_json
-from records.prepared import MANIFEST_FILE, PreparedModel, PreparedTask, SplitName
+from records.identity import canonical_json, file_sha256
+from records.prepared import PreparedModel, PreparedTask, SplitName
 from records.result import (
     DELTA_FILE,
     HISTORY_FILE,
@@ -38,12 +37,14 @@ from records.write import atomic_path, write_text
 from training.data import Examples, load_examples
 from training.evaluation import decide, predict, score
 from training.inference import measure_inference
+from training.keeper import Keeper
 from training.loop import DivergedError, Event, Step, Trained, Trainer
 from training.memory import METERED, PeakMeter, probe_memory
-from training.models import base_sha256, load_model
+from training.models import base_sha256, load_model, read_manifest
 from training.record import Ending
 from training.seeds import generator, seed_global
 from training.summaries import summarise_gradients, summarise_losses
+from training.tensors import write_tensors
 
 
 @dataclass
@@ -55,6 +56,8 @@ class Experiment:
     prepared: Path
     folder: Path
     mirror: Callable[[Event], None]
+    keeper: Keeper | None = None
+    """Without one, nothing is kept of a run that is interrupted."""
     history: list[Event] = field(default_factory=list)
     data_sha256: str | None = None
     model_sha256: str | None = None
@@ -66,27 +69,45 @@ class Experiment:
     inference: Inference | None = None
     losses: Losses | None = None
     gradients: Gradients | None = None
+    setup_seconds: float = 0.0
+    resumed_at_steps: tuple[int, ...] = ()
+    files: dict[str, str] = field(default_factory=dict)
+    """Written file -> its hash."""
 
     def perform(self) -> None:
         """All stages. Raises what training raises; what was reached by then stays in the fields."""
         start = time.perf_counter()
         self._load()
-        trainer = Trainer(self.model, self.task, self.splits, self.spec.training, self._log)
+        trainer = Trainer(
+            self.model,
+            self.task,
+            self.splits,
+            self.spec.training,
+            self._log,
+            restore=self._restore,
+            between=self._between,
+        )
         seed_global(self.spec.seed, "dropout")
-        setup = time.perf_counter() - start
+        self.setup_seconds = time.perf_counter() - start
         try:
             trained = trainer.train(generator(self.spec.seed, "order"))
         finally:
             self.write_history()
             self.losses = summarise_losses(trainer.losses)
             self.gradients = summarise_gradients(trainer.gradient_norms, trainer.layer_norms)
+        self._conclude(trainer, trained)
+
+    def _conclude(self, trainer: Trainer, trained: Trained) -> None:
+        """The stages after training. What is left after the last `_between` takes moments."""
         if self.spec.role == "trial":
             self._score(trained, {})
-            self._time(trained, setup)
+            self._time(trained)
             return
         self._score(trained, self._read("test"))
-        self._time(trained, setup)
+        self._between(trainer)
+        self._time(trained)
         self._probe(trainer, trained)
+        self._between(trainer)
         self._store()
         self._time_inference()
 
@@ -110,6 +131,8 @@ class Experiment:
             inference=self.inference,
             losses=self.losses,
             gradients=self.gradients,
+            resumed_at_steps=self.resumed_at_steps,
+            files=self.files,
             provenance=origin.model_copy(update=hashes),
         )
 
@@ -117,24 +140,40 @@ class Experiment:
         """`history.jsonl`: one line a training step and one an evaluation."""
         lines = "".join(canonical_json(event) + "\n" for event in self.history)
         write_text(self.folder / HISTORY_FILE, lines)
+        self._note(HISTORY_FILE)
 
     def _log(self, event: Event) -> None:
         self.history.append({key: _finite(value) for key, value in event.items()})
         self.mirror(event)
 
+    def _note(self, name: str) -> None:
+        self.files[name] = file_sha256(self.folder / name)
+
+    def _restore(self, trainer: Trainer) -> None:
+        """Go on where an earlier attempt was interrupted, if there was one."""
+        past = self.keeper.restore(trainer) if self.keeper else None
+        if past:
+            self.history = list(past.history)
+            self.setup_seconds = past.setup_seconds
+            self.resumed_at_steps = (*past.resumed_at_steps, len(trainer.losses))
+
+    def _between(self, trainer: Trainer) -> None:
+        if self.keeper and self.keeper.is_due:
+            self.keeper.keep(trainer, self.history, self.setup_seconds, self.resumed_at_steps)
+
     def _load(self) -> None:
         training = self.spec.training
         task_folder = self.prepared / "tasks" / self.spec.task.key
         model_folder = self.prepared / "models" / model_key(self.spec.model)
-        self.task = PreparedTask.read(task_folder / MANIFEST_FILE)
-        prepared = PreparedModel.read(model_folder / MANIFEST_FILE)
+        self.task = read_manifest(PreparedTask, task_folder)
+        prepared = read_manifest(PreparedModel, model_folder)
         self.data_sha256 = self.task.sha256
-        self.splits = self._read("train", "validation")
         self.device = torch.device(training.device)
         with PeakMeter(torch.device("cpu")) as meter:
             model = load_model(model_folder, prepared, self.task, self.spec.seed, training.dropout)
         self.load_bytes = meter.peak
         self.model_sha256 = base_sha256(model)
+        self.splits = self._read("train", "validation")  # by the tokenizer, which is checked by now
         self.model = self._apply(model)
 
     def _read(self, *names: SplitName) -> dict[SplitName, Examples]:
@@ -185,15 +224,17 @@ class Experiment:
         tables = [_prediction_table(n, self.splits[n], x, self.task) for n, x in logits.items()]
         with atomic_path(self.folder / PREDICTIONS_FILE) as path:
             pq.write_table(pa.concat_tables(tables), path)
+        self._note(PREDICTIONS_FILE)
 
     def _store(self) -> None:
         """Count what was trained, drop what only training needed, and write down the rest."""
         counts = count_trainable(self.model, self.base_names)
         trainable = sum(counts.values())
         self.method.finish(self.model)
-        delta = {n: t.cpu().contiguous() for n, t in delta_state(self.model).items()}
+        delta = delta_state(self.model)
         with atomic_path(self.folder / DELTA_FILE) as path:
-            save_file(delta, path)
+            write_tensors(delta, path)
+        self._note(DELTA_FILE)
         self.parameters = Parameters(
             base=self.base_count,
             trainable=trainable,
@@ -208,11 +249,11 @@ class Experiment:
             stored_bytes=(self.folder / DELTA_FILE).stat().st_size,
         )
 
-    def _time(self, trained: Trained, setup_seconds: float) -> None:
+    def _time(self, trained: Trained) -> None:
         steps = trained.step_seconds
         total = sum(steps)
         self.times = Time(
-            setup_seconds=setup_seconds,
+            setup_seconds=self.setup_seconds,
             train_seconds=total,
             evaluate_seconds=trained.evaluate_seconds,
             step_median_seconds=median(steps),

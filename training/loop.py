@@ -18,6 +18,7 @@ from training.batches import epoch_batches, evaluation_batches
 from training.data import Examples
 from training.evaluation import UndefinedScoreError, predict, score, to_device
 from training.optimization import make_optimizer, make_schedule
+from training.shrink import memory_of_step
 from training.summaries import layer_norms
 
 Event = dict[str, Any]
@@ -70,6 +71,14 @@ class Trainer:
     layer_norms: list[dict[str, float]] = field(default_factory=list)
     evaluate_seconds: float = 0.0
     best: Best | None = None
+    evaluated: int = 0
+    """The last step after which the validation split was scored; 0 before the first."""
+    restore: Callable[["Trainer"], None] = lambda trainer: None
+    """Called before the first step; it may put back the state of an earlier attempt."""
+    between: Callable[["Trainer"], None] = lambda trainer: None
+    """Called after each step and each evaluation; it may take the state, and end the training."""
+    optimizer: torch.optim.Optimizer = field(init=False)
+    schedule: torch.optim.lr_scheduler.LambdaLR = field(init=False)
 
     def __post_init__(self) -> None:
         self.device = torch.device(self.training.device)
@@ -79,31 +88,51 @@ class Trainer:
             self.model.gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[operator]
 
     def train(self, order: torch.Generator) -> Trained:
-        """Train for the whole schedule; raises DivergedError with the step."""
+        """Train for the whole schedule; raises DivergedError and StepMemoryError with the step.
+
+        The batches are all drawn beforehand: where the order stands, the number of the step says.
+        """
         plan = [
             batch
             for _ in range(self.training.epochs)
             for batch in epoch_batches(self.train_split.lengths, self.training.batch_size, order)
         ]
-        optimizer = make_optimizer(self.model, self.training)
-        schedule = make_schedule(optimizer, self.training, len(plan))
-        due = evaluation_steps(len(plan), self.training.evaluations)
-        for number, batch in enumerate(plan, start=1):
-            self.step(number, batch, optimizer)
-            schedule.step()
-            if number in due:
-                self.evaluate(number)
+        self.optimizer = make_optimizer(self.model, self.training)
+        self.schedule = make_schedule(self.optimizer, self.training, len(plan))
+        self.restore(self)
+        self._follow(plan)
         if self.best is None:
             raise DivergedError(len(plan), "every validation score")
         load_trainable(self.model, self.best.state)
         return Trained(
             best=self.best,
-            optimizer=optimizer,
+            optimizer=self.optimizer,
             step_seconds=self.step_seconds,
             evaluate_seconds=self.evaluate_seconds,
             examples=sum(len(batch) for batch in plan),
             tokens=self._tokens(plan),
         )
+
+    def recall(self, events: list[Event]) -> None:
+        """Take over the steps of an earlier attempt, by their events in its history."""
+        self.step_seconds = [event["seconds"] for event in events]
+        self.losses = [event["loss"] for event in events]
+        self.gradient_norms = [event["gradient_norm"] for event in events]
+        self.layer_norms = [event["layer_gradient_norms"] for event in events]
+
+    def _follow(self, plan: list[list[int]]) -> None:
+        """Take the steps and evaluations of the plan that have not been taken."""
+        due = evaluation_steps(len(plan), self.training.evaluations)
+        for number, batch in enumerate(plan, start=1):
+            if number > len(self.losses):
+                with memory_of_step(number):
+                    self.step(number, batch, self.optimizer)
+                self.schedule.step()
+                self.between(self)
+            if number in due and number > self.evaluated:
+                self.evaluate(number)
+                self.evaluated = number
+                self.between(self)
 
     def step(self, number: int, batch: list[int], optimizer: torch.optim.Optimizer) -> None:
         """One optimizer step on a batch, in micro-batches; logs it."""

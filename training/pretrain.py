@@ -4,7 +4,6 @@ from pathlib import Path
 
 import torch
 from pydantic import JsonValue
-from safetensors.torch import save_file
 
 from records.prepared import MANIFEST_FILE, PreparedTask
 from records.specification import Network
@@ -14,6 +13,7 @@ from training.loop import Trainer
 from training.models import WEIGHTS_FILE
 from training.network import LinearStack
 from training.seeds import generator, make_deterministic, seed_global
+from training.tensors import write_tensors
 
 
 def make_network(spec: Network, tasks: Path, folder: Path) -> dict[str, JsonValue] | None:
@@ -26,7 +26,7 @@ def make_network(spec: Network, tasks: Path, folder: Path) -> dict[str, JsonValu
     model = LinearStack(spec.layers)
     reached = _pretrain(model, spec, tasks) if spec.pretraining else None
     with atomic_path(folder / WEIGHTS_FILE) as path:
-        save_file({name: t.cpu().contiguous() for name, t in model.state_dict().items()}, path)
+        write_tensors(model.state_dict(), path)
     return reached
 
 

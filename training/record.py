@@ -6,15 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from records.result import FAILURE_FILE, RESULT_FILE, Choice, Result, State
 from training.evaluation import UndefinedScoreError
+from training.exits import EXIT_DATA, EXIT_FAILED, EXIT_FILES
 from training.loop import DivergedError
 from training.models import CorruptedFileError
-
-EXIT_FAILED, EXIT_DATA, EXIT_FILES = 1, 65, 74
-_CPU_OUT_OF_MEMORY = ("DefaultCPUAllocator", "can't allocate memory")
+from training.shrink import StepMemoryError, is_out_of_memory, one_line
+from training.signals import PreemptedError
 
 
 @dataclass(frozen=True)
@@ -37,25 +35,26 @@ def unchosen(choice: Choice | None) -> Ending | None:
 
 
 def conclude(action: Callable[[], None]) -> Ending:
-    """Run the action and name its ending. Running out of memory and diverging are results."""
+    """Run the action and name its ending. Running out of memory and diverging are results.
+
+    Raises PreemptedError: a run that was preempted has not ended.
+    """
     try:
         action()
+    except PreemptedError:
+        raise
     except DivergedError as error:
         return Ending("diverged", str(error), error.step)
     except UndefinedScoreError as error:
         return Ending("diverged", str(error))
+    except StepMemoryError as error:
+        return Ending("oom", str(error), error.step)
     except Exception as error:
-        if _is_out_of_memory(error):
-            return Ending("oom", f"{type(error).__name__}: {error}".splitlines()[0])
+        if is_out_of_memory(error):
+            return Ending("oom", one_line(error))
         logging.exception("the run failed")
         return Ending("failed", f"{type(error).__name__}: {error}", exit_code=_exit_code(error))
     return Ending("ok")
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(t in str(error) for t in _CPU_OUT_OF_MEMORY)
 
 
 def _exit_code(error: Exception) -> int:
@@ -65,8 +64,8 @@ def _exit_code(error: Exception) -> int:
 
 
 def write_result(result: Result, folder: Path) -> None:
-    """Write the record last of all; a folder holds a result or a failure, never both."""
+    """Write the record, sealed, last of all; a folder holds a result or a failure, never both."""
     failed = result.state == "failed"
     written, other = (FAILURE_FILE, RESULT_FILE) if failed else (RESULT_FILE, FAILURE_FILE)
-    result.write(folder / written)
+    result.sealed().write(folder / written)
     (folder / other).unlink(missing_ok=True)

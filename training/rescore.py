@@ -31,23 +31,24 @@ def rescore(folder: Path) -> Rescored:
     """Compute every score of a run's record again, from the predictions beside it.
 
     The decisions are made again from the logits. A score agrees where it is the same to 1e-12 on
-    as many examples. The splits are those that the record has. Raises OSError where there is no
-    record.
+    as many examples. The splits are those that the record has. Every file whose hash it names is
+    compared with that hash first. Raises OSError where there is no record.
     """
     try:
-        metrics = Result.read(folder / RESULT_FILE).metrics
+        result = Result.read(folder / RESULT_FILE)
     except ValidationError as error:
         return Rescored(0, (f"{RESULT_FILE}: {_first(error)}",))
-    if metrics is None:
-        return Rescored(0, ())
+    damage = tuple(result.damaged_files(folder))
+    if result.metrics is None or any(text.startswith(PREDICTIONS_FILE) for text in damage):
+        return Rescored(0, damage)
     try:
         table = pd.read_parquet(folder / PREDICTIONS_FILE, columns=_COLUMNS)
     except FileNotFoundError:
-        return Rescored(0, (f"{PREDICTIONS_FILE} is missing",))
+        return Rescored(0, (*damage, f"{PREDICTIONS_FILE} is missing"))
     except (OSError, ValueError, pa.ArrowException) as error:
-        return Rescored(0, (f"{PREDICTIONS_FILE}: {' '.join(str(error).split())}",))
-    recorded = _recorded(metrics)
-    problems = tuple(_problems(recorded, table))
+        return Rescored(0, (*damage, f"{PREDICTIONS_FILE}: {' '.join(str(error).split())}"))
+    recorded = _recorded(result.metrics)
+    problems = (*damage, *_problems(recorded, table))
     return Rescored(sum(map(len, recorded.values())), problems)
 
 
@@ -104,7 +105,7 @@ def _again(name: str, decisions: Any, labels: Any) -> Score | str:
     """The score, or why there is none."""
     try:
         return compute(name, decisions.tolist(), labels.astype(decisions.dtype).tolist())
-    except UndefinedScoreError as error:
+    except (UndefinedScoreError, ValueError) as error:
         return str(error)
 
 

@@ -1,7 +1,8 @@
 """`python -m training.run --spec FILE`: one run, from its specification to its record.
 
 Exit codes: 0 the run is recorded (ok, oom or diverged), 1 it failed, 65 its data are damaged,
-74 a file cannot be read or written, 75 another process works on it, 78 its specification is wrong.
+74 a file cannot be read or written, 75 try again: it was interrupted and left a checkpoint, needs
+more memory, or another process works on it, 78 its specification is wrong.
 """
 
 import argparse
@@ -16,9 +17,10 @@ from pydantic import ValidationError
 from records.registry import RegistrationError, UnknownNameError
 from records.result import SPECIFICATION_FILE, Choice
 from records.specification import Specification
-from records.tuning import choice_file, tuned, tuning_key
-
-EXIT_FILES, EXIT_TRY_AGAIN, EXIT_CONFIGURATION = 74, 75, 78
+from records.tuning import choice_file, tuning_key
+from training.devices import NoDeviceError, leased
+from training.exits import EXIT_CONFIGURATION, EXIT_FILES, EXIT_TRY_AGAIN
+from training.signals import Interruption, PreemptedError, interruptible
 
 
 class ChoiceError(Exception):
@@ -35,19 +37,28 @@ def main(arguments: list[str] | None = None) -> int:
         logging.error("%s: no specification of a run: %s", options.spec, error)
         return EXIT_CONFIGURATION
     _prepare_environment(options.threads or spec.training.threads)
+    with interruptible() as interruption:
+        return _work(spec, options, interruption)
+
+
+def _work(spec: Specification, options: argparse.Namespace, interruption: Interruption) -> int:
+    """The run under its locks; an error is one line in the log and an exit code."""
     folder = options.results / "runs" / spec.run
-    folder.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(folder / ".lock", timeout=0):
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / ".lock", timeout=0), leased(spec.training.device, interruption):
             choice = _read_choice(spec, options.tuning or options.results / "tuning")
-            return _run(spec, choice, folder, options)
-    except ChoiceError as error:
-        logging.error("%s: %s", spec.run, error)
-        return EXIT_FILES
+            return _run(spec, choice, folder, options, interruption)
     except Timeout:
         logging.error("%s: another process works on this run", spec.run)
         return EXIT_TRY_AGAIN
-    except (RegistrationError, UnknownNameError) as error:
+    except PreemptedError as error:
+        logging.error("%s: interrupted by %s; the next attempt goes on", spec.run, error)
+        return EXIT_TRY_AGAIN
+    except (ChoiceError, OSError) as error:
+        logging.error("%s: %s", spec.run, error)
+        return EXIT_FILES
+    except (RegistrationError, UnknownNameError, NoDeviceError) as error:
         logging.error("%s: %s", spec.run, error)
         return EXIT_CONFIGURATION
 
@@ -59,7 +70,22 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--prepared", type=Path, help="prepared models and tasks")
     parser.add_argument("--tuning", type=Path, help="choices of tuned cells")
     parser.add_argument("--threads", type=int, help="threads to use; the specification's if unset")
-    return parser.parse_args(arguments)
+    parser.add_argument("--attempt", type=_count, default=1, help="which attempt this is, from 1")
+    parser.add_argument("--attempts", type=_count, default=1, help="how many there may be")
+    parser.add_argument(
+        "--checkpoint-seconds", type=float, default=600.0, help="how often the state is kept"
+    )
+    options = parser.parse_args(arguments)
+    if not options.checkpoint_seconds >= 0:
+        parser.error(f"--checkpoint-seconds {options.checkpoint_seconds}: allowed: 0 or more")
+    return options
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number}; allowed: 1 or more")
+    return number
 
 
 def read_specification(source: str) -> Specification:
@@ -77,6 +103,8 @@ def _prepare_environment(threads: int) -> None:
         "HF_HUB_OFFLINE": "1",
         "HF_EVALUATE_OFFLINE": "1",
         "HF_UPDATE_DOWNLOAD_COUNTS": "0",
+        # Else the tracker counts its use on its server, offline too.
+        "WANDB_ERROR_REPORTING": "false",
         "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
     }
 
@@ -96,30 +124,30 @@ def _read_choice(spec: Specification, folder: Path) -> Choice | None:
 
 
 def _run(
-    planned: Specification, choice: Choice | None, folder: Path, options: argparse.Namespace
+    spec: Specification,
+    choice: Choice | None,
+    folder: Path,
+    options: argparse.Namespace,
+    interruption: Interruption,
 ) -> int:
-    from training.experiment import Experiment
+    from training.job import Job
     from training.provenance import provenance
-    from training.record import conclude, unchosen, write_result
     from training.seeds import make_deterministic
-    from training.tracking import Tracker
 
-    threads = options.threads or planned.training.threads
-    deterministic = make_deterministic(threads, planned.training.device)
-    origin = provenance(planned, threads=threads, deterministic=deterministic)
-    planned.write(folder / SPECIFICATION_FILE)
-    spec = tuned(planned, choice.chosen) if choice and choice.chosen else planned
-    tracker = Tracker(planned, folder, spec)
-    experiment = Experiment(
-        spec, options.prepared or options.results / "prepared", folder, tracker.log
-    )
-    ending = unchosen(choice) or conclude(experiment.perform)
-    result = experiment.result(planned, choice, ending, origin)
-    tracker.finish(result)
-    write_result(result.model_copy(update={"tracking": tracker.record()}), folder)
-    reason = f" ({ending.reason})" if ending.reason else ""
-    logging.info("%s: %s%s", planned.run, ending.state, reason)
-    return ending.exit_code
+    threads = options.threads or spec.training.threads
+    deterministic = make_deterministic(threads, spec.training.device)
+    origin = provenance(spec, threads=threads, deterministic=deterministic)
+    spec.write(folder / SPECIFICATION_FILE)
+    return Job(
+        planned=spec,
+        choice=choice,
+        origin=origin,
+        prepared=options.prepared or options.results / "prepared",
+        folder=folder,
+        interruption=interruption,
+        checkpoint_seconds=options.checkpoint_seconds,
+        is_tried_again=options.attempt < options.attempts,
+    ).perform()
 
 
 if __name__ == "__main__":

@@ -2,13 +2,15 @@
 
 import logging
 import os
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from records.identity import content_hash
 from records.result import Result, Tracking
 from records.specification import Specification
+from training.exits import EXIT_TRY_AGAIN
 
 PROJECT = "finegrid"
 _LOGGER = logging.getLogger(__name__)
@@ -45,6 +47,20 @@ class Tracker:
         if self._run is not None:
             self._guard(lambda: self._run.log(values | {"step": event["step"]}))
 
+    def replay(self, events: Iterable[dict[str, Any]]) -> None:
+        """Mirror what an earlier attempt logged, where its mirror is gone.
+
+        An offline one is replaced by this one; a server has those events and continues the run.
+        """
+        if self.mode == "offline":
+            for event in events:
+                self.log(event)
+
+    def abandon(self) -> None:
+        """Close the mirror of an attempt that ends before its run does."""
+        if self._run is not None:
+            self._guard(lambda: self._run.finish(exit_code=EXIT_TRY_AGAIN))
+
     def finish(self, result: Result) -> None:
         """Write the summary and close the mirror."""
         if self._run is not None:
@@ -57,6 +73,8 @@ class Tracker:
     def _start(self, spec: Specification, folder: Path, effective: Specification) -> None:
         import wandb
 
+        for earlier in folder.glob(f"wandb/offline-run-*-{self.id}"):
+            shutil.rmtree(earlier)
         settings = wandb.Settings(
             x_disable_stats=True,
             x_disable_meta=True,

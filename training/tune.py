@@ -2,11 +2,12 @@
 
 The trials of the grid have run; those beyond its edge, where the benchmark asks for them, run here.
 Exit codes: 0 the choice is recorded, 74 a file cannot be read or written, 78 the specification is
-wrong, and what a trial ends with that is not recorded.
+wrong, and what a trial ends with that is not recorded: 75 where it was interrupted.
 """
 
 import argparse
 import logging
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -18,7 +19,16 @@ from records.registry import UnknownNameError
 from records.result import RESULT_FILE, Choice, Result, Trial, Values
 from records.specification import Specification, Tuning
 from records.tuning import beyond, candidates, choice_file, choose, trial, tuning_key
-from training.run import EXIT_CONFIGURATION, EXIT_FILES, read_specification
+from training.exits import EXIT_CONFIGURATION, EXIT_FILES
+from training.run import read_specification
+from training.signals import interruptible
+
+_POLL_SECONDS = 0.5
+_HOW = {
+    "threads": "threads of a trial that runs here",
+    "attempt": "which attempt it is, from 1",
+    "attempts": "how many there may be",
+}
 
 
 class TrialError(Exception):
@@ -29,8 +39,10 @@ class TrialError(Exception):
         self.code = code
 
 
-def tune(spec: Specification, results: Path, threads: int) -> Choice:
+def tune(spec: Specification, results: Path, how: Sequence[str]) -> Choice:
     """The choice of a cell by its recorded trials; the grid grows once if it is to.
+
+    `how` is what a trial that has to run here is told beside its specification.
 
     Raises OSError or pydantic.ValidationError for a trial without a record, and TrialError.
     """
@@ -42,7 +54,7 @@ def tune(spec: Specification, results: Path, threads: int) -> Choice:
     choice = choose(key, metric, tried)
     if choice.edge is None or not spec.tuning.grow:
         return choice
-    added = _run_trials(spec, beyond(spec.tuning, choice.edge), results, threads)
+    added = _run_trials(spec, beyond(spec.tuning, choice.edge), results, how)
     return choose(key, metric, [*tried, *added], grown=len(added))
 
 
@@ -59,18 +71,35 @@ def _outcome(spec: Specification, values: Values, results: Path) -> Trial:
     )
 
 
-def _run_trials(spec: Specification, tuning: Tuning, results: Path, threads: int) -> list[Trial]:
+def _run_trials(
+    spec: Specification, tuning: Tuning, results: Path, how: Sequence[str]
+) -> list[Trial]:
     tried = []
     for values in candidates(tuning):
         one = trial(spec, values)
         logging.info("%s: the best lies at the edge, so this is tried too", one.run)
         command = [sys.executable, "-m", "training.run", "--spec", "-"]
-        command += ["--results", str(results), "--threads", str(threads)]
-        done = subprocess.run(command, input=canonical_json(one).encode(), check=False)  # noqa: S603
-        if done.returncode:
-            raise TrialError(one.run, done.returncode)
+        command += ["--results", str(results), *how]
+        if code := _run_trial(command, canonical_json(one).encode()):
+            raise TrialError(one.run, code)
         tried.append(_outcome(spec, values, results))
     return tried
+
+
+def _run_trial(command: Sequence[str], text: bytes | None) -> int:
+    """The exit code of a trial's own process, which is told when this one is asked to end."""
+    with (
+        interruptible() as interruption,
+        subprocess.Popen(command, stdin=subprocess.PIPE) as process,  # noqa: S603
+    ):
+        while True:
+            try:
+                process.communicate(text, timeout=_POLL_SECONDS)
+                return process.returncode
+            except subprocess.TimeoutExpired:
+                text = None
+            if interruption.name is not None:
+                process.send_signal(signal.Signals[interruption.name])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -79,11 +108,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m training.tune", description=__doc__)
     parser.add_argument("--spec", required=True, help="a tuned specification; - reads stdin")
     parser.add_argument("--results", type=Path, default=Path("results"), help="where trials lie")
-    parser.add_argument("--threads", type=int, default=1, help="threads of a trial that runs here")
+    for name, meaning in _HOW.items():
+        parser.add_argument(f"--{name}", type=int, default=1, help=meaning)
     options = parser.parse_args(arguments)
+    how = [text for name in _HOW for text in (f"--{name}", str(getattr(options, name)))]
     try:
         spec = read_specification(options.spec)
-        choice = tune(spec, options.results, options.threads)
+        choice = tune(spec, options.results, how)
         choice.write(options.results / "tuning" / choice_file(spec))
     except (ValueError, UnknownNameError) as error:
         logging.error("%s", error)

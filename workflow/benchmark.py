@@ -79,12 +79,13 @@ def load_yaml(path: Path) -> Any:
     try:
         with path.open(encoding="utf-8") as stream:
             return yaml.load(stream, Loader=_Loader)  # noqa: S506  # derived from SafeLoader
-    except OSError as error:
-        raise ConfigurationError([f"{path}: {error.strerror}"]) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigurationError(
             [f"{path}: no valid YAML: {' '.join(str(error).split())}"]
         ) from error
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise ConfigurationError([f"{dotted((str(path),))}: {reason}"]) from error
 
 
 def parse_benchmark(content: Any) -> Benchmark:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -26,6 +27,7 @@ from workflow.benchmark import DEFAULT_BENCHMARK
 from workflow.pipeline import Pipeline
 from workflow.progress import Watch, follow
 from workflow.schemas.errors import ConfigurationError
+from workflow.surroundings import shut_out_working_folder
 
 EXIT_CONFIGURATION = 78
 ROOT = Path(__file__).parent.parent
@@ -56,6 +58,39 @@ def check(benchmark: BenchmarkName = DEFAULT_BENCHMARK) -> None:
     for cell in gaps:
         name = f"{cell.task} x {cell.model} x {cell.variant}"
         _CONSOLE.print(f"  not applicable: {name} ({cell.not_applicable})", soft_wrap=True)
+
+
+@app.command()
+def plan(
+    benchmark: BenchmarkName = DEFAULT_BENCHMARK,
+    results: Results = Path("results"),
+    profile: Annotated[
+        Path | None, typer.Option(help="A Snakemake profile, which names the device's memory.")
+    ] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the same here.")] = None,
+    trace: Annotated[
+        bool, typer.Option(help="Trace a step of every cell, instead of a bound on its memory.")
+    ] = True,
+) -> None:
+    """Say what a benchmark would run and why, and what that takes of memory and time."""
+    from analysis.errors import AnalysisError
+    from workflow.forecast.command import forecast
+    from workflow.forecast.profile import device_memory_gb
+    from workflow.forecast.tables import remarks, tables
+
+    with _one_line_errors():
+        memory = device_memory_gb(profile) if profile else None
+    try:
+        found = forecast(_pipeline(benchmark, results), memory, trace=trace)
+        if json_file:
+            found.write(json_file)
+    except (AnalysisError, OSError) as error:
+        sys.stderr.write(f"{error}\n")
+        raise typer.Exit(1) from error
+    for title, headers, rows in tables(found):
+        _print_table(title, headers, rows, whole=headers[:1])
+    for remark in remarks(found):
+        _CONSOLE.print(remark, highlight=False, markup=False, soft_wrap=True)
 
 
 @app.command()
@@ -242,9 +277,17 @@ def _count(plan: Plan) -> str:
 
 def _snakemake(benchmark: str, cores: str, pipeline: Pipeline) -> list[str]:
     options = ["--snakefile", str(SNAKEFILE), "--cores", cores, "--rerun-incomplete"]
-    config = ["--config", f"benchmark={benchmark}", f"results={pipeline.results}"]
+    # Without a profile: Snakemake would take one of the working folder, and evaluate parts of it.
+    options += ["--workflow-profile", "none"]
+    # Snakemake reads the values as YAML; as JSON they are the text that they are.
+    texts = {"benchmark": benchmark, "results": pipeline.results}
+    config = ["--config", *(f"{name}={_yaml(text)}" for name, text in texts.items())]
     config += [f"allow_partial={str(pipeline.allow_partial).lower()}"]
     return [sys.executable, "-m", "snakemake", *options, "--keep-going", *config]
+
+
+def _yaml(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _pipeline(benchmark: str, results: Path, allow_partial: bool = False) -> Pipeline:
@@ -322,6 +365,7 @@ def _print_table(
 
 def main() -> None:
     """The entry point of the installed command."""
+    shut_out_working_folder()
     app()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -18,9 +20,18 @@ from records.registry import RegistrationError
 from records.result import RESULT_FILE
 from records.source import run_digest, source_digest
 from records.specification import Model, Network, Pretraining, Specification, Task, model_key
-from records.tuning import cell_specification, choice_file, tuning_key
+from records.tuning import cell_specification, choice_file, possible, tuning_key
 from tasks.registry import TASKS
 from workflow.benchmark import benchmark_from_config
+from workflow.estimate import (
+    Bound,
+    Data,
+    making_megabytes,
+    memory_megabytes,
+    read_data,
+    runtime_minutes,
+)
+from workflow.forecast.profile import DEVICE_MEMORY, check_device_memory
 from workflow.plan import make_plan
 from workflow.schemas.benchmark import Benchmark
 from workflow.schemas.errors import ConfigurationError, refused
@@ -36,6 +47,12 @@ PLOTS = (
 ACROSS_PLOTS = ("critical-difference", "performance-profile")
 TUNING_PLOT = "tuning"
 CLAIMS_PLOTS = ("claims", "gradients")
+RESULTS_PATTERN = r"(?!.*[^/]{201})[\w./~][\w./~ @+,=-]*(?<! )"
+"""No sign that a shell, Snakemake or YAML reads as more than text, and no option's dash first."""
+RESULTS_ALLOWED = (
+    "allowed: the path of a folder, without braces: letters, digits, ./~_@+,=- and spaces, no "
+    "other sign than ./~_ first, no space last, at most 200 a part"
+)
 # The digest follows imports inside the rooms of a run; workflow's own modules are named.
 PREPARE_TASK = ("workflow.prepare_task", "workflow.overlap", "workflow.sources")
 PREPARE_MODEL = ("workflow.prepare_model", "workflow.sources")
@@ -67,9 +84,10 @@ class Pipeline:
         """The same. Raises ConfigurationError, or RegistrationError for a broken plug-in."""
         content = dict(config)
         results = str(content.pop("results", "results"))
-        if not results or set(results) & set("{}"):
-            problem = refused(results, "allowed: the path of a folder, without braces")
-            raise ConfigurationError([f"results: {problem}"])
+        if not re.fullmatch(RESULTS_PATTERN, results):
+            raise ConfigurationError([f"results: {refused(results, RESULTS_ALLOWED)}"])
+        if (memory := content.pop(DEVICE_MEMORY, None)) is not None:
+            check_device_memory(memory)  # for `finegrid plan`: no job depends on it
         partial = _yes_or_no("allow_partial", content.pop("allow_partial", False))
         benchmark = benchmark_from_config(content, files)
         pipeline = cls(benchmark, make_plan(benchmark), results, partial)
@@ -178,6 +196,10 @@ class Pipeline:
         }
 
     @cached_property
+    def _sizes(self) -> dict[str, Data]:
+        return {}
+
+    @cached_property
     def _models(self) -> dict[str, Model]:
         return {model_key(spec.model): spec.model for spec in self.runs.values()}
 
@@ -204,6 +226,17 @@ class Pipeline:
         """The GPUs that the run asks for."""
         return int(self.jobs[run].training.device == "cuda")
 
+    def run_memory(self, run: str, attempt: int) -> int:
+        """The megabytes of memory that the run asks for.
+
+        Raises FileNotFoundError for its task's manifest, which Snakemake takes for: not yet known.
+        """
+        return self._bounded(memory_megabytes, self.jobs[run], attempt)
+
+    def run_minutes(self, run: str, attempt: int) -> int:
+        """The minutes that the run asks for. Raises as above."""
+        return self._bounded(runtime_minutes, self.jobs[run], attempt)
+
     def run_task(self, run: str) -> str:
         """The manifest of the run's task."""
         return self._manifest("tasks", self.jobs[run].task.key)
@@ -229,9 +262,40 @@ class Pipeline:
         """The digest of the source that decides a cell's choice."""
         return source_digest(["training.tune"]) + self.run_digest(self._tuned(key).run)
 
+    def tuning_task(self, key: str) -> str:
+        """The manifest of the cell's task, which names the metric of its trials."""
+        return self.run_task(self._tuned(key).run)
+
     def tuning_run(self, key: str) -> str:
         """A run of the cell, whose threads and devices its trials need as well."""
         return self._tuned(key).run
+
+    def tuning_memory(self, key: str, attempt: int) -> int:
+        """The megabytes of memory that a trial beyond the grid asks for. Raises as above."""
+        return self._bounded(memory_megabytes, self._tuned(key), attempt)
+
+    def tuning_minutes(self, key: str, attempt: int) -> int:
+        """The minutes that the trials beyond the grid ask for. Raises as above."""
+        minutes = self._bounded(runtime_minutes, self._tuned(key), attempt)
+        trials = self._tunings[key].trials.values()
+        rates = {trial.training.learning_rate for trial in trials}
+        return minutes * len(trials) // len(rates)
+
+    def _bounded(self, bound: Bound, spec: Specification, attempt: int) -> int:
+        """The largest bound over what the run's tuning may choose, more with each attempt."""
+        data = self._data(spec.task.key)
+        trains_base = METHODS.get(spec.variant.method).trains_base
+        bounds = [bound(one, trains_base=trains_base, data=data) for one in possible(spec)]
+        return attempt * max(bounds)
+
+    def _data(self, key: str) -> Data:
+        """The size of a prepared task, which is read once."""
+        manifest = self._manifest("tasks", key)
+        if not Path(manifest).exists():
+            raise FileNotFoundError(errno.ENOENT, "the task is not prepared yet", manifest)
+        if key not in self._sizes:
+            self._sizes[key] = read_data(Path(manifest))
+        return self._sizes[key]
 
     def _tuned(self, key: str) -> Specification:
         return next(iter(self._tunings[key].runs.values()))
@@ -254,6 +318,15 @@ class Pipeline:
         pretraining = _pretraining(self._models[key])
         task = [TASKS.get(pretraining.task.task).__module__] if pretraining else []
         return source_digest([*PREPARE_MODEL, *task])
+
+    def model_gpus(self, key: str) -> int:
+        """The GPUs that its pretraining asks for."""
+        pretraining = _pretraining(self._models[key])
+        return int(pretraining is not None and pretraining.training.device == "cuda")
+
+    def model_memory(self, key: str, attempt: int) -> int:
+        """The megabytes of memory that it takes to make."""
+        return attempt * making_megabytes(self._models[key])
 
     def model_inputs(self, key: str) -> list[str]:
         """The manifest of the model's source task, if it is pretrained."""

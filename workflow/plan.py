@@ -22,6 +22,7 @@ from records.registry import RegistrationError
 from records.specification import Network, Specification, Training, Variant
 from workflow.catalogue import Catalogue, ModelPlan, TaskPlan, network_mismatch
 from workflow.plan_claims import check_claims
+from workflow.plan_size import check_size
 from workflow.plan_tuning import plan_trials, plan_tuning
 from workflow.schemas.benchmark import Benchmark, Grid, VariantEntry
 from workflow.schemas.errors import (
@@ -42,6 +43,8 @@ def make_plan(benchmark: Benchmark) -> Plan:
     """Expand a benchmark. Raises ConfigurationError with everything that is wrong with it."""
     problems = Problems()
     cells = tuple(_Planner(benchmark, Catalogue(benchmark, problems), problems).cells())
+    problems.check()
+    check_size(benchmark, cells, problems)
     problems.check()
     if benchmark.claims is not None:
         check_claims(benchmark.claims, cells, problems)

@@ -13,19 +13,33 @@ from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from records.identity import file_sha256
 from records.prepared import MANIFEST_FILE, PreparedModel
-from records.specification import Checkpoint, Model, Network, RandomModel, model_key
-from workflow.sources import DOWNLOADS, SourceError, fetch
+from records.specification import (
+    Checkpoint,
+    Model,
+    Network,
+    RandomModel,
+    Source,
+    model_key,
+)
+from workflow.sources import DOWNLOADS, SourceError, fetch, local_files
 
 CONFIGURATION_FILE = "config.json"
-HUB_FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
+WEIGHTS_FILE = "model.safetensors"
+ADAPTER_FILE = "adapter_config.json"
+"""Makes the library load more weights than the model's own."""
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
+HUB_FILES = (CONFIGURATION_FILE, WEIGHTS_FILE, *TOKENIZER_FILES)
 """What is taken of a hub repository whose source lists no files; the tokenizer is a fast one."""
+TAKEN = (".json", ".safetensors", ".txt", ".model")
+"""Endings of what is taken of a folder whose source lists no files."""
 
 
 def prepare_model(model: Model, destination: Path, tasks: Path, cache: Path) -> PreparedModel:
     """Write the model's files to `destination`, and its manifest.
 
     `tasks` holds the prepared tasks, for a network's pretraining; `cache` keeps downloads. Raises
-    SourceError, OSError, and ValueError where a configuration is not the one that was planned.
+    SourceError, also for weights that are no safetensors, OSError, and ValueError where a
+    configuration is not the one that was planned.
     """
     (destination / MANIFEST_FILE).unlink(missing_ok=True)
     destination.mkdir(parents=True, exist_ok=True)
@@ -43,9 +57,9 @@ def prepare_model(model: Model, destination: Path, tasks: Path, cache: Path) -> 
 
 
 def _fetch_checkpoint(model: Checkpoint, destination: Path, cache: Path) -> None:
-    listed = bool(model.source.sha256) or not model.source.uri.startswith("hub:")
-    files = None if listed else HUB_FILES
+    files = _taken(model.source, HUB_FILES)
     fetch(model.source, destination, files, cache=cache, repo_type="model")
+    _check_weights(model.source, destination)
     found = json.loads((destination / CONFIGURATION_FILE).read_text(encoding="utf-8"))
     for key, value in model.configuration.items():
         if found.get(key) != value:
@@ -62,8 +76,35 @@ def _make_random(model: RandomModel, destination: Path, cache: Path) -> None:
     options = dict(model.configuration)
     torch.manual_seed(model.seed)
     config = AutoConfig.for_model(str(options.pop("model_type")), **options)
-    fetch(model.tokenizer, destination, cache=cache, repo_type="model")
-    AutoModel.from_config(config).save_pretrained(destination)
+    files = _taken(model.tokenizer, TOKENIZER_FILES)
+    fetch(model.tokenizer, destination, files, cache=cache, repo_type="model")
+    made = AutoModel.from_config(config, trust_remote_code=False, attn_implementation="sdpa")
+    made.save_pretrained(destination)
+    _check_weights(model.tokenizer, destination)
+
+
+def _taken(source: Source, of_hub: tuple[str, ...]) -> tuple[str, ...] | None:
+    """The files to fetch; None for those that the source lists, or for the one that it is."""
+    if source.sha256:
+        return None
+    if source.uri.startswith("hub:"):
+        return of_hub
+    return tuple(name for name in local_files(source) if _is_taken(name)) or None
+
+
+def _is_taken(name: str) -> bool:
+    return name.endswith(TAKEN) and "/" not in name
+
+
+def _check_weights(source: Source, folder: Path) -> None:
+    """Refuse a model without safetensors, and one whose folder adds other weights."""
+    if not (folder / WEIGHTS_FILE).exists():
+        raise SourceError(
+            f"{source.uri}: no {WEIGHTS_FILE}; pickled weights, such as pytorch_model.bin, are "
+            "never read; allowed: weights saved as safetensors, in one file"
+        )
+    if (folder / ADAPTER_FILE).exists():
+        raise SourceError(f"{source.uri}: {ADAPTER_FILE} adds other weights; allowed: none such")
 
 
 def _make_network(model: Network, tasks: Path, destination: Path) -> dict[str, JsonValue] | None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
 import sys
 import tarfile
 import tempfile
+import zlib
+from collections.abc import Iterable
 from importlib.util import find_spec
+from itertools import product
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
@@ -29,6 +33,13 @@ _FORMS = {
     "path": (r"(?P<path>.+)", "<path>"),
 }
 _Parts = dict[str, str]
+_CODE = (".py", ".pyc", ".pyd", ".so", ".sh", ".ipynb")
+_PICKLES = (".bin", ".ckpt", ".dill", ".joblib", ".pickle", ".pkl", ".pt", ".pth")
+_PIP_READS = re.compile(
+    r"(PIP|SSL|XDG|LC)_\w+|(https?|all|no)_proxy|(HTTPS?|ALL|NO)_PROXY|REQUESTS_CA_BUNDLE|"
+    r"CURL_CA_BUNDLE|PATH|HOME|LANG|TMPDIR|VIRTUAL_ENV"
+)
+"""Variables that pip gets: it runs the build of a source distribution, which gets them as well."""
 _Names = tuple[str, ...] | None
 
 
@@ -53,7 +64,8 @@ def fetch(
     `files` says which are needed. Without it come those that `source.sha256` lists, and where it
     lists none, all. A source that is one file goes by its base name. `cache` keeps downloaded
     sdists. Raises SourceError naming the file where one is missing or has another hash than
-    listed (nothing is written under that name then), DownloadError and OSError.
+    listed (nothing is written under that name then) or holds code or a pickle, DownloadError and
+    OSError.
     """
     scheme, parts = _parse(source.uri)
     wanted = _wanted(source, parts, files)
@@ -64,9 +76,11 @@ def fetch(
             found = _from_sdist(source, parts, cache, Path(scratch))
         else:
             found = _from_disk(parts, wanted)
+        chosen = _chosen(source, found, wanted)
+        _check_kinds(chosen, source.uri)
         return {
             name: _bring(path, destination / name, source.sha256.get(name))
-            for name, path in _chosen(source, found, wanted).items()
+            for name, path in chosen.items()
         }
 
 
@@ -83,6 +97,8 @@ def problems(source: Source) -> list[str]:
         if scheme not in ("package", "path"):
             return []
         found = _chosen(source, _from_disk(parts, wanted), wanted)
+        # Which of a folder's other files are fetched, if any, the task or the model decides.
+        _check_kinds(source.sha256, source.uri)
     except SourceError as error:
         return [str(error)]
     hashes = {name: file_sha256(found[name]) for name in source.sha256 if name in found}
@@ -125,8 +141,18 @@ def _wanted(source: Source, parts: _Parts, files: tuple[str, ...] | None) -> _Na
 def _check_name(name: str) -> None:
     """Refuse a name that would leave the folder that it belongs to."""
     path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts:
-        raise SourceError(f"{name}: the name leads outside of its folder")
+    if path.is_absolute() or ".." in path.parts or not path.name or "\0" in name:
+        raise SourceError(f"{name!r}: the name leads outside of its folder")
+
+
+def _check_kinds(names: Iterable[str], uri: str) -> None:
+    """Refuse files that run, or may run, when something reads them."""
+    for name, (kind, suffixes) in product(names, (("code", _CODE), ("a pickle", _PICKLES))):
+        if name.lower().endswith(suffixes):
+            raise SourceError(
+                f"file {name} of {uri} is {kind}, which no source may bring; allowed: data alone, "
+                "by a list of the files to take in sha256"
+            )
 
 
 def _chosen(source: Source, found: dict[str, Path], wanted: _Names) -> dict[str, Path]:
@@ -241,13 +267,19 @@ def _from_sdist(source: Source, parts: _Parts, cache: Path, scratch: Path) -> di
 
 
 def _download(requirement: str, sha256: str, scratch: Path) -> Path:
-    """Download a source distribution with pip, which reads its metadata by running its build."""
+    """Download a source distribution with pip, which reads its metadata by running its build.
+
+    So its build runs with the rights of the user, but without the keys in the environment. pip
+    checks the hash before.
+    """
     requirements, folder = scratch / "requirements.txt", scratch / "sdist"
     requirements.write_text(f"{requirement} --hash=sha256:{sha256}\n", encoding="utf-8")
     options = ["--no-deps", "--no-binary", ":all:", "--no-build-isolation", "--require-hashes"]
-    command = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check", *options]
+    # -P: no pip.py of the working folder.
+    command = [sys.executable, "-P", "-m", "pip", "download", "--disable-pip-version-check"]
     done = subprocess.run(  # noqa: S603 - no shell; the requirement's form was checked
-        [*command, "--requirement", str(requirements), "--dest", str(folder)],
+        [*command, *options, "--requirement", str(requirements), "--dest", str(folder)],
+        env={name: value for name, value in os.environ.items() if _PIP_READS.fullmatch(name)},
         capture_output=True,
         text=True,
         check=False,
@@ -272,5 +304,5 @@ def _member(archive: Path, path: str) -> bytes:
             if stream is None:
                 raise SourceError(f"file {path} in {archive.name} is no regular file")
             return stream.read()
-    except tarfile.TarError as error:
+    except (tarfile.TarError, EOFError, zlib.error) as error:
         raise SourceError(f"{archive.name}: {error}") from error

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from records.write import atomic_path, write_text
+from records.identity import file_sha256
+from records.write import atomic_path, write_by_hash, write_text
 
 
 def names(folder: Path) -> list[str]:
@@ -70,3 +71,23 @@ def test_the_bytes_reach_the_disk_before_the_name(
     monkeypatch.setattr(Path, "replace", renamed)
     write_text(tmp_path / "file", "text")
     assert order == ["flush", "rename", "flush"]
+
+
+def test_a_file_is_named_by_its_hash(tmp_path: Path) -> None:
+    # The digest of "abc" in FIPS 180-2.
+    digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    path = write_by_hash(tmp_path / "new", ".part", lambda path: write_text(path, "abc"))
+    assert path == tmp_path / "new" / f"{digest}.part"
+    assert file_sha256(path) == digest
+    assert names(path.parent) == [path.name]
+    assert path.stat().st_mode & 0o777 == 0o644
+
+
+def test_an_error_leaves_nothing_that_is_named_by_a_hash(tmp_path: Path) -> None:
+    def fail(path: Path) -> None:
+        path.write_text("half of the n")
+        raise FileNotFoundError
+
+    with pytest.raises(FileNotFoundError):
+        write_by_hash(tmp_path, ".part", fail)
+    assert names(tmp_path) == []

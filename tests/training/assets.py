@@ -107,13 +107,14 @@ class Assets:
         experiment.perform()
         return experiment
 
-    def main(self, spec: Specification, results: Path) -> int:
-        """The command of a run, in this process; returns its exit code."""
+    def main(self, spec: Specification, results: Path, **extra: Any) -> int:
+        """The command of a run with further options, in this process; returns its exit code."""
         results.mkdir(parents=True, exist_ok=True)
         file = results / "given.json"
         spec.write(file)
         options = {"--spec": file, "--results": results, "--prepared": self.prepared}
-        return main([str(part) for option in options.items() for part in option])
+        further = {f"--{name.replace('_', '-')}": value for name, value in extra.items()}
+        return main([str(part) for option in (options | further).items() for part in option])
 
     def run(self, spec: Specification, results: Path) -> Result:
         """The record of a run that ends without failing."""

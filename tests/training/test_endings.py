@@ -178,10 +178,10 @@ OUT_OF_MEMORY = [
 def test_memory_running_out_is_a_result(
     assets: Assets, tmp_path: Path, monkeypatch: Patch, error: Exception
 ) -> None:
-    at_step(1, raiser(error), monkeypatch)
+    monkeypatch.setattr(Trainer, "loss", raiser(error))
     spec = assets.specification()
     result = assets.run(spec, tmp_path)
-    assert result.state == "oom"
+    assert (result.state, result.failed_step, result.micro_batch_size) == ("oom", 1, 1)
     assert result.reason
     assert "\n" not in result.reason
     assert read_history(run_folder(spec, tmp_path)) == []
@@ -194,7 +194,7 @@ def test_memory_running_out_in_an_evaluation_is_a_result(
     monkeypatch.setattr(place, "predict", raiser(OUT_OF_MEMORY[0]))
     spec = assets.specification()
     result = assets.run(spec, tmp_path)
-    assert (result.state, result.metrics) == ("oom", None)
+    assert (result.state, result.metrics, result.micro_batch_size) == ("oom", None, None)
     assert len(steps(read_history(run_folder(spec, tmp_path)))) == 4
 
 
@@ -222,6 +222,21 @@ def test_a_closed_form_that_is_wrong_is_a_failure(
     assert assets.main(spec, tmp_path) == 1
     failure = Result.read(run_folder(spec, tmp_path) / FAILURE_FILE)
     assert failure.reason == "RuntimeError: head: 33 trainable parameters, closed form 34"
+
+
+@pytest.mark.parametrize("model", ["network", "bert"])
+def test_a_damaged_manifest_or_tokenizer_is_damaged_data(
+    assets: Assets, tmp_path: Path, model: str
+) -> None:
+    shutil.copytree(assets.prepared, tmp_path / "prepared")
+    copy, spec = replace(assets, prepared=tmp_path / "prepared"), assets.specification(model=model)
+    name = {"network": "manifest.json", "bert": "tokenizer.json"}[model]
+    path = copy.prepared / "models" / model_key(spec.model) / name
+    path.write_text(path.read_text().replace("{", "[", 1))
+    assert copy.main(spec, tmp_path) == os.EX_DATAERR
+    reason = Result.read(run_folder(spec, tmp_path) / FAILURE_FILE).reason
+    assert reason is not None
+    assert reason.startswith(f"CorruptedFileError: {path}: ")
 
 
 @pytest.mark.parametrize("name", ["train.parquet", "test.parquet", "model.safetensors"])

@@ -11,7 +11,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from records.result import PREDICTIONS_FILE, RESULT_FILE, Metrics, Result, Score
+from records.identity import file_sha256
+from records.result import (
+    DELTA_FILE,
+    HISTORY_FILE,
+    PREDICTIONS_FILE,
+    RESULT_FILE,
+    Metrics,
+    Result,
+    Score,
+)
 from tests.training.assets import SIZES, Assets, run_folder
 from training.rescore import Rescored, rescore
 
@@ -41,9 +50,13 @@ def metrics_of(folder: Path) -> Metrics:
 
 def record(folder: Path, **changes: Any) -> None:
     """Write the record with other metrics."""
+    rewrite(folder, metrics=metrics_of(folder).model_copy(update=changes))
+
+
+def rewrite(folder: Path, **changes: Any) -> None:
+    """Write the record with other values, as a whole one."""
     result = Result.read(folder / RESULT_FILE)
-    metrics = metrics_of(folder).model_copy(update=changes)
-    result.model_copy(update={"metrics": metrics}).write(folder / RESULT_FILE)
+    result.model_copy(update=changes).sealed().write(folder / RESULT_FILE)
 
 
 def predictions(folder: Path) -> list[dict[str, Any]]:
@@ -53,7 +66,10 @@ def predictions(folder: Path) -> list[dict[str, Any]]:
 
 
 def write(folder: Path, rows: list[dict[str, Any]]) -> None:
+    """Write other predictions, and their hash into the record."""
     pq.write_table(pa.Table.from_pylist(rows), folder / PREDICTIONS_FILE)
+    files = Result.read(folder / RESULT_FILE).files
+    rewrite(folder, files=files | {PREDICTIONS_FILE: file_sha256(folder / PREDICTIONS_FILE)})
 
 
 def test_a_run_agrees_with_its_predictions(finished: Path) -> None:
@@ -125,9 +141,10 @@ def test_predictions_that_are_gone_are_found(folder: Path) -> None:
         (lambda path: pd.DataFrame({"split": ["test"]}).to_parquet(path), ": No match for"),
     ],
 )
-def test_a_missing_or_damaged_file_is_named(
+def test_a_missing_or_damaged_file_is_named_where_the_record_knows_no_hash(
     folder: Path, damage: Callable[[Path], Any], message: str
 ) -> None:
+    rewrite(folder, files={})
     damage(folder / PREDICTIONS_FILE)
     found = rescore(folder)
     assert found.scores == 0
@@ -153,6 +170,23 @@ def test_logits_that_decide_nothing_are_named(folder: Path, logits: Any, message
     assert message in problem
 
 
+@pytest.mark.parametrize("name", [DELTA_FILE, HISTORY_FILE, PREDICTIONS_FILE])
+def test_one_flipped_byte_beside_the_record_is_named_with_both_hashes(
+    folder: Path, name: str
+) -> None:
+    path = folder / name
+    before, content = file_sha256(path), bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    assert rescore(folder).problems == (f"{name}: sha256 {file_sha256(path)}, recorded {before}",)
+
+
+@pytest.mark.parametrize("name", [DELTA_FILE, HISTORY_FILE, PREDICTIONS_FILE])
+def test_a_file_that_is_gone_is_named(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+    assert rescore(folder).problems == (f"{name} is missing",)
+
+
 def test_a_damaged_record_is_named(folder: Path) -> None:
     text = (folder / RESULT_FILE).read_text()
     (folder / RESULT_FILE).write_text(text.replace('"state": "ok"', '"state": "fine"'))
@@ -161,9 +195,7 @@ def test_a_damaged_record_is_named(folder: Path) -> None:
 
 
 def test_a_run_without_scores_has_nothing_to_compare(folder: Path) -> None:
-    result = Result.read(folder / RESULT_FILE)
-    changes = {"state": "oom", "reason": "it was too large", "metrics": None}
-    result.model_copy(update=changes).write(folder / RESULT_FILE)
+    rewrite(folder, state="oom", reason="it was too large", metrics=None, files={})
     (folder / PREDICTIONS_FILE).unlink()
     assert rescore(folder) == Rescored(0, ())
 
@@ -172,8 +204,7 @@ def test_only_the_splits_of_the_record_are_compared(folder: Path) -> None:
     result = Result.read(folder / RESULT_FILE)
     spec = result.spec.model_copy(update={"role": "trial"})
     metrics = metrics_of(folder).model_copy(update={"test": {}})
-    changes = {"spec": spec, "run": spec.run, "metrics": metrics}
-    result.model_copy(update=changes).write(folder / RESULT_FILE)
+    rewrite(folder, spec=spec, run=spec.run, metrics=metrics)
     write(folder, [row for row in predictions(folder) if row["split"] == "validation"])
     assert rescore(folder) == Rescored(1, ())
 

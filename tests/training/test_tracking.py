@@ -12,6 +12,7 @@ import wandb
 from records.result import RESULT_FILE, Result
 from records.specification import Specification
 from tests.training.assets import Assets, read_history, run_folder
+from tests.training.interruptions import ask, interrupted
 from tests.training.wandb_file import Mirror, read_mirror
 from training import tracking
 from training.tracking import Tracker, tracking_id
@@ -63,6 +64,22 @@ def test_the_summary_is_the_result(offline: tuple[Specification, Path], mirror: 
     assert mirror.exit_code == 0
     for part in ("state", "metrics", "parameters", "memory", "time", "inference", "gradients"):
         assert summary_part(mirror.summary, part) == result[part], part
+
+
+def test_an_interrupted_run_has_one_mirror_with_the_whole_history(
+    assets: Assets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("WANDB_MODE")
+    spec = assets.specification(evaluations=2)
+    assert interrupted(assets, spec, tmp_path, ("step", 3), ask()) == 75
+    assert assets.main(spec, tmp_path) == 0
+    mirror = read_mirror(run_folder(spec, tmp_path))
+    history = read_history(run_folder(spec, tmp_path))
+    assert [row["step"] for row in mirror.history] == [event["step"] for event in history]
+    assert len(history) == 6
+    losses = [event["loss"] for event in history if "loss" in event]
+    assert [row["train/loss"] for row in mirror.history if "train/loss" in row] == losses
+    assert mirror.exit_code == 0
 
 
 def summary_part(summary: dict[str, Any], part: str) -> Any:

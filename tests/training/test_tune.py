@@ -1,7 +1,12 @@
 """A tuned cell from its trials to its runs, and that no trial reads the test split."""
 
 import json
+import os
 import shutil
+import signal
+import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +118,27 @@ def test_a_run_reads_the_test_split_when_training_is_over_and_not_before(
     assert set(SPLITS) == {"train", "validation", "test"}
 
 
+def test_a_trial_is_told_when_the_tuning_is_to_end(tmp_path: Path) -> None:
+    ready = tmp_path / "ready"
+    code = f"""
+import pathlib, signal, sys
+signal.signal(signal.SIGUSR1, lambda *_: sys.exit(75))
+assert sys.stdin.read() == "text"
+pathlib.Path({str(ready)!r}).touch()
+signal.pause()
+"""
+
+    def ask_when_ready() -> None:
+        while not ready.exists():
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGUSR1)
+
+    asking = threading.Thread(target=ask_when_ready)
+    asking.start()
+    assert tune._run_trial([sys.executable, "-c", code], b"text") == 75
+    asking.join()
+
+
 @pytest.mark.parametrize(("grow", "trials"), [(True, 3), (False, 2)])
 def test_a_grid_grows_once_beyond_the_edge_that_does_best(
     assets: Assets, tmp_path: Path, grow: bool, trials: int
@@ -206,3 +232,24 @@ def test_the_ledger_is_strict_json(assets: Assets, tmp_path: Path) -> None:
     assert call(spec, results) == 0
     ledger = json.loads((results / "tuning" / choice_file(spec)).read_text())
     assert ledger["trials"][0]["values"] == {"learning_rate": 0.01}
+
+
+def test_a_trial_beyond_the_grid_is_told_its_threads_and_attempts(
+    assets: Assets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = placed(assets, tmp_path)
+    spec = tuned_specification(assets, (1e-3, 1e-2), grow=True)
+    run_trials(assets, spec, results)
+    file = results / "cell.json"
+    spec.write(file)
+    commands: list[list[str]] = []
+
+    def record(command: list[str], text: bytes) -> int:
+        commands.append(command)
+        return 75
+
+    monkeypatch.setattr(tune, "_run_trial", record)
+    how = ["--threads", "2", "--attempt", "2", "--attempts", "3"]
+    assert tune.main(["--spec", str(file), "--results", str(results), *how]) == 75
+    (command,) = commands
+    assert command[-6:] == how

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from tests.workflow.forecast.place import Place
 from workflow.benchmark import parse_benchmark
 from workflow.plan import make_plan
 from workflow.schemas.errors import ConfigurationError
@@ -91,6 +93,15 @@ def problems() -> Callable[[Any], list[str]]:
         return caught.value.problems
 
     return found
+
+
+@pytest.fixture
+def place(small: dict[str, Any], tmp_path: Path) -> Place:
+    """The network of the small benchmark with its two variants and two seeds: four runs."""
+    small["grids"] = small["grids"][:1]
+    file = tmp_path / "small.yaml"
+    file.write_text(yaml.safe_dump(small))
+    return Place(tmp_path, file)
 
 
 Snakemake = Callable[..., subprocess.CompletedProcess[str]]

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ import yaml
 from records.plan import Plan
 from records.result import RESULT_FILE, Result
 from workflow.benchmark import parse_benchmark
+from workflow.forecast.record import Forecast
 from workflow.pipeline import PLOTS
 from workflow.plan import make_plan
 
@@ -223,6 +225,44 @@ def test_a_run_gets_the_threads_that_there_are(
     commands = re.findall(r"python -m training\.run .*", done.stdout)
     assert len(commands) == 4
     assert all(f"--threads {threads} " in command for command in commands)
+
+
+def test_a_run_is_told_its_attempts_and_asks_for_what_it_needs(finished: Workplace) -> None:
+    changes = {"seeds": [0, 1, 2]}
+    done = finished.call("--dry-run", "--printshellcmds", "--retries", "2", **changes)
+    assert done.stdout.count("--attempt 1 --attempts 3 2>") == 2
+    asked = re.findall(r"gpu=0, runtime=(\d+), attempt=1, attempts=3, mem_mb=(\d+)", done.stdout)
+    assert len(asked) == 2
+    for minutes, megabytes in asked:
+        # A process with torch, and a start; the network and its data are next to nothing.
+        assert 600 < int(megabytes) < 1200
+        assert 1 < int(minutes) < 20
+
+
+def test_what_a_run_asks_for_decides_no_rerun(finished: Workplace) -> None:
+    asked = ("--set-resources", "run:mem_mb=9000", "run:runtime=99", "--retries", "2")
+    done = finished.call("--dry-run", *asked)
+    assert jobs(done.stdout) == {}
+
+
+def test_the_forecast_plans_the_runs_that_snakemake_does(finished: Workplace) -> None:
+    def would_run() -> Counter[str]:
+        file = finished.folder / "forecast.json"
+        command = [sys.executable, "-m", "workflow.cli", "plan", "benchmark.yaml", "--no-trace"]
+        subprocess.run(
+            [*command, "--json", str(file)],
+            cwd=finished.folder,
+            env=os.environ | {"PYTHONPATH": str(finished.source)},
+            check=True,
+            capture_output=True,
+        )
+        cells = Forecast.read(file).cells
+        return sum((Counter(cell.runs.would_run) for cell in cells), Counter[str]())
+
+    assert (finished.planned(), would_run()) == ({}, {})
+    assert (finished.planned(seeds=[0, 1, 2])["run"], would_run()) == (2, {"new": 2})
+    with finished.appended("methods/lora.py", "\nADDED = 1\n"):
+        assert (finished.planned()["run"], would_run()) == (2, {"source": 2})
 
 
 def test_a_benchmark_of_the_repository_plans_from_its_root(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@
 rule tune:
     """Choose a cell's tuned values by the scores of its trials."""
     input:
+        task=lambda wildcards: PIPELINE.tuning_task(wildcards.key),
         trials=lambda wildcards: PIPELINE.tuning_trials(wildcards.key),
     output:
         f"{RESULTS}/tuning/{{key}}.json",
@@ -14,13 +15,20 @@ rule tune:
     threads: lambda wildcards: PIPELINE.run_threads(PIPELINE.tuning_run(wildcards.key))
     resources:
         gpu=lambda wildcards: PIPELINE.run_gpus(PIPELINE.tuning_run(wildcards.key)),
+        mem_mb=lambda wildcards, attempt: PIPELINE.tuning_memory(wildcards.key, attempt),
+        runtime=lambda wildcards, attempt: PIPELINE.tuning_minutes(
+            wildcards.key, attempt
+        ),
+        attempt=lambda wildcards, attempt: attempt,
+        attempts=lambda wildcards: attempts(workflow),
     params:
         spec=lambda wildcards: PIPELINE.tuning_json(wildcards.key),
         source=lambda wildcards: PIPELINE.tuning_digest(wildcards.key),
         results=lambda wildcards: RESULTS,
     shell:
         "printf %s {params.spec:q} | python -m training.tune --spec - "
-        "--results {params.results:q} --threads {threads} 2> {log:q}"
+        "--results {params.results:q} --threads {threads} "
+        "--attempt {resources.attempt:q} --attempts {resources.attempts:q} 2> {log:q}"
 
 
 rule run:
@@ -38,10 +46,15 @@ rule run:
     threads: lambda wildcards: PIPELINE.run_threads(wildcards.run)
     resources:
         gpu=lambda wildcards: PIPELINE.run_gpus(wildcards.run),
+        mem_mb=lambda wildcards, attempt: PIPELINE.run_memory(wildcards.run, attempt),
+        runtime=lambda wildcards, attempt: PIPELINE.run_minutes(wildcards.run, attempt),
+        attempt=lambda wildcards, attempt: attempt,
+        attempts=lambda wildcards: attempts(workflow),
     params:
         spec=lambda wildcards: PIPELINE.run_json(wildcards.run),
         source=lambda wildcards: PIPELINE.run_digest(wildcards.run),
         results=lambda wildcards: RESULTS,
     shell:
         "printf %s {params.spec:q} | python -m training.run --spec - "
-        "--results {params.results:q} --threads {threads} 2> {log:q}"
+        "--results {params.results:q} --threads {threads} "
+        "--attempt {resources.attempt:q} --attempts {resources.attempts:q} 2> {log:q}"

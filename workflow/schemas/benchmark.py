@@ -156,6 +156,8 @@ class Benchmark(Record):
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)]
     interval: bool = True
     """Whether tables give an interval over seeds, which takes two of them."""
+    max_runs: Positive | None = None
+    """A plan of more runs and trials than that is refused."""
     training: PartialTraining = PartialTraining()
     tuning: TuningEntry | None = None
     tasks: Annotated[dict[Name, TaskEntry], Field(min_length=1)]

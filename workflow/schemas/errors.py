@@ -92,6 +92,8 @@ def dotted(location: Location) -> str:
 def refused(value: Any, allowed: str) -> str:
     """The sentence on a value that is not allowed."""
     text = json.dumps(value, ensure_ascii=False, default=str)
+    if not text.isprintable():  # a sign that hides, or that turns the rest of the line around
+        text = json.dumps(value, default=str)
     shown = text if len(text) <= 80 else f"{text[:77]}..."
     return f"{shown} is not allowed; {allowed}"
 

@@ -1,0 +1,89 @@
+"""Runs that are interrupted at a chosen place, and what they have in common with whole ones."""
+
+import os
+import signal
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from records.result import DELTA_FILE, PREDICTIONS_FILE, RESULT_FILE, Result
+from records.specification import Specification
+from tests.training.assets import Assets, read_history, run_folder, steps
+from training.experiment import Experiment
+from training.loop import Trainer
+
+PLACES = {
+    "step": (Trainer, "step"),
+    "evaluate": (Trainer, "evaluate"),
+    "load": (Experiment, "_load"),
+    "probe": (Experiment, "_probe"),
+}
+OUTCOME = ("state", "metrics", "parameters", "memory", "losses", "gradients", "failed_step")
+
+
+class KilledError(BaseException):
+    """Stands for a process that is gone at once."""
+
+
+def ask(*signals: signal.Signals) -> Callable[[], None]:
+    """Sends the signals to this process."""
+
+    def send() -> None:
+        for one in signals or (signal.SIGTERM,):
+            os.kill(os.getpid(), one)
+
+    return send
+
+
+def die() -> None:
+    raise KilledError
+
+
+def interrupted(
+    assets: Assets,
+    spec: Specification,
+    results: Path,
+    place: tuple[str, int],
+    action: Callable[[], None],
+    **options: Any,
+) -> int:
+    """One attempt, with the action in the middle of a call that is counted from 1."""
+    owner, name = PLACES[place[0]]
+    plain, calls = getattr(owner, name), count(1)
+
+    def acting(self: Any, *arguments: Any) -> Any:
+        if next(calls) == place[1]:
+            action()
+        return plain(self, *arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(owner, name, acting)
+        return assets.main(spec, results, **options)
+
+
+def checkpoints(spec: Specification, results: Path) -> list[Path]:
+    """What lies in the folder of the run's checkpoint."""
+    return sorted(run_folder(spec, results).glob("checkpoint/*"))
+
+
+def assert_same_bits(spec: Specification, whole: Path, results: Path) -> Result:
+    """Everything but times is as in the uninterrupted run; returns the record."""
+    folders = run_folder(spec, whole), run_folder(spec, results)
+    expected, found = (Result.read(folder / RESULT_FILE) for folder in folders)
+    for part in OUTCOME:
+        assert getattr(found, part) == getattr(expected, part), part
+    deltas = [(folder / DELTA_FILE).read_bytes() for folder in folders]
+    assert deltas[0] == deltas[1]
+    tables = [pq.read_table(folder / PREDICTIONS_FILE) for folder in folders]
+    assert tables[0].equals(tables[1])
+    histories = [read_history(folder) for folder in folders]
+    assert steps(histories[0]) == steps(histories[1])
+    scores = [[event for event in history if "validation" in event] for history in histories]
+    assert scores[0] == scores[1]
+    assert [event.get("step") for event in histories[0]] == [e.get("step") for e in histories[1]]
+    assert checkpoints(spec, results) == []
+    return found

@@ -1,0 +1,353 @@
+"""A run that is interrupted goes on to the bits that it would have reached without."""
+
+import gc
+import logging
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from records.identity import file_sha256
+from records.result import HISTORY_FILE, RESULT_FILE, Result
+from records.specification import Specification
+from tests.training.assets import Assets, run_folder
+from tests.training.interruptions import (
+    KilledError,
+    ask,
+    assert_same_bits,
+    checkpoints,
+    die,
+    interrupted,
+)
+from training import checkpoint, job, provenance
+from training.checkpoint import Checkpoints
+from training.loop import Trainer
+from training.record import write_result
+from training.signals import SIGNALS, interruptible
+from training.tensors import write_tensors
+
+TRY_AGAIN = os.EX_TEMPFAIL
+Patch = pytest.MonkeyPatch
+
+
+def specification(assets: Assets, model: str) -> Specification:
+    """8 steps, scored after steps 3, 5 and 8."""
+    options: dict[str, Any] = {"epochs": 2, "evaluations": 3, "micro_batch_size": 4}
+    if model == "network":
+        return assets.specification(**options, optimizer={"name": "sgd", "momentum": 0.9})
+    settings = {"dropout": 0.2}
+    return assets.specification("lora", model="bert", settings=settings, dropout=0.3, **options)
+
+
+@pytest.fixture(scope="module")
+def whole(assets: Assets, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The results of both runs, uninterrupted."""
+    results = tmp_path_factory.mktemp("whole")
+    torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WANDB_MODE", "disabled")
+        for model in ("network", "bert"):
+            assets.run(specification(assets, model), results)
+    return results
+
+
+@pytest.mark.parametrize(
+    ("place", "step"),
+    [
+        (("step", 1), 1),
+        (("step", 4), 4),
+        (("step", 5), 5),
+        (("evaluate", 2), 5),
+        (("step", 8), 8),
+        (("evaluate", 3), 8),
+        (("probe", 1), 8),
+    ],
+    ids=str,
+)
+def test_a_network_goes_on_from_any_place(
+    assets: Assets, whole: Path, tmp_path: Path, place: tuple[str, int], step: int
+) -> None:
+    spec = specification(assets, "network")
+    assert interrupted(assets, spec, tmp_path, place, ask()) == TRY_AGAIN
+    assert not (run_folder(spec, tmp_path) / RESULT_FILE).exists()
+    (path,) = checkpoints(spec, tmp_path)
+    assert path.stem == file_sha256(path)
+    assert assets.main(spec, tmp_path) == 0
+    assert assert_same_bits(spec, whole, tmp_path).resumed_at_steps == (step,)
+
+
+def test_a_transformer_with_dropout_goes_on_again_and_again(
+    assets: Assets, whole: Path, tmp_path: Path
+) -> None:
+    """Before, in and after an evaluation; each attempt counts its own calls."""
+    spec = specification(assets, "bert")
+    for place, sent in (
+        (("step", 1), signal.SIGTERM),
+        (("step", 2), signal.SIGUSR1),
+        (("evaluate", 1), signal.SIGUSR2),
+        (("step", 2), signal.SIGINT),
+    ):
+        assert interrupted(assets, spec, tmp_path, place, ask(sent)) == TRY_AGAIN
+    assert interrupted(assets, spec, tmp_path, ("probe", 1), ask()) == TRY_AGAIN
+    assert assets.main(spec, tmp_path) == 0
+    assert assert_same_bits(spec, whole, tmp_path).resumed_at_steps == (1, 3, 3, 5, 8)
+
+
+def test_a_process_that_is_gone_costs_what_came_after_the_last_checkpoint(
+    assets: Assets, whole: Path, tmp_path: Path
+) -> None:
+    spec = specification(assets, "bert")
+    with pytest.raises(KilledError):
+        interrupted(assets, spec, tmp_path, ("step", 5), die, checkpoint_seconds=0)
+    gc.collect()  # a process that is gone leaves no model, whose end a memory meter would see
+    assert assets.main(spec, tmp_path) == 0
+    assert assert_same_bits(spec, whole, tmp_path).resumed_at_steps == (4,)
+
+
+def test_a_killed_process_goes_on_in_another_one(assets: Assets, tmp_path: Path) -> None:
+    spec = assets.specification(epochs=50, evaluations=5)
+    assets.run(spec, tmp_path / "whole")
+    spec.write(tmp_path / "spec.json")
+    results = tmp_path / "results"
+    line = [sys.executable, "-m", "training.run", "--spec", str(tmp_path / "spec.json")]
+    line += ["--results", str(results), "--prepared", str(assets.prepared)]
+    line += ["--checkpoint-seconds", "0"]
+    for sent, code in ((signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, TRY_AGAIN)):
+        seen = checkpoints(spec, results)
+        process = subprocess.Popen(line, stderr=subprocess.DEVNULL)
+        while checkpoints(spec, results) == seen and process.poll() is None:
+            time.sleep(0.01)
+        process.send_signal(sent)
+        assert process.wait() == code
+    assert assets.main(spec, results) == 0
+    resumed = assert_same_bits(spec, tmp_path / "whole", results).resumed_at_steps
+    assert 0 < resumed[0] < resumed[1] < 200
+
+
+def test_a_request_before_the_first_step_is_obeyed_at_once(
+    assets: Assets, whole: Path, tmp_path: Path, monkeypatch: Patch
+) -> None:
+    spec = specification(assets, "network")
+    assert interrupted(assets, spec, tmp_path, ("step", 3), ask()) == TRY_AGAIN
+    before = checkpoints(spec, tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "step", lambda *_: pytest.fail("it was asked to end"))
+        assert interrupted(assets, spec, tmp_path, ("load", 1), ask()) == TRY_AGAIN
+    assert checkpoints(spec, tmp_path) == before
+    assert assets.main(spec, tmp_path) == 0
+    assert assert_same_bits(spec, whole, tmp_path).resumed_at_steps == (3,)
+
+
+def test_further_signals_while_it_saves_tear_nothing(
+    assets: Assets, whole: Path, tmp_path: Path, monkeypatch: Patch
+) -> None:
+    spec = specification(assets, "network")
+
+    def disturbed(*arguments: Any) -> None:
+        ask(*SIGNALS)()
+        write_tensors(*arguments)
+        ask(*SIGNALS)()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "write_tensors", disturbed)
+        assert interrupted(assets, spec, tmp_path, ("step", 4), ask()) == TRY_AGAIN
+    (path,) = checkpoints(spec, tmp_path)
+    assert path.stem == file_sha256(path)
+    assert assets.main(spec, tmp_path) == 0
+    assert_same_bits(spec, whole, tmp_path)
+
+
+def test_the_signals_mean_what_they_did_once_the_run_is_over() -> None:
+    before = {one: signal.getsignal(one) for one in SIGNALS}
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    try:
+        with interruptible() as interruption:
+            names = []
+            for one in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM):
+                ask(one)()
+                names.append(interruption.name)
+        assert names == [None, "SIGUSR2", "SIGTERM"]
+        assert signal.getsignal(signal.SIGUSR1) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGUSR1, before[signal.SIGUSR1])
+    assert {one: signal.getsignal(one) for one in SIGNALS} == before
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+@pytest.mark.parametrize("damage", [flip, cut])
+def test_a_damaged_checkpoint_goes_into_quarantine(
+    assets: Assets, whole: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: Any
+) -> None:
+    spec = specification(assets, "network")
+    assert interrupted(assets, spec, tmp_path, ("step", 4), ask()) == TRY_AGAIN
+    (path,) = checkpoints(spec, tmp_path)
+    (path.parent / ".new.left.safetensors").write_text("half of the n")
+    damage(path)
+    found = file_sha256(path)
+    assert assets.main(spec, tmp_path) == 0
+    assert f"{path}: sha256 {found}, named {path.stem}; moved to quarantine" in caplog.messages
+    assert file_sha256(run_folder(spec, tmp_path) / "quarantine" / path.name) == found
+    assert assert_same_bits(spec, whole, tmp_path).resumed_at_steps == ()
+
+
+def test_the_checkpoint_of_another_run_is_not_gone_on_from(
+    assets: Assets, whole: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = specification(assets, "network").model_copy(update={"seed": 7})
+    spec = specification(assets, "network")
+    assert interrupted(assets, other, tmp_path, ("step", 4), ask()) == TRY_AGAIN
+    (path,) = checkpoints(other, tmp_path)
+    shutil.copytree(path.parent, run_folder(spec, tmp_path) / "checkpoint")
+    assert assets.main(spec, tmp_path) == 0
+    (line,) = (text for text in caplog.messages if "not gone on from" in text)
+    assert f"run: {other.run}, here {spec.run}" in line
+    assert assert_same_bits(spec, whole, tmp_path).resumed_at_steps == ()
+
+
+def test_another_source_and_other_packages_do_not_go_on(
+    assets: Assets,
+    whole: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: Patch,
+) -> None:
+    spec = specification(assets, "network")
+    with monkeypatch.context() as patch:
+        patch.setattr(provenance, "spec_digest", lambda spec: "0" * 64)
+        patch.setattr(provenance, "version", lambda package: "0.0.1")
+        assert interrupted(assets, spec, tmp_path, ("step", 4), ask()) == TRY_AGAIN
+    assert assets.main(spec, tmp_path) == 0
+    (line,) = (text for text in caplog.messages if "not gone on from" in text)
+    assert f"source_digest: {'0' * 64}, here " in line
+    assert "torch 0.0.1" in line
+    assert torch.__version__.split("+")[0] in line
+    assert assert_same_bits(spec, whole, tmp_path).resumed_at_steps == ()
+
+
+@contextmanager
+def full_disk(size: int) -> Iterator[None]:
+    """Files cannot grow beyond that many bytes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_disk_leaves_the_older_checkpoint(
+    assets: Assets, whole: Path, tmp_path: Path, monkeypatch: Patch
+) -> None:
+    spec = specification(assets, "network")
+    assert interrupted(assets, spec, tmp_path, ("step", 2), ask()) == TRY_AGAIN
+    before = {path: path.read_bytes() for path in checkpoints(spec, tmp_path)}
+    plain = Checkpoints.save
+
+    def save(*arguments: Any) -> None:
+        with full_disk(4096):
+            plain(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoints, "save", save)
+        assert interrupted(assets, spec, tmp_path, ("step", 2), ask()) == os.EX_IOERR
+    assert {path: path.read_bytes() for path in checkpoints(spec, tmp_path)} == before
+    assert assets.main(spec, tmp_path) == 0
+    assert assert_same_bits(spec, whole, tmp_path).resumed_at_steps == (2,)
+
+
+def test_a_full_disk_leaves_the_older_result(
+    assets: Assets, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: Patch
+) -> None:
+    spec = assets.specification()
+    assets.run(spec, tmp_path)
+    path = run_folder(spec, tmp_path) / RESULT_FILE
+    before = path.read_bytes()
+
+    def hindered(*arguments: Any) -> None:
+        with full_disk(1024):
+            write_result(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(job, "write_result", hindered)
+        assert assets.main(spec, tmp_path) == os.EX_IOERR
+    assert path.read_bytes() == before
+    assert "File too large" in caplog.messages[-1]
+
+
+def test_no_more_than_one_checkpoint_is_kept_and_none_of_a_recorded_run(
+    assets: Assets, tmp_path: Path, monkeypatch: Patch
+) -> None:
+    spec, counts = assets.specification(), []
+    plain = Checkpoints.save
+
+    def save(self: Checkpoints, *arguments: Any) -> None:
+        plain(self, *arguments)
+        counts.append(len(list(self.folder.iterdir())))
+
+    monkeypatch.setattr(Checkpoints, "save", save)
+    assert assets.main(spec, tmp_path, checkpoint_seconds=0) == 0
+    # After each of 4 steps, the evaluation, and two of the stages after training.
+    assert counts == [1] * 7
+    assert not (run_folder(spec, tmp_path) / "checkpoint").exists()
+
+
+def test_a_trial_goes_on_as_well(assets: Assets, tmp_path: Path) -> None:
+    spec = assets.specification(evaluations=2).model_copy(update={"role": "trial"})
+    whole, part = (tmp_path / name for name in ("whole", "part"))
+    expected = assets.run(spec, whole)
+    assert interrupted(assets, spec, part, ("step", 3), ask()) == TRY_AGAIN
+    found = assets.run(spec, part)
+    assert (found.metrics, found.losses) == (expected.metrics, expected.losses)
+    assert found.resumed_at_steps == (3,)
+
+
+def test_the_record_holds_the_hashes_of_its_files_and_its_own(whole: Path, assets: Assets) -> None:
+    folder = run_folder(specification(assets, "network"), whole)
+    result = Result.read(folder / RESULT_FILE)
+    names = {path.name for path in folder.iterdir()} - {".lock", RESULT_FILE, "specification.json"}
+    assert result.files == {name: file_sha256(folder / name) for name in names}
+    assert HISTORY_FILE in result.files
+    assert result.sealed() == result
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"attempt": 0}, {"attempts": 0}, {"checkpoint_seconds": -1}],
+    ids=str,
+)
+def test_options_out_of_range_are_refused(
+    assets: Assets, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: dict[str, int]
+) -> None:
+    with pytest.raises(SystemExit):
+        assets.main(assets.specification(), tmp_path, **options)
+    assert "allowed: " in capsys.readouterr().err
+
+
+def test_messages_say_what_happens(
+    assets: Assets, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    spec = assets.specification()
+    interrupted(assets, spec, tmp_path, ("step", 2), ask())
+    assert caplog.messages[-1] == f"{spec.run}: interrupted by SIGTERM; the next attempt goes on"
+    assets.run(spec, tmp_path)
+    assert f"{spec.run}: goes on after step 2" in caplog.messages

@@ -1,0 +1,130 @@
+"""Traced peaks against measured ones: of runs made here, and of the committed records."""
+
+import io
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from records import result as module
+from records.prediction import Prediction, Question
+from records.result import RESULT_FILE, Result
+from records.tuning import effective
+from tests.training.assets import Assets
+from training.prediction import LiveBytes, main, predict, with_prediction
+
+REFERENCE = Path(module.__file__).parents[1] / "results" / "reference" / "runs"
+TOLERANCE = 0.04
+"""Of the measured peak. These models are so small that a single tensor is a few in a hundred."""
+
+
+@pytest.mark.parametrize(
+    ("model", "method", "settings"),
+    [
+        ("network", "full", {}),
+        ("network", "lora", {"targets": ["linear"]}),
+        ("bert", "full", {}),
+        ("bert", "adapter", {}),
+    ],
+)
+def test_a_trace_predicts_what_the_probe_measures(
+    assets: Assets, tmp_path: Path, model: str, method: str, settings: dict[str, Any]
+) -> None:
+    spec = assets.specification(method, model=model, settings=settings)
+    memory = assets.run(spec, tmp_path).memory
+    assert memory is not None
+    found = predict(Question(spec=spec, batch=memory.batch))
+    assert found.peak_bytes == pytest.approx(memory.peak_training_bytes, rel=TOLERANCE)
+
+
+@pytest.mark.parametrize(
+    "training",
+    [
+        {"gradient_checkpointing": True},
+        {"micro_batch_size": 4, "optimizer": {"name": "sgd"}, "dropout": 0.3},
+    ],
+)
+def test_so_it_does_for_other_ways_of_training(
+    assets: Assets, tmp_path: Path, training: dict[str, Any]
+) -> None:
+    spec = assets.specification("full", model="bert", **training)
+    memory = assets.run(spec, tmp_path).memory
+    assert memory is not None
+    told = with_prediction(memory, spec)
+    assert told.predicted_peak_bytes == pytest.approx(memory.peak_training_bytes, rel=TOLERANCE)
+    assert told.predicted_reason is None
+    unchanged = {"predicted_peak_bytes": None}
+    assert told.model_copy(update=unchanged) == memory.model_copy(update=unchanged)
+
+
+def test_the_committed_peaks_of_large_models_are_predicted() -> None:
+    """One record of each method on a transformer: what was measured on another day's machine."""
+    records = [Result.read(path) for path in sorted(REFERENCE.glob(f"*/{RESULT_FILE}"))]
+    chosen = {
+        one.spec.variant.method: one
+        for one in records
+        if one.memory is not None and one.spec.model.kind == "checkpoint"
+    }
+    assert len(chosen) >= 4
+    for one in chosen.values():
+        assert one.memory is not None
+        found = predict(Question(spec=effective(one), batch=one.memory.batch))
+        assert found.peak_bytes == pytest.approx(one.memory.peak_training_bytes, rel=0.005)
+
+
+def test_a_step_that_needs_numbers_is_not_predictable(
+    assets: Assets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = assets.specification("full")
+    monkeypatch.setattr(
+        "training.prediction.make_optimizer", lambda model, training: torch.ones(1).item()
+    )
+    found = predict(Question(spec=spec, batch=(16, 1)))
+    assert found.peak_bytes is None
+    assert str(found.reason).startswith("not predictable: DataDependentOutputException")
+
+
+def test_a_trace_draws_no_random_number(assets: Assets) -> None:
+    state = torch.get_rng_state()
+    predict(Question(spec=assets.specification("adapter", model="bert"), batch=(16, 20)))
+    assert torch.equal(state, torch.get_rng_state())
+
+
+def test_live_bytes_follow_storages_not_tensors() -> None:
+    meter = LiveBytes()
+    with meter:
+        first = torch.empty(100)
+        view = first.view(10, 10)
+        second = torch.empty(50, dtype=torch.float64)
+        del first
+        assert (meter.live, meter.peak) == (400 + 400, 800)
+        del view
+        assert (meter.live, meter.peak) == (400, 800)
+    assert second.numel() == 50
+
+
+def test_live_bytes_are_rounded_to_the_blocks_of_a_device() -> None:
+    meter = LiveBytes(rounding=512)
+    with meter:
+        kept = [torch.empty(1), torch.empty(128), torch.empty(129)]
+    assert len(kept) == 3
+    assert meter.live == 512 + 512 + 1024
+
+
+def test_questions_of_a_line_each_are_answered_in_order(
+    assets: Assets, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = assets.specification("full")
+    questions = [Question(spec=spec, batch=(size, 1)) for size in (8, 16)]
+    monkeypatch.setattr(sys, "stdin", io.StringIO("\n".join(map(_line, questions))))
+    assert main() == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [Prediction.model_validate_json(line) for line in lines] == list(map(predict, questions))
+    assert json.loads(lines[0])["peak_bytes"] < json.loads(lines[1])["peak_bytes"]
+
+
+def _line(question: Question) -> str:
+    return question.model_dump_json()

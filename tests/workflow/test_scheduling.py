@@ -1,0 +1,133 @@
+"""What is asked of Snakemake's insides, by running it: attempts, and no more GPU jobs than GPUs."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from workflow.scheduling import count_gpus
+
+REPOSITORY = Path(__file__).parents[2]
+HEAD = f"""
+import sys
+
+sys.path.insert(0, {str(REPOSITORY)!r})
+from workflow.scheduling import attempts, limit_gpus, tell_attempts
+
+
+onstart:
+    tell_attempts(workflow)
+    limit_gpus(workflow)
+
+"""
+ATTEMPTS = """
+rule all:
+    input: "shell", "run"
+
+rule in_a_shell:
+    output: "shell"
+    resources:
+        attempt=lambda wildcards, attempt: attempt,
+        attempts=lambda wildcards: attempts(workflow),
+    shell:
+        "echo {resources.attempt} of {resources.attempts} >> tried; "
+        "test {resources.attempt} -eq {resources.attempts}; touch {output}"
+
+rule in_a_process_of_its_own:
+    output: "run"
+    resources:
+        attempt=lambda wildcards, attempt: attempt,
+        attempts=lambda wildcards: attempts(workflow),
+    run:
+        with open("told", "a") as stream:
+            stream.write(f"{resources.attempt} of {resources.attempts}\\n")
+        assert resources.attempt == resources.attempts
+        open(output[0], "w").close()
+"""
+ON_GPUS = """
+rule all:
+    input: expand("{number}.done", number=range(4))
+
+rule on_a_gpu:
+    output: "{number}.done"
+    resources: gpu=1
+    shell:
+        "touch {wildcards.number}.running; ls *.running | wc -l >> together; sleep 0.5; "
+        "rm {wildcards.number}.running; touch {output}"
+"""
+Snakemake = Callable[..., str]
+
+
+@pytest.fixture
+def snakemake(tmp_path: Path) -> Snakemake:
+    """Run a Snakefile in an empty folder, with arguments; returns what a file then holds."""
+
+    def call(rules: str, file: str, *arguments: str) -> str:
+        (tmp_path / "Snakefile").write_text(HEAD + rules)
+        done = subprocess.run(
+            [sys.executable, "-m", "snakemake", "--cores", "4", *arguments],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return (tmp_path / file).read_text()
+
+    return call
+
+
+def test_a_job_knows_its_attempt_and_how_many_there_are(
+    snakemake: Snakemake, tmp_path: Path
+) -> None:
+    expected = "1 of 3\n2 of 3\n3 of 3\n"
+    assert snakemake(ATTEMPTS, "tried", "--retries", "2") == expected
+    # As on a cluster: the process of the job is another Snakemake, which retries nothing.
+    assert (tmp_path / "told").read_text() == expected
+
+
+def test_without_retries_there_is_one_attempt(snakemake: Snakemake) -> None:
+    assert snakemake(ATTEMPTS, "tried") == "1 of 1\n"
+
+
+@pytest.mark.parametrize(
+    ("visible", "arguments", "most"),
+    [("0", (), 1), ("", (), 1), ("0,1", (), 2), ("0,1,2,3", ("--resources", "gpu=1"), 1)],
+)
+def test_no_more_gpu_jobs_run_at_a_time_than_there_are_gpus(
+    snakemake: Snakemake,
+    monkeypatch: pytest.MonkeyPatch,
+    visible: str,
+    arguments: tuple[str, ...],
+    most: int,
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    together = [int(line) for line in snakemake(ON_GPUS, "together", *arguments).split()]
+    assert len(together) == 4
+    assert max(together) <= most
+
+
+@pytest.mark.parametrize(
+    ("visible", "count"),
+    [("0", 1), ("2,5", 2), ("GPU-1a, GPU-2b ,GPU-3c", 3), ("", 0), ("-1", 0), ("1,-1,2", 1)],
+)
+def test_the_visible_devices_are_counted_as_the_driver_does(
+    monkeypatch: pytest.MonkeyPatch, visible: str, count: int
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert count_gpus() == count
+
+
+def test_without_them_the_driver_s_program_lists_the_gpus(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert count_gpus() == 0
+    program = tmp_path / "nvidia-smi"
+    gpus = "GPU 0: A (UUID: GPU-1)\\n  MIG 1g.5gb Device 0: (UUID: MIG-1)\\nGPU 1: A (UUID: GPU-2)"
+    program.write_text(f'#!/bin/sh\n[ "$1" = -L ] && printf "{gpus}\\n"\n')
+    program.chmod(0o755)
+    assert count_gpus() == 2

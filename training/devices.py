@@ -1,0 +1,111 @@
+"""One CUDA device a run: a run leases it by a lock file, which its end or its death releases."""
+
+import logging
+import os
+import re
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from training.signals import Interruption
+
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+_LISTED = re.compile(r"^(?P<part> *)\S.*\(UUID: (?P<name>[^)]+)\)$")
+_POLL_SECONDS = 1.0
+
+
+class NoDeviceError(Exception):
+    """A run that needs a CUDA device is shown none."""
+
+
+@contextmanager
+def leased(device: str, interruption: Interruption) -> Iterator[None]:
+    """Let the block see one CUDA device that no other run holds, by `CUDA_VISIBLE_DEVICES`.
+
+    To be entered before torch is imported. Where that variable names one device, a scheduler has
+    assigned it, and there is nothing to lease; on any other kind of device neither. While all are
+    held the run waits: it is delayed then, where giving up would cost it an attempt. Raises
+    NoDeviceError, and PreemptedError while it waits.
+    """
+    names = visible_devices() if device == "cuda" else []
+    assigned = os.environ.get(VISIBLE)
+    if not names or (assigned is not None and len(names) == 1):
+        yield
+        return
+    lock, name = _hold_one(names, interruption)
+    os.environ[VISIBLE] = name
+    try:
+        yield
+    finally:
+        if assigned is None:
+            os.environ.pop(VISIBLE, None)
+        else:
+            os.environ[VISIBLE] = assigned
+        lock.release()
+
+
+def visible_devices() -> list[str]:
+    """The CUDA devices that this process may use, as `CUDA_VISIBLE_DEVICES` names them.
+
+    Where it is not set these are all of the machine; a device that is partitioned counts by its
+    parts. Empty where the driver's tool does not list them. Raises NoDeviceError.
+    """
+    text = os.environ.get(VISIBLE)
+    if text is None:
+        return _listed_devices()
+    names = [name.strip() for name in text.split(",")]
+    ends = [at for at, name in enumerate(names) if name in ("", "-1")]
+    shown = names[: ends[0]] if ends else names  # CUDA ignores what follows an invalid name
+    if not shown:
+        raise NoDeviceError(f"{VISIBLE}: {text!r} names no device; allowed: indices or UUIDs")
+    return shown
+
+
+def _listed_devices() -> list[str]:
+    try:
+        done = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=True)  # noqa: S607
+    except (OSError, subprocess.CalledProcessError) as error:
+        logging.warning("no CUDA device is leased, for nvidia-smi does not list them: %s", error)
+        return []
+    names: list[str] = []
+    whole = True
+    for found in filter(None, map(_LISTED.match, done.stdout.splitlines())):
+        if found["part"] and whole:
+            names.pop()  # the device whose first part this is
+        whole = not found["part"]
+        names.append(found["name"])
+    return names
+
+
+def _hold_one(names: Sequence[str], interruption: Interruption) -> tuple[FileLock, str]:
+    folder = _lease_folder()
+    locks = {name: FileLock(folder / f"{_file_name(name)}.lock", mode=0o666) for name in names}
+    waits = False
+    while True:
+        for name, lock in locks.items():
+            with suppress(Timeout):
+                lock.acquire(timeout=0)
+                return lock, name
+        if not waits:
+            logging.info("every CUDA device is held (%s): waiting for one", ", ".join(names))
+            waits = True
+        interruption.obey()
+        time.sleep(_POLL_SECONDS)
+
+
+def _lease_folder() -> Path:
+    """The machine's own folder of leases: whoever uses its devices may hold one."""
+    folder = Path(tempfile.gettempdir()) / "finegrid-devices"
+    folder.mkdir(exist_ok=True)
+    with suppress(PermissionError):  # it is another user's, and open already
+        folder.chmod(0o777)
+    return folder
+
+
+def _file_name(device: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]", "_", device)

@@ -1,0 +1,134 @@
+"""One process's work on a run: going on, starting again smaller, leaving it to a later attempt."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from records.identity import content_hash
+from records.result import Choice, Provenance, Result
+from records.specification import Specification, Training
+from records.tuning import tuned
+from training.checkpoint import Checkpoints, Identity, Kept
+from training.exits import EXIT_TRY_AGAIN
+from training.experiment import Experiment
+from training.keeper import Keeper
+from training.record import Ending, conclude, unchosen, write_result
+from training.shrink import free_memory, smaller_micro_batch
+from training.signals import Interruption, PreemptedError
+from training.tracking import Tracker
+
+_LOGGER = logging.getLogger(__name__)
+
+
+@dataclass
+class Job:
+    """A planned run, and what this process was told about it."""
+
+    planned: Specification
+    choice: Choice | None
+    origin: Provenance
+    prepared: Path
+    folder: Path
+    interruption: Interruption
+    checkpoint_seconds: float
+    is_tried_again: bool
+    """Whether a further attempt follows, with more memory."""
+
+    def __post_init__(self) -> None:
+        chosen = self.choice.chosen if self.choice else None
+        self.spec = tuned(self.planned, chosen) if chosen else self.planned
+        self.checkpoints = Checkpoints(self.folder, self._identity())
+
+    def perform(self) -> int:
+        """Work until the run is recorded, and return the exit code.
+
+        Memory that runs out on the CPU is left to a further attempt, which has more; else the run
+        starts again with half the micro-batch, as long as there is half. Raises PreemptedError and
+        OSError.
+        """
+        kept = self.checkpoints.latest()
+        micro_batch_size = kept.past.micro_batch_size if kept else None
+        while (code := self._try(micro_batch_size, kept)) is None:
+            kept, micro_batch_size = None, smaller_micro_batch(self._training(micro_batch_size))
+            self.checkpoints.delete()
+            free_memory()
+            _LOGGER.info("%s: starts again in micro-batches of %s", self._run, micro_batch_size)
+        return code
+
+    def _try(self, micro_batch_size: int | None, kept: Kept | None) -> int | None:
+        """The exit code, or None where the run is to start again with smaller micro-batches.
+
+        When it returns, nothing refers to the model any more.
+        """
+        training = self._training(micro_batch_size)
+        spec = self.spec.model_copy(update={"training": training})
+        tracker = self._tracker(spec, kept)
+        keeper = self._keeper(micro_batch_size, kept)
+        experiment = Experiment(spec, self.prepared, self.folder, tracker.log, keeper)
+        try:
+            ending = unchosen(self.choice) or conclude(experiment.perform)
+        except PreemptedError:
+            tracker.abandon()
+            raise
+        if ending.state == "oom" and (remedy := self._remedy(ending, training)):
+            tracker.abandon()
+            _LOGGER.warning("%s: oom (%s)", self._run, ending.reason)
+            return EXIT_TRY_AGAIN if remedy == "memory" else None
+        result = experiment.result(self.planned, self.choice, ending, self.origin)
+        self._record(result.model_copy(update={"micro_batch_size": micro_batch_size}), tracker)
+        return ending.exit_code
+
+    def _remedy(self, ending: Ending, training: Training) -> Literal["memory", "shrink"] | None:
+        """What may help a run whose memory ran out."""
+        if unchosen(self.choice):
+            return None  # it was its trials' memory
+        if self.is_tried_again and training.device == "cpu":
+            return "memory"
+        return "shrink" if ending.step is not None and smaller_micro_batch(training) else None
+
+    def _record(self, result: Result, tracker: Tracker) -> None:
+        """Write the result; only then is what was kept of the training needed no more."""
+        tracker.finish(result)
+        write_result(result.model_copy(update={"tracking": tracker.record()}), self.folder)
+        if result.state != "failed":
+            self.checkpoints.delete()
+        reason = f" ({result.reason})" if result.reason else ""
+        _LOGGER.info("%s: %s%s", self._run, result.state, reason)
+
+    @property
+    def _run(self) -> str:
+        return self.planned.run
+
+    def _training(self, micro_batch_size: int | None) -> Training:
+        """How the run is trained, with these micro-batches where they are given."""
+        if micro_batch_size is None:
+            return self.spec.training
+        return self.spec.training.model_copy(update={"micro_batch_size": micro_batch_size})
+
+    def _tracker(self, spec: Specification, kept: Kept | None) -> Tracker:
+        tracker = Tracker(self.planned, self.folder, spec)
+        if kept:
+            steps = sum("loss" in event for event in kept.past.history)
+            _LOGGER.info("%s: goes on after step %d", self._run, steps)
+            tracker.replay(kept.past.history)
+        return tracker
+
+    def _keeper(self, micro_batch_size: int | None, kept: Kept | None) -> Keeper:
+        return Keeper(
+            self.checkpoints, self.interruption, self.checkpoint_seconds, micro_batch_size, kept
+        )
+
+    def _identity(self) -> Identity:
+        machine = self.origin.machine
+        return Identity(
+            run=self.planned.run,
+            specification=content_hash(self.spec),
+            source_digest=self.origin.source_digest,
+            packages=self.origin.packages,
+            python=self.origin.python,
+            device=self.origin.device,
+            processor=machine.processor,
+            accelerator=machine.accelerator,
+            threads=self.origin.threads,
+        )

@@ -1,0 +1,64 @@
+"""When the state of a run is kept: every so often, and before its process ends as it was asked."""
+
+import time
+from dataclasses import dataclass, field
+
+from training.checkpoint import Checkpoints, Kept, Past
+from training.loop import Event, Trainer
+from training.signals import Interruption
+from training.state import capture, restore
+
+
+@dataclass
+class Keeper:
+    """Keeps one attempt's training, and puts back what an earlier one kept."""
+
+    checkpoints: Checkpoints
+    interruption: Interruption
+    seconds: float
+    """Between two checkpoints; how much a lost machine may cost."""
+    micro_batch_size: int | None = None
+    """The one in use, where it is not the specification's own."""
+    kept: Kept | None = None
+    _last: float = field(default_factory=time.monotonic)
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the state is to be kept now."""
+        asked = self.interruption.name is not None
+        return asked or time.monotonic() - self._last >= self.seconds
+
+    def keep(
+        self,
+        trainer: Trainer,
+        history: list[Event],
+        setup_seconds: float,
+        resumed_at_steps: tuple[int, ...],
+    ) -> None:
+        """Write a checkpoint; raise PreemptedError where the process was asked to end.
+
+        Raises OSError where the disk does; an older checkpoint is still there then.
+        """
+        tensors, state = capture(trainer)
+        past = Past(
+            micro_batch_size=self.micro_batch_size,
+            setup_seconds=setup_seconds,
+            resumed_at_steps=resumed_at_steps,
+            history=tuple(history),
+            trainer=state,
+        )
+        self.checkpoints.save(tensors, past)
+        self.interruption.obey()
+        self._last = time.monotonic()
+
+    def restore(self, trainer: Trainer) -> Past | None:
+        """Put the kept state back and return what came with it; None where there is none.
+
+        Raises PreemptedError: before the first step there is nothing new to lose.
+        """
+        self.interruption.obey()
+        if self.kept is None:
+            return None
+        past = self.kept.past
+        restore(trainer, self.kept.tensors(), past.trainer, past.history)
+        return past

@@ -1,0 +1,47 @@
+"""Requests to end: a signal raises a flag, and a run looks at it where it can stop without loss."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU)
+"""What schedulers send at a time limit or a preemption, and what a terminal sends."""
+
+
+class PreemptedError(Exception):
+    """The process was asked to end before its run had ended."""
+
+
+@dataclass
+class Interruption:
+    """Whether the process was asked to end. Asking twice is asking once."""
+
+    name: str | None = None
+    """The signal, once there was one."""
+
+    def receive(self, number: int, frame: FrameType | None) -> None:
+        """The handler: it raises the flag and touches nothing else."""
+        self.name = signal.Signals(number).name
+
+    def obey(self) -> None:
+        """Raise PreemptedError where the process was asked to end."""
+        if self.name is not None:
+            raise PreemptedError(self.name)
+
+
+@contextmanager
+def interruptible() -> Iterator[Interruption]:
+    """Turn the signals into requests for as long as the block lasts.
+
+    One that the process was started to ignore stays ignored.
+    """
+    interruption = Interruption()
+    heard = [one for one in SIGNALS if signal.getsignal(one) is not signal.SIG_IGN]
+    before = {one: signal.signal(one, interruption.receive) for one in heard}
+    try:
+        yield interruption
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)

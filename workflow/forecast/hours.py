@@ -1,0 +1,111 @@
+"""How long runs take, by the records of runs like them. What no record tells is not known."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from statistics import median
+
+from records.identity import canonical_json
+from records.result import Machine, Result, Time
+from records.specification import LEARNING_RATE, Specification, model_key
+from workflow.estimate import computed_parameters
+
+_NOT_OF_COST = ("seed", "tuning")
+"""Keys of a specification that take no time."""
+
+
+@dataclass(frozen=True)
+class Duration:
+    """Seconds of a run from its start to its last score, and whether they are another cell's."""
+
+    seconds: float
+    scaled: bool
+
+
+@dataclass(frozen=True)
+class Timings:
+    """The times of the records that ended ok, of the machine that ran last on each device."""
+
+    records: Sequence[Result]
+
+    def duration(self, spec: Specification) -> Duration | None:
+        """What a run takes: the median of the same cell's, else of the records most like it.
+
+        Those are of the same task, read to the same length on the same device; their training
+        seconds are scaled by epochs and parameters, those of evaluation by evaluations and
+        parameters. None without such a record.
+        """
+        same = self._same.get(_cost_key(spec))
+        if same:
+            return Duration(median(map(_seconds, same)), scaled=False)
+        alike = [(one, time) for one, time in self._timed if _setting(one.spec) == _setting(spec)]
+        if not alike:
+            return None
+        nearest = max(_likeness(one.spec, spec) for one, _ in alike)
+        chosen = [(one, t) for one, t in alike if _likeness(one.spec, spec) == nearest]
+        return Duration(median(_scaled(one.spec, t, spec) for one, t in chosen), scaled=True)
+
+    @cached_property
+    def _timed(self) -> list[tuple[Result, Time]]:
+        timed = [(one, one.time) for one in self.records if one.state == "ok" and one.time]
+        latest = _latest_machines(one for one, _ in timed)
+        return [
+            (one, time)
+            for one, time in timed
+            if one.provenance.machine == latest[one.provenance.device]
+        ]
+
+    @cached_property
+    def _same(self) -> dict[str, list[Time]]:
+        found: dict[str, list[Time]] = {}
+        for one, time in self._timed:
+            found.setdefault(_cost_key(one.spec), []).append(time)
+        return found
+
+
+def _latest_machines(records: Iterable[Result]) -> dict[str, Machine]:
+    """Device -> the machine of the last run on it."""
+    ordered = sorted(records, key=lambda one: one.provenance.started_at)
+    return {one.provenance.device: one.provenance.machine for one in ordered}
+
+
+def _cost_key(spec: Specification) -> str:
+    """What the runs of a cell share that decides their time."""
+    plain = json.loads(spec.model_dump_json())
+    for key in _NOT_OF_COST:
+        del plain[key]
+    del plain["training"][LEARNING_RATE], plain["variant"]["name"]
+    return canonical_json(plain)
+
+
+def _setting(spec: Specification) -> tuple[str, int, str, str, int]:
+    """What two runs must share for the time of one to say anything about the other."""
+    training = spec.training
+    task = spec.task.key
+    return task, training.max_length, training.device, training.dtype, training.threads
+
+
+def _likeness(one: Specification, other: Specification) -> tuple[bool, ...]:
+    """What two runs share beyond that, the most telling first."""
+    return (
+        model_key(one.model) == model_key(other.model),
+        one.variant.method == other.variant.method,
+        one.variant.settings == other.variant.settings,
+        one.role == other.role,
+        one.training.batch_size == other.training.batch_size,
+    )
+
+
+def _seconds(time: Time) -> float:
+    return time.setup_seconds + time.train_seconds + time.evaluate_seconds
+
+
+def _scaled(known: Specification, time: Time, wanted: Specification) -> float:
+    size = computed_parameters(wanted.model) / computed_parameters(known.model)
+    epochs = wanted.training.epochs / known.training.epochs
+    evaluations = wanted.training.evaluations / known.training.evaluations
+    train = time.train_seconds * epochs * size
+    return time.setup_seconds + train + time.evaluate_seconds * evaluations * size

@@ -1,0 +1,160 @@
+"""The peak memory of every cell: traced in a process of its own, and kept by content."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from methods.registry import METHODS
+from records.identity import content_hash
+from records.plan import Cell
+from records.prediction import Prediction, Question
+from records.result import Result
+from records.source import source_digest
+from records.specification import Network, Specification, model_key
+from tasks.registry import TASKS
+from workflow.estimate import device_bytes
+from workflow.forecast.record import Peak
+
+FOLDER = "predictions"
+_LIBRARIES = ("torch", "transformers", "peft")
+_TRACED = ("optimizer", "gradient_checkpointing", "dropout", "dtype", "device")
+"""Keys of `training` that a step's memory depends on, its batch aside."""
+
+
+@dataclass(frozen=True)
+class Tracer:
+    """Traces steps in one process, each of them once for all cells and calls."""
+
+    results: Path
+    _digests: dict[str, str] = field(default_factory=dict)
+
+    def trace(self, questions: Sequence[Question]) -> list[Prediction]:
+        """A prediction for each question, from the folder or from a new trace."""
+        files = [self._file(question) for question in questions]
+        missing = {
+            path: question
+            for path, question in zip(files, questions, strict=True)
+            if not path.exists()
+        }
+        answers = _traced(list(missing.values())) if missing else []
+        for path, answer in zip(missing, answers, strict=True):
+            answer.write(path)
+        return [Prediction.read(path) for path in files]
+
+    def _file(self, question: Question) -> Path:
+        return self.results / FOLDER / f"{content_hash(self._identity(question))}.json"
+
+    def _identity(self, question: Question) -> dict[str, Any]:
+        """All that decides the answer."""
+        spec = question.spec
+        task = TASKS.build(spec.task.task, spec.task.options)
+        return {
+            "model": spec.model.configuration,
+            "method": spec.variant.method,
+            "settings": spec.variant.settings,
+            "outputs": [task.kind, len(task.labels)],
+            "training": spec.training.model_dump(mode="json", include=set(_TRACED)),
+            "batch": question.batch,
+            "source": self._digest(METHODS.get(spec.variant.method).__module__),
+            "libraries": [version(name) for name in _LIBRARIES],
+        }
+
+    def _digest(self, module: str) -> str:
+        if module not in self._digests:
+            self._digests[module] = source_digest(["training.prediction", module])
+        return self._digests[module]
+
+
+def _traced(questions: Sequence[Question]) -> list[Prediction]:
+    """The answers of `training.prediction`, which loads torch, to questions of one line each."""
+    done = subprocess.run(  # our own interpreter, arguments without a shell
+        [sys.executable, "-m", "training.prediction"],
+        input="".join(question.model_dump_json() + "\n" for question in questions),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    answers = [Prediction.model_validate_json(line) for line in done.stdout.splitlines()]
+    lost = len(questions) - len(answers)
+    words = done.stderr.strip().splitlines()[-1:]
+    ended = f"not predictable: the trace ended with exit code {done.returncode}: {''.join(words)}"
+    return answers + [Prediction(peak_bytes=None, reason=ended)] * lost
+
+
+def peaks(
+    cells: Sequence[Cell], records: Sequence[Result], tracer: Tracer | None
+) -> dict[str, Peak]:
+    """The peak of every cell that has runs, by the identity of its first run.
+
+    Traced by the tracer; the arithmetic bound takes the place of what cannot be traced, and of
+    everything without a tracer.
+    """
+    specs = {run: spec for cell in cells for run, spec in list(cell.runs.items())[:1]}
+    known = _recorded_batches(records)
+    batches = {run: known.get(_batch_key(spec)) for run, spec in specs.items()}
+    questions = [Question(spec=s, batch=batches[r] or _largest(s)) for r, s in specs.items()]
+    no_trace = Prediction(peak_bytes=None, reason="tracing was left out")
+    answers = tracer.trace(questions) if tracer else [no_trace] * len(questions)
+    return {
+        run: _peak(question, answer, records, measured_batch=batches[run] is not None)
+        for run, question, answer in zip(specs, questions, answers, strict=True)
+    }
+
+
+def _peak(
+    question: Question, answer: Prediction, records: Sequence[Result], *, measured_batch: bool
+) -> Peak:
+    spec = question.spec
+    traced = answer.peak_bytes is not None
+    trains_base = METHODS.get(spec.variant.method).trains_base
+    bound = None if traced else device_bytes(spec, trains_base=trains_base)
+    return Peak(
+        batch=question.batch,
+        measured_batch=measured_batch,
+        predicted_bytes=answer.peak_bytes if traced else bound,
+        instrument="trace" if traced else "bound",
+        reason=answer.reason,
+        measured_bytes=_measured(question, records),
+    )
+
+
+def _measured(question: Question, records: Sequence[Result]) -> int | None:
+    """The largest peak of the cell's records with that micro-batch."""
+    wanted = question.spec
+    found = [
+        one.memory.peak_training_bytes
+        for one in records
+        if one.memory is not None
+        and one.memory.batch == question.batch
+        and _step_key(one.spec) == _step_key(wanted)
+    ]
+    return max(found, default=None)
+
+
+def _step_key(spec: Specification) -> tuple[Any, ...]:
+    training = spec.training.model_dump(mode="json", include=set(_TRACED))
+    return (*_batch_key(spec), spec.variant.method, spec.variant.settings, training)
+
+
+def _batch_key(spec: Specification) -> tuple[Any, ...]:
+    """What decides how large the largest micro-batch is."""
+    training = spec.training
+    size = training.micro_batch_size or training.batch_size
+    return spec.task.key, model_key(spec.model), training.max_length, size
+
+
+def _recorded_batches(records: Sequence[Result]) -> dict[tuple[Any, ...], tuple[int, int]]:
+    return {_batch_key(one.spec): one.memory.batch for one in records if one.memory is not None}
+
+
+def _largest(spec: Specification) -> tuple[int, int]:
+    """The largest micro-batch that the specification allows."""
+    training = spec.training
+    length = 1 if isinstance(spec.model, Network) else training.max_length
+    return training.micro_batch_size or training.batch_size, length

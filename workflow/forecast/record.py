@@ -1,0 +1,90 @@
+"""What a forecast says, as JSON and in the terminal's tables."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from records.base import Name, Record
+
+Reason = Literal["new", "specification", "failed", "data", "source", "tuning"]
+REASONS: dict[Reason, str] = {
+    "new": "no record",
+    "specification": "the record of this cell and seed is of another specification",
+    "failed": "the run failed",
+    "data": "the prepared task or model is absent, or is not the one of the record",
+    "source": "the source that decides its numbers has changed since the record",
+    "tuning": "a trial of its cell would run, or its choice is absent",
+}
+"""Why a run would run -> what that means. The first that holds is given."""
+
+Count = Annotated[int, Field(ge=0)]
+Hours = Annotated[float, Field(ge=0)]
+
+
+class Work(Record):
+    """Runs or trials: how many there are, how many would run and why, and the time they take."""
+
+    planned: Count
+    would_run: dict[Reason, Count]
+    hours: Hours
+    """Of those that would run and whose time is known, one after the other."""
+    unknown: Count
+    """How many would run that no record tells the time of."""
+    scaled: Count
+    """How many times are those of another cell, scaled by its work."""
+
+    @property
+    def pending(self) -> int:
+        """How many would run."""
+        return sum(self.would_run.values())
+
+
+class Peak(Record):
+    """Peak bytes of live tensors in a training step."""
+
+    batch: tuple[Count, Count]
+    """The micro-batch, as (examples, padded tokens)."""
+    measured_batch: bool
+    """Whether a record says how long the longest micro-batch is; else it is the longest allowed."""
+    predicted_bytes: Count | None
+    instrument: Literal["trace", "bound"]
+    """The step traced without numbers, or arithmetic on the specification, which is no less."""
+    reason: str | None = None
+    """Why it was not traced."""
+    measured_bytes: Count | None = None
+    """The largest of the cell's records with that micro-batch."""
+
+
+class CellForecast(Record):
+    """A cell of the plan."""
+
+    task: Name
+    model: Name
+    variant: Name
+    method: str
+    gpus: Count
+    """Of each of its runs."""
+    not_applicable: str | None = None
+    runs: Work
+    trials: Work
+    peak: Peak | None = None
+    fits: bool | None = None
+    """Whether the peak fits the profile's device; null without one, and for a run on the CPU."""
+
+
+class Forecast(Record):
+    """What a benchmark would run, before anything is submitted."""
+
+    schema_version: Literal[1] = 1
+    benchmark: Name
+    results: str
+    device_memory_gb: float | None
+    """Of the profile's device, in units of 10^9 bytes."""
+    cells: tuple[CellForecast, ...]
+    hours: Hours
+    """Of all that would run and whose time is known, one after the other."""
+    gpu_hours: Hours
+    unknown: Count
+    """How many would run that no record tells the time of."""

@@ -1,0 +1,84 @@
+"""Which runs of a plan are done, and why the others would run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from analysis.collect import read_record
+from records.place import record_file
+from records.prepared import PreparedTask
+from records.result import FAILURE_FILE, RESULT_FILE, Result
+from workflow.forecast.record import Reason
+from workflow.pipeline import Pipeline
+
+
+@dataclass(frozen=True)
+class Status:
+    """The state of a plan against the records of a results folder."""
+
+    pipeline: Pipeline
+
+    @cached_property
+    def records(self) -> dict[str, Result]:
+        """Run identity -> record, of every run of the folder that left a result.
+
+        Raises AnalysisError for an invalid record.
+        """
+        paths = sorted(self._runs.glob(f"*/{RESULT_FILE}"))
+        return {path.parent.name: read_record(Result, path) for path in paths}
+
+    @cached_property
+    def reasons(self) -> dict[str, Reason | None]:
+        """Every run and trial of the plan -> why it would run, or None where it is done."""
+        found = {run: self._reason(run) for run in self.pipeline.jobs}
+        for cell in self.pipeline.plan.cells:
+            pending = any(found[trial] for trial in cell.trials)
+            for run in cell.runs:
+                if found[run] is None and (pending or not self._has_choice(run)):
+                    found[run] = "tuning"
+        return found
+
+    @property
+    def _runs(self) -> Path:
+        return Path(self.pipeline.results) / "runs"
+
+    @cached_property
+    def _others(self) -> set[str]:
+        """Cell and seed of the folder's runs that are not of the plan."""
+        folders = self._runs.iterdir() if self._runs.is_dir() else ()
+        names = {folder.name for folder in folders if record_file(self._runs, folder.name)}
+        return {_cell_and_seed(name) for name in names - self.pipeline.jobs.keys()}
+
+    def _reason(self, run: str) -> Reason | None:
+        record = self.records.get(run)
+        if record is None:
+            if (self._runs / run / FAILURE_FILE).exists():
+                return "failed"
+            return "specification" if _cell_and_seed(run) in self._others else "new"
+        if not self._data_are_those_of(run, record):
+            return "data"
+        return (
+            None if record.provenance.source_digest == self.pipeline.run_digest(run) else "source"
+        )
+
+    def _data_are_those_of(self, run: str, record: Result) -> bool:
+        task, model = Path(self.pipeline.run_task(run)), Path(self.pipeline.run_model(run))
+        if not (task.exists() and model.exists()):
+            return False
+        # No record holds a hash of the model's files: what was prepared later is another model.
+        made = (self._runs / run / RESULT_FILE).stat().st_mtime
+        known = record.provenance.data_sha256
+        return model.stat().st_mtime <= made and known in (None, _fingerprint(task))
+
+    def _has_choice(self, run: str) -> bool:
+        return all(Path(path).exists() for path in self.pipeline.run_choice(run))
+
+
+def _cell_and_seed(run: str) -> str:
+    return run.rpartition("-")[0]
+
+
+def _fingerprint(manifest: Path) -> str:
+    return PreparedTask.read(manifest).sha256

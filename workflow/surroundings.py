@@ -1,0 +1,18 @@
+"""Where the processes that finegrid starts import from: its own folder, never the working one."""
+
+import os
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+
+def shut_out_working_folder() -> None:
+    """Have every later child process import finegrid from its own folder.
+
+    `python -m` would search the working folder first, and run a `json.py` that lies there. An
+    empty entry of PYTHONPATH stands for the same folder.
+    """
+    given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    paths = dict.fromkeys([str(ROOT), *filter(None, given)])
+    os.environ["PYTHONPATH"] = os.pathsep.join(paths)
+    os.environ["PYTHONSAFEPATH"] = "1"
