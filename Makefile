@@ -54,13 +54,18 @@ format: $(READY) ## Rewrite the sources in the house style
 	ruff format .
 	snakefmt Snakefile workflow/rules
 
+define LOCK_HEADER
+# Every package but torch, with the hashes of all its files, as pinned in pyproject.toml.
+# torch comes first and apart: which build of it fits depends on the machine.
+# Made by `make lock`.
+endef
+export LOCK_HEADER
 
-# torch is left out of the lock: its builds differ from machine to machine.
 lock: $(READY) ## Write requirements.lock from pyproject.toml
 	pip-compile --quiet --extra development --generate-hashes --strip-extras --allow-unsafe \
 		--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-header \
 		--output-file requirements.lock pyproject.toml
-	sed -i '/^torch==/,/^[^ ]/{/^torch==/d;/^ /d}' requirements.lock
+	sed -i -e '/^torch==/,/^[^ ]/{/^torch==/d;/^ /d}' -e '1e echo "$$LOCK_HEADER"' requirements.lock
 
 wandb-sync: $(READY) ## Upload the offline runs to Weights & Biases
 	@set -- results/runs/*/wandb/offline-run-*; \
