@@ -79,10 +79,11 @@ def test_ci_calls_the_test_command_of_the_readme() -> None:
     assert "\nmake test\n" in (ROOT / ".ci" / "run").read_text()
 
 
-@pytest.mark.parametrize(
-    "document", ["README.md", "CONTRIBUTING.md", "config/README.md", "docs/peft.md"]
-)
-def test_links_lead_somewhere(document: str) -> None:
+DOCUMENTS = ["README.md", "CONTRIBUTING.md", "config/README.md", *sorted(ROOT.glob("docs/*.md"))]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: Path(path).name)
+def test_links_lead_somewhere(document: str | Path) -> None:
     path = ROOT / document
     links = re.findall(r"\]\(([^)#:]+)\)", path.read_text())
     assert [link for link in links if not (path.parent / link).exists()] == []

@@ -17,6 +17,7 @@ CONFIG_FOLDER = Path(__file__).parent.parent / "config"
 DEFAULT_BENCHMARK = "default"
 _SUFFIXES = (".yaml", ".yml")
 _PLAIN = (str, int, type(None))
+_TOO_DEEP = "a value holds itself by an anchor, or is nested too deep; allowed: plain nesting"
 
 
 class _Loader(yaml.SafeLoader):
@@ -83,6 +84,8 @@ def load_yaml(path: Path) -> Any:
         raise ConfigurationError(
             [f"{path}: no valid YAML: {' '.join(str(error).split())}"]
         ) from error
+    except RecursionError:
+        raise ConfigurationError([f"{path}: {_TOO_DEEP}"]) from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise ConfigurationError([f"{dotted((str(path),))}: {reason}"]) from error
@@ -90,7 +93,10 @@ def load_yaml(path: Path) -> Any:
 
 def parse_benchmark(content: Any) -> Benchmark:
     """The benchmark in parsed YAML, types and keys checked. Raises ConfigurationError."""
-    foreign = list(_foreign(content, ()))
+    try:
+        foreign = list(_foreign(content, ()))
+    except RecursionError:
+        raise ConfigurationError([_TOO_DEEP]) from None
     if foreign:
         raise ConfigurationError(foreign)
     try:

@@ -25,6 +25,8 @@ _FRAGMENTATION = 1.5
 """What the allocator of the host holds, in what it was asked for."""
 _ADDED_SHARE = 0.25
 """Of a frozen base's size, what a method may add to it."""
+_ADDED_AT_LEAST = 500_000
+"""Numbers that a method may add to any base: in a small one a rank may be a matrix's own."""
 _METHOD_ACTIVATIONS = 1.5
 """Activations of a step with any method, in those of the base model."""
 _OPTIMIZER_STATES = {"adamw": 2, "adam": 2, "sgd": 1}
@@ -108,7 +110,7 @@ def making_megabytes(model: Model) -> int:
 def device_bytes(spec: Specification, *, trains_base: bool) -> int:
     """A bound of the live tensors of a training step, in bytes."""
     parameters = base_parameters(spec.model)
-    trained = parameters * (1 if trains_base else _ADDED_SHARE)
+    trained = parameters if trains_base else max(_ADDED_SHARE * parameters, _ADDED_AT_LEAST)
     states = 1 + _OPTIMIZER_STATES[spec.training.optimizer.name] + _KEPT_STATES
     cast = 0.5 if spec.training.dtype == "bf16" else 0  # autocast keeps the weights in both types
     numbers = parameters * (1 + cast) + trained * states

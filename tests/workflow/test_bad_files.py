@@ -12,6 +12,7 @@ from pydantic import JsonValue
 
 from workflow.benchmark import benchmark_from_config, load_yaml, parse_benchmark, read_benchmark
 from workflow.pipeline import Pipeline
+from workflow.schemas.benchmark import TABLE_ENDINGS
 from workflow.schemas.errors import ConfigurationError
 
 Problems = Callable[[Any], list[str]]
@@ -37,6 +38,46 @@ def test_a_benchmark_s_name_is_a_safe_path(
     small: dict[str, Any], problems: Problems, name: str
 ) -> None:
     assert problems(small | {"name": name})[0].startswith("name: ")
+
+
+@pytest.mark.parametrize("ending", TABLE_ENDINGS)
+def test_a_benchmark_is_not_named_as_the_table_of_another(
+    small: dict[str, Any], problems: Problems, ending: str
+) -> None:
+    (problem,) = problems(small | {"name": f"other-{ending}"})
+    assert problem.startswith("name: ")
+    assert f"'other-{ending}'" in problem
+    assert "-across-tasks, -claims, -pairs" in problem
+
+
+def test_every_further_table_has_a_known_ending() -> None:
+    pipeline = Pipeline.plan_from({"benchmark": "article", "results": "r"})
+    tables = {Path(path).stem for path in pipeline.outputs if "/tables/" in path}
+    further = tables - {"article", "claims"}
+    endings = {name.removeprefix("article-") for name in further}
+    assert endings | {"claims"} == set(TABLE_ENDINGS)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("name: &a [*a]", "found unconstructable recursive node"),
+        ("tasks: &a {b: *a}", "found unconstructable recursive node"),
+        ("[" * 5000, "nested too deep"),
+    ],
+)
+def test_a_file_that_holds_itself_is_refused(tmp_path: Path, text: str, reason: str) -> None:
+    file = tmp_path / "loop.yaml"
+    file.write_text(text)
+    with pytest.raises(ConfigurationError, match=reason):
+        read_benchmark(str(file))
+
+
+def test_a_configuration_that_holds_itself_is_refused() -> None:
+    content: dict[str, Any] = {"seeds": []}
+    content["tasks"] = content
+    with pytest.raises(ConfigurationError, match="holds itself by an anchor"):
+        parse_benchmark(content)
 
 
 @pytest.mark.parametrize("value", ["a\n", "../x", "{x}"])

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from training.signals import Interruption
 from workflow.progress import Watch, follow
 
 RUNS = ["before", "now", "later"]
@@ -40,6 +41,7 @@ def begin(results: Path, run: str) -> None:
 @pytest.fixture
 def watch(tmp_path: Path) -> Watch:
     finish(tmp_path, "before")
+    begin(tmp_path, "later")
     return Watch(tmp_path, RUNS, started=1000.0)
 
 
@@ -53,10 +55,14 @@ def test_runs_are_sorted_into_done_running_and_left(watch: Watch) -> None:
     assert watch.running() == watch.unfinished() == []
 
 
-def test_a_log_of_an_earlier_session_is_not_running(watch: Watch) -> None:
-    begin(watch.results, "now")
-    os.utime(watch.log("now"), (900, 900))
+@pytest.mark.parametrize("when", [900, 2**32])
+def test_a_log_of_an_earlier_session_is_not_running_until_it_is_written_again(
+    watch: Watch, when: int
+) -> None:
+    """Whatever the clock says: it may have been set back."""
     assert watch.running() == []
+    os.utime(watch.log("later"), (when, when))
+    assert watch.running() == ["later"]
 
 
 def test_a_failed_run_is_unfinished_and_not_running(watch: Watch) -> None:
@@ -72,7 +78,7 @@ def test_the_time_left_follows_the_pace_of_this_session(
 ) -> None:
     assert watch.seconds_left() is None
     finish(watch.results, "now")
-    monkeypatch.setattr("workflow.progress.time.time", lambda: 1060.0)
+    monkeypatch.setattr("workflow.progress.time.monotonic", lambda: 1060.0)
     assert watch.seconds_left() == pytest.approx(60.0)  # one run took 60 s, one is left
 
 
@@ -82,7 +88,8 @@ def test_every_run_is_announced_once(watch: Watch, terminal: bool) -> None:
     text = io.StringIO()
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
-    follow(process, watch, Console(file=text, force_terminal=terminal, width=100))
+    console = Console(file=text, force_terminal=terminal, width=100)
+    follow(process, Interruption(), watch, console)
     shown = text.getvalue()
     assert shown.count("test accuracy 0.875, 7 s of training") == 1
     assert "before" not in shown

@@ -3,13 +3,25 @@
 import re
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_type_hints
 
-from pydantic import Field, JsonValue, create_model, model_validator
+from pydantic import AfterValidator, Field, JsonValue, create_model, model_validator
 
 from records.base import Name, Record
 from records.claims import Claims
 from records.specification import LEARNING_RATE, Optimizer, Positive, Source, Training
 
 Seed = Annotated[int, Field(ge=0)]
+TABLE_ENDINGS = ("across-tasks", "claims", "pairs", "pareto", "runs", "tuning", "variance")
+"""What the names of a benchmark's further tables end with, after a dash."""
+
+
+def _no_other_s_table(name: str) -> str:
+    """Refuse a name whose main table would be a further table of another benchmark."""
+    if name.endswith(tuple(f"-{ending}" for ending in TABLE_ENDINGS)):
+        raise ValueError(
+            f"{name!r} ends as a table of another benchmark does; "
+            f"allowed: names that do not end with -{', -'.join(TABLE_ENDINGS)}"
+        )
+    return name
 
 
 def _partial(name: str, model: type[Record], **changed: Any) -> Any:
@@ -151,7 +163,7 @@ class TuningEntry(Record):
 class Benchmark(Record):
     """What to compare."""
 
-    name: Name
+    name: Annotated[Name, AfterValidator(_no_other_s_table)]
     description: str = ""
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)]
     interval: bool = True
