@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from safetensors.torch import load_file
 from torch import nn
 
-from methods.contract import head_modules
+from methods.contract import head_parameters
 from records.base import Record
 from records.identity import file_sha256
 from records.prepared import MANIFEST_FILE, PreparedModel, PreparedTask
@@ -105,7 +105,7 @@ def override_dropout(config: Any, dropout: float) -> None:
 
 def base_sha256(model: nn.Module) -> str:
     """Hash of names and bytes of all weights but the head's, as they stand in memory."""
-    heads = {id(p) for module in head_modules(model) for p in module.parameters()}
+    heads = {id(parameter) for parameter in head_parameters(model)}
     digest = hashlib.sha256()
     for name, parameter in sorted(model.named_parameters()):
         if id(parameter) not in heads:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, get_args
 
 from pydantic import JsonValue
 
-from methods.contract import head_modules
+from methods.contract import head_modules, head_parameters
 from methods.layers import blocks_of
 from methods.parameters import Category, count_trainable, is_norm, trainable_state
 from workflow.verify.models import Models
@@ -105,7 +105,7 @@ def _with_values(model: nn.Module) -> nn.Module:
 
 
 def _closed_form(plain: nn.Module, recipe: Recipe) -> int:
-    in_head = sum(p.numel() for module in head_modules(plain) for p in module.parameters())
+    in_head = sum(parameter.numel() for parameter in head_parameters(plain))
     return in_head + sum(method.body_parameters(plain) for method in recipe.methods)
 
 

@@ -37,8 +37,7 @@ class ScaleShift(Method):
 
     def not_applicable(self, shape: Shape) -> str | None:
         """The targeted roles that the model lacks."""
-        missing = shape.missing(self.targets)
-        return f"the model has no {', '.join(missing)} layers" if missing else None
+        return shape.lack(self.targets)
 
     def inject(self, model: nn.Module, generator: torch.Generator) -> None:
         """Put gamma and beta on every targeted layer."""
