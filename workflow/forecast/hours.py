@@ -13,6 +13,8 @@ from records.result import Machine, Result, Time
 from records.specification import LEARNING_RATE, Specification, model_key
 from workflow.estimate import computed_parameters
 
+_Setting = tuple[str, int, str, str, int]
+_Traits = tuple[str, str, str, str, int]
 _NOT_OF_COST = ("seed", "tuning")
 """Keys of a specification that take no time."""
 
@@ -41,12 +43,14 @@ class Timings:
         same = self._same.get(_cost_key(spec))
         if same:
             return Duration(median(map(_seconds, same)), scaled=False)
-        alike = [(one, time) for one, time in self._timed if _setting(one.spec) == _setting(spec)]
+        alike = self._alike.get(_setting(spec))
         if not alike:
             return None
-        nearest = max(_likeness(one.spec, spec) for one, _ in alike)
-        chosen = [(one, t) for one, t in alike if _likeness(one.spec, spec) == nearest]
-        return Duration(median(_scaled(one.spec, t, spec) for one, t in chosen), scaled=True)
+        wanted = _traits(spec)
+        likeness = {traits: _likeness(traits, wanted) for traits in alike}
+        nearest = max(likeness.values())
+        chosen = [pair for traits in alike if likeness[traits] == nearest for pair in alike[traits]]
+        return Duration(median(_scaled(one, time, spec) for one, time in chosen), scaled=True)
 
     @cached_property
     def _timed(self) -> list[tuple[Result, Time]]:
@@ -65,6 +69,14 @@ class Timings:
             found.setdefault(_cost_key(one.spec), []).append(time)
         return found
 
+    @cached_property
+    def _alike(self) -> dict[_Setting, dict[_Traits, list[tuple[Specification, Time]]]]:
+        found: dict[_Setting, dict[_Traits, list[tuple[Specification, Time]]]] = {}
+        for one, time in self._timed:
+            traits = found.setdefault(_setting(one.spec), {})
+            traits.setdefault(_traits(one.spec), []).append((one.spec, time))
+        return found
+
 
 def _latest_machines(records: Iterable[Result]) -> dict[str, Machine]:
     """Device -> the machine of the last run on it."""
@@ -81,22 +93,23 @@ def _cost_key(spec: Specification) -> str:
     return canonical_json(plain)
 
 
-def _setting(spec: Specification) -> tuple[str, int, str, str, int]:
+def _setting(spec: Specification) -> _Setting:
     """What two runs must share for the time of one to say anything about the other."""
     training = spec.training
     task = spec.task.key
     return task, training.max_length, training.device, training.dtype, training.threads
 
 
-def _likeness(one: Specification, other: Specification) -> tuple[bool, ...]:
-    """What two runs share beyond that, the most telling first."""
-    return (
-        model_key(one.model) == model_key(other.model),
-        one.variant.method == other.variant.method,
-        one.variant.settings == other.variant.settings,
-        one.role == other.role,
-        one.training.batch_size == other.training.batch_size,
-    )
+def _traits(spec: Specification) -> _Traits:
+    """What two runs may share beyond that, the most telling first."""
+    variant = spec.variant
+    settings = canonical_json(dict(variant.settings))
+    model, batch_size = model_key(spec.model), spec.training.batch_size
+    return model, variant.method, settings, spec.role, batch_size
+
+
+def _likeness(one: _Traits, other: _Traits) -> tuple[bool, ...]:
+    return tuple(mine == theirs for mine, theirs in zip(one, other, strict=True))
 
 
 def _seconds(time: Time) -> float:

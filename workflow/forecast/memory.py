@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from methods.registry import METHODS
-from records.identity import content_hash
+from records.identity import canonical_json, content_hash
 from records.plan import Cell
 from records.prediction import Prediction, Question
 from records.result import Result
@@ -96,19 +96,19 @@ def peaks(
     everything without a tracer.
     """
     specs = {run: spec for cell in cells for run, spec in list(cell.runs.items())[:1]}
-    known = _recorded_batches(records)
+    known, measured = _recorded_batches(records), _measured(records)
     batches = {run: known.get(_batch_key(spec)) for run, spec in specs.items()}
     questions = [Question(spec=s, batch=batches[r] or _largest(s)) for r, s in specs.items()]
     no_trace = Prediction(peak_bytes=None, reason="tracing was left out")
     answers = tracer.trace(questions) if tracer else [no_trace] * len(questions)
     return {
-        run: _peak(question, answer, records, measured_batch=batches[run] is not None)
+        run: _peak(question, answer, measured, measured_batch=batches[run] is not None)
         for run, question, answer in zip(specs, questions, answers, strict=True)
     }
 
 
 def _peak(
-    question: Question, answer: Prediction, records: Sequence[Result], *, measured_batch: bool
+    question: Question, answer: Prediction, measured: Mapping[str, int], *, measured_batch: bool
 ) -> Peak:
     spec = question.spec
     traced = answer.peak_bytes is not None
@@ -120,26 +120,25 @@ def _peak(
         predicted_bytes=answer.peak_bytes if traced else bound,
         instrument="trace" if traced else "bound",
         reason=answer.reason,
-        measured_bytes=_measured(question, records),
+        measured_bytes=measured.get(_step_key(spec, question.batch)),
     )
 
 
-def _measured(question: Question, records: Sequence[Result]) -> int | None:
-    """The largest peak of the cell's records with that micro-batch."""
-    wanted = question.spec
-    found = [
-        one.memory.peak_training_bytes
-        for one in records
-        if one.memory is not None
-        and one.memory.batch == question.batch
-        and _step_key(one.spec) == _step_key(wanted)
-    ]
-    return max(found, default=None)
+def _measured(records: Sequence[Result]) -> dict[str, int]:
+    """The largest peak of the records of each step and micro-batch."""
+    found: dict[str, int] = {}
+    for one in records:
+        if one.memory is not None:
+            key = _step_key(one.spec, one.memory.batch)
+            found[key] = max(found.get(key, 0), one.memory.peak_training_bytes)
+    return found
 
 
-def _step_key(spec: Specification) -> tuple[Any, ...]:
+def _step_key(spec: Specification, batch: tuple[int, int]) -> str:
+    """What decides the memory of a step."""
     training = spec.training.model_dump(mode="json", include=set(_TRACED))
-    return (*_batch_key(spec), spec.variant.method, spec.variant.settings, training)
+    variant = [spec.variant.method, dict(spec.variant.settings)]
+    return canonical_json([*_batch_key(spec), *variant, training, batch])
 
 
 def _batch_key(spec: Specification) -> tuple[Any, ...]:
