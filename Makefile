@@ -6,11 +6,12 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 VENV := .venv
 BENCHMARK ?= default
 CORES ?= all
+RESULTS ?= results
 READY := $(VENV)/.ready
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce test test-slurm lint format lock wandb-sync clean
+.PHONY: help setup reproduce test test-faults test-slurm lint format lock wandb-sync clean
 
 help: ## Show what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -32,7 +33,10 @@ reproduce: $(READY) ## Run the default benchmark and print its table (BENCHMARK=
 	@finegrid reproduce $(BENCHMARK) --cores $(CORES)
 
 test: $(READY) ## Run the tests
-	@python -m pytest -n 2 --dist loadfile --ignore tests/slurm
+	@python -m pytest -n 2 --dist loadfile --ignore tests/slurm --ignore tests/faults
+
+test-faults: $(READY) ## Inject faults and check that nothing is lost
+	@python -m pytest -n 2 --dist loadfile tests/faults
 
 # Where Slurm cannot be installed, the tests are skipped and say why.
 test-slurm: $(READY) ## Run a benchmark on a Slurm of this machine's own (as root; installs it)
@@ -67,10 +71,10 @@ lock: $(READY) ## Write requirements.lock from pyproject.toml
 		--output-file requirements.lock pyproject.toml
 	sed -i -e '/^torch==/,/^[^ ]/{/^torch==/d;/^ /d}' -e '1e echo "$$LOCK_HEADER"' requirements.lock
 
-wandb-sync: $(READY) ## Upload the offline runs to Weights & Biases
-	@set -- results/runs/*/wandb/offline-run-*; \
-		[ -e "$$1" ] || { echo "no offline runs under results/runs"; exit 0; }; \
-		wandb sync "$$@"
+# Those of recorded runs alone, each once: what is uploaded again is appended to what is there.
+wandb-sync: $(READY) ## Upload the offline mirrors of recorded runs to Weights & Biases (RESULTS=...)
+	@find $(RESULTS)/runs -mindepth 3 -maxdepth 3 -path '*/wandb/offline-run-*' \
+		-exec test -e '{}/../../result.json' ';' -print0 | xargs -0 -r wandb sync
 
 clean: ## Remove .venv; results stay
 	rm -rf $(VENV)

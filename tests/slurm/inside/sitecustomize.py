@@ -1,79 +1,103 @@
-"""Reaches into the runs of a test: Python imports it at the start of every job's processes.
+"""Reaches into the processes of a test: Python imports it at the start of each of them.
 
-A run notes in `trained`, in the folder of `FINEGRID_TEST_FOLDER`, when it begins and ends to train.
-In the middle it waits as long as a file `hold` lies there. With `out-of-memory` in
-`FINEGRID_TEST_FIRST_ATTEMPT` the first attempt ends as the kernel would end it.
+A run notes in `trained`, in the folder of `FINEGRID_TEST_FOLDER`, when it begins and ends to work.
+The runs of `FINEGRID_TEST_HOLD` wait in the middle as long as a file `hold` lies there. The first
+attempt of those of `FINEGRID_TEST_OUT_OF_MEMORY` ends as the kernel would end it. Snakemake asks
+for the state of its jobs every second, where the plug-in would wait longer and longer.
 """
 
-import atexit
 import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-FOLDER = os.environ.get("FINEGRID_TEST_FOLDER")
-MIDDLE = 300
-"""The step before which a run is held, of the 600 that it has."""
+FOLDER = Path(os.environ.get("FINEGRID_TEST_FOLDER", ""))
+MIDDLE = 6
+"""The step before which a run is held, of the 12 that each of the benchmark's texts has."""
+POLL_SECONDS = 1
 
 
 class Hook(MetaPathFinder):
-    """Changes the training loop when it is imported, and no earlier."""
+    """Changes a module when it is imported, and no earlier."""
+
+    def __init__(self, module: str, change: Callable[[Any], None]) -> None:
+        self.module = module
+        self.change = change
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
-        if name != "training.loop" or not (spec := PathFinder.find_spec(name, path)):
+        if name != self.module or not (spec := PathFinder.find_spec(name, path)):
             return None
         loader: Any = spec.loader
         plain = loader.exec_module
 
         def execute(module: ModuleType) -> None:
             plain(module)
-            change(module)
+            self.change(module)
 
         loader.exec_module = execute
         return spec
 
 
-def change(loop: Any) -> None:
-    """Count the steps, and act at the first and at the middle one."""
-    plain, steps = loop.Trainer.step, [0]
+def watch_jobs(job: Any) -> None:
+    """Note when a process has a run to itself, and when it gives it back."""
+    plain = job.Job.perform
 
-    def step(self: Any, *arguments: Any) -> Any:
-        steps[0] += 1
-        if steps[0] == 1:
-            begin()
-        if steps[0] == MIDDLE:
-            hold()
-        return plain(self, *arguments)
+    def perform(self: Any) -> Any:
+        run = self.planned.run
+        note(run, "begins")
+        if is_among("FINEGRID_TEST_OUT_OF_MEMORY", run) and attempt() == 1:
+            note(run, "ends")
+            os.kill(os.getpid(), signal.SIGKILL)
+        if is_among("FINEGRID_TEST_HOLD", run):
+            hold_in_the_middle(sys.modules["training.loop"], run)
+        try:
+            return plain(self)
+        finally:
+            note(run, "ends")
+
+    job.Job.perform = perform
+
+
+def hold_in_the_middle(loop: Any, run: str) -> None:
+    """Let the training wait for the test before its middle step."""
+    plain = loop.Trainer.step
+
+    def step(self: Any, number: int, *arguments: Any) -> Any:
+        if number == MIDDLE:
+            note(run, "is in the middle")
+            while (FOLDER / "hold").exists():
+                time.sleep(0.1)
+        return plain(self, number, *arguments)
 
     loop.Trainer.step = step
 
 
-def begin() -> None:
-    """Note that this process trains; end it where its test wants it."""
-    note("begins")
-    atexit.register(note, "ends")
-    if os.environ.get("FINEGRID_TEST_FIRST_ATTEMPT") == "out-of-memory" and attempt() == 1:
-        note("ends")
-        os.kill(os.getpid(), signal.SIGKILL)
+def poll_often(remote: Any) -> None:
+    """Give every executor the same short time between two looks at its jobs."""
+
+    def ignore(self: Any, value: float) -> None:
+        del self, value
+
+    pause = property(lambda self: POLL_SECONDS, ignore)
+    remote.RemoteExecutor.next_seconds_between_status_checks = pause
 
 
-def hold() -> None:
-    """Wait for the test."""
-    note("is in the middle")
-    while (Path(FOLDER or "") / "hold").exists():
-        time.sleep(0.1)
-
-
-def note(what: str) -> None:
+def note(run: str, what: str) -> None:
     """One line, whole, whoever else writes."""
     job = os.environ.get("SLURM_JOB_ID", "-")
-    with (Path(FOLDER or "") / "trained").open("a") as stream:
-        stream.write(f"{job} {what}\n")
+    with (FOLDER / "trained").open("a") as stream:
+        stream.write(f"{job} {run} {what}\n")
+
+
+def is_among(variable: str, run: str) -> bool:
+    """Whether the variable names the run."""
+    return run in os.environ.get(variable, "").split()
 
 
 def attempt() -> int:
@@ -81,5 +105,9 @@ def attempt() -> int:
     return int(sys.orig_argv[sys.orig_argv.index("--attempt") + 1])
 
 
-if FOLDER and "training.run" in sys.orig_argv:
-    sys.meta_path.insert(0, Hook())
+if "FINEGRID_TEST_FOLDER" in os.environ:
+    if "training.run" in sys.orig_argv:
+        sys.meta_path.insert(0, Hook("training.job", watch_jobs))
+    elif "snakemake" in sys.orig_argv:
+        module = "snakemake_interface_executor_plugins.executors.remote"
+        sys.meta_path.insert(0, Hook(module, poll_often))
