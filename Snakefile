@@ -5,7 +5,7 @@ import sys
 sys.path.insert(0, workflow.basedir)
 
 from workflow.pipeline import Pipeline
-from workflow.scheduling import attempts, limit_gpus, tell_attempts
+from workflow.scheduling import attempts, is_batch, limit_gpus, tell_attempts
 from workflow.surroundings import shut_out_working_folder
 
 shut_out_working_folder()
@@ -47,7 +47,9 @@ rule all:
     """Every table, plot and the report of the benchmark, and the records that they are made of."""
     input:
         # Named here, or Snakemake would not miss one that was deleted after the tables were made.
-        PIPELINE.results_of_runs,
+        # Not in a batch: it would have all of them. Functions are not called where a job of one run
+        # reads this file.
+        lambda wildcards: [] if is_batch(workflow) else PIPELINE.results_of_runs,
         PIPELINE.tables,
         PIPELINE.evidence,
         PIPELINE.tuning_table,

@@ -4,7 +4,8 @@ python -m analysis.collect --plan FILE --runs DIR --output FILE.csv
 """
 
 import argparse
-from collections.abc import Callable
+import reprlib
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,6 +21,8 @@ from records.place import record_file
 from records.plan import Cell, Plan
 from records.result import (
     FAILURE_FILE,
+    HISTORY_FILE,
+    PREDICTIONS_FILE,
     RESULT_FILE,
     Choice,
     Inference,
@@ -43,13 +46,18 @@ def collect(plan: Plan, runs: Path) -> pd.DataFrame:
     """One row a planned run, in the order of the plan, from the records below the folder `runs`.
 
     Units stand in the column names. A value that does not exist is missing. Raises AnalysisError
-    that names the file where a record is invalid or belongs to another specification.
+    that names, a line each, the files whose record is invalid or belongs to another specification,
+    and those that are not what their record says.
     """
     if not plan.cells:
         raise AnalysisError(f"the plan of {plan.benchmark} holds no cell")
     if plan.runs and not runs.is_dir():
         raise AnalysisError(f"{runs}: there is no such folder of runs")
-    return tidy([row for cell in plan.cells for row in _cell_rows(plan.benchmark, cell, runs)])
+    problems: list[str] = []
+    rows = [row for cell in plan.cells for row in _cell_rows(plan.benchmark, cell, runs, problems)]
+    if problems:
+        raise AnalysisError("\n".join(problems))
+    return tidy(rows)
 
 
 def ledger(plan: Plan, runs: Path) -> pd.DataFrame:
@@ -105,18 +113,55 @@ def read_record(kind: type[R], path: Path) -> R:
     try:
         return kind.read(path)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(key) for key in first["loc"]) or "the record"
-        raise AnalysisError(f"{path}: {place}: {first['msg']}") from error
+        raise AnalysisError(f"{path}: {_first(error)}") from error
 
 
-def _cell_rows(benchmark: str, cell: Cell, runs: Path) -> list[Row]:
+def read_results(paths: Iterable[Path]) -> dict[str, Result]:
+    """Run -> record. Raises AnalysisError that names, a line each, the files that hold no record.
+
+    Nor may a file hold the record of another run than its folder's: it is a copy.
+    """
+    found, problems = {}, []
+    for path in paths:
+        try:
+            found[path.parent.name] = _own_result(path)
+        except AnalysisError as error:
+            problems.append(str(error))
+    if problems:
+        raise AnalysisError("\n".join(problems))
+    return found
+
+
+def _own_result(path: Path) -> Result:
+    result = read_record(Result, path)
+    if result.run != path.parent.name:
+        raise AnalysisError(f"{path}: it is a copy of the record of {result.run}")
+    return result
+
+
+def _first(error: ValidationError) -> str:
+    """The first thing that is wrong with a record: where, what, and the value if it is plain."""
+    first = error.errors()[0]
+    place = ".".join(str(key) for key in first["loc"])
+    plain = place and isinstance(first["input"], str | int | float)
+    found = f", found {reprlib.repr(first['input'])}" if plain else ""
+    return f"{place or 'the record'}: {first['msg']}{found}"
+
+
+def _cell_rows(benchmark: str, cell: Cell, runs: Path, problems: list[str]) -> list[Row]:
+    """What is wrong with its records is added to the problems."""
     identity = _identity(benchmark, cell)
     if cell.not_applicable is not None or not cell.runs:
         state = "missing" if cell.not_applicable is None else "not-applicable"
         reason = cell.not_applicable or "the plan holds no run of this cell"
         return [identity | _row(None, None, state, reason)]
-    return [identity | _run_row(run, spec, runs) for run, spec in cell.runs.items()]
+    rows = []
+    for run, spec in cell.runs.items():
+        try:
+            rows.append(identity | _run_row(run, spec, runs))
+        except AnalysisError as error:
+            problems.append(str(error))
+    return rows
 
 
 def _identity(benchmark: str, cell: Cell) -> Row:
@@ -138,10 +183,21 @@ def _run_row(run: str, spec: Specification, runs: Path) -> Row:
         raise AnalysisError(f"{path}: its specification is not the plan's for run {run}")
     if path.name == FAILURE_FILE and result.state == "ok":
         raise AnalysisError(f"{path}: the record of a failure has state ok")
+    _check_files(result, path.parent)
     try:
         return _row(run, spec, result.state, result.reason, result)
     except KeyError as error:
         raise AnalysisError(f"{path}: no score of the primary metric {error}") from error
+
+
+def _check_files(result: Result, folder: Path) -> None:
+    """Refuse what has changed of the files that curves and statistics are made of.
+
+    Where one is not there, they are done without. The delta, which may be large, is not read.
+    """
+    present = [name for name in (HISTORY_FILE, PREDICTIONS_FILE) if (folder / name).exists()]
+    if damaged := result.damaged_files(folder, present):
+        raise AnalysisError("\n".join(f"{folder}/{text}" for text in damaged))
 
 
 def _row(

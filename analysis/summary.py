@@ -38,6 +38,8 @@ CONSTANTS = (
 """Equal for every seed of a cell."""
 
 CELL = [*GROUP, "variant"]
+READ = (*CELL, "method", "run", "state", *CONSTANTS, *MEASURES)
+"""The columns of the runs table that a cell is summarised from."""
 
 
 def summarise(frame: pd.DataFrame) -> pd.DataFrame:
@@ -54,6 +56,8 @@ def summarise(frame: pd.DataFrame) -> pd.DataFrame:
     seeds of a cell.
     """
     planned = frame.groupby(CELL).size()
+    # Cutting a table takes time by its columns, and of a hundred these are read.
+    needed = [name for name in READ if name in frame]
     cells = [
         (
             rows.index[0],
@@ -62,7 +66,7 @@ def summarise(frame: pd.DataFrame) -> pd.DataFrame:
         )
         for part in split_by_fingerprint(frame)
         for marks in [standings(part.rows)]
-        for variant, rows in part.rows.groupby("variant", sort=False)
+        for variant, rows in part.rows[needed].groupby("variant", sort=False)
     ]
     return pd.DataFrame([row for _, row in sorted(cells, key=lambda cell: cell[0])])
 

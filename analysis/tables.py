@@ -44,8 +44,7 @@ def markdown(frame: pd.DataFrame) -> str:
 
     Raises AnalysisError where the seeds of a cell contradict each other.
     """
-    words = [column.header for column in COLUMNS if column.measure is None]
-    return document(_sections(summarise(frame)), words, notes(frame))
+    return _markdown(summarise(frame), notes(frame))
 
 
 def latex(frame: pd.DataFrame) -> str:
@@ -53,22 +52,32 @@ def latex(frame: pd.DataFrame) -> str:
 
     Raises as `markdown` does.
     """
+    return _latex(summarise(frame), notes(frame))
+
+
+def write_tables(frame: pd.DataFrame, stem: Path) -> None:
+    """Write `<stem>.csv` (raw numbers), `<stem>.md` and `<stem>.tex` (for people), atomically."""
+    summary, below = summarise(frame), notes(frame)
+    write_table(summary, stem.with_name(stem.name + ".csv"))
+    write_text(stem.with_name(stem.name + ".md"), _markdown(summary, below))
+    write_text(stem.with_name(stem.name + ".tex"), _latex(summary, below))
+
+
+def _markdown(summary: pd.DataFrame, below: list[str]) -> str:
+    words = [column.header for column in COLUMNS if column.measure is None]
+    return document(_sections(summary), words, below)
+
+
+def _latex(summary: pd.DataFrame, below: list[str]) -> str:
     alignment = "".join("r" if column.measure else "l" for column in COLUMNS)
     blocks = [
         rows.rename(columns=_latex_text)
         .map(_latex_text)
         .to_latex(index=False, escape=False, column_format=alignment, caption=_latex_text(title))
-        for title, rows in _sections(summarise(frame))
+        for title, rows in _sections(summary)
     ]
-    comment = "\n\n".join(_latex_text(note) for note in notes(frame))
+    comment = "\n\n".join(_latex_text(note) for note in below)
     return f"% needs \\usepackage{{booktabs}}\n{''.join(blocks)}\n{{\\footnotesize\n{comment}\n}}\n"
-
-
-def write_tables(frame: pd.DataFrame, stem: Path) -> None:
-    """Write `<stem>.csv` (raw numbers), `<stem>.md` and `<stem>.tex` (for people), atomically."""
-    write_table(summarise(frame), stem.with_name(stem.name + ".csv"))
-    write_text(stem.with_name(stem.name + ".md"), markdown(frame))
-    write_text(stem.with_name(stem.name + ".tex"), latex(frame))
 
 
 def _sections(summary: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:

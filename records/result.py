@@ -1,6 +1,7 @@
 """`result.json`: what a run found. The only source of truth for every table and plot."""
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -260,12 +261,15 @@ class Result(Record):
         plain = json.loads(self.model_dump_json(exclude={_SEAL}))
         return self.model_copy(update={_SEAL: content_hash(plain)})
 
-    def damaged_files(self, folder: Path) -> list[str]:
-        """What the files of the record in its folder have become: gone, or of another hash."""
+    def damaged_files(self, folder: Path, names: Collection[str] | None = None) -> list[str]:
+        """What the files of the record in its folder have become: gone, or of another hash.
+
+        Of all of them, unless names are given.
+        """
         return [
             text
             for name, recorded in self.files.items()
-            if (text := _damage(folder / name, recorded))
+            if (names is None or name in names) and (text := _damage(folder / name, recorded))
         ]
 
     @model_validator(mode="after")

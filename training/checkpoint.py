@@ -83,19 +83,17 @@ class Checkpoints:
         return self.run_folder / CHECKPOINT_FOLDER
 
     def latest(self) -> Kept | None:
-        """The newest one that is whole and this run's own. What is left of unfinished ones goes.
+        """The furthest one that is whole and this run's own. What is left of unfinished ones goes.
 
-        One whose bytes are not those of its name goes into quarantine; the log names both hashes.
+        There are two where a process was killed before it deleted the older one. Their times say
+        nothing: a clock may go backwards. One whose bytes are not those of its name goes into
+        quarantine; the log names both hashes.
         """
         for unfinished in self.folder.glob(".*"):
             unfinished.unlink()
-        found = sorted(self.folder.glob(f"[!.]*{_SUFFIX}"), key=_written_at, reverse=True)
-        for path in filter(self._is_whole, found):
-            with safe_open(path, framework="pt") as file:
-                if self._is_own(path, json.loads(file.metadata()[_IDENTITY])):
-                    text = file.get_tensor(_PAST).numpy().tobytes()
-                    return Kept(path, Past.model_validate_json(text))
-        return None
+        whole = filter(self._is_whole, sorted(self.folder.glob(f"[!.]*{_SUFFIX}")))
+        found = [kept for path in whole if (kept := self._read(path))]
+        return max(found, key=lambda kept: len(kept.past.history), default=None)
 
     def save(self, tensors: Tensors, past: Past) -> None:
         """Write a checkpoint, then delete the older one. Raises OSError where the disk does."""
@@ -111,6 +109,14 @@ class Checkpoints:
     def delete(self) -> None:
         """Remove what there is; what cannot be removed harms no later run."""
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _read(self, path: Path) -> Kept | None:
+        """A whole checkpoint, or None for another run's."""
+        with safe_open(path, framework="pt") as file:
+            if not self._is_own(path, json.loads(file.metadata()[_IDENTITY])):
+                return None
+            text = file.get_tensor(_PAST).numpy().tobytes()
+        return Kept(path, Past.model_validate_json(text))
 
     def _is_whole(self, path: Path) -> bool:
         found = file_sha256(path)
@@ -135,10 +141,6 @@ class Checkpoints:
         if differs:
             _LOGGER.warning("%s: not gone on from, it has another %s", path, "; ".join(differs))
         return not differs
-
-
-def _written_at(path: Path) -> int:
-    return path.stat().st_mtime_ns
 
 
 def _shown(value: Any) -> str:

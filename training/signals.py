@@ -6,8 +6,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU)
-"""What schedulers send at a time limit or a preemption, and what a terminal sends."""
+SIGNALS = (
+    signal.SIGTERM,
+    signal.SIGINT,
+    signal.SIGHUP,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+    signal.SIGXCPU,
+)
+"""What schedulers send at a time limit or a preemption, and what a terminal sends, closed too."""
 
 
 class PreemptedError(Exception):

@@ -22,6 +22,8 @@ from records.plan import Plan
 from records.registry import RegistrationError, Registry
 from records.result import RESULT_FILE
 from tasks.registry import TASKS
+from training.exits import EXIT_TRY_AGAIN
+from training.signals import interruptible
 from workflow import listing, scaffold
 from workflow.benchmark import DEFAULT_BENCHMARK
 from workflow.pipeline import Pipeline
@@ -111,18 +113,21 @@ def reproduce(
     )
     log = results / "logs" / f"snakemake-{pipeline.name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("wb") as stream:
+    with log.open("wb") as stream, interruptible() as interruption:
         process = subprocess.Popen(  # noqa: S603  # our own interpreter, arguments without a shell
-            _snakemake(benchmark, cores, pipeline), stdout=stream, stderr=subprocess.STDOUT
+            _snakemake(benchmark, cores, pipeline),
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
-        try:
-            follow(process, watch, _CONSOLE)
-        except KeyboardInterrupt:
-            _CONSOLE.print("interrupted: the same command goes on from here")
-        code = process.wait()
-    if code:
+        follow(process, interruption, watch, _CONSOLE)
+    if process.returncode and interruption.name:
+        _CONSOLE.print("interrupted: the same command goes on from here")
+        raise typer.Exit(EXIT_TRY_AGAIN)
+    if process.returncode:
         _explain_failure(watch, log)
-        raise typer.Exit(code)
+        raise typer.Exit(process.returncode)
     _show(pipeline, results)
 
 

@@ -167,6 +167,11 @@ class Pipeline:
         """The record of every run, or of those that have one where that is enough."""
         return list(self.recorded.values())
 
+    @property
+    def tasks_of_runs(self) -> list[str]:
+        """The manifests of the tasks of these runs."""
+        return sorted({self.run_task(run) for run in self.recorded})
+
     @cached_property
     def recorded(self) -> dict[str, str]:
         """Run identity -> record of the runs that tables and plots are made of."""
@@ -201,13 +206,29 @@ class Pipeline:
 
     @cached_property
     def _models(self) -> dict[str, Model]:
-        return {model_key(spec.model): spec.model for spec in self.runs.values()}
+        models = {spec.model.name: spec.model for spec in self._one_a_cell}
+        return {model_key(model): model for model in models.values()}
 
     @cached_property
     def _tasks(self) -> dict[str, Task]:
-        tasks = [spec.task for spec in self.runs.values()]
-        tasks += [p.task for model in self._models.values() if (p := _pretraining(model))]
-        return {task.key: task for task in tasks}
+        tasks = {spec.task.name: spec.task for spec in self._one_a_cell}
+        sources = [p.task for model in self._models.values() if (p := _pretraining(model))]
+        return {task.key: task for task in [*tasks.values(), *sources]}
+
+    @property
+    def _one_a_cell(self) -> list[Specification]:
+        """A run of every cell: all of them have its task and its model."""
+        return [next(iter(cell.runs.values())) for cell in self.plan.cells if cell.runs]
+
+    @cached_property
+    def _model_keys(self) -> dict[str, str]:
+        """Name -> key: hashed once, for thousands of runs have few models."""
+        return {model.name: key for key, model in self._models.items()}
+
+    @cached_property
+    def _task_keys(self) -> dict[str, str]:
+        """The same for tasks."""
+        return {task.name: key for key, task in self._tasks.items()}
 
     def run_json(self, run: str) -> str:
         """The run's specification."""
@@ -239,11 +260,11 @@ class Pipeline:
 
     def run_task(self, run: str) -> str:
         """The manifest of the run's task."""
-        return self._manifest("tasks", self.jobs[run].task.key)
+        return self._manifest("tasks", self._task_keys[self.jobs[run].task.name])
 
     def run_model(self, run: str) -> str:
         """The manifest of the run's model."""
-        return self._manifest("models", model_key(self.jobs[run].model))
+        return self._manifest("models", self._model_keys[self.jobs[run].model.name])
 
     def run_choice(self, run: str) -> list[str]:
         """The choice that the run waits for, if its cell is tuned."""
@@ -283,7 +304,7 @@ class Pipeline:
 
     def _bounded(self, bound: Bound, spec: Specification, attempt: int) -> int:
         """The largest bound over what the run's tuning may choose, more with each attempt."""
-        data = self._data(spec.task.key)
+        data = self._data(self._task_keys[spec.task.name])
         trains_base = METHODS.get(spec.variant.method).trains_base
         bounds = [bound(one, trains_base=trains_base, data=data) for one in possible(spec)]
         return attempt * max(bounds)

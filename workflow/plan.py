@@ -165,7 +165,8 @@ class _Planner:
             )
             for seed in self.benchmark.seeds
         ]
-        return {spec.run: spec for spec in specs if self._is_safe(spec, variant.at)}
+        named = ((spec.run, spec) for spec in specs)
+        return {run: spec for run, spec in named if self._is_safe(run, spec, variant.at)}
 
     def _training(self, grid: Grid, variant: _Variant) -> Training | None:
         entry = variant.entry
@@ -176,8 +177,8 @@ class _Planner:
             merged["learning_rate"] = entry.learning_rate
         return self.catalogue.training(merged, (*variant.at, "training"))
 
-    def _is_safe(self, spec: Specification, at: Location) -> bool:
-        safe = re.fullmatch(NAME_PATTERN, spec.run) is not None
+    def _is_safe(self, run: str, spec: Specification, at: Location) -> bool:
+        safe = re.fullmatch(NAME_PATTERN, run) is not None
         if not safe:
             allowed = "task, model and variant together are too long for a run's name; allowed: 106"
             self.problems.add(at, refused(spec.cell, allowed))

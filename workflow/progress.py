@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
 from records.result import FAILURE_FILE, RESULT_FILE
+from training.signals import Interruption
 
 _POLL_SECONDS = 1.0
 
@@ -26,11 +29,14 @@ class Watch:
 
     results: Path
     runs: list[str]
-    started: float = field(default_factory=time.time)
+    started: float = field(default_factory=time.monotonic)
     finished_before: frozenset[str] = frozenset()
+    logs_before: dict[str, int | None] = field(default_factory=dict)
+    """When each run's log was written last. Later ones may look older: a clock may be set back."""
 
     def __post_init__(self) -> None:
         self.finished_before = frozenset(self.finished())
+        self.logs_before = {run: self._logged(run) for run in self.runs}
 
     def finished(self) -> list[str]:
         """Runs with a record, in the order of the plan."""
@@ -52,7 +58,7 @@ class Watch:
         new = len(set(finished) - self.finished_before)
         if not new:
             return None
-        return (time.time() - self.started) / new * (len(self.runs) - len(finished))
+        return (time.monotonic() - self.started) / new * (len(self.runs) - len(finished))
 
     def outcome(self, run: str) -> str:
         """A finished run in a few words."""
@@ -70,8 +76,11 @@ class Watch:
         return self.results / "logs" / f"run-{run}.log"
 
     def _begun(self, run: str) -> bool:
+        return self._logged(run) not in (None, self.logs_before[run])
+
+    def _logged(self, run: str) -> int | None:
         log = self.log(run)
-        return log.exists() and log.stat().st_mtime >= self.started
+        return log.stat().st_mtime_ns if log.exists() else None
 
     def _recorded(self, run: str) -> bool:
         return any(self._folder(run, name).exists() for name in (RESULT_FILE, FAILURE_FILE))
@@ -80,12 +89,22 @@ class Watch:
         return self.results / "runs" / run / name
 
 
-def follow(process: subprocess.Popen[bytes], watch: Watch, console: Console) -> None:
-    """Show the runs until the process ends."""
-    known = set(watch.finished_before)
+def follow(
+    process: subprocess.Popen[bytes], interruption: Interruption, watch: Watch, console: Console
+) -> None:
+    """Show the runs until the process ends, which leads a session of its own.
+
+    A request to end goes on, once, to all of that session as the terminal's SIGINT: Snakemake then
+    waits for the runs, and each leaves a checkpoint. Snakemake alone would let them go on.
+    """
+    known, told = set(watch.finished_before), False
     with _display(watch, console) as refresh:
         while True:
             ended = process.poll() is not None
+            if interruption.name and not told and not ended:
+                told = True
+                os.killpg(process.pid, signal.SIGINT)
+                console.print(f"{interruption.name}: the runs leave checkpoints, and end")
             refresh()
             for run in watch.finished():
                 if run not in known:

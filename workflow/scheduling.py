@@ -1,7 +1,8 @@
 """What the rules ask of Snakemake beyond its documented interface, in one place.
 
-`execution_settings`, `is_main_process`, `register_envvars`, `global_resources`, `local_exec` and
-`scheduler` of a workflow are internal to Snakemake: a test runs it and would show a change.
+`execution_settings`, `is_main_process`, `register_envvars`, `global_resources`, `local_exec`,
+`scheduler` and `dag_settings` of a workflow are internal to Snakemake: a test runs it and would
+show a change.
 """
 
 from __future__ import annotations
@@ -33,6 +34,11 @@ def tell_attempts(workflow: Any) -> None:
     """Let every job know how many attempts it has. Belongs into `onstart`."""
     os.environ[ATTEMPTS] = str(attempts(workflow))
     workflow.register_envvars(ATTEMPTS)
+
+
+def is_batch(workflow: Any) -> bool:
+    """Whether only a part of a rule's inputs is asked for, by `--batch`."""
+    return workflow.dag_settings.batch is not None
 
 
 def limit_gpus(workflow: Any) -> None:

@@ -1,5 +1,6 @@
-"""Runs that are interrupted at a chosen place, and what they have in common with whole ones."""
+"""Runs that are disturbed at a chosen place, and what they have in common with whole ones."""
 
+import gc
 import os
 import signal
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from records.result import DELTA_FILE, PREDICTIONS_FILE, RESULT_FILE, Result
 from records.specification import Specification
@@ -62,7 +64,22 @@ def interrupted(
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(owner, name, acting)
-        return assets.main(spec, results, **options)
+        try:
+            return assets.main(spec, results, **options)
+        finally:
+            # A process that has ended leaves no model, whose end a memory meter would see.
+            gc.collect()
+
+
+def at_step(count: int, action: Callable[[], Any], patch: pytest.MonkeyPatch) -> None:
+    """Let the loss of that step be what `action` gives, or raises."""
+    plain, calls = Trainer.loss, iter(range(1, 10**6))
+
+    def loss(self: Trainer, indices: list[int]) -> torch.Tensor:
+        value = plain(self, indices)
+        return action() if next(calls) == count else value
+
+    patch.setattr(Trainer, "loss", loss)
 
 
 def checkpoints(spec: Specification, results: Path) -> list[Path]:

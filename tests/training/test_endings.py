@@ -13,9 +13,7 @@ from typing import Any, Never
 
 import pytest
 import torch
-from filelock import FileLock
 
-from records.identity import file_sha256
 from records.result import (
     DELTA_FILE,
     FAILURE_FILE,
@@ -27,24 +25,14 @@ from records.result import (
     Score,
 )
 from records.specification import Specification, model_key
-from tests.training.assets import Assets, read_history, run_folder, steps
+from tests.training.assets import Assets, read_history, run_folder
+from tests.training.interruptions import at_step
 from training import evaluation, experiment, loop
 from training.loop import Trainer
 
 NO_NUMBER = torch.tensor(float("nan"), requires_grad=True)
 CPU_MESSAGE = "[enforce fail at alloc_cpu.cpp:127] . DefaultCPUAllocator: can't allocate memory"
 Patch = pytest.MonkeyPatch
-
-
-def at_step(count: int, action: Callable[[], Any], patch: Patch) -> None:
-    """Let the loss of that step be what `action` gives, or raises."""
-    plain, calls = Trainer.loss, iter(range(1, 10**6))
-
-    def loss(self: Trainer, indices: list[int]) -> torch.Tensor:
-        value = plain(self, indices)
-        return action() if next(calls) == count else value
-
-    patch.setattr(Trainer, "loss", loss)
 
 
 def raiser(error: BaseException) -> Callable[..., Never]:
@@ -93,22 +81,6 @@ def test_a_result_is_strict_json(assets: Assets, tmp_path: Path, monkeypatch: Pa
             assert "Infinity" not in line
     text = (run_folder(spec, tmp_path) / RESULT_FILE).read_text()
     json.loads(text, parse_constant=not_json)
-
-
-@pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_a_loss_that_is_no_number_is_a_divergence(
-    assets: Assets, tmp_path: Path, monkeypatch: Patch, value: float
-) -> None:
-    at_step(3, lambda: torch.tensor(value, requires_grad=True), monkeypatch)
-    spec = assets.specification()
-    result = assets.run(spec, tmp_path)
-    assert (result.state, result.failed_step) == ("diverged", 3)
-    assert result.reason is not None
-    assert "step 3" in result.reason
-    assert result.metrics is None
-    assert [e["step"] for e in steps(read_history(run_folder(spec, tmp_path)))] == [1, 2]
-    assert result.gradients is not None
-    assert not (run_folder(spec, tmp_path) / PREDICTIONS_FILE).exists()
 
 
 @pytest.mark.parametrize("model", ["bert", "network"])
@@ -187,17 +159,6 @@ def test_memory_running_out_is_a_result(
     assert read_history(run_folder(spec, tmp_path)) == []
 
 
-@pytest.mark.parametrize("place", [loop, experiment], ids=["validation", "test"])
-def test_memory_running_out_in_an_evaluation_is_a_result(
-    assets: Assets, tmp_path: Path, monkeypatch: Patch, place: Any
-) -> None:
-    monkeypatch.setattr(place, "predict", raiser(OUT_OF_MEMORY[0]))
-    spec = assets.specification()
-    result = assets.run(spec, tmp_path)
-    assert (result.state, result.metrics, result.micro_batch_size) == ("oom", None, None)
-    assert len(steps(read_history(run_folder(spec, tmp_path)))) == 4
-
-
 def test_a_bug_is_a_failure_and_not_a_result(
     assets: Assets, tmp_path: Path, monkeypatch: Patch
 ) -> None:
@@ -239,27 +200,6 @@ def test_a_damaged_manifest_or_tokenizer_is_damaged_data(
     assert reason.startswith(f"CorruptedFileError: {path}: ")
 
 
-@pytest.mark.parametrize("name", ["train.parquet", "test.parquet", "model.safetensors"])
-def test_a_flipped_byte_of_a_prepared_file_is_found(
-    assets: Assets, tmp_path: Path, name: str
-) -> None:
-    shutil.copytree(assets.prepared, tmp_path / "prepared")
-    copy, spec = replace(assets, prepared=tmp_path / "prepared"), assets.specification()
-    keys = {"tasks": spec.task.key, "models": model_key(spec.model)}
-    room = "models" if name == "model.safetensors" else "tasks"
-    path = copy.prepared / room / keys[room] / name
-    content, before = bytearray(path.read_bytes()), file_sha256(path)
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
-    assert copy.main(spec, tmp_path) == os.EX_DATAERR
-    folder = run_folder(spec, tmp_path)
-    reason = Result.read(folder / FAILURE_FILE).reason
-    assert reason is not None
-    assert before in reason
-    assert file_sha256(path) in reason
-    assert not (folder / RESULT_FILE).exists()
-
-
 def test_a_task_that_is_not_prepared_is_a_missing_file(assets: Assets, tmp_path: Path) -> None:
     spec = assets.specification()
     empty = replace(assets, prepared=tmp_path / "nothing")
@@ -270,18 +210,6 @@ def command(spec: Path, results: Path) -> "subprocess.CompletedProcess[str]":
     """The command in a process of its own; it ends before anything heavy is loaded."""
     line = [sys.executable, "-m", "training.run", "--spec", str(spec), "--results", str(results)]
     return subprocess.run(line, capture_output=True, text=True, check=False)
-
-
-def test_a_second_process_on_a_run_steps_back(assets: Assets, tmp_path: Path) -> None:
-    spec = assets.specification()
-    folder = run_folder(spec, tmp_path)
-    folder.mkdir(parents=True)
-    spec.write(tmp_path / "spec.json")
-    with FileLock(folder / ".lock"):
-        done = command(tmp_path / "spec.json", tmp_path)
-    assert done.returncode == os.EX_TEMPFAIL
-    assert done.stderr == f"{spec.run}: another process works on this run\n"
-    assert [path.name for path in folder.iterdir()] == [".lock"]
 
 
 @pytest.mark.parametrize("change", ["cut", "unknown key", "missing file"])

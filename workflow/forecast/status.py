@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from analysis.collect import read_record
+from analysis.collect import read_results
 from records.place import record_file
 from records.prepared import PreparedTask
 from records.result import FAILURE_FILE, RESULT_FILE, Result
@@ -24,10 +24,9 @@ class Status:
     def records(self) -> dict[str, Result]:
         """Run identity -> record, of every run of the folder that left a result.
 
-        Raises AnalysisError for an invalid record.
+        Raises AnalysisError that names every invalid record.
         """
-        paths = sorted(self._runs.glob(f"*/{RESULT_FILE}"))
-        return {path.parent.name: read_record(Result, path) for path in paths}
+        return read_results(sorted(self._runs.glob(f"*/{RESULT_FILE}")))
 
     @cached_property
     def reasons(self) -> dict[str, Reason | None]:

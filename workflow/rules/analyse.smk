@@ -7,7 +7,7 @@ rule collect:
     """One row a planned run, from its record, and one a trial where there are any."""
     input:
         plan=f"{RESULTS}/plans/{NAME}.json",
-        results=PIPELINE.results_of_runs,
+        results=lambda wildcards: PIPELINE.results_of_runs,
     output:
         runs=f"{RESULTS}/tables/{NAME}-runs.csv",
         tuning=PIPELINE.tuning_table,
@@ -114,7 +114,7 @@ rule report:
         tables=PIPELINE.tables,
         evidence=PIPELINE.evidence,
         plots=PIPELINE.plots,
-        tasks=sorted({PIPELINE.run_task(run) for run in PIPELINE.recorded}),
+        tasks=lambda wildcards: PIPELINE.tasks_of_runs,
     output:
         f"{RESULTS}/reports/{NAME}.html",
     log:

@@ -1,0 +1,139 @@
+"""One byte that has changed is found: in data, weights, checkpoint and result.
+
+`finegrid rescore` holds all that lies beside a result against it: tests/training/test_rescore.py.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from analysis.collect import collect
+from analysis.errors import AnalysisError
+from records.identity import content_hash, file_sha256
+from records.result import FAILURE_FILE, HISTORY_FILE, PREDICTIONS_FILE, RESULT_FILE, Result
+from records.specification import model_key
+from tests.faults.benchmarks import plan_of
+from tests.faults.damage import cut, flip
+from tests.training.assets import Assets, run_folder
+from tests.training.interruptions import ask, assert_same_bits, checkpoints, interrupted
+
+
+@pytest.mark.parametrize("name", ["train.parquet", "test.parquet", "model.safetensors"])
+def test_of_prepared_data_or_weights(assets: Assets, tmp_path: Path, name: str) -> None:
+    shutil.copytree(assets.prepared, tmp_path / "prepared")
+    copy, spec = replace(assets, prepared=tmp_path / "prepared"), assets.specification()
+    keys = {"tasks": spec.task.key, "models": model_key(spec.model)}
+    room = "models" if name == "model.safetensors" else "tasks"
+    path = copy.prepared / room / keys[room] / name
+    before = file_sha256(path)
+    flip(path)
+    assert copy.main(spec, tmp_path) == os.EX_DATAERR
+    folder = run_folder(spec, tmp_path)
+    reason = Result.read(folder / FAILURE_FILE).reason
+    assert reason is not None
+    assert f"{path}: sha256 {file_sha256(path)}, recorded {before}" in reason
+    assert not (folder / RESULT_FILE).exists()
+
+
+@pytest.mark.parametrize("damage", [flip, cut])
+def test_of_a_checkpoint(
+    assets: Assets,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    damage: Callable[[Path], None],
+) -> None:
+    """It goes into quarantine, and the run begins again."""
+    spec = assets.specification(epochs=2, evaluations=3)
+    assets.run(spec, tmp_path / "whole")
+    assert interrupted(assets, spec, tmp_path, ("step", 4), ask()) == os.EX_TEMPFAIL
+    (path,) = checkpoints(spec, tmp_path)
+    (path.parent / ".new.left.safetensors").write_text("half of the n")
+    damage(path)
+    found = file_sha256(path)
+    assert assets.main(spec, tmp_path) == 0
+    assert f"{path}: sha256 {found}, named {path.stem}; moved to quarantine" in caplog.messages
+    assert file_sha256(run_folder(spec, tmp_path) / "quarantine" / path.name) == found
+    assert assert_same_bits(spec, tmp_path / "whole", tmp_path).resumed_at_steps == ()
+
+
+def test_of_a_result(assets: Assets, tmp_path: Path) -> None:
+    """The aggregate writes no table; it names the file and both hashes."""
+    spec = assets.specification()
+    result = assets.run(spec, tmp_path)
+    path = run_folder(spec, tmp_path) / RESULT_FILE
+    changed, count = re.subn(
+        rb'("steps": )(\d+)', lambda found: found[1] + bytes([found[2][0] ^ 1]), path.read_bytes()
+    )
+    assert count == 1
+    path.write_bytes(changed)
+    assert result.time is not None
+    steps = result.time.model_copy(update={"steps": result.time.steps ^ 1})
+    plain = result.model_copy(update={"time": steps}).model_dump(
+        mode="json", exclude={"record_sha256"}
+    )
+    plan_of([spec]).write(tmp_path / "plan.json")
+    places = {"plan": "plan.json", "runs": "runs", "output": "table.csv"}
+    options = [text for key, name in places.items() for text in (f"--{key}", str(tmp_path / name))]
+    done = subprocess.run(
+        [sys.executable, "-m", "analysis.collect", *options],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"error: {path}: the record: Value error, the record's sha256 is {content_hash(plain)}, "
+        f"recorded {result.record_sha256}\n"
+    )
+    assert not (tmp_path / "table.csv").exists()
+
+
+@pytest.mark.parametrize("name", [HISTORY_FILE, PREDICTIONS_FILE])
+def test_of_what_the_analysis_reads_beside_a_result(
+    assets: Assets, tmp_path: Path, name: str
+) -> None:
+    """Curves and statistics are made of it; without it there are none."""
+    spec = assets.specification()
+    recorded = assets.run(spec, tmp_path).files[name]
+    path = run_folder(spec, tmp_path) / name
+    flip(path)
+    with pytest.raises(AnalysisError) as caught:
+        collect(plan_of([spec]), tmp_path / "runs")
+    assert str(caught.value) == f"{path}: sha256 {file_sha256(path)}, recorded {recorded}"
+    path.unlink()
+    assert list(collect(plan_of([spec]), tmp_path / "runs")["state"]) == ["ok"]
+
+
+def test_anywhere_in_a_result_it_is_refused_by_the_aggregate(
+    assets: Assets, tmp_path: Path
+) -> None:
+    """But where it changes nothing: the record is the same then."""
+    spec = assets.specification()
+    result = assets.run(spec, tmp_path)
+    path, plan = run_folder(spec, tmp_path) / RESULT_FILE, plan_of([spec])
+    content, refused = path.read_bytes(), 0
+    for at in range(0, len(content), 41):
+        path.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
+        if is_that_of(path, result):
+            continue
+        refused += 1
+        with pytest.raises(AnalysisError, match=re.escape(str(path))):
+            collect(plan, tmp_path / "runs")
+    assert refused > 50
+
+
+def is_that_of(path: Path, result: Result) -> bool:
+    """Whether the file still holds that record, as where the last digit of a float has changed."""
+    try:
+        values = json.loads(path.read_bytes())
+    except ValueError:
+        return False
+    return bool(values == json.loads(result.model_dump_json()))
