@@ -110,6 +110,11 @@ class Place:
         """What the run's job has written."""
         return (self.results / "logs" / f"run-{run}.log").read_text()
 
+    def begun(self) -> list[str]:
+        """The runs whose jobs were started."""
+        logs = {path.stem for path in (self.results / "logs").glob("run-*.log")}
+        return [run for run in self.runs if f"run-{run}" in logs]
+
     @property
     def results(self) -> Path:
         return self.folder / "results"
