@@ -13,14 +13,15 @@ from methods.registry import METHODS
 from tasks.registry import TASKS
 
 ROOT = Path(records.__file__).parents[1]
-ROOMS = ("records", "methods", "tasks", "training", "analysis", "workflow")
+ROOMS = ("records", "methods", "tasks", "training", "analysis", "workflow", "benchmarks")
 MAY_IMPORT = {
     "records": {"records"},
     "methods": {"records", "methods"},
     "tasks": {"records", "tasks"},
     "training": {"records", "methods", "tasks", "training"},
     "analysis": {"records", "analysis"},
-    "workflow": set(ROOMS),
+    "workflow": set(ROOMS) - {"benchmarks"},
+    "benchmarks": set(ROOMS),
 }
 HOMES = {
     **{name: METHODS.get(name).__module__ for name in METHODS},

@@ -1,0 +1,1 @@
+"""What finegrid itself takes of time and memory. No test: these are measurements."""

@@ -1,0 +1,163 @@
+"""Benchmarks of any size, and results for them that no run has made: for measurements alone."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from records.identity import content_hash
+from records.plan import Plan
+from records.prepared import MANIFEST_FILE, SPLITS, PreparedModel, PreparedTask, Split
+from records.result import RESULT_FILE, Result
+from records.specification import Specification, model_key
+from tasks.registry import TASKS
+from workflow.benchmark import parse_benchmark
+from workflow.pipeline import Pipeline
+from workflow.plan import make_plan
+
+TEMPLATE = Path(__file__).with_name("plan_scale.yaml")
+RECORDED = Path(__file__).parents[1] / "results" / "reference" / "runs"
+_NO_HASH = "0" * 64
+_LONG_AGO_SECONDS = 1_000_000_000
+_SCORES = 1500
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How many values each axis of a benchmark has."""
+
+    tasks: int
+    models: int
+    variants: int
+    seeds: int
+
+    @property
+    def runs(self) -> int:
+        """The size of the plan."""
+        return self.tasks * self.models * self.variants * self.seeds
+
+
+def content(shape: Shape) -> dict[str, Any]:
+    """The benchmark file of that shape, parsed. Its tasks and models differ in a seed alone."""
+    found: dict[str, Any] = yaml.safe_load(TEMPLATE.read_text(encoding="utf-8"))
+    ((task, one_task),), ((model, one_model),) = found["tasks"].items(), found["models"].items()
+    tasks = {
+        f"{task}-{n}": one_task | {"options": one_task["options"] | {"split_seed": n}}
+        for n in range(shape.tasks)
+    }
+    models = {f"{model}-{n}": one_model | {"seed": n} for n in range(shape.models)}
+    (grid,) = found["grids"]
+    (variant,) = grid["variants"].values()
+    variant["grid"] = {
+        key: [float(n + 1) for n in range(shape.variants)] for key in variant["grid"]
+    }
+    grid |= {"tasks": list(tasks), "models": list(models)}
+    return found | {"tasks": tasks, "models": models, "seeds": list(range(shape.seeds))}
+
+
+def plan_of(shape: Shape) -> Plan:
+    """The plan of the benchmark of that shape."""
+    return make_plan(parse_benchmark(content(shape)))
+
+
+def write_benchmark(shape: Shape, file: Path) -> None:
+    """Write the benchmark's file."""
+    file.write_text(yaml.safe_dump(content(shape), sort_keys=False), encoding="utf-8")
+
+
+def write_results(plan: Plan, runs: Path) -> None:
+    """A valid, sealed record for each run, below the folder `runs`."""
+    model = _recorded()
+    for number, (run, spec) in enumerate(plan.runs.items()):
+        folder = runs / run
+        folder.mkdir(parents=True)
+        record = _result(model, run, spec, (number * 7919 % (_SCORES + 1)) / _SCORES)
+        # Not by the atomic writer: these files may be lost.
+        (folder / RESULT_FILE).write_text(record.model_dump_json(indent=1) + "\n", encoding="utf-8")
+
+
+def write_prepared(plan: Plan, prepared: Path) -> None:
+    """The manifests of the plan's tasks and models, older than every result."""
+    specs = [next(iter(cell.runs.values())) for cell in plan.cells if cell.runs]
+    for key, task in {spec.task.key: spec for spec in specs}.items():
+        _write_task(task, prepared / "tasks" / key)
+    for key, model in {model_key(spec.model): spec.model for spec in specs}.items():
+        folder = prepared / "models" / key
+        PreparedModel(key=key, spec=model, files={}).write(folder / MANIFEST_FILE)
+        _age(folder / MANIFEST_FILE)
+
+
+def write_plan(plan: Plan, file: Path) -> None:
+    """The plan's file, older than every result."""
+    plan.write(file)
+    _age(file)
+
+
+def touch_outputs(pipeline: Pipeline) -> None:
+    """Every table, figure and the report, empty where it does not exist, newer than the results."""
+    report = f"{pipeline.results}/reports/{pipeline.name}.html"
+    first, *others = (Path(path) for path in [*pipeline.outputs, report])
+    now = time.time()
+    for path, moment in [(first, now), *((path, now + 1) for path in others)]:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+        os.utime(path, (moment, moment))
+
+
+def _recorded() -> Result:
+    """A real record of a run of a network."""
+    for path in sorted(RECORDED.glob(f"*/{RESULT_FILE}")):
+        result = Result.read(path)
+        if (
+            result.state == "ok"
+            and result.spec.role == "run"
+            and result.spec.model.kind == "network"
+        ):
+            return result
+    raise FileNotFoundError(f"{RECORDED} holds no record of a run of a network")
+
+
+def _result(model: Result, run: str, spec: Specification, score: float) -> Result:
+    if model.metrics is None:
+        raise ValueError(f"{model.run} has no metrics")
+    test = {key: one.model_copy(update={"value": score}) for key, one in model.metrics.test.items()}
+    made_from = {
+        "data_sha256": content_hash(spec.task.name),
+        "model_sha256": content_hash(spec.model.name),
+    }
+    changed = {
+        "run": run,
+        "spec": spec,
+        "tuning": None,
+        "files": {},
+        "metrics": model.metrics.model_copy(update={"test": test}),
+        "provenance": model.provenance.model_copy(update=made_from),
+    }
+    return model.model_copy(update=changed).sealed()
+
+
+def _write_task(spec: Specification, folder: Path) -> None:
+    task = TASKS.build(spec.task.task, spec.task.options)
+    folder.mkdir(parents=True)
+    for name in SPLITS:
+        (folder / f"{name}.parquet").write_bytes(bytes(1000))
+    PreparedTask(
+        key=spec.task.key,
+        spec=spec.task,
+        kind=task.kind,
+        labels=task.labels,
+        metrics=task.metrics,
+        splits={name: Split(n=20, sha256=_NO_HASH, file_sha256=_NO_HASH) for name in SPLITS},
+        overlaps=(),
+        sha256=_NO_HASH,
+    ).write(folder / MANIFEST_FILE)
+    _age(folder / MANIFEST_FILE)
+
+
+def _age(path: Path) -> None:
+    os.utime(path, (_LONG_AGO_SECONDS, _LONG_AGO_SECONDS))
