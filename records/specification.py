@@ -13,6 +13,7 @@ NonNegativeFloat = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 DType = Literal["fp32", "bf16"]
 Device = Literal["cpu", "cuda", "mps"]
+Strategy = Literal["ddp", "fsdp"]
 LEARNING_RATE = "learning_rate"
 """The key that every tuning searches."""
 SOURCE_PATTERN = r"^(hub|package|sdist|path):\S+$"
@@ -87,6 +88,12 @@ class Training(Record):
     dtype: DType = "fp32"
     device: Device = "cpu"
     threads: Positive = 1
+    """Of each process, of which there is one a device."""
+    devices: Positive = Field(default=1, exclude_if=lambda value: value == 1)
+    """Devices of one machine that share every micro-batch of a run."""
+    strategy: Strategy = Field(default="ddp", exclude_if=lambda value: value == "ddp")
+    """How several devices hold the model, its gradients and the optimizer's state: each of them
+    all of it (ddp), or its own part (fsdp)."""
 
     @model_validator(mode="after")
     def _micro_batch_divides(self) -> Self:
@@ -96,6 +103,26 @@ class Training(Record):
                 f"micro_batch_size {micro} must divide batch_size {self.batch_size} evenly"
             )
         return self
+
+    @model_validator(mode="after")
+    def _devices_share_evenly(self) -> Self:
+        sizes = {"batch_size": self.batch_size, "micro_batch_size": self.micro_batch_size}
+        for key, size in sizes.items():
+            if size is not None and size % self.devices:
+                raise ValueError(
+                    f"devices: {self.devices} does not divide {key} {size} evenly; "
+                    f"allowed: a divisor of {size}"
+                )
+        if self.device == "mps" and self.devices > 1:
+            raise ValueError(f"devices: {self.devices} of device mps; allowed: 1")
+        if self.strategy == "fsdp" and self.devices == 1:
+            raise ValueError("strategy: fsdp on 1 device; allowed: ddp, or devices from 2")
+        return self
+
+
+def largest_share(training: Training) -> int:
+    """The examples of a micro-batch that each device has at the most."""
+    return (training.micro_batch_size or training.batch_size) // training.devices
 
 
 class Tuning(Record):
@@ -132,6 +159,12 @@ class Pretraining(Record):
     task: Task
     training: Training
     seed: Annotated[int, Field(ge=0)] = 0
+
+    @model_validator(mode="after")
+    def _takes_one_device(self) -> Self:
+        if self.training.devices > 1:
+            raise ValueError(f"devices: {self.training.devices} for a pretraining; allowed: 1")
+        return self
 
 
 class Checkpoint(Record):

@@ -1,4 +1,4 @@
-"""One CUDA device a run: a run leases it by a lock file, which its end or its death releases."""
+"""CUDA devices of a run: it leases them by lock files, which its end or its death releases."""
 
 import logging
 import os
@@ -17,28 +17,32 @@ from training.signals import Interruption
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 _LISTED = re.compile(r"^(?P<part> *)\S.*\(UUID: (?P<name>[^)]+)\)$")
 _POLL_SECONDS = 1.0
+_TURN = "turn"
+"""In place of a device's name: the lock of the one that looks for devices."""
 
 
 class NoDeviceError(Exception):
-    """A run that needs a CUDA device is shown none."""
+    """A run that needs CUDA devices is shown none, or too few."""
 
 
 @contextmanager
-def leased(device: str, interruption: Interruption) -> Iterator[None]:
-    """Let the block see one CUDA device that no other run holds, by `CUDA_VISIBLE_DEVICES`.
+def leased(device: str, interruption: Interruption, count: int = 1) -> Iterator[None]:
+    """Let the block see `count` CUDA devices that no other run holds, by `CUDA_VISIBLE_DEVICES`.
 
-    To be entered before torch is imported. Where that variable names one device, a scheduler has
-    assigned it, and there is nothing to lease; on any other kind of device neither. While all are
-    held the run waits: it is delayed then, where giving up would cost it an attempt. Raises
-    NoDeviceError, and PreemptedError while it waits.
+    To be entered before torch is imported. Where that variable names as many, a scheduler has
+    assigned them, and there is nothing to lease; on any other kind of device neither. While too
+    many are held the run waits: it is delayed then, where giving up would cost it an attempt.
+    Raises NoDeviceError, and PreemptedError while it waits.
     """
     names = visible_devices() if device == "cuda" else []
     assigned = os.environ.get(VISIBLE)
-    if not names or (assigned is not None and len(names) == 1):
+    if names and len(names) < count:
+        raise NoDeviceError(f"devices: {count}; allowed: at most {len(names)}, which are visible")
+    if not names or (assigned is not None and len(names) == count):
         yield
         return
-    lock, name = _hold_one(names, interruption)
-    os.environ[VISIBLE] = name
+    locks = _hold(names, count, interruption)
+    os.environ[VISIBLE] = ",".join(locks)
     try:
         yield
     finally:
@@ -46,7 +50,8 @@ def leased(device: str, interruption: Interruption) -> Iterator[None]:
             os.environ.pop(VISIBLE, None)
         else:
             os.environ[VISIBLE] = assigned
-        lock.release()
+        for lock in locks.values():
+            lock.release()
 
 
 def visible_devices() -> list[str]:
@@ -82,20 +87,41 @@ def _listed_devices() -> list[str]:
     return names
 
 
-def _hold_one(names: Sequence[str], interruption: Interruption) -> tuple[FileLock, str]:
+def _hold(names: Sequence[str], count: int, interruption: Interruption) -> dict[str, FileLock]:
+    """Device -> its lock, of as many devices as asked."""
     folder = _lease_folder()
-    locks = {name: FileLock(folder / f"{_file_name(name)}.lock", mode=0o666) for name in names}
     waits = False
     while True:
-        for name, lock in locks.items():
-            with suppress(Timeout):
-                lock.acquire(timeout=0)
-                return lock, name
+        # One at a time looks for devices: two that each hold half of what they want would wait
+        # for each other.
+        with _lock(folder, _TURN):
+            if locks := _hold_now(folder, names, count):
+                return locks
         if not waits:
-            logging.info("every CUDA device is held (%s): waiting for one", ", ".join(names))
+            held = "every CUDA device is" if count == 1 else "too many CUDA devices are"
+            logging.info("%s held (%s): waiting for %d", held, ", ".join(names), count)
             waits = True
         interruption.obey()
         time.sleep(_POLL_SECONDS)
+
+
+def _hold_now(folder: Path, names: Sequence[str], count: int) -> dict[str, FileLock]:
+    """As many devices as asked, or none."""
+    locks: dict[str, FileLock] = {}
+    for name in names:
+        lock = _lock(folder, name)
+        with suppress(Timeout):
+            lock.acquire(timeout=0)
+            locks[name] = lock
+        if len(locks) == count:
+            return locks
+    for lock in locks.values():
+        lock.release()
+    return {}
+
+
+def _lock(folder: Path, device: str) -> FileLock:
+    return FileLock(folder / f"{_file_name(device)}.lock", mode=0o666)
 
 
 def _lease_folder() -> Path:

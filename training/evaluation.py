@@ -16,6 +16,7 @@ from records.prepared import PreparedTask
 from records.result import Score
 from training.batches import evaluation_batches
 from training.data import Examples, Inputs
+from training.distributed import ALONE, Group
 
 METRICS_FOLDER = Path(__file__).parent / "metrics"
 
@@ -31,19 +32,31 @@ def to_device(inputs: Inputs, device: torch.device) -> Inputs:
 
 @torch.no_grad()
 def predict(
-    model: nn.Module, examples: Examples, batch_size: int, device: torch.device, dtype: str
+    model: nn.Module,
+    examples: Examples,
+    batch_size: int,
+    device: torch.device,
+    dtype: str,
+    group: Group = ALONE,
 ) -> torch.Tensor:
-    """Logits (n, outputs) in fp32 on the CPU, in the order of the examples, without dropout."""
+    """Logits (n, outputs) in fp32 on the CPU, in the order of the examples, without dropout.
+
+    The processes of a group take turns at the batches, and each returns all logits.
+    """
     model.eval()
-    rows: list[torch.Tensor] = []
     batches = evaluation_batches(examples.lengths, batch_size)
-    for batch in batches:
+    logits = torch.zeros(0)
+    for first in range(0, len(batches), group.size):
+        turn = batches[first : first + group.size]
+        # One without a batch takes another's: a model that is divided is gathered by all.
+        batch = turn[group.rank % len(turn)]
         with torch.autocast(device.type, torch.bfloat16, enabled=dtype == "bf16"):
-            logits = model(**to_device(examples.inputs(batch), device)).logits
-        rows.append(logits.float().cpu())
-    order = torch.tensor([index for batch in batches for index in batch])
-    stacked = torch.cat(rows)
-    return stacked[torch.argsort(order)]
+            found = model(**to_device(examples.inputs(batch), device)).logits
+        if not len(logits):
+            logits = torch.zeros(len(examples), found.shape[1])
+        if group.rank < len(turn):
+            logits[batch] = found.float().cpu()
+    return group.total(logits)
 
 
 def decide(logits: torch.Tensor, task: PreparedTask) -> list[int] | list[float]:

@@ -33,14 +33,16 @@ from records.result import (
     Time,
 )
 from records.specification import Specification, model_key
-from records.write import atomic_path, write_text
+from records.write import atomic_path
 from training.data import Examples, load_examples
+from training.distributed import ALONE, Group
 from training.evaluation import decide, predict, score
 from training.inference import measure_inference
 from training.keeper import Keeper
 from training.loop import DivergedError, Event, Step, Trained, Trainer
 from training.memory import METERED, PeakMeter, probe_memory
 from training.models import base_sha256, load_model, read_manifest
+from training.prediction import with_prediction
 from training.record import Ending
 from training.seeds import generator, seed_global
 from training.summaries import summarise_gradients, summarise_losses
@@ -58,6 +60,8 @@ class Experiment:
     mirror: Callable[[Event], None]
     keeper: Keeper | None = None
     """Without one, nothing is kept of a run that is interrupted."""
+    group: Group = ALONE
+    """The processes that perform it together; the first of them writes."""
     history: list[Event] = field(default_factory=list)
     data_sha256: str | None = None
     model_sha256: str | None = None
@@ -86,8 +90,9 @@ class Experiment:
             self._log,
             restore=self._restore,
             between=self._between,
+            group=self.group,
         )
-        seed_global(self.spec.seed, "dropout")
+        seed_global(self.spec.seed, "dropout", self.group.rank)
         self.setup_seconds = time.perf_counter() - start
         try:
             trained = trainer.train(generator(self.spec.seed, "order"))
@@ -109,7 +114,8 @@ class Experiment:
         self._probe(trainer, trained)
         self._between(trainer)
         self._store()
-        self._time_inference()
+        if self.group.is_first and not self.is_divided:
+            self._time_inference()
 
     def result(
         self, planned: Specification, choice: Choice | None, ending: Ending, origin: Provenance
@@ -139,15 +145,18 @@ class Experiment:
     def write_history(self) -> None:
         """`history.jsonl`: one line a training step and one an evaluation."""
         lines = "".join(canonical_json(event) + "\n" for event in self.history)
-        write_text(self.folder / HISTORY_FILE, lines)
-        self._note(HISTORY_FILE)
+        self._write(HISTORY_FILE, lambda path: path.write_text(lines, encoding="utf-8"))
 
     def _log(self, event: Event) -> None:
         self.history.append({key: _finite(value) for key, value in event.items()})
         self.mirror(event)
 
-    def _note(self, name: str) -> None:
-        self.files[name] = file_sha256(self.folder / name)
+    def _write(self, name: str, write: Callable[[Path], object]) -> None:
+        """Write a file of the run, whole or not at all, and note its hash."""
+        if self.group.is_first:
+            with atomic_path(self.folder / name) as path:
+                write(path)
+            self.files[name] = file_sha256(self.folder / name)
 
     def _restore(self, trainer: Trainer) -> None:
         """Go on where an earlier attempt was interrupted, if there was one."""
@@ -160,6 +169,11 @@ class Experiment:
     def _between(self, trainer: Trainer) -> None:
         if self.keeper and self.keeper.is_due:
             self.keeper.keep(trainer, self.history, self.setup_seconds, self.resumed_at_steps)
+
+    @property
+    def is_divided(self) -> bool:
+        """Whether no process holds the whole model: its latency on one device is missing then."""
+        return self.spec.training.strategy == "fsdp"
 
     def _load(self) -> None:
         training = self.spec.training
@@ -194,7 +208,8 @@ class Experiment:
             raise RuntimeError(
                 f"{variant.method}: {live} trainable parameters, closed form {self.expected}"
             )
-        return model.to(self.device)
+        # One that is divided among devices may not fit on any of them.
+        return model if self.is_divided else model.to(self.device)
 
     def _score(self, trained: Trained, unseen: dict[SplitName, Examples]) -> None:
         """Score the kept state on the splits that training has not seen: test, or none."""
@@ -217,24 +232,28 @@ class Experiment:
     def _predict(self, examples: Examples) -> torch.Tensor:
         training = self.spec.training
         return predict(
-            self.model, examples, training.evaluation_batch_size, self.device, training.dtype
+            self.model,
+            examples,
+            training.evaluation_batch_size,
+            self.device,
+            training.dtype,
+            self.group,
         )
 
     def _write_predictions(self, logits: dict[SplitName, torch.Tensor]) -> None:
         tables = [_prediction_table(n, self.splits[n], x, self.task) for n, x in logits.items()]
-        with atomic_path(self.folder / PREDICTIONS_FILE) as path:
-            pq.write_table(pa.concat_tables(tables), path)
-        self._note(PREDICTIONS_FILE)
+        whole = pa.concat_tables(tables)
+        self._write(PREDICTIONS_FILE, lambda path: pq.write_table(whole, path))
 
     def _store(self) -> None:
         """Count what was trained, drop what only training needed, and write down the rest."""
         counts = count_trainable(self.model, self.base_names)
         trainable = sum(counts.values())
         self.method.finish(self.model)
-        delta = delta_state(self.model)
-        with atomic_path(self.folder / DELTA_FILE) as path:
-            write_tensors(delta, path)
-        self._note(DELTA_FILE)
+        delta = self.group.whole(delta_state(self.model))
+        self._write(DELTA_FILE, lambda path: write_tensors(delta, path))
+        if not self.group.is_first:
+            return
         self.parameters = Parameters(
             base=self.base_count,
             trainable=trainable,
@@ -268,7 +287,8 @@ class Experiment:
         if self.device.type not in METERED:
             self.memory_reason = f"memory is not measured on {self.device.type}"
             return
-        self.memory = probe_memory(self.model, Step(trainer), trained.optimizer, self.load_bytes)
+        found = probe_memory(self.model, Step(trainer), trained.optimizer, self.load_bytes)
+        self.memory = with_prediction(found, self.spec) if self.group.is_first else found
         load_trainable(self.model, trained.best.state)
 
     def _time_inference(self) -> None:

@@ -1,7 +1,9 @@
-"""One process's work on a run: going on, starting again smaller, leaving it to a later attempt."""
+"""The work on a run: going on, starting again smaller, leaving it to a later attempt."""
 
 import logging
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -10,9 +12,11 @@ from records.result import Choice, Provenance, Result
 from records.specification import Specification, Training
 from records.tuning import tuned
 from training.checkpoint import Checkpoints, Identity, Kept
+from training.distributed import ALONE, Group
 from training.exits import EXIT_TRY_AGAIN
 from training.experiment import Experiment
 from training.keeper import Keeper
+from training.launch import EndedAloneError, together
 from training.record import Ending, conclude, unchosen, write_result
 from training.shrink import free_memory, smaller_micro_batch
 from training.signals import Interruption, PreemptedError
@@ -34,6 +38,8 @@ class Job:
     checkpoint_seconds: float
     is_tried_again: bool
     """Whether a further attempt follows, with more memory."""
+    group: Group = ALONE
+    """The processes that train the run; a run of several devices starts its own."""
 
     def __post_init__(self) -> None:
         chosen = self.choice.chosen if self.choice else None
@@ -49,7 +55,9 @@ class Job:
         """
         kept = self.checkpoints.latest()
         micro_batch_size = kept.past.micro_batch_size if kept else None
-        while (code := self._try(micro_batch_size, kept)) is None:
+        is_shared = self.spec.training.devices > 1 and not unchosen(self.choice)
+        attempt = self._try_together if is_shared else self._try
+        while (code := attempt(micro_batch_size, kept)) is None:
             kept, micro_batch_size = None, smaller_micro_batch(self._training(micro_batch_size))
             self.checkpoints.delete()
             free_memory()
@@ -61,28 +69,58 @@ class Job:
 
         When it returns, nothing refers to the model any more.
         """
-        training = self._training(micro_batch_size)
-        spec = self.spec.model_copy(update={"training": training})
-        tracker = self._tracker(spec, kept)
-        keeper = self._keeper(micro_batch_size, kept)
-        experiment = Experiment(spec, self.prepared, self.folder, tracker.log, keeper)
+        experiment, tracker = self._begun(micro_batch_size, kept)
         try:
             ending = unchosen(self.choice) or conclude(experiment.perform)
         except PreemptedError:
             tracker.abandon()
             raise
-        if ending.state == "oom" and (remedy := self._remedy(ending, training)):
+        if self.group.size > 1 and ending.state in ("oom", "failed"):
+            raise EndedAloneError(ending)
+        return self._end(ending, experiment, tracker, micro_batch_size)
+
+    def _try_together(self, micro_batch_size: int | None, kept: Kept | None) -> int | None:
+        """The same, in processes of the run's own, one a device.
+
+        Where one of them ends alone, all that is known of the run is how that one ended.
+        """
+        work = partial(_take_part, self, micro_batch_size)
+        training = self._training(micro_batch_size)
+        try:
+            return together(work, training, self.origin.threads, self.interruption)
+        except EndedAloneError as error:
+            ending = error.ending
+        return self._end(ending, *self._begun(micro_batch_size, kept), micro_batch_size)
+
+    def _begun(self, micro_batch_size: int | None, kept: Kept | None) -> tuple[Experiment, Tracker]:
+        spec = self.spec.model_copy(update={"training": self._training(micro_batch_size)})
+        tracker = self._tracker(spec, kept)
+        keeper = self._keeper(micro_batch_size, kept)
+        log = tracker.log
+        return Experiment(spec, self.prepared, self.folder, log, keeper, self.group), tracker
+
+    def _end(
+        self,
+        ending: Ending,
+        experiment: Experiment,
+        tracker: Tracker,
+        micro_batch_size: int | None,
+    ) -> int | None:
+        """Record the run, unless something may help it; the exit code, or None to start again."""
+        remedy = self._remedy(ending, self._training(micro_batch_size))
+        if remedy:
             tracker.abandon()
             _LOGGER.warning("%s: oom (%s)", self._run, ending.reason)
             return EXIT_TRY_AGAIN if remedy == "memory" else None
-        result = experiment.result(self.planned, self.choice, ending, self.origin)
-        self._record(result.model_copy(update={"micro_batch_size": micro_batch_size}), tracker)
+        if self.group.is_first:
+            result = experiment.result(self.planned, self.choice, ending, self.origin)
+            self._record(result.model_copy(update={"micro_batch_size": micro_batch_size}), tracker)
         return ending.exit_code
 
     def _remedy(self, ending: Ending, training: Training) -> Literal["memory", "shrink"] | None:
         """What may help a run whose memory ran out."""
-        if unchosen(self.choice):
-            return None  # it was its trials' memory
+        if ending.state != "oom" or unchosen(self.choice):
+            return None  # of a run that chose nothing it was its trials' memory
         if self.is_tried_again and training.device == "cpu":
             return "memory"
         return "shrink" if ending.step is not None and smaller_micro_batch(training) else None
@@ -116,7 +154,12 @@ class Job:
 
     def _keeper(self, micro_batch_size: int | None, kept: Kept | None) -> Keeper:
         return Keeper(
-            self.checkpoints, self.interruption, self.checkpoint_seconds, micro_batch_size, kept
+            self.checkpoints,
+            self.interruption,
+            self.checkpoint_seconds,
+            micro_batch_size,
+            kept,
+            self.group,
         )
 
     def _identity(self) -> Identity:
@@ -132,3 +175,17 @@ class Job:
             accelerator=machine.accelerator,
             threads=self.origin.threads,
         )
+
+
+def _take_part(
+    job: Job, micro_batch_size: int | None, group: Group, interruption: Interruption
+) -> int | None:
+    """What one process of a group does for its run; the first of them writes it down."""
+    if not group.is_first:
+        os.environ["WANDB_MODE"] = "disabled"
+    own = replace(job, group=group, interruption=interruption)
+    kept = own.checkpoints.latest()
+    try:
+        return own._try(micro_batch_size, kept)  # the same attempt, another process
+    except PreemptedError:
+        return EXIT_TRY_AGAIN

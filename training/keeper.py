@@ -4,8 +4,9 @@ import time
 from dataclasses import dataclass, field
 
 from training.checkpoint import Checkpoints, Kept, Past
+from training.distributed import ALONE, Group
 from training.loop import Event, Trainer
-from training.signals import Interruption
+from training.signals import Interruption, PreemptedError
 from training.state import capture, restore
 
 
@@ -20,13 +21,15 @@ class Keeper:
     micro_batch_size: int | None = None
     """The one in use, where it is not the specification's own."""
     kept: Kept | None = None
+    group: Group = ALONE
+    """They keep the state together, when one of them has to; the first writes it down."""
     _last: float = field(default_factory=time.monotonic)
 
     @property
     def is_due(self) -> bool:
         """Whether the state is to be kept now."""
         asked = self.interruption.name is not None
-        return asked or time.monotonic() - self._last >= self.seconds
+        return self.group.any(asked or time.monotonic() - self._last >= self.seconds)
 
     def keep(
         self,
@@ -47,8 +50,9 @@ class Keeper:
             history=tuple(history),
             trainer=state,
         )
-        self.checkpoints.save(tensors, past)
-        self.interruption.obey()
+        if self.group.is_first:
+            self.checkpoints.save(tensors, past)
+        self._obey()
         self._last = time.monotonic()
 
     def restore(self, trainer: Trainer) -> Past | None:
@@ -56,9 +60,14 @@ class Keeper:
 
         Raises PreemptedError: before the first step there is nothing new to lose.
         """
-        self.interruption.obey()
+        self._obey()
         if self.kept is None:
             return None
         past = self.kept.past
         restore(trainer, self.kept.tensors(), past.trainer, past.history)
         return past
+
+    def _obey(self) -> None:
+        """Raise PreemptedError in all processes where one of them was asked to end."""
+        if name := self.group.agreed(self.interruption.name):
+            raise PreemptedError(name)

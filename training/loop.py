@@ -13,10 +13,12 @@ from torch.nn import functional
 from methods.parameters import load_trainable, trainable_state
 from records.prepared import PreparedTask, SplitName
 from records.result import Score
-from records.specification import Training
+from records.specification import Training, largest_share
 from training.batches import epoch_batches, evaluation_batches
 from training.data import Examples
+from training.distributed import ALONE, Group, whole
 from training.evaluation import UndefinedScoreError, predict, score, to_device
+from training.memory import tensor_bytes
 from training.optimization import make_optimizer, make_schedule
 from training.shrink import memory_of_step
 from training.summaries import layer_norms
@@ -77,6 +79,10 @@ class Trainer:
     """Called before the first step; it may put back the state of an earlier attempt."""
     between: Callable[["Trainer"], None] = lambda trainer: None
     """Called after each step and each evaluation; it may take the state, and end the training."""
+    group: Group = ALONE
+    """Where several processes train together, all of them do all of this at the same time."""
+    network: nn.Module = field(init=False)
+    """The model as the group trains it."""
     optimizer: torch.optim.Optimizer = field(init=False)
     schedule: torch.optim.lr_scheduler.LambdaLR = field(init=False)
 
@@ -86,6 +92,7 @@ class Trainer:
         if self.training.gradient_checkpointing:
             # Re-entrant checkpoints train nothing where the inputs require no gradient.
             self.model.gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[operator]
+        self.network = self.group.spread(self.model, self.training)
 
     def train(self, order: torch.Generator) -> Trained:
         """Train for the whole schedule; raises DivergedError and StepMemoryError with the step.
@@ -112,6 +119,11 @@ class Trainer:
             examples=sum(len(batch) for batch in plan),
             tokens=self._tokens(plan),
         )
+
+    def exchange_bytes(self) -> int:
+        """Bytes that a process holds between steps for the exchange of gradients."""
+        trained = (p for p in self.model.parameters() if p.requires_grad)
+        return tensor_bytes(trained) if self.network is not self.model else 0
 
     def recall(self, events: list[Event]) -> None:
         """Take over the steps of an earlier attempt, by their events in its history."""
@@ -141,7 +153,7 @@ class Trainer:
         backward_seconds = self._now() - start
         layers = layer_norms(self.model)
         start = self._now()
-        norm = self._clip().item()
+        norm = whole(self._clip()).item()
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise DivergedError(number, f"loss {loss} or gradient norm {norm}")
         optimizer.step()
@@ -166,11 +178,14 @@ class Trainer:
         """Leave the gradient of the batch's mean loss in the parameters; returns that loss."""
         self.model.train()
         loss = 0.0
-        for part in self._micro_batches(batch):
-            partial_loss = self.loss(part) * (len(part) / len(batch))
-            partial_loss.backward()  # type: ignore[no-untyped-call]
+        parts = list(self._micro_batches(batch))
+        for number, part in enumerate(parts, start=1):
+            own, weight = self.group.share(part)
+            with self.group.exchange(self.network, is_last=number == len(parts)):
+                partial_loss = self.loss(own) * (weight / len(batch))
+                partial_loss.backward()  # type: ignore[no-untyped-call]
             loss += partial_loss.item()
-        return loss
+        return self.group.mean(loss)
 
     def loss(self, indices: list[int]) -> torch.Tensor:
         """Mean loss of the examples: cross-entropy, or squared error for a regression."""
@@ -178,7 +193,7 @@ class Trainer:
         labels = self.train_split.labels[indices].to(self.device)
         enabled = self.training.dtype == "bf16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=enabled):
-            logits = self.model(**inputs).logits
+            logits = self.network(**inputs).logits
         if self.task.labels:
             return functional.cross_entropy(logits.float(), labels)
         return functional.mse_loss(logits.float().squeeze(1), labels)
@@ -193,6 +208,7 @@ class Trainer:
             self.training.evaluation_batch_size,
             self.device,
             self.training.dtype,
+            self.group,
         )
         if not torch.isfinite(logits).all():
             raise DivergedError(step, "a logit on validation")
@@ -249,15 +265,14 @@ def evaluation_steps(steps: int, evaluations: int) -> frozenset[int]:
 
 @dataclass
 class Step:
-    """The largest micro-batch of a training, for the memory probe."""
+    """The largest micro-batch of a training, or the share of it of each device, for the probe."""
 
     trainer: Trainer
 
     def __post_init__(self) -> None:
         split, training = self.trainer.train_split, self.trainer.training
         self.device = self.trainer.device
-        size = training.micro_batch_size or training.batch_size
-        self._indices = evaluation_batches(split.lengths, size)[0]
+        self._indices = evaluation_batches(split.lengths, largest_share(training))[0]
         self.shape = (len(self._indices), max(split.lengths[i] for i in self._indices))
 
     def forward(self) -> torch.Tensor:

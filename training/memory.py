@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from records.result import Memory
+from training.distributed import Group, local
 
 _PHASE = "finegrid phase "
 
@@ -96,9 +97,9 @@ def _counts(event: str) -> bool:
 
 
 def tensor_bytes(tensors: Any) -> int:
-    """Bytes of the distinct storages behind an iterable of tensors."""
-    storages = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors}
-    return sum(storages.values())
+    """Bytes of the distinct storages behind tensors; of one that is divided, its part here."""
+    storages = [local(tensor).untyped_storage() for tensor in tensors]
+    return sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())
 
 
 def optimizer_bytes(optimizer: torch.optim.Optimizer) -> int:
@@ -117,11 +118,13 @@ def probe_memory(
     """Measure one optimizer step and one evaluation of `step`, a `training.loop.Step`.
 
     The optimizer's state exists already and gradients do not, as at the start of every step but
-    the first. The trained tensors are changed by that step.
+    the first; what the processes of a group exchange gradients in is counted with those. The
+    trained tensors are changed by that step. Of a group's devices, the largest figures.
     """
     optimizer.zero_grad(set_to_none=True)
     weights = tensor_bytes([*model.parameters(), *model.buffers()])
     state = optimizer_bytes(optimizer)
+    exchange = step.trainer.exchange_bytes()
     model.train()
     # One meter for all phases: a second would not see what the backward pass frees.
     with PeakMeter(step.device) as meter:
@@ -136,9 +139,9 @@ def probe_memory(
         del loss
         with meter.phase("evaluate"):
             step.evaluate()
-    peaks = {name: weights + state + peak for name, peak in meter.peaks.items()}
+    peaks = {name: weights + state + exchange + peak for name, peak in meter.peaks.items()}
     passes = max(peaks["forward"], peaks["backward"])
-    return Memory(
+    found = Memory(
         instrument=meter.instrument,  # type: ignore[arg-type]  # one of the two literals
         weights_bytes=weights,
         gradients_bytes=gradients,
@@ -152,3 +155,11 @@ def probe_memory(
         peak_training_bytes=max(passes, peaks["step"]),
         batch=step.shape,
     )
+    return _largest(found, step.trainer.group)
+
+
+def _largest(memory: Memory, group: Group) -> Memory:
+    """The largest figure of the group's devices, each for itself."""
+    figures = memory.model_dump(exclude={"instrument", "batch"}, exclude_none=True)
+    largest = group.largest(list(figures.values()))
+    return memory.model_copy(update=dict(zip(figures, largest, strict=True)))

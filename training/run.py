@@ -36,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (OSError, ValidationError) as error:
         logging.error("%s: no specification of a run: %s", options.spec, error)
         return EXIT_CONFIGURATION
-    _prepare_environment(options.threads or spec.training.threads)
+    _prepare_environment(_threads(spec, options))
     with interruptible() as interruption:
         return _work(spec, options, interruption)
 
@@ -46,7 +46,9 @@ def _work(spec: Specification, options: argparse.Namespace, interruption: Interr
     folder = options.results / "runs" / spec.run
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / ".lock", timeout=0), leased(spec.training.device, interruption):
+        training = spec.training
+        devices = leased(training.device, interruption, training.devices)
+        with FileLock(folder / ".lock", timeout=0), devices:
             choice = _read_choice(spec, options.tuning or options.results / "tuning")
             return _run(spec, choice, folder, options, interruption)
     except Timeout:
@@ -69,7 +71,9 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--results", type=Path, default=Path("results"), help="where to write")
     parser.add_argument("--prepared", type=Path, help="prepared models and tasks")
     parser.add_argument("--tuning", type=Path, help="choices of tuned cells")
-    parser.add_argument("--threads", type=int, help="threads to use; the specification's if unset")
+    parser.add_argument(
+        "--threads", type=int, help="threads of all its processes; the specification's if unset"
+    )
     parser.add_argument("--attempt", type=_count, default=1, help="which attempt this is, from 1")
     parser.add_argument("--attempts", type=_count, default=1, help="how many there may be")
     parser.add_argument(
@@ -92,6 +96,12 @@ def read_specification(source: str) -> Specification:
     """The specification in a file, or on stdin for `-`. Raises OSError or ValidationError."""
     text = sys.stdin.read() if source == "-" else Path(source).read_text(encoding="utf-8")
     return Specification.model_validate_json(text)
+
+
+def _threads(spec: Specification, options: argparse.Namespace) -> int:
+    """The threads of each process."""
+    training = spec.training
+    return max(1, options.threads // training.devices) if options.threads else training.threads
 
 
 def _prepare_environment(threads: int) -> None:
@@ -134,7 +144,7 @@ def _run(
     from training.provenance import provenance
     from training.seeds import make_deterministic
 
-    threads = options.threads or spec.training.threads
+    threads = _threads(spec, options)
     deterministic = make_deterministic(threads, spec.training.device)
     origin = provenance(spec, threads=threads, deterministic=deterministic)
     spec.write(folder / SPECIFICATION_FILE)

@@ -9,9 +9,13 @@ Stream = Literal["initialisation", "order", "dropout"]
 STREAMS: tuple[Stream, ...] = ("initialisation", "order", "dropout")
 
 
-def derive(seed: int, stream: Stream) -> int:
-    """The stream's own seed, a 63-bit hash of the run's seed and the stream's name."""
-    digest = hashlib.sha256(f"{seed}/{stream}".encode()).digest()
+def derive(seed: int, stream: Stream, rank: int = 0) -> int:
+    """The stream's own seed, a 63-bit hash of the run's seed and the stream's name.
+
+    Of several processes of a run, each but the first hashes its rank as well.
+    """
+    name = f"{seed}/{stream}/{rank}" if rank else f"{seed}/{stream}"
+    digest = hashlib.sha256(name.encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
 
 
@@ -20,9 +24,9 @@ def generator(seed: int, stream: Stream) -> torch.Generator:
     return torch.Generator().manual_seed(derive(seed, stream))
 
 
-def seed_global(seed: int, stream: Stream) -> None:
+def seed_global(seed: int, stream: Stream, rank: int = 0) -> None:
     """Seed torch's global generators, which dropout and the libraries' initialisers draw from."""
-    torch.manual_seed(derive(seed, stream))
+    torch.manual_seed(derive(seed, stream, rank))
 
 
 def make_deterministic(threads: int, device: str) -> bool:

@@ -43,9 +43,13 @@ def memory_of_step(number: int) -> Iterator[None]:
 
 
 def smaller_micro_batch(training: Training) -> int | None:
-    """The largest micro-batch of at most half the size that divides the batch; None below 1."""
+    """The largest micro-batch of at most half the size that divides the batch; None without one.
+
+    The run's devices share it evenly.
+    """
     size = training.micro_batch_size or training.batch_size
-    return next((n for n in range(size // 2, 0, -1) if training.batch_size % n == 0), None)
+    shared = range(size // 2 // training.devices * training.devices, 0, -training.devices)
+    return next((n for n in shared if training.batch_size % n == 0), None)
 
 
 def free_memory() -> None:

@@ -10,6 +10,7 @@ from pydantic import JsonValue
 from methods.parameters import load_trainable, trainable_state
 from records.base import Record
 from records.result import Count, Score, Seconds
+from training.distributed import divided_like
 from training.loop import Best, Event, Trainer
 
 Tensors = dict[str, torch.Tensor]
@@ -39,7 +40,10 @@ class TrainerState(Record):
 
 
 def capture(trainer: Trainer) -> tuple[Tensors, TrainerState]:
-    """The state between two steps. The tensors of the model and the optimizer are shared."""
+    """The state between two steps. The tensors of the model and the optimizer are shared.
+
+    The first process of a group gets all of it; the others have their part in its making.
+    """
     best = trainer.best
     state = TrainerState(
         evaluated=trainer.evaluated,
@@ -60,7 +64,8 @@ def restore(
 
     Raises ValueError where the tensors do not fit the model.
     """
-    load_trainable(trainer.model, _below(tensors, _MODEL))
+    own = trainable_state(trainer.model)
+    load_trainable(trainer.model, _divided(_below(tensors, _MODEL), own))
     buffers = dict(trainer.model.named_buffers())
     for name, tensor in _below(tensors, _BUFFERS).items():
         buffers[name].copy_(tensor)
@@ -70,8 +75,9 @@ def restore(
     trainer.evaluated, trainer.evaluate_seconds = state.evaluated, state.evaluate_seconds
     if state.best:
         kept = {n: t.to(trainer.device) for n, t in _below(tensors, _BEST).items()}
-        trainer.best = Best(state.best.step, state.best.scores, tensors[_LOGITS].clone(), kept)
-    _load_generators(tensors, state, trainer.device)
+        logits = tensors[_LOGITS].clone()
+        trainer.best = Best(state.best.step, state.best.scores, logits, _divided(kept, own))
+    _load_generators(tensors, state, trainer)
 
 
 def _tensors(trainer: Trainer) -> Tensors:
@@ -85,7 +91,13 @@ def _tensors(trainer: Trainer) -> Tensors:
     tensors = {kind + name: t for kind, part in parts.items() for name, t in part.items()}
     if trainer.best:
         tensors[_LOGITS] = trainer.best.logits
-    return tensors | _generators(trainer.device)
+    generators = {n: trainer.group.stacked(t) for n, t in _generators(trainer.device).items()}
+    return trainer.group.whole(tensors) | generators
+
+
+def _divided(tensors: Tensors, own: Tensors) -> Tensors:
+    """The tensors, each divided as the process's own of that name is."""
+    return {name: divided_like(t, own.get(name)) for name, t in tensors.items()}
 
 
 def _below(tensors: Tensors, kind: str) -> Tensors:
@@ -102,10 +114,13 @@ def _load_optimizer(
     optimizer: torch.optim.Optimizer, tensors: Tensors, rates: tuple[float, ...]
 ) -> None:
     states: dict[int, Tensors] = {}
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
     for name, tensor in tensors.items():
         at, _, key = name.partition("/")
+        own = parameters[int(at)]
         # A copy of its own: what was read may be a view of a file that is deleted.
-        states.setdefault(int(at), {})[key] = tensor.clone()
+        part = divided_like(tensor, own) if tensor.shape == own.shape else tensor
+        states.setdefault(int(at), {})[key] = part.clone()
     groups = optimizer.state_dict()["param_groups"]
     for group, rate in zip(groups, rates, strict=True):
         group["lr"] = rate
@@ -125,9 +140,10 @@ def _numpy_generator() -> JsonValue:
     return plain | {"state": words | {"key": words["key"].tolist()}}
 
 
-def _load_generators(tensors: Tensors, state: TrainerState, device: torch.device) -> None:
+def _load_generators(tensors: Tensors, state: TrainerState, trainer: Trainer) -> None:
+    device, own = trainer.device, trainer.group.own
     random.setstate(state.python_generator)
     np.random.set_state(state.numpy_generator)  # type: ignore[arg-type]
-    torch.set_rng_state(tensors[_CPU_GENERATOR].clone())
+    torch.set_rng_state(own(tensors[_CPU_GENERATOR]).clone())
     if device.type != "cpu":
-        torch.get_device_module(device).set_rng_state(tensors[_DEVICE_GENERATOR].clone())
+        torch.get_device_module(device).set_rng_state(own(tensors[_DEVICE_GENERATOR]).clone())

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from records.result import Gradients, Losses, Norms
+from training.distributed import whole
 
 _NUMBERED = re.compile(r"^(.*?\.\d+)(?:\.|$)")
 
@@ -25,7 +26,7 @@ def layer_norms(model: nn.Module) -> dict[str, float]:
         if parameter.grad is not None:
             gradients.setdefault(layer_of(name), []).append(parameter.grad)
     return {
-        layer: float(nn.utils.get_total_norm(tensors).item())
+        layer: float(whole(nn.utils.get_total_norm(tensors)).item())
         for layer, tensors in gradients.items()
     }
 

@@ -69,6 +69,7 @@ CHANGES: list[tuple[str, Any]] = [
     ("training.dtype", "bf16"),
     ("training.device", "cuda"),
     ("training.threads", 2),
+    ("training.devices", 2),
     ("seed", 1),
 ]
 
@@ -123,7 +124,8 @@ def test_the_hash_of_a_file_is_that_of_its_bytes(tmp_path: Path) -> None:
 
 def test_every_field_of_training_is_changed_below() -> None:
     fields = {path.split(".")[1] for path, _ in CHANGES if path.startswith("training.")}
-    assert fields == set(type(spec_of(PLAIN).training).model_fields)
+    only_shared = {"strategy"}
+    assert fields | only_shared == set(type(spec_of(PLAIN).training).model_fields)
 
 
 @pytest.mark.parametrize(("path", "value"), CHANGES)
@@ -132,6 +134,16 @@ def test_every_field_is_part_of_the_identity(path: str, value: Any) -> None:
     assert other != spec_of(PLAIN)
     assert other.run != spec_of(PLAIN).run
     assert other.run[-8:] != spec_of(PLAIN).run[-8:]
+
+
+def test_the_strategy_is_part_of_the_identity_of_a_shared_run() -> None:
+    shared = changed("training.devices", 2)
+    other = shared | {"training": shared["training"] | {"strategy": "fsdp"}}
+    assert spec_of(other).run != spec_of(shared).run
+
+
+def test_a_run_on_one_device_has_the_name_that_it_had_before_runs_could_be_shared() -> None:
+    assert spec_of(PLAIN).run == "films-net-lora-r2-s0-87d9a8eb"
 
 
 def test_the_identity_of_a_run_is_stable() -> None:

@@ -3,7 +3,7 @@
 import gc
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -87,11 +87,13 @@ def checkpoints(spec: Specification, results: Path) -> list[Path]:
     return sorted(run_folder(spec, results).glob("checkpoint/*"))
 
 
-def assert_same_bits(spec: Specification, whole: Path, results: Path) -> Result:
+def assert_same_bits(
+    spec: Specification, whole: Path, results: Path, outcome: Sequence[str] = OUTCOME
+) -> Result:
     """Everything but times is as in the uninterrupted run; returns the record."""
     folders = run_folder(spec, whole), run_folder(spec, results)
     expected, found = (Result.read(folder / RESULT_FILE) for folder in folders)
-    for part in OUTCOME:
+    for part in outcome:
         assert getattr(found, part) == getattr(expected, part), part
     deltas = [(folder / DELTA_FILE).read_bytes() for folder in folders]
     assert deltas[0] == deltas[1]

@@ -76,10 +76,10 @@ def test_one_run_too_many_waits_until_a_device_is_released(
         with leased("cuda", Interruption()):
             seen.append(f"{os.environ[VISIBLE]} {is_free.is_set()}")
 
-    first, second = (devices._hold_one([name], Interruption())[0] for name in ("0", "1"))
+    first, second = (devices._hold([name], 1, Interruption())[name] for name in ("0", "1"))
     waiting = threading.Thread(target=wait)
     waiting.start()
-    while "every CUDA device is held (0, 1): waiting for one" not in caplog.messages:
+    while "every CUDA device is held (0, 1): waiting for 1" not in caplog.messages:
         time.sleep(0.01)
     is_free.set()
     second.release()
@@ -90,7 +90,7 @@ def test_one_run_too_many_waits_until_a_device_is_released(
 
 def test_a_run_that_waits_can_be_interrupted(monkeypatch: Patch) -> None:
     monkeypatch.setenv(VISIBLE, "0,1")
-    locks = [devices._hold_one([name], Interruption())[0] for name in ("0", "1")]
+    locks = [devices._hold([name], 1, Interruption())[name] for name in ("0", "1")]
     with pytest.raises(PreemptedError, match="SIGTERM"), leased("cuda", Interruption("SIGTERM")):
         pytest.fail("there is no device")
     for lock in locks:

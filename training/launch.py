@@ -1,0 +1,152 @@
+"""The processes that train one run together are started, told of signals, and waited for.
+
+They are started by torch's elastic launcher, whose command line is `torchrun`.
+"""
+
+import ctypes
+import logging
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing.queues import SimpleQueue
+from typing import TypeVar
+
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+from records.specification import Training
+from training.distributed import Group, joined
+from training.exits import EXIT_FAILED
+from training.record import Ending
+from training.seeds import make_deterministic
+from training.signals import Interruption, interruptible
+
+Returned = TypeVar("Returned")
+Work = Callable[[Group, Interruption], Returned]
+_POLL_SECONDS = 0.2
+_GRACE_SECONDS = 2.0
+_SHUTDOWN_SECONDS = 10
+"""What the others get to end in when one has ended alone: they wait for it, so they are killed."""
+_SET_PARENT_DEATH_SIGNAL = 1
+"""Linux's PR_SET_PDEATHSIG."""
+
+
+class EndedAloneError(Exception):
+    """One process ended where the others go on, and the group with it."""
+
+    def __init__(self, ending: Ending) -> None:
+        super().__init__(ending)
+        self.ending = ending
+
+
+def together(
+    work: Work[Returned], training: Training, threads: int, interruption: Interruption
+) -> Returned:
+    """What the first of the run's processes returns for `work`, which each of them does.
+
+    `work` travels to them by pickle. Raises EndedAloneError where one of them raises it or dies,
+    and PreemptedError where one dies of the signal that this process passes on.
+    """
+    endings: SimpleQueue[Ending] = multiprocessing.get_context("spawn").SimpleQueue()
+    launch = elastic_launch(_configuration(training.devices), _member)
+    try:
+        with _passed_on(interruption):
+            returned = launch(work, training.device, threads, endings)
+    except ChildFailedError as error:
+        # Who loses another by its death ends with an error, and it is not that of the run.
+        death = _death(error)
+        if death is None and not endings.empty():
+            raise EndedAloneError(endings.get()) from None
+        interruption.obey()
+        reason = death or "a process of the run ended without a word"
+        raise EndedAloneError(Ending("failed", reason, exit_code=EXIT_FAILED)) from None
+    found: Returned = returned[0]
+    return found
+
+
+def _configuration(processes: int) -> LaunchConfig:
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
+    os.environ |= {
+        "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": str(_SHUTDOWN_SECONDS),
+        # Else each process warns where every parameter has a gradient.
+        "TORCH_CPP_LOG_LEVEL": "ERROR",
+    }
+    return LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=processes,
+        run_id=uuid.uuid4().hex,
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        local_addr="localhost",
+        max_restarts=0,
+        # Those that end a run are this process's to receive and to pass on.
+        signals_to_handle="SIGQUIT",
+    )
+
+
+def _member(
+    work: Work[Returned], device: str, threads: int, endings: "SimpleQueue[Ending]"
+) -> Returned:
+    """One process of the group: its part of the work."""
+    _die_with_parent()
+    make_deterministic(threads, device)
+    with interruptible() as interruption:
+        try:
+            with joined(device) as group:
+                logging.basicConfig(level=_level(group), format="%(message)s", stream=sys.stderr)
+                return work(group, interruption)
+        except EndedAloneError as error:
+            endings.put(error.ending)
+            # If it was for the death of another, that one is to be found first.
+            time.sleep(_GRACE_SECONDS)
+            # The others may wait for this process for ever, and it for them as it leaves the group.
+            os._exit(EXIT_FAILED)
+
+
+def _die_with_parent() -> None:
+    """It holds the locks of the run and of the devices: without it, neither may be used."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+
+
+def _level(group: Group) -> int:
+    return logging.INFO if group.is_first else logging.ERROR
+
+
+@contextmanager
+def _passed_on(interruption: Interruption) -> Iterator[None]:
+    """Pass the signal that this process receives on to those that it started, once to each."""
+    is_over = threading.Event()
+
+    def pass_on() -> None:
+        told: set[int] = set()
+        while not is_over.wait(_POLL_SECONDS):
+            children = {child.pid for child in multiprocessing.active_children() if child.pid}
+            if interruption.name is None:
+                continue
+            for child in children - told:
+                os.kill(child, signal.Signals[interruption.name])
+            told |= children
+
+    thread = threading.Thread(target=pass_on)
+    thread.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        thread.join()
+
+
+def _death(error: ChildFailedError) -> str | None:
+    """Which process a signal has ended, if one has."""
+    for rank, failure in error.failures.items():
+        if failure.exitcode < 0:
+            return f"process {rank} of the run ended by {failure.signal_name()}"
+    return None
