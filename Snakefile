@@ -25,7 +25,7 @@ workflow.default_target = "all"
 
 onstart:
     tell_attempts(workflow)
-    limit_gpus(workflow)
+    limit_gpus(workflow, PIPELINE.most_gpus)
 
 
 include: "workflow/rules/prepare.smk"

@@ -211,14 +211,19 @@ def _workers(runs: Sequence[Result], cores: int) -> int:
     """How many runs fit the cores at a time; on an accelerator one, for they share its memory."""
     if any(effective(one).training.device != "cpu" for one in runs):
         return 1
-    return max(1, cores // max(one.provenance.threads for one in runs))
+    return max(1, cores // max(map(_threads, runs)))
+
+
+def _threads(result: Result) -> int:
+    """Of all processes of the run."""
+    return result.provenance.threads * effective(result).training.devices
 
 
 def _made(then: Result, place: Workplace) -> Pair:
     """The run of then with its record of now, which is made unless it is there."""
-    spec, threads, runs = effective(then), then.provenance.threads, place.folder / "runs"
+    spec, threads, runs = effective(then), _threads(then), place.folder / "runs"
     known = _read(runs, spec.run)
-    if known and known.state == "ok" and known.provenance.threads == threads:
+    if known and known.state == "ok" and _threads(known) == threads:
         return Pair(then, known)
     for manifest in place.manifests(spec):
         if manifest in place.problems:

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from methods.architectures import describe
 from records.prepared import PreparedTask, SplitName
-from records.specification import Model, Network, Specification
+from records.specification import Model, Network, Specification, largest_share
 
 _FLOAT_BYTES = 4
 _MEGABYTE = 1_000_000
@@ -86,15 +86,16 @@ def base_parameters(model: Model) -> int:
 
 
 def memory_megabytes(spec: Specification, *, trains_base: bool, data: Data) -> int:
-    """A bound of what the process of a run takes of the host's memory, in megabytes."""
-    device = spec.training.device
+    """A bound of what the processes of a run take of the host's memory, in megabytes."""
+    device, devices = spec.training.device, spec.training.devices
     held: float = _data_bytes(spec, data)
     if device == "cpu":
         held += _FRAGMENTATION * device_bytes(spec, trains_base=trains_base)
     else:
         # The file, and the model on its way to the device.
         held += 2 * base_parameters(spec.model) * _FLOAT_BYTES
-    return PROCESS_MEGABYTES[device] + math.ceil(held / _MEGABYTE)
+    processes = devices + 1 if devices > 1 else 1  # with the one that starts the others
+    return processes * PROCESS_MEGABYTES[device] + math.ceil(devices * held / _MEGABYTE)
 
 
 def making_megabytes(model: Model) -> int:
@@ -108,17 +109,28 @@ def making_megabytes(model: Model) -> int:
 
 
 def device_bytes(spec: Specification, *, trains_base: bool) -> int:
-    """A bound of the live tensors of a training step, in bytes."""
+    """A bound of the live tensors of a training step on one device, in bytes."""
     parameters = base_parameters(spec.model)
     trained = parameters if trains_base else max(_ADDED_SHARE * parameters, _ADDED_AT_LEAST)
     states = 1 + _OPTIMIZER_STATES[spec.training.optimizer.name] + _KEPT_STATES
     cast = 0.5 if spec.training.dtype == "bf16" else 0  # autocast keeps the weights in both types
     numbers = parameters * (1 + cast) + trained * states
+    if spec.training.strategy == "fsdp":
+        numbers = numbers / spec.training.devices + _gathered(spec.model)
     return math.ceil(_FLOAT_BYTES * (numbers + _activations(spec)))
 
 
+def _gathered(model: Model) -> float:
+    """Numbers that a device gathers of a divided model: two of its parts, and their gradients."""
+    parameters = base_parameters(model)
+    if isinstance(model, Network):
+        return 4 * parameters
+    computed = computed_parameters(model)
+    return 4 * max(parameters - computed, computed / describe(model.configuration).blocks)
+
+
 def runtime_minutes(spec: Specification, *, trains_base: bool, data: Data) -> int:
-    """A bound of the minutes of a run."""
+    """A bound of the minutes of a run. Devices that share it may be no faster than one."""
     training = spec.training
     factor = _TRAINED_FACTOR if trains_base else _FROZEN_FACTOR
     passes = factor * training.epochs * _tokens(spec, data, "train")
@@ -149,7 +161,7 @@ def _activations(spec: Specification) -> float:
     """
     training, length = spec.training, _length(spec)
     layers = _layer_activations(spec.model, length)
-    batch = training.micro_batch_size or training.batch_size
+    batch = largest_share(training)
     kept = max(layers) + len(layers) * _width(spec.model) if training.gradient_checkpointing else 0
     trained = batch * length * (kept or sum(layers)) * _METHOD_ACTIVATIONS
     evaluated = training.evaluation_batch_size * length * max(layers)

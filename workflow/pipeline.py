@@ -240,12 +240,19 @@ class Pipeline:
         return _run_digest(METHODS.get(spec.variant.method), TASKS.get(spec.task.task))
 
     def run_threads(self, run: str) -> int:
-        """The threads that the run asks for."""
-        return self.jobs[run].training.threads
+        """The threads that the run asks for, those of all its processes."""
+        training = self.jobs[run].training
+        return training.threads * training.devices
 
     def run_gpus(self, run: str) -> int:
         """The GPUs that the run asks for."""
-        return int(self.jobs[run].training.device == "cuda")
+        training = self.jobs[run].training
+        return training.devices if training.device == "cuda" else 0
+
+    @property
+    def most_gpus(self) -> int:
+        """The most that one of the runs asks for."""
+        return max(map(self.run_gpus, self.jobs), default=0)
 
     def run_memory(self, run: str, attempt: int) -> int:
         """The megabytes of memory that the run asks for.

@@ -12,6 +12,8 @@ import shutil
 import subprocess
 from typing import Any
 
+from snakemake_interface_common.exceptions import WorkflowError
+
 GPU = "gpu"
 ATTEMPTS = "FINEGRID_ATTEMPTS"
 """The variable that tells a job's own Snakemake, on whatever machine, how many attempts it has."""
@@ -41,15 +43,22 @@ def is_batch(workflow: Any) -> bool:
     return workflow.dag_settings.batch is not None
 
 
-def limit_gpus(workflow: Any) -> None:
+def limit_gpus(workflow: Any, most: int) -> None:
     """Let no more GPUs be taken at a time than there are, where jobs run on this machine.
 
     `--resources gpu=N` comes first. Belongs into `onstart`: the executor is not known before.
+    Raises WorkflowError where one job asks for more, `most`: Snakemake would start it with less.
     """
-    if not workflow.local_exec or workflow.global_resources.get(GPU).value is not None:
+    if not workflow.local_exec:
+        return
+    given = workflow.global_resources.get(GPU).value
+    limit = count_gpus() if given is None else given
+    if 0 < limit < most:
+        raise WorkflowError(f"devices: {most} of cuda for a run; allowed: at most {limit} here")
+    if given is not None:
         return
     # Where none can be counted, runs that want one take turns.
-    limit = max(1, count_gpus())
+    limit = max(1, limit, most)
     workflow.register_resource(GPU, limit)
     # The scheduler is there already, and reckons with those resources alone that it began with.
     workflow.scheduler.global_resources[GPU] = limit

@@ -19,7 +19,7 @@ from workflow.scheduling import attempts, limit_gpus, tell_attempts
 
 onstart:
     tell_attempts(workflow)
-    limit_gpus(workflow)
+    limit_gpus(workflow, 1)
 
 """
 ATTEMPTS = """
@@ -107,6 +107,22 @@ def test_no_more_gpu_jobs_run_at_a_time_than_there_are_gpus(
     together = [int(line) for line in snakemake(ON_GPUS, "together", *arguments).split()]
     assert len(together) == 4
     assert max(together) <= most
+
+
+@pytest.mark.parametrize(
+    ("visible", "arguments"), [("0,1", ()), ("0,1,2,3", ("--resources", "gpu=2"))]
+)
+def test_a_run_that_shares_more_gpus_than_there_are_is_refused_before_any_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, visible: str, arguments: tuple[str, ...]
+) -> None:
+    rules = HEAD.replace("limit_gpus(workflow, 1)", "limit_gpus(workflow, 3)") + ON_GPUS
+    (tmp_path / "Snakefile").write_text(rules)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    command = [sys.executable, "-m", "snakemake", "--cores", "4", *arguments]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "devices: 3 of cuda for a run; allowed: at most 2 here" in done.stderr
+    assert not list(tmp_path.glob("*.done"))
 
 
 @pytest.mark.parametrize(

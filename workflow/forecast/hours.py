@@ -13,7 +13,7 @@ from records.result import Machine, Result, Time
 from records.specification import LEARNING_RATE, Specification, model_key
 from workflow.estimate import computed_parameters
 
-_Setting = tuple[str, int, str, str, int]
+_Setting = tuple[str | int, ...]
 _Traits = tuple[str, str, str, str, int]
 _NOT_OF_COST = ("seed", "tuning")
 """Keys of a specification that take no time."""
@@ -96,8 +96,8 @@ def _cost_key(spec: Specification) -> str:
 def _setting(spec: Specification) -> _Setting:
     """What two runs must share for the time of one to say anything about the other."""
     training = spec.training
-    task = spec.task.key
-    return task, training.max_length, training.device, training.dtype, training.threads
+    device = training.device, training.devices, training.strategy, training.threads
+    return spec.task.key, training.max_length, training.dtype, *device
 
 
 def _traits(spec: Specification) -> _Traits:

@@ -16,14 +16,17 @@ from records.plan import Cell
 from records.prediction import Prediction, Question
 from records.result import Result
 from records.source import source_digest
-from records.specification import Network, Specification, model_key
+from records.specification import Network, Specification, largest_share, model_key
 from tasks.registry import TASKS
 from workflow.estimate import device_bytes
 from workflow.forecast.record import Peak
 
 FOLDER = "predictions"
 _LIBRARIES = ("torch", "transformers", "peft")
-_TRACED = ("optimizer", "gradient_checkpointing", "dropout", "dtype", "device")
+_TRACED = (
+    *("optimizer", "gradient_checkpointing", "dropout", "dtype", "device"),
+    *("devices", "strategy"),
+)
 """Keys of `training` that a step's memory depends on, its batch aside."""
 
 
@@ -142,10 +145,9 @@ def _step_key(spec: Specification, batch: tuple[int, int]) -> str:
 
 
 def _batch_key(spec: Specification) -> tuple[Any, ...]:
-    """What decides how large the largest micro-batch is."""
+    """What decides how large the largest micro-batch, or a device's share of it, is."""
     training = spec.training
-    size = training.micro_batch_size or training.batch_size
-    return spec.task.key, model_key(spec.model), training.max_length, size
+    return spec.task.key, model_key(spec.model), training.max_length, largest_share(training)
 
 
 def _recorded_batches(records: Sequence[Result]) -> dict[tuple[Any, ...], tuple[int, int]]:
@@ -153,7 +155,7 @@ def _recorded_batches(records: Sequence[Result]) -> dict[tuple[Any, ...], tuple[
 
 
 def _largest(spec: Specification) -> tuple[int, int]:
-    """The largest micro-batch that the specification allows."""
+    """The largest that the specification allows."""
     training = spec.training
     length = 1 if isinstance(spec.model, Network) else training.max_length
-    return training.micro_batch_size or training.batch_size, length
+    return largest_share(training), length

@@ -133,7 +133,8 @@ def _signs(found: Forecast) -> Iterator[str]:
         "the longest batch allowed or by arithmetic where a step cannot be traced"
     )
     reasons = Counter(cell.peak.reason for cell in found.cells if cell.peak and cell.peak.reason)
-    yield from (f"{count} cells: {reason}" for reason, count in reasons.items())
+    for reason, count in reasons.items():
+        yield f"{count} {'cell' if count == 1 else 'cells'}: {reason}"
     off = [abs(one) for one in errors(found.cells)]
     if off:
         yield (
