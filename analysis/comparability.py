@@ -1,6 +1,7 @@
 """Which results may share a table: those of one fingerprint."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -17,6 +18,9 @@ PART = (*GROUP, "fingerprint", "difference")
 
 UNMEASURED = ("failed", "missing", "not-applicable")
 """States that leave no comparable figure: such a run may end before its model is known."""
+
+_UNSHARED = {"devices": "1", "strategy": "none"}
+"""What is shown of a run that several devices do not share: its record has no such key."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,8 @@ def fingerprint_fields(result: Result) -> dict[str, str | None]:
         "python": ".".join(provenance.python.split(".")[:2]),
         **{package: provenance.packages.get(package) for package in PACKAGES},
     }
+    if training.devices > 1:  # else as it was before runs could share devices
+        fields |= {"devices": training.devices, "strategy": training.strategy}
     return {key: None if value is None else str(value) for key, value in fields.items()}
 
 
@@ -134,11 +140,15 @@ def _differing_keys(samples: pd.DataFrame) -> list[str]:
     ]
 
 
+def condition(key: str, value: Any) -> str:
+    """A field of the fingerprint as text, also where a run has none."""
+    return _UNSHARED.get(key, "none") if pd.isna(value) else str(value)
+
+
 def short_value(key: str, value: str) -> str:
     """A field's value as it stands in a note: of a hash its beginning."""
     return value[:12] if key.endswith("sha256") else value
 
 
 def _shown(row: pd.Series, key: str) -> str:
-    value = row[COMPARABLE + key]
-    return "none" if pd.isna(value) else short_value(key, str(value))
+    return short_value(key, condition(key, row[COMPARABLE + key]))

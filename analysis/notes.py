@@ -3,7 +3,7 @@
 import pandas as pd
 
 from analysis.budget import budget_notes
-from analysis.comparability import Part, short_value, split_by_fingerprint
+from analysis.comparability import Part, condition, short_value, split_by_fingerprint
 from analysis.comparisons.contenders import BEST, CLOSE, LEVEL, WORSE
 from analysis.frame import COMPARABLE, SIGNS
 from analysis.quantities import count_text
@@ -66,9 +66,9 @@ def part_conditions(part: Part) -> dict[str, str]:
     """The fields of a part's fingerprint."""
     row = part.rows[part.rows["fingerprint"] == part.fingerprint].iloc[0]
     return {
-        str(name).removeprefix(COMPARABLE): "none" if pd.isna(value) else str(value)
+        key: condition(key, value)
         for name, value in row.items()
-        if str(name).startswith(COMPARABLE)
+        if (key := str(name).removeprefix(COMPARABLE)) != name
     }
 
 

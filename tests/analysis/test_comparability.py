@@ -8,11 +8,13 @@ import pandas as pd
 import pytest
 
 from analysis.collect import collect
-from analysis.comparability import split_by_fingerprint
+from analysis.comparability import fingerprint, fingerprint_fields, split_by_fingerprint
+from analysis.frame import COMPARABLE
+from analysis.notes import notes
 from analysis.summary import summarise
 from analysis.tables import markdown
 from records.plan import Plan
-from records.result import RESULT_FILE
+from records.result import RESULT_FILE, Result
 from tests.analysis.benchmark import rewrite, run_of
 
 
@@ -92,6 +94,28 @@ def test_a_missing_run_stays_with_the_seeds_of_its_cell(plan: Plan, runs: Path) 
     rows = summary[(summary["task"] == "letters") & (summary["variant"] == "top")]
     assert list(rows["state"]) == ["missing 1 of 3"]
     assert list(rows["difference"]) == ["threads = 8"]
+
+
+def test_a_run_that_devices_share_is_compared_with_none_of_one(plan: Plan, runs: Path) -> None:
+    folder = runs / run_of("letters", "top", 2)
+    alone = Result.read(folder / RESULT_FILE)
+    training = alone.spec.training.model_copy(update={"devices": 2, "strategy": "fsdp"})
+    spec = alone.spec.model_copy(update={"training": training})
+    fields = fingerprint_fields(alone.model_copy(update={"spec": spec}))
+    assert fields == fingerprint_fields(alone) | {"devices": "2", "strategy": "fsdp"}
+    frame = collect(plan, runs)
+    where = frame["run"] == alone.run
+    for key in ("devices", "strategy"):
+        frame.loc[where, COMPARABLE + key] = fields[key]
+    frame.loc[where, "fingerprint"] = fingerprint(fields)
+    rows = frame[frame["task"] == "letters"]
+    assert [part.difference for part in split_by_fingerprint(rows)] == [
+        "devices = 1, strategy = none",
+        "devices = 2, strategy = fsdp",
+    ]
+    text = " ".join(notes(frame))
+    assert "devices = 1, strategy = none" in text
+    assert "devices none" not in text
 
 
 @pytest.mark.parametrize(("state", "parts"), [("failed", 2), ("oom", 3)])
