@@ -76,6 +76,7 @@ class Job:
             tracker.abandon()
             raise
         if self.group.size > 1 and ending.state in ("oom", "failed"):
+            tracker.abandon()
             raise EndedAloneError(ending)
         return self._end(ending, experiment, tracker, micro_batch_size)
 
@@ -184,8 +185,4 @@ def _take_part(
     if not group.is_first:
         os.environ["WANDB_MODE"] = "disabled"
     own = replace(job, group=group, interruption=interruption)
-    kept = own.checkpoints.latest()
-    try:
-        return own._try(micro_batch_size, kept)  # the same attempt, another process
-    except PreemptedError:
-        return EXIT_TRY_AGAIN
+    return own._try(micro_batch_size, own.checkpoints.latest())  # it is the same class

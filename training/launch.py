@@ -13,7 +13,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.queues import SimpleQueue
 from typing import TypeVar
 
@@ -25,7 +25,7 @@ from training.distributed import Group, joined
 from training.exits import EXIT_FAILED
 from training.record import Ending
 from training.seeds import make_deterministic
-from training.signals import Interruption, interruptible
+from training.signals import Interruption, PreemptedError, interruptible
 
 Returned = TypeVar("Returned")
 Work = Callable[[Group, Interruption], Returned]
@@ -51,13 +51,15 @@ def together(
     """What the first of the run's processes returns for `work`, which each of them does.
 
     `work` travels to them by pickle. Raises EndedAloneError where one of them raises it or dies,
-    and PreemptedError where one dies of the signal that this process passes on.
+    and PreemptedError where all of them raise it, or one dies of the signal that is passed on.
     """
-    endings: SimpleQueue[Ending] = multiprocessing.get_context("spawn").SimpleQueue()
+    queues = multiprocessing.get_context("spawn")
+    members: SimpleQueue[int] = queues.SimpleQueue()
+    endings: SimpleQueue[Ending] = queues.SimpleQueue()
     launch = elastic_launch(_configuration(training.devices), _member)
     try:
-        with _passed_on(interruption):
-            returned = launch(work, training.device, threads, endings)
+        with _passed_on(interruption, members):
+            returned = launch(work, training.device, threads, members, endings)
     except ChildFailedError as error:
         # Who loses another by its death ends with an error, and it is not that of the run.
         death = _death(error)
@@ -66,6 +68,8 @@ def together(
         interruption.obey()
         reason = death or "a process of the run ended without a word"
         raise EndedAloneError(Ending("failed", reason, exit_code=EXIT_FAILED)) from None
+    if isinstance(returned[0], PreemptedError):
+        raise returned[0]
     found: Returned = returned[0]
     return found
 
@@ -92,22 +96,36 @@ def _configuration(processes: int) -> LaunchConfig:
 
 
 def _member(
-    work: Work[Returned], device: str, threads: int, endings: "SimpleQueue[Ending]"
-) -> Returned:
-    """One process of the group: its part of the work."""
+    work: Work[Returned],
+    device: str,
+    threads: int,
+    members: "SimpleQueue[int]",
+    endings: "SimpleQueue[Ending]",
+) -> Returned | PreemptedError:
+    """One process of the group: its part of the work, or the request to end that all obeyed."""
     _die_with_parent()
     make_deterministic(threads, device)
     with interruptible() as interruption:
+        members.put(os.getpid())
         try:
             with joined(device) as group:
                 logging.basicConfig(level=_level(group), format="%(message)s", stream=sys.stderr)
-                return work(group, interruption)
+                return _done(work, group, interruption)
         except EndedAloneError as error:
             endings.put(error.ending)
             # If it was for the death of another, that one is to be found first.
             time.sleep(_GRACE_SECONDS)
             # The others may wait for this process for ever, and it for them as it leaves the group.
             os._exit(EXIT_FAILED)
+
+
+def _done(
+    work: Work[Returned], group: Group, interruption: Interruption
+) -> Returned | PreemptedError:
+    try:
+        return work(group, interruption)
+    except PreemptedError as error:
+        return error
 
 
 def _die_with_parent() -> None:
@@ -121,19 +139,15 @@ def _level(group: Group) -> int:
 
 
 @contextmanager
-def _passed_on(interruption: Interruption) -> Iterator[None]:
-    """Pass the signal that this process receives on to those that it started, once to each."""
+def _passed_on(interruption: Interruption, members: "SimpleQueue[int]") -> Iterator[None]:
+    """Pass the signal that this process receives on to each that hears signals, once."""
     is_over = threading.Event()
 
     def pass_on() -> None:
-        told: set[int] = set()
         while not is_over.wait(_POLL_SECONDS):
-            children = {child.pid for child in multiprocessing.active_children() if child.pid}
-            if interruption.name is None:
-                continue
-            for child in children - told:
-                os.kill(child, signal.Signals[interruption.name])
-            told |= children
+            while interruption.name is not None and not members.empty():
+                with suppress(ProcessLookupError):
+                    os.kill(members.get(), signal.Signals[interruption.name])
 
     thread = threading.Thread(target=pass_on)
     thread.start()

@@ -2,18 +2,24 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import torch
+from filelock import FileLock
 from pydantic import ValidationError
 from safetensors.torch import load_file
 
+import training
+from records.identity import file_sha256
 from records.result import (
     DELTA_FILE,
     FAILURE_FILE,
@@ -34,10 +40,13 @@ from training.launch import Work, together
 from training.loop import Trainer
 from training.signals import Interruption
 
+REPOSITORY = Path(training.__file__).parents[1]
 Patch = pytest.MonkeyPatch
 STRATEGIES = ("ddp", "fsdp")
 TRY_AGAIN = os.EX_TEMPFAIL
 TOLERANCE = 1e-5
+SECONDS = 120.0
+"""How long processes may take to start, or to end, on a busy machine."""
 
 
 @dataclass(frozen=True)
@@ -223,7 +232,12 @@ def disturb(patch: Patch, disturbed: Disturbed) -> None:
 
 @pytest.mark.parametrize(("strategy", "how", "rank"), [("ddp", "parent", 0), ("fsdp", "told", 1)])
 def test_an_interrupted_run_goes_on_to_the_same_bits(
-    assets: Assets, tmp_path: Path, strategy: str, how: str, rank: int
+    assets: Assets,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    strategy: str,
+    how: str,
+    rank: int,
 ) -> None:
     """With dropout, which each process draws by a generator of its own.
 
@@ -235,6 +249,9 @@ def test_an_interrupted_run_goes_on_to_the_same_bits(
     with pytest.MonkeyPatch.context() as patch:
         disturb(patch, Disturbed(how, 5, rank))
         assert assets.main(spec, tmp_path) == TRY_AGAIN
+    name = {"told": "SIGTERM", "parent": "SIGUSR1"}[how]
+    told = f"{spec.run}: interrupted by {name}; the next attempt goes on"
+    assert caplog.messages[-1] == told
     assert not (run_folder(spec, tmp_path) / RESULT_FILE).exists()
     assert len(checkpoints(spec, tmp_path)) == 1
     assert assets.main(spec, tmp_path) == 0
@@ -277,6 +294,37 @@ def test_a_process_that_is_killed_fails_the_run(
     assert assets.main(spec, tmp_path) == 1
     result = Result.read(run_folder(spec, tmp_path) / FAILURE_FILE)
     assert (result.state, result.reason) == ("failed", "process 1 of the run ended by SIGKILL")
+
+
+def test_the_processes_of_a_run_die_with_the_one_that_holds_its_locks(
+    assets: Assets, tmp_path: Path
+) -> None:
+    """Else the next attempt would begin while they still write."""
+    spec = specification(assets, "network full", devices=2, epochs=10_000)
+    spec.write(tmp_path / "given.json")
+    command = [sys.executable, "-m", "training.run", "--spec", tmp_path / "given.json"]
+    command += ["--results", tmp_path, "--prepared", assets.prepared, "--checkpoint-seconds", "0"]
+    parent = psutil.Popen(command, stderr=subprocess.DEVNULL, cwd=REPOSITORY)
+    try:
+        wait_for(lambda: checkpoints(spec, tmp_path))
+    finally:
+        processes = parent.children(recursive=True)
+        parent.kill()
+        parent.wait()
+    assert len(processes) >= 2
+    _, alive = psutil.wait_procs(processes, timeout=SECONDS)
+    assert alive == []
+    with FileLock(run_folder(spec, tmp_path) / ".lock", timeout=0):
+        # The one that is being written begins with a dot; an older one may not be deleted yet.
+        kept = [path for path in checkpoints(spec, tmp_path) if not path.name.startswith(".")]
+        assert {path.stem for path in kept} == {file_sha256(path) for path in kept} != set()
+
+
+def wait_for(reached: Callable[[], Any]) -> None:
+    end = time.monotonic() + SECONDS
+    while not reached():
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 def test_a_run_that_diverges_says_so_once(assets: Assets, tmp_path: Path) -> None:
