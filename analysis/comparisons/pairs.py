@@ -65,6 +65,8 @@ NOTES = (
     SEEDED,
 )
 
+_OF_A_PAIR = ("seed", "variant", "run", "metric", "test_score")
+
 
 def pair_rows(frame: pd.DataFrame, runs: Path) -> pd.DataFrame:
     """One row each pair of variants of a task, model and fingerprint, in the order of the plan.
@@ -94,7 +96,11 @@ def pair_markdown(frame: pd.DataFrame, pairs: pd.DataFrame) -> str:
 def _part_rows(part: Part, runs: Path) -> list[Row]:
     ok = part.rows[part.rows["state"] == "ok"]
     items = read_items(ok, runs)
-    cells = {str(name): ok[ok["variant"] == name] for name in part.rows["variant"].unique()}
+    # Of a hundred columns these: each of many pairs takes rows of its two variants.
+    by_seed = ok[list(_OF_A_PAIR)].set_index("seed")
+    cells = {
+        str(name): by_seed[by_seed["variant"] == name] for name in part.rows["variant"].unique()
+    }
     rows = [
         {
             **part.identity,
@@ -116,12 +122,12 @@ def _part_rows(part: Part, runs: Path) -> list[Row]:
 def _pair(
     part: Part, first: pd.DataFrame, second: pd.DataFrame, items: Mapping[str, Floats]
 ) -> Row:
-    """What compares two variants, given the ok runs of each."""
-    seeds = sorted(set(first["seed"]) & set(second["seed"]))
+    """What compares two variants, given the ok runs of each by their seeds."""
+    seeds = sorted(set(first.index) & set(second.index))
     row: Row = {"seeds": " ".join(map(str, seeds)), "n_seeds": len(seeds)}
     if not seeds:
         return row | {"reason": "no shared ok seed"}
-    sides = [rows.set_index("seed").loc[seeds] for rows in (first, second)]
+    sides = [rows.loc[seeds] for rows in (first, second)]
     one, other = (side["test_score"].to_numpy(dtype=np.float64) for side in sides)
     row |= {"score_difference": float(np.mean(one - other))} | _over_seeds(one, other)
     reasons = ["one shared seed: no interval, no test over seeds"] if len(seeds) == 1 else []
