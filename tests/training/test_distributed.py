@@ -241,7 +241,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bits(
 ) -> None:
     """With dropout, which each process draws by a generator of its own.
 
-    How much is gathered at once of a divided model, the timing of its processes decides.
+    When a tensor that processes exchange is freed, their timing decides: peaks may differ.
     """
     options = {"devices": 2, "strategy": strategy, "dropout": 0.3}
     spec = specification(assets, "bert lora", **options)
@@ -255,7 +255,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bits(
     assert not (run_folder(spec, tmp_path) / RESULT_FILE).exists()
     assert len(checkpoints(spec, tmp_path)) == 1
     assert assets.main(spec, tmp_path) == 0
-    parts = [part for part in OUTCOME if strategy == "ddp" or part != "memory"]
+    parts = [part for part in OUTCOME if part != "memory"]
     result = assert_same_bits(spec, tmp_path / "whole", tmp_path, parts)
     assert result.resumed_at_steps == (5,)
     assert result.damaged_files(run_folder(spec, tmp_path)) == []
