@@ -19,7 +19,7 @@ PART = (*GROUP, "fingerprint", "difference")
 UNMEASURED = ("failed", "missing", "not-applicable")
 """States that leave no comparable figure: such a run may end before its model is known."""
 
-_UNSHARED = {"devices": "1", "strategy": "none"}
+_UNSHARED = {"devices": "1", "strategy": "none", "nodes": "1"}
 """What is shown of a run that several devices do not share: its record has no such key."""
 
 
@@ -81,6 +81,8 @@ def fingerprint_fields(result: Result) -> dict[str, str | None]:
     }
     if training.devices > 1:  # else as it was before runs could share devices
         fields |= {"devices": training.devices, "strategy": training.strategy}
+    if training.nodes > 1:
+        fields |= {"nodes": training.nodes}
     return {key: None if value is None else str(value) for key, value in fields.items()}
 
 

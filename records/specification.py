@@ -90,7 +90,9 @@ class Training(Record):
     threads: Positive = 1
     """Of each process, of which there is one a device."""
     devices: Positive = Field(default=1, exclude_if=lambda value: value == 1)
-    """Devices of one machine that share every micro-batch of a run."""
+    """Devices that share every micro-batch of a run."""
+    nodes: Positive = Field(default=1, exclude_if=lambda value: value == 1)
+    """Machines that the devices are spread over, as many on each."""
     strategy: Strategy = Field(default="ddp", exclude_if=lambda value: value == "ddp")
     """How several devices hold the model, its gradients and the optimizer's state: each of them
     all of it (ddp), or its own part (fsdp)."""
@@ -113,6 +115,11 @@ class Training(Record):
                     f"devices: {self.devices} does not divide {key} {size} evenly; "
                     f"allowed: a divisor of {size}"
                 )
+        if self.devices % self.nodes:
+            raise ValueError(
+                f"nodes: {self.nodes} does not divide devices {self.devices} evenly; "
+                f"allowed: a divisor of {self.devices}"
+            )
         if self.device == "mps" and self.devices > 1:
             raise ValueError(f"devices: {self.devices} of device mps; allowed: 1")
         if self.strategy == "fsdp" and self.devices == 1:

@@ -22,7 +22,7 @@ _TURN = "turn"
 
 
 class NoDeviceError(Exception):
-    """A run that needs CUDA devices is shown none, or too few."""
+    """A run that needs CUDA devices is shown too few, or too few nodes."""
 
 
 @contextmanager

@@ -5,24 +5,39 @@ import os
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
+from records.base import Record
 from records.identity import content_hash
-from records.result import Choice, Provenance, Result
-from records.specification import Specification, Training
+from records.result import Choice, Provenance, Result, Seconds
+from records.specification import Positive, Specification, Training
 from records.tuning import tuned
 from training.checkpoint import Checkpoints, Identity, Kept
 from training.distributed import ALONE, Group
 from training.exits import EXIT_TRY_AGAIN
 from training.experiment import Experiment
 from training.keeper import Keeper
-from training.launch import EndedAloneError, together
+from training.launch import EndedAloneError, Meeting, together
+from training.nodes import over_nodes
 from training.record import Ending, conclude, unchosen, write_result
 from training.shrink import free_memory, smaller_micro_batch
 from training.signals import Interruption, PreemptedError
 from training.tracking import Tracker
 
 _LOGGER = logging.getLogger(__name__)
+
+
+class Share(Record):
+    """What a node is told of a run over several."""
+
+    planned: Specification
+    choice: Choice | None
+    origin: Provenance
+    prepared: str
+    folder: str
+    checkpoint_seconds: Seconds
+    micro_batch_size: Positive | None
+    meeting: Meeting
 
 
 @dataclass
@@ -45,6 +60,20 @@ class Job:
         chosen = self.choice.chosen if self.choice else None
         self.spec = tuned(self.planned, chosen) if chosen else self.planned
         self.checkpoints = Checkpoints(self.folder, self._identity())
+
+    @classmethod
+    def of(cls, share: Share, interruption: Interruption) -> Self:
+        """The same job on another node."""
+        return cls(
+            planned=share.planned,
+            choice=share.choice,
+            origin=share.origin,
+            prepared=Path(share.prepared),
+            folder=Path(share.folder),
+            interruption=interruption,
+            checkpoint_seconds=share.checkpoint_seconds,
+            is_tried_again=False,
+        )
 
     def perform(self) -> int:
         """Work until the run is recorded, and return the exit code.
@@ -85,13 +114,28 @@ class Job:
 
         Where one of them ends alone, all that is known of the run is how that one ended.
         """
-        work = partial(_take_part, self, micro_batch_size)
         training = self._training(micro_batch_size)
         try:
+            if training.nodes > 1:
+                text = partial(self._share, micro_batch_size)
+                return over_nodes(text, training, self.interruption)
+            work = partial(take_part, self, micro_batch_size)
             return together(work, training, self.origin.threads, self.interruption)
         except EndedAloneError as error:
             ending = error.ending
         return self._end(ending, *self._begun(micro_batch_size, kept), micro_batch_size)
+
+    def _share(self, micro_batch_size: int | None, meeting: Meeting) -> str:
+        return Share(
+            planned=self.planned,
+            choice=self.choice,
+            origin=self.origin,
+            prepared=str(self.prepared.absolute()),
+            folder=str(self.folder.absolute()),
+            checkpoint_seconds=self.checkpoint_seconds,
+            micro_batch_size=micro_batch_size,
+            meeting=meeting,
+        ).model_dump_json()
 
     def _begun(self, micro_batch_size: int | None, kept: Kept | None) -> tuple[Experiment, Tracker]:
         spec = self.spec.model_copy(update={"training": self._training(micro_batch_size)})
@@ -178,7 +222,7 @@ class Job:
         )
 
 
-def _take_part(
+def take_part(
     job: Job, micro_batch_size: int | None, group: Group, interruption: Interruption
 ) -> int | None:
     """What one process of a group does for its run; the first of them writes it down."""

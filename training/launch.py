@@ -8,6 +8,7 @@ import logging
 import multiprocessing
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -20,6 +21,7 @@ from typing import TypeVar
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
+from records.base import Record
 from records.specification import Training
 from training.distributed import Group, joined
 from training.exits import EXIT_FAILED
@@ -45,10 +47,22 @@ class EndedAloneError(Exception):
         self.ending = ending
 
 
+class Meeting(Record):
+    """Where the nodes of a run find each other."""
+
+    name: str
+    endpoint: str
+    """A store that one of their processes holds, as host:port."""
+
+
 def together(
-    work: Work[Returned], training: Training, threads: int, interruption: Interruption
+    work: Work[Returned],
+    training: Training,
+    threads: int,
+    interruption: Interruption,
+    meeting: Meeting | None = None,
 ) -> Returned:
-    """What the first of the run's processes returns for `work`, which each of them does.
+    """What the first process of this node returns for `work`, which all of the run's do.
 
     `work` travels to them by pickle. Raises EndedAloneError where one of them raises it or dies,
     and PreemptedError where all of them raise it, or one dies of the signal that is passed on.
@@ -56,7 +70,7 @@ def together(
     queues = multiprocessing.get_context("spawn")
     members: SimpleQueue[int] = queues.SimpleQueue()
     endings: SimpleQueue[Ending] = queues.SimpleQueue()
-    launch = elastic_launch(_configuration(training.devices), _member)
+    launch = elastic_launch(_configuration(training, meeting), _member)
     try:
         with _passed_on(interruption, members):
             returned = launch(work, training.device, threads, members, endings)
@@ -68,13 +82,13 @@ def together(
         interruption.obey()
         reason = death or "a process of the run ended without a word"
         raise EndedAloneError(Ending("failed", reason, exit_code=EXIT_FAILED)) from None
-    if isinstance(returned[0], PreemptedError):
-        raise returned[0]
-    found: Returned = returned[0]
+    found: Returned | PreemptedError = returned[min(returned)]
+    if isinstance(found, PreemptedError):
+        raise found
     return found
 
 
-def _configuration(processes: int) -> LaunchConfig:
+def _configuration(training: Training, meeting: Meeting | None) -> LaunchConfig:
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
     os.environ |= {
         "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": str(_SHUTDOWN_SECONDS),
@@ -82,13 +96,14 @@ def _configuration(processes: int) -> LaunchConfig:
         "TORCH_CPP_LOG_LEVEL": "ERROR",
     }
     return LaunchConfig(
-        min_nodes=1,
-        max_nodes=1,
-        nproc_per_node=processes,
-        run_id=uuid.uuid4().hex,
+        min_nodes=training.nodes,
+        max_nodes=training.nodes,
+        nproc_per_node=training.devices // training.nodes,
+        run_id=meeting.name if meeting else uuid.uuid4().hex,
         rdzv_backend="c10d",
-        rdzv_endpoint="localhost:0",
-        local_addr="localhost",
+        rdzv_endpoint=meeting.endpoint if meeting else "localhost:0",
+        rdzv_configs={"is_host": meeting is None},
+        local_addr=socket.gethostname() if meeting else "localhost",
         max_restarts=0,
         # Those that end a run are this process's to receive and to pass on.
         signals_to_handle="SIGQUIT",

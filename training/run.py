@@ -36,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (OSError, ValidationError) as error:
         logging.error("%s: no specification of a run: %s", options.spec, error)
         return EXIT_CONFIGURATION
-    _prepare_environment(_threads(spec, options))
+    prepare_environment(_threads(spec, options))
     with interruptible() as interruption:
         return _work(spec, options, interruption)
 
@@ -47,7 +47,7 @@ def _work(spec: Specification, options: argparse.Namespace, interruption: Interr
     try:
         folder.mkdir(parents=True, exist_ok=True)
         training = spec.training
-        devices = leased(training.device, interruption, training.devices)
+        devices = leased(training.device, interruption, training.devices // training.nodes)
         with FileLock(folder / ".lock", timeout=0), devices:
             choice = _read_choice(spec, options.tuning or options.results / "tuning")
             return _run(spec, choice, folder, options, interruption)
@@ -72,7 +72,9 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--prepared", type=Path, help="prepared models and tasks")
     parser.add_argument("--tuning", type=Path, help="choices of tuned cells")
     parser.add_argument(
-        "--threads", type=int, help="threads of all its processes; the specification's if unset"
+        "--threads",
+        type=int,
+        help="threads of all processes of a node; the specification's if unset",
     )
     parser.add_argument("--attempt", type=_count, default=1, help="which attempt this is, from 1")
     parser.add_argument("--attempts", type=_count, default=1, help="how many there may be")
@@ -101,10 +103,11 @@ def read_specification(source: str) -> Specification:
 def _threads(spec: Specification, options: argparse.Namespace) -> int:
     """The threads of each process."""
     training = spec.training
-    return max(1, options.threads // training.devices) if options.threads else training.threads
+    processes = training.devices // training.nodes
+    return max(1, options.threads // processes) if options.threads else training.threads
 
 
-def _prepare_environment(threads: int) -> None:
+def prepare_environment(threads: int) -> None:
     """What libraries read when they are first imported."""
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"):
         os.environ[name] = str(threads)

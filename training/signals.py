@@ -1,6 +1,7 @@
 """Requests to end: a signal raises a flag, and a run looks at it where it can stop without loss."""
 
 import signal
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ SIGNALS = (
     signal.SIGXCPU,
 )
 """What schedulers send at a time limit or a preemption, and what a terminal sends, closed too."""
+
+_POLL_SECONDS = 0.5
 
 
 class PreemptedError(Exception):
@@ -52,3 +55,16 @@ def interruptible() -> Iterator[Interruption]:
     finally:
         for one, handler in before.items():
             signal.signal(one, handler)
+
+
+def attended(process: subprocess.Popen[bytes], text: bytes, interruption: Interruption) -> bytes:
+    """What a process says that is given a text; it is told when this one is asked to end."""
+    left: bytes | None = text
+    while True:
+        try:
+            said, _ = process.communicate(left, timeout=_POLL_SECONDS)
+            return said or b""
+        except subprocess.TimeoutExpired:
+            left = None
+        if interruption.name is not None:
+            process.send_signal(signal.Signals[interruption.name])

@@ -7,7 +7,6 @@ wrong, and what a trial ends with that is not recorded: 75 where it was interrup
 
 import argparse
 import logging
-import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -21,9 +20,8 @@ from records.specification import Specification, Tuning
 from records.tuning import beyond, candidates, choice_file, choose, trial, tuning_key
 from training.exits import EXIT_CONFIGURATION, EXIT_FILES
 from training.run import read_specification
-from training.signals import interruptible
+from training.signals import attended, interruptible
 
-_POLL_SECONDS = 0.5
 _HOW = {
     "threads": "threads of a trial that runs here",
     "attempt": "which attempt it is, from 1",
@@ -86,20 +84,14 @@ def _run_trials(
     return tried
 
 
-def _run_trial(command: Sequence[str], text: bytes | None) -> int:
+def _run_trial(command: Sequence[str], text: bytes) -> int:
     """The exit code of a trial's own process, which is told when this one is asked to end."""
     with (
         interruptible() as interruption,
         subprocess.Popen(command, stdin=subprocess.PIPE) as process,  # noqa: S603
     ):
-        while True:
-            try:
-                process.communicate(text, timeout=_POLL_SECONDS)
-                return process.returncode
-            except subprocess.TimeoutExpired:
-                text = None
-            if interruption.name is not None:
-                process.send_signal(signal.Signals[interruption.name])
+        attended(process, text, interruption)
+        return process.wait()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

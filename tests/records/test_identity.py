@@ -124,7 +124,7 @@ def test_the_hash_of_a_file_is_that_of_its_bytes(tmp_path: Path) -> None:
 
 def test_every_field_of_training_is_changed_below() -> None:
     fields = {path.split(".")[1] for path, _ in CHANGES if path.startswith("training.")}
-    only_shared = {"strategy"}
+    only_shared = {"strategy", "nodes"}
     assert fields | only_shared == set(type(spec_of(PLAIN).training).model_fields)
 
 
@@ -136,10 +136,11 @@ def test_every_field_is_part_of_the_identity(path: str, value: Any) -> None:
     assert other.run[-8:] != spec_of(PLAIN).run[-8:]
 
 
-def test_the_strategy_is_part_of_the_identity_of_a_shared_run() -> None:
+def test_how_devices_share_is_part_of_the_identity_of_a_shared_run() -> None:
     shared = changed("training.devices", 2)
-    other = shared | {"training": shared["training"] | {"strategy": "fsdp"}}
-    assert spec_of(other).run != spec_of(shared).run
+    for change in ({"strategy": "fsdp"}, {"nodes": 2}):
+        other = shared | {"training": shared["training"] | change}
+        assert spec_of(other).run != spec_of(shared).run
 
 
 def test_a_run_on_one_device_has_the_name_that_it_had_before_runs_could_be_shared() -> None:

@@ -41,12 +41,15 @@ class Place:
     environment: dict[str, str] = field(default_factory=dict)
     snakefile: Path | None = None
     """Where it is not the source's own."""
+    benchmark: Path | None = None
+    """Where it is not the smoke benchmark."""
     heads: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def start(self, *arguments: str, profile: str = "slurm") -> subprocess.Popen[str]:
         """Snakemake with a shipped profile, in a process of its own."""
         snakefile = self.snakefile or self.source / "Snakefile"
-        options = ["--snakefile", str(snakefile), "--configfile", str(self.source / BENCHMARK)]
+        benchmark = self.benchmark or self.source / BENCHMARK
+        options = ["--snakefile", str(snakefile), "--configfile", str(benchmark)]
         profiles = self.source / "workflow" / "profiles"
         options += ["--profile", str(profiles / profile), "--directory", str(self.folder)]
         options += SOON if profile == "slurm" else ("--cores", "2")

@@ -7,15 +7,18 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from records.plan import Plan
 from records.result import DELTA_FILE, PREDICTIONS_FILE, Result
 from records.specification import Specification
 from tests.slurm.cluster import Cluster, wait_for
-from tests.slurm.conftest import Place, copy_all_but_runs
+from tests.slurm.conftest import BENCHMARK, Place, copy_all_but_runs
 from tests.training.assets import read_history
 from tests.training.wandb_file import read_mirror
 from training.tracking import tracking_id
+from workflow.benchmark import parse_benchmark
+from workflow.plan import make_plan
 
 OUTCOME = ("spec", "state", "tuning", "metrics", "parameters", "memory", "losses", "gradients")
 SECONDS = 300.0
@@ -48,6 +51,20 @@ rule at_the_same_time:
         "echo $SLURMD_NODENAME ${{CUDA_VISIBLE_DEVICES:-}} > {output}; "
         "until [ -s one ] && [ -s another ]; do sleep 0.2; done"
 """
+
+
+def run_on_nodes(place: Place, count: int, profile: str) -> Specification:
+    """One run that as many nodes share, a process each; returns what it was."""
+    given = yaml.safe_load((place.source / BENCHMARK).read_text())
+    del given["tuning"]
+    given["training"] |= {"dropout": 0.0, "devices": count, "nodes": count}
+    variants = {"full": {"method": "full", "learning_rate": 1.0e-3}}
+    given["grids"] = [{"tasks": ["movie-reviews"], "models": ["tiny"], "variants": variants}]
+    place.benchmark = place.folder / f"{count}.yaml"
+    place.benchmark.write_text(yaml.safe_dump(given))
+    spec = next(iter(make_plan(parse_benchmark(given)).runs.values()))
+    place.run(place.target(spec), profile=profile)
+    return spec
 
 
 def hold(place: Place, *specs: Specification) -> None:
@@ -114,6 +131,21 @@ def test_a_job_gets_the_devices_that_it_asks_for(cluster: Cluster, empty: Place)
     assert seen["t4"] in (["n2", "0"], ["n2", "1"])
     assert {seen[name][1] for name in ("one", "another")} <= {"0", "1"}
     assert seen["one"] != seen["another"], "no device is given twice"
+
+
+def test_a_run_over_two_nodes_is_that_of_one(cluster: Cluster, place: Place) -> None:
+    one, two = run_on_nodes(place, 1, "local"), run_on_nodes(place, 2, "slurm")
+    (number,) = jobs_of(place, two)
+    job = cluster.job(number)
+    assert (job["NumNodes"], job["NodeList"]) == ("2", "n[1-2]")
+    folders = [place.result(spec.run).parent for spec in (one, two)]
+    histories = [read_history(folder) for folder in folders]
+    expected, found = ([row["loss"] for row in rows if "loss" in row] for rows in histories)
+    assert len(expected) == 12
+    assert found == pytest.approx(expected, abs=1e-5)
+    records = [Result.read(place.result(spec.run)) for spec in (one, two)]
+    assert records[0].metrics == records[1].metrics
+    assert records[1].damaged_files(folders[1]) == []
 
 
 @pytest.fixture(scope="module")

@@ -25,6 +25,8 @@ PLACES = {
     "probe": (Experiment, "_probe"),
 }
 OUTCOME = ("state", "metrics", "parameters", "memory", "losses", "gradients", "failed_step")
+SHARED_OUTCOME = tuple(part for part in OUTCOME if part != "memory")
+"""Of several processes: their timing decides when an exchanged tensor is freed, and so peaks."""
 
 
 class KilledError(BaseException):

@@ -109,20 +109,31 @@ def test_no_more_gpu_jobs_run_at_a_time_than_there_are_gpus(
     assert max(together) <= most
 
 
+def refusal(folder: Path, most: str, *arguments: str) -> str:
+    """What Snakemake says of jobs that ask for more than there is; none of them starts."""
+    rules = HEAD.replace("limit_gpus(workflow, 1)", f"limit_gpus(workflow, {most})") + ON_GPUS
+    (folder / "Snakefile").write_text(rules)
+    command = [sys.executable, "-m", "snakemake", "--cores", "4", *arguments]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert not list(folder.glob("*.done"))
+    return done.stderr
+
+
 @pytest.mark.parametrize(
     ("visible", "arguments"), [("0,1", ()), ("0,1,2,3", ("--resources", "gpu=2"))]
 )
 def test_a_run_that_shares_more_gpus_than_there_are_is_refused_before_any_starts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, visible: str, arguments: tuple[str, ...]
 ) -> None:
-    rules = HEAD.replace("limit_gpus(workflow, 1)", "limit_gpus(workflow, 3)") + ON_GPUS
-    (tmp_path / "Snakefile").write_text(rules)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    command = [sys.executable, "-m", "snakemake", "--cores", "4", *arguments]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert "devices: 3 of cuda for a run; allowed: at most 2 here" in done.stderr
-    assert not list(tmp_path.glob("*.done"))
+    told = refusal(tmp_path, "3", *arguments)
+    assert "devices: 3 of cuda for a run; allowed: at most 2 here" in told
+
+
+def test_a_run_over_several_nodes_is_refused_where_there_is_one(tmp_path: Path) -> None:
+    told = refusal(tmp_path, "1, nodes=2")
+    assert "nodes: 2 for a run; allowed: 1 here, more on Slurm" in told
 
 
 @pytest.mark.parametrize(
