@@ -25,7 +25,7 @@ workflow.default_target = "all"
 
 onstart:
     tell_attempts(workflow)
-    limit_gpus(workflow, PIPELINE.most_gpus)
+    limit_gpus(workflow, PIPELINE.most_gpus, PIPELINE.most_nodes)
 
 
 include: "workflow/rules/prepare.smk"

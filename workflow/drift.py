@@ -215,8 +215,9 @@ def _workers(runs: Sequence[Result], cores: int) -> int:
 
 
 def _threads(result: Result) -> int:
-    """Of all processes of the run."""
-    return result.provenance.threads * effective(result).training.devices
+    """Of all processes of the run on a node."""
+    training = effective(result).training
+    return result.provenance.threads * training.devices // training.nodes
 
 
 def _made(then: Result, place: Workplace) -> Pair:

@@ -86,16 +86,18 @@ def base_parameters(model: Model) -> int:
 
 
 def memory_megabytes(spec: Specification, *, trains_base: bool, data: Data) -> int:
-    """A bound of what the processes of a run take of the host's memory, in megabytes."""
-    device, devices = spec.training.device, spec.training.devices
+    """A bound of what the processes of a run take of a host's memory, in megabytes."""
+    training = spec.training
+    device, devices = training.device, training.devices // training.nodes
     held: float = _data_bytes(spec, data)
     if device == "cpu":
         held += _FRAGMENTATION * device_bytes(spec, trains_base=trains_base)
     else:
         # The file, and the model on its way to the device.
         held += 2 * base_parameters(spec.model) * _FLOAT_BYTES
-    processes = devices + 1 if devices > 1 else 1  # with the one that starts the others
-    return processes * PROCESS_MEGABYTES[device] + math.ceil(devices * held / _MEGABYTE)
+    # With the one that starts the others, and on each of several nodes one more.
+    starting = 0 if training.devices == 1 else 1 if training.nodes == 1 else 2
+    return (devices + starting) * PROCESS_MEGABYTES[device] + math.ceil(devices * held / _MEGABYTE)
 
 
 def making_megabytes(model: Model) -> int:

@@ -240,14 +240,27 @@ class Pipeline:
         return _run_digest(METHODS.get(spec.variant.method), TASKS.get(spec.task.task))
 
     def run_threads(self, run: str) -> int:
-        """The threads that the run asks for, those of all its processes."""
+        """The threads that the run asks for on each node, those of all its processes there."""
         training = self.jobs[run].training
-        return training.threads * training.devices
+        return training.threads * training.devices // training.nodes
 
     def run_gpus(self, run: str) -> int:
         """The GPUs that the run asks for."""
         training = self.jobs[run].training
         return training.devices if training.device == "cuda" else 0
+
+    def run_nodes(self, run: str) -> int:
+        """The nodes that the run asks for."""
+        return self.jobs[run].training.nodes
+
+    def run_tasks(self, run: str) -> int:
+        """The tasks that a job has to name to get as many nodes; 0 where its GPUs or none do."""
+        return 0 if self.run_nodes(run) == 1 or self.run_gpus(run) else self.run_nodes(run)
+
+    @property
+    def most_nodes(self) -> int:
+        """The most that one of the runs asks for."""
+        return max(map(self.run_nodes, self.jobs), default=1)
 
     @property
     def most_gpus(self) -> int:

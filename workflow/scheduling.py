@@ -43,14 +43,17 @@ def is_batch(workflow: Any) -> bool:
     return workflow.dag_settings.batch is not None
 
 
-def limit_gpus(workflow: Any, most: int) -> None:
+def limit_gpus(workflow: Any, most: int, nodes: int = 1) -> None:
     """Let no more GPUs be taken at a time than there are, where jobs run on this machine.
 
     `--resources gpu=N` comes first. Belongs into `onstart`: the executor is not known before.
-    Raises WorkflowError where one job asks for more, `most`: Snakemake would start it with less.
+    Raises WorkflowError where one job asks for more, `most`, as Snakemake would start it with less,
+    and where one asks for several nodes.
     """
     if not workflow.local_exec:
         return
+    if nodes > 1:
+        raise WorkflowError(f"nodes: {nodes} for a run; allowed: 1 here, more on Slurm")
     given = workflow.global_resources.get(GPU).value
     limit = count_gpus() if given is None else given
     if 0 < limit < most:

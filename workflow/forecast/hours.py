@@ -96,8 +96,8 @@ def _cost_key(spec: Specification) -> str:
 def _setting(spec: Specification) -> _Setting:
     """What two runs must share for the time of one to say anything about the other."""
     training = spec.training
-    device = training.device, training.devices, training.strategy, training.threads
-    return spec.task.key, training.max_length, training.dtype, *device
+    processes = training.devices, training.strategy, training.nodes, training.threads
+    return spec.task.key, training.max_length, training.device, training.dtype, *processes
 
 
 def _traits(spec: Specification) -> _Traits:

@@ -14,6 +14,8 @@ rule tune:
         "../../environment.yml"
     threads: lambda wildcards: PIPELINE.run_threads(PIPELINE.tuning_run(wildcards.key))
     resources:
+        nodes=lambda wildcards: PIPELINE.run_nodes(PIPELINE.tuning_run(wildcards.key)),
+        tasks=lambda wildcards: PIPELINE.run_tasks(PIPELINE.tuning_run(wildcards.key)),
         gpu=lambda wildcards: PIPELINE.run_gpus(PIPELINE.tuning_run(wildcards.key)),
         mem_mb=lambda wildcards, attempt: PIPELINE.tuning_memory(wildcards.key, attempt),
         runtime=lambda wildcards, attempt: PIPELINE.tuning_minutes(
@@ -45,6 +47,8 @@ rule run:
         "../../environment.yml"
     threads: lambda wildcards: PIPELINE.run_threads(wildcards.run)
     resources:
+        nodes=lambda wildcards: PIPELINE.run_nodes(wildcards.run),
+        tasks=lambda wildcards: PIPELINE.run_tasks(wildcards.run),
         gpu=lambda wildcards: PIPELINE.run_gpus(wildcards.run),
         mem_mb=lambda wildcards, attempt: PIPELINE.run_memory(wildcards.run, attempt),
         runtime=lambda wildcards, attempt: PIPELINE.run_minutes(wildcards.run, attempt),
