@@ -13,6 +13,7 @@ shut_out_working_folder()
 PIPELINE = Pipeline.from_config(config, workflow.configfiles)
 NAME = PIPELINE.name
 RESULTS = PIPELINE.results
+OUTPUTS = PIPELINE.outputs
 
 
 wildcard_constraints:
@@ -50,9 +51,9 @@ rule all:
         # Not in a batch: it would have all of them. Functions are not called where a job of one run
         # reads this file.
         lambda wildcards: [] if is_batch(workflow) else PIPELINE.results_of_runs,
-        PIPELINE.tables,
-        PIPELINE.evidence,
-        PIPELINE.tuning_table,
-        PIPELINE.plots,
-        PIPELINE.claims,
+        OUTPUTS.tables,
+        OUTPUTS.evidence,
+        OUTPUTS.tuning_table,
+        OUTPUTS.plots,
+        OUTPUTS.claims,
         f"{RESULTS}/reports/{NAME}.html",

@@ -101,7 +101,7 @@ def write_plan(plan: Plan, file: Path) -> None:
 def touch_outputs(pipeline: Pipeline) -> None:
     """Every table, figure and the report, empty where it does not exist, newer than the results."""
     report = f"{pipeline.results}/reports/{pipeline.name}.html"
-    first, *others = (Path(path) for path in [*pipeline.outputs, report])
+    first, *others = (Path(path) for path in [*pipeline.outputs.all, report])
     now = time.time()
     for path, moment in [(first, now), *((path, now + 1) for path in others)]:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -169,7 +169,7 @@ def publish(
     from workflow import reference
 
     pipeline, home = _pipeline(benchmark, results), ROOT / "results" / "reference"
-    files = [Path(path) for path in pipeline.outputs]
+    files = [Path(path) for path in pipeline.outputs.all]
     try:
         written = reference.publish(pipeline.name, files, results, home)
         if pipeline.name == DEFAULT_BENCHMARK:

@@ -88,7 +88,7 @@ def base_parameters(model: Model) -> int:
 def memory_megabytes(spec: Specification, *, trains_base: bool, data: Data) -> int:
     """A bound of what the processes of a run take of a host's memory, in megabytes."""
     training = spec.training
-    device, devices = training.device, training.devices // training.nodes
+    device, devices = training.device, training.devices_per_node
     held: float = _data_bytes(spec, data)
     if device == "cpu":
         held += _FRAGMENTATION * device_bytes(spec, trains_base=trains_base)

@@ -32,21 +32,11 @@ from workflow.estimate import (
     runtime_minutes,
 )
 from workflow.forecast.profile import DEVICE_MEMORY, check_device_memory
+from workflow.outputs import Outputs
 from workflow.plan import make_plan
 from workflow.schemas.benchmark import Benchmark
 from workflow.schemas.errors import ConfigurationError, refused
 
-PLOTS = (
-    "score-by-parameters",
-    "score-by-memory",
-    "memory-by-method",
-    "score-by-rank",
-    "learning-curves",
-    "pareto",
-)
-ACROSS_PLOTS = ("critical-difference", "performance-profile")
-TUNING_PLOT = "tuning"
-CLAIMS_PLOTS = ("claims", "gradients")
 RESULTS_PATTERN = r"(?!.*[^/]{201})[\w./~][\w./~ @+,=-]*(?<! )"
 """No sign that a shell, Snakemake or YAML reads as more than text, and no option's dash first."""
 RESULTS_ALLOWED = (
@@ -106,61 +96,10 @@ class Pipeline:
         """The benchmark, for the job that writes the plan."""
         return self.benchmark.model_dump_json(exclude_unset=True)
 
-    @property
-    def plots(self) -> list[str]:
-        """Every figure's files."""
-        figures = [*PLOTS, *(ACROSS_PLOTS if self._several_groups else ())]
-        figures += [TUNING_PLOT] if self._tunings else []
-        kinds = ("png", "svg")
-        return [f"{self.results}/plots/{self.name}-{p}.{k}" for p in figures for k in kinds]
-
-    @property
-    def tables(self) -> list[str]:
-        """The main table's files."""
-        return [f"{self.results}/tables/{self.name}.{kind}" for kind in ("csv", "md", "tex")]
-
-    @property
-    def evidence(self) -> list[str]:
-        """The tables of how sure the differences are."""
-        endings = ["pairs.csv", "pairs.md", "variance.csv", "pareto.csv"]
-        if self._several_groups:
-            endings += ["across-tasks.csv", "across-tasks.md"]
-        return [f"{self.results}/tables/{self.name}-{ending}" for ending in endings]
-
-    @property
-    def _several_groups(self) -> bool:
-        """Whether runs of two or more pairs of task and model are planned."""
-        return len({(cell.task, cell.model) for cell in self.plan.cells if cell.runs}) > 1
-
-    @property
-    def tuning_table(self) -> list[str]:
-        """The table of all trials, if there are any."""
-        return [f"{self.results}/tables/{self.name}-tuning.csv"] if self._tunings else []
-
-    @property
-    def tuning_arguments(self) -> list[str]:
-        """How a command is given that table."""
-        return [argument for table in self.tuning_table for argument in ("--tuning-table", table)]
-
-    @property
-    def claims(self) -> list[str]:
-        """The table and the figures of the claims, if there are any."""
-        table = self.plan.claims_table
-        if table is None:
-            return []
-        tables = [f"{self.results}/tables/{table}.{kind}" for kind in ("csv", "md")]
-        return tables + [
-            f"{self.results}/plots/{self.name}-{figure}.{kind}"
-            for figure in CLAIMS_PLOTS
-            for kind in ("png", "svg")
-        ]
-
-    @property
-    def outputs(self) -> list[str]:
-        """Every table and figure."""
-        runs = f"{self.results}/tables/{self.name}-runs.csv"
-        tables = [runs, *self.tuning_table, *self.tables, *self.evidence]
-        return list(dict.fromkeys([*tables, *self.plots, *self.claims]))
+    @cached_property
+    def outputs(self) -> Outputs:
+        """What tables and figures are made."""
+        return Outputs(self.plan, self.results)
 
     @property
     def results_of_runs(self) -> list[str]:
@@ -242,7 +181,7 @@ class Pipeline:
     def run_threads(self, run: str) -> int:
         """The threads that the run asks for on each node, those of all its processes there."""
         training = self.jobs[run].training
-        return training.threads * training.devices // training.nodes
+        return training.threads * training.devices_per_node
 
     def run_gpus(self, run: str) -> int:
         """The GPUs that the run asks for."""
@@ -253,9 +192,17 @@ class Pipeline:
         """The nodes that the run asks for."""
         return self.jobs[run].training.nodes
 
-    def run_tasks(self, run: str) -> int:
-        """The tasks that a job has to name to get as many nodes; 0 where its GPUs or none do."""
-        return 0 if self.run_nodes(run) == 1 or self.run_gpus(run) else self.run_nodes(run)
+    def run_tasks(self, run: str) -> int | None:
+        """The tasks that a scheduler counts, one a node; None for a run on one node."""
+        nodes = self.run_nodes(run)
+        return nodes if nodes > 1 else None
+
+    def run_launcher(self, run: str) -> str | None:
+        """What starts the run on its nodes; None for a run on one node.
+
+        As the resource `mpi` it tells a plug-in to start the job on the first node, by itself.
+        """
+        return "srun" if self.run_nodes(run) > 1 else None
 
     @property
     def most_nodes(self) -> int:

@@ -52,7 +52,7 @@ def test_a_benchmark_is_not_named_as_the_table_of_another(
 
 def test_every_further_table_has_a_known_ending() -> None:
     pipeline = Pipeline.plan_from({"benchmark": "article", "results": "r"})
-    tables = {Path(path).stem for path in pipeline.outputs if "/tables/" in path}
+    tables = {Path(path).stem for path in pipeline.outputs.all if "/tables/" in path}
     further = tables - {"article", "claims"}
     endings = {name.removeprefix("article-") for name in further}
     assert endings | {"claims"} == set(TABLE_ENDINGS)

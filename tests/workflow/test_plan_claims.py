@@ -116,10 +116,10 @@ def pipeline(content: dict[str, Any], folder: Path) -> Pipeline:
 def test_the_pipeline_asks_for_the_claims_where_there_are_any(
     small: dict[str, Any], tmp_path: Path
 ) -> None:
-    assert pipeline(copy.deepcopy(small), tmp_path).claims == []
+    assert pipeline(copy.deepcopy(small), tmp_path).outputs.claims == []
     content = claiming(small, RATIO)
     content["claims"]["table"] = "said"
-    assert pipeline(content, tmp_path).claims == [
+    assert pipeline(content, tmp_path).outputs.claims == [
         "r/tables/said.csv",
         "r/tables/said.md",
         "r/plots/small-claims.png",

@@ -112,7 +112,7 @@ def test_the_pipeline_ties_trials_to_the_choice_and_the_choice_to_the_runs(tuned
         run = path.split("/")[-2]
         assert pipeline.run_choice(run) == []
         assert pipeline.jobs[run].cell == spec.cell
-    assert pipeline.tuning_table == ["out/tables/small-tuning.csv"]
+    assert pipeline.outputs.tuning_table == ["out/tables/small-tuning.csv"]
 
 
 @pytest.mark.parametrize(

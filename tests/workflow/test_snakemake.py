@@ -19,7 +19,7 @@ from records.plan import Plan
 from records.result import RESULT_FILE, Result
 from workflow.benchmark import parse_benchmark
 from workflow.forecast.record import Forecast
-from workflow.pipeline import PLOTS
+from workflow.outputs import PLOTS
 from workflow.plan import make_plan
 
 REPOSITORY = Path(__file__).parents[2]

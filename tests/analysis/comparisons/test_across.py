@@ -22,7 +22,7 @@ from records.plan import Plan
 from records.result import RESULT_FILE
 from tests.analysis.benchmark import run_of
 from tests.analysis.shown import drawn
-from workflow.pipeline import ACROSS_PLOTS, PLOTS
+from workflow.outputs import ACROSS_PLOTS, PLOTS
 
 COMPLETE = ("everything", "small-2", "small-8", "top")
 

@@ -1,0 +1,90 @@
+"""The tables and figures that a benchmark's plan makes, as paths. Loads no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from records.plan import Plan
+
+PLOTS = (
+    "score-by-parameters",
+    "score-by-memory",
+    "memory-by-method",
+    "score-by-rank",
+    "learning-curves",
+    "pareto",
+)
+ACROSS_PLOTS = ("critical-difference", "performance-profile")
+TUNING_PLOT = "tuning"
+CLAIMS_PLOTS = ("claims", "gradients")
+PLOT_KINDS = ("png", "svg")
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The files below the folder of results that carry the benchmark's name."""
+
+    plan: Plan
+    results: str
+
+    @property
+    def plots(self) -> list[str]:
+        """Every figure's files, those of the claims apart."""
+        across = ACROSS_PLOTS if self._several_groups else ()
+        tuning = (TUNING_PLOT,) if self._is_tuned else ()
+        return self._figures((*PLOTS, *across, *tuning))
+
+    @property
+    def tables(self) -> list[str]:
+        """The main table's files."""
+        return [self._table(f".{kind}") for kind in ("csv", "md", "tex")]
+
+    @property
+    def evidence(self) -> list[str]:
+        """The tables of how sure the differences are."""
+        endings = ["pairs.csv", "pairs.md", "variance.csv", "pareto.csv"]
+        if self._several_groups:
+            endings += ["across-tasks.csv", "across-tasks.md"]
+        return [self._table(f"-{ending}") for ending in endings]
+
+    @property
+    def tuning_table(self) -> list[str]:
+        """The table of all trials, if there are any."""
+        return [self._table("-tuning.csv")] if self._is_tuned else []
+
+    @property
+    def tuning_arguments(self) -> list[str]:
+        """How a command is given that table."""
+        return [argument for table in self.tuning_table for argument in ("--tuning-table", table)]
+
+    @property
+    def claims(self) -> list[str]:
+        """The table and the figures of the claims, if there are any."""
+        table = self.plan.claims_table
+        if table is None:
+            return []
+        tables = [f"{self.results}/tables/{table}.{kind}" for kind in ("csv", "md")]
+        return tables + self._figures(CLAIMS_PLOTS)
+
+    @property
+    def all(self) -> list[str]:
+        """Every table and figure, each once."""
+        tables = [self._table("-runs.csv"), *self.tuning_table, *self.tables, *self.evidence]
+        return list(dict.fromkeys([*tables, *self.plots, *self.claims]))
+
+    @cached_property
+    def _is_tuned(self) -> bool:
+        return any(cell.trials for cell in self.plan.cells)
+
+    @cached_property
+    def _several_groups(self) -> bool:
+        """Whether runs of two or more pairs of task and model are planned."""
+        return len({(cell.task, cell.model) for cell in self.plan.cells if cell.runs}) > 1
+
+    def _table(self, ending: str) -> str:
+        return f"{self.results}/tables/{self.plan.benchmark}{ending}"
+
+    def _figures(self, names: tuple[str, ...]) -> list[str]:
+        folder, name = f"{self.results}/plots", self.plan.benchmark
+        return [f"{folder}/{name}-{figure}.{kind}" for figure in names for kind in PLOT_KINDS]
