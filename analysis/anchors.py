@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from analysis.collect import read_record
 from analysis.errors import AnalysisError
+from analysis.reading import read_record
 from records.identity import short_hash
 from records.plan import Plan
 from records.registry import unknown_name

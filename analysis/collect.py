@@ -4,25 +4,23 @@ python -m analysis.collect --plan FILE --runs DIR --output FILE.csv
 """
 
 import argparse
-import reprlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pandas as pd
-from pydantic import JsonValue, ValidationError
+from pydantic import JsonValue
 
 from analysis.comparability import fingerprint, fingerprint_fields
 from analysis.errors import AnalysisError, one_line_errors
 from analysis.frame import COMPARABLE, SETTING, TRIALS, TUNED, tidy, write_table
+from analysis.reading import check_files, read_record, set_aside
 from records.base import Record
 from records.identity import canonical_json
 from records.place import record_file
 from records.plan import Cell, Plan
 from records.result import (
     FAILURE_FILE,
-    HISTORY_FILE,
-    PREDICTIONS_FILE,
     RESULT_FILE,
     Choice,
     Inference,
@@ -38,7 +36,6 @@ from records.result import (
 from records.specification import LEARNING_RATE, Specification
 from records.tuning import effective
 
-R = TypeVar("R", bound=Record)
 Row = dict[str, Any]
 
 
@@ -53,10 +50,10 @@ def collect(plan: Plan, runs: Path) -> pd.DataFrame:
         raise AnalysisError(f"the plan of {plan.benchmark} holds no cell")
     if plan.runs and not runs.is_dir():
         raise AnalysisError(f"{runs}: there is no such folder of runs")
-    problems: list[str] = []
+    problems: list[AnalysisError] = []
     rows = [row for cell in plan.cells for row in _cell_rows(plan.benchmark, cell, runs, problems)]
     if problems:
-        raise AnalysisError("\n".join(problems))
+        raise AnalysisError.of(problems)
     return tidy(rows)
 
 
@@ -108,47 +105,7 @@ def _scalar(value: JsonValue) -> JsonValue:
     return canonical_json(value) if isinstance(value, list | dict) else value
 
 
-def read_record(kind: type[R], path: Path) -> R:
-    """The record in a file. Raises AnalysisError that names the file, or OSError."""
-    try:
-        return kind.read(path)
-    except ValidationError as error:
-        raise AnalysisError(f"{path}: {_first(error)}") from error
-
-
-def read_results(paths: Iterable[Path]) -> dict[str, Result]:
-    """Run -> record. Raises AnalysisError that names, a line each, the files that hold no record.
-
-    Nor may a file hold the record of another run than its folder's: it is a copy.
-    """
-    found, problems = {}, []
-    for path in paths:
-        try:
-            found[path.parent.name] = _own_result(path)
-        except AnalysisError as error:
-            problems.append(str(error))
-    if problems:
-        raise AnalysisError("\n".join(problems))
-    return found
-
-
-def _own_result(path: Path) -> Result:
-    result = read_record(Result, path)
-    if result.run != path.parent.name:
-        raise AnalysisError(f"{path}: it is a copy of the record of {result.run}")
-    return result
-
-
-def _first(error: ValidationError) -> str:
-    """The first thing that is wrong with a record: where, what, and the value if it is plain."""
-    first = error.errors()[0]
-    place = ".".join(str(key) for key in first["loc"])
-    plain = place and isinstance(first["input"], str | int | float)
-    found = f", found {reprlib.repr(first['input'])}" if plain else ""
-    return f"{place or 'the record'}: {first['msg']}{found}"
-
-
-def _cell_rows(benchmark: str, cell: Cell, runs: Path, problems: list[str]) -> list[Row]:
+def _cell_rows(benchmark: str, cell: Cell, runs: Path, problems: list[AnalysisError]) -> list[Row]:
     """What is wrong with its records is added to the problems."""
     identity = _identity(benchmark, cell)
     if cell.not_applicable is not None or not cell.runs:
@@ -160,7 +117,7 @@ def _cell_rows(benchmark: str, cell: Cell, runs: Path, problems: list[str]) -> l
         try:
             rows.append(identity | _run_row(run, spec, runs))
         except AnalysisError as error:
-            problems.append(str(error))
+            problems.append(error)
     return rows
 
 
@@ -183,21 +140,11 @@ def _run_row(run: str, spec: Specification, runs: Path) -> Row:
         raise AnalysisError(f"{path}: its specification is not the plan's for run {run}")
     if path.name == FAILURE_FILE and result.state == "ok":
         raise AnalysisError(f"{path}: the record of a failure has state ok")
-    _check_files(result, path.parent)
+    check_files(result, path)
     try:
         return _row(run, spec, result.state, result.reason, result)
     except KeyError as error:
         raise AnalysisError(f"{path}: no score of the primary metric {error}") from error
-
-
-def _check_files(result: Result, folder: Path) -> None:
-    """Refuse what has changed of the files that curves and statistics are made of.
-
-    Where one is not there, they are done without. The delta, which may be large, is not read.
-    """
-    present = [name for name in (HISTORY_FILE, PREDICTIONS_FILE) if (folder / name).exists()]
-    if damaged := result.damaged_files(folder, present):
-        raise AnalysisError("\n".join(f"{folder}/{text}" for text in damaged))
 
 
 def _row(
@@ -318,19 +265,34 @@ def _settings(spec: Specification | None) -> Row:
 
 
 def main() -> None:
-    """The command line."""
+    """The command line. Damaged records go into quarantine."""
     parser = argparse.ArgumentParser(prog="analysis.collect", description=__doc__)
     parser.add_argument("--plan", type=Path, required=True)
     parser.add_argument("--runs", type=Path, required=True, help="the folder of all runs")
     parser.add_argument("--output", type=Path, required=True, help="the runs table, CSV")
+    parser.add_argument(
+        "--allow-missing", action="store_true", help="show runs without a record as missing"
+    )
     arguments = parser.parse_args()
     with one_line_errors():
         plan = read_record(Plan, arguments.plan)
-        write_table(collect(plan, arguments.runs), arguments.output)
+        frame = _collected(plan, arguments.runs, allow_missing=arguments.allow_missing)
+        write_table(frame, arguments.output)
         if plan.trials:
             stem = arguments.output.name.removesuffix("-runs.csv")
             trials = ledger(plan, arguments.runs)
             write_table(trials, arguments.output.with_name(f"{stem}-tuning.csv"))
+
+
+def _collected(plan: Plan, runs: Path, *, allow_missing: bool) -> pd.DataFrame:
+    try:
+        frame = collect(plan, runs)
+    except AnalysisError as error:
+        raise AnalysisError("\n".join([str(error), *set_aside(error.damaged)])) from error
+    missing = frame.loc[frame["state"] == "missing", "run"].dropna()
+    if not allow_missing and not missing.empty:
+        raise AnalysisError("\n".join(f"{runs / run}: no {RESULT_FILE}" for run in missing))
+    return frame
 
 
 if __name__ == "__main__":

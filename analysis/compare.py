@@ -8,10 +8,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from analysis.collect import read_record
 from analysis.comparability import UNMEASURED, fingerprint_fields
 from analysis.errors import AnalysisError
 from analysis.quantities import NONE, byte_text, count_text, quantity
+from analysis.reading import read_record
 from records.result import (
     FAILURE_FILE,
     RESULT_FILE,

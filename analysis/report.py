@@ -16,7 +16,6 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from analysis.budget import trials_text
-from analysis.collect import read_record
 from analysis.columns import COLUMNS, HEADERS, Column
 from analysis.comparability import split_by_fingerprint
 from analysis.comparisons.across import has_several_groups
@@ -26,6 +25,7 @@ from analysis.frame import TUNED, present, read_runs, read_trials
 from analysis.notes import coverage, notes, part_conditions
 from analysis.plots import FigureKind, figure_kinds
 from analysis.quantities import NONE, count_text, percent_text, plain_score
+from analysis.reading import read_record
 from analysis.summary import CELL, summarise
 from records.identity import canonical_json
 from records.place import record_file

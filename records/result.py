@@ -28,6 +28,19 @@ DELTA_FILE = "delta.safetensors"
 _SEAL = "record_sha256"
 
 
+def is_as_written(content: bytes) -> bool:
+    """Whether a file of a record may be as it was written: JSON whose seal, if any, is its own.
+
+    A record of another version is, though it cannot be read.
+    """
+    try:
+        plain = json.loads(content)
+    except ValueError:
+        return False
+    seal = plain.pop(_SEAL, None) if isinstance(plain, dict) else None
+    return seal is None or seal == content_hash(plain)
+
+
 class Score(Record):
     """A metric on a set of examples."""
 

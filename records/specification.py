@@ -97,6 +97,11 @@ class Training(Record):
     """How several devices hold the model, its gradients and the optimizer's state: each of them
     all of it (ddp), or its own part (fsdp)."""
 
+    @property
+    def devices_per_node(self) -> int:
+        """Devices of each node."""
+        return self.devices // self.nodes
+
     @model_validator(mode="after")
     def _micro_batch_divides(self) -> Self:
         micro = self.micro_batch_size

@@ -18,13 +18,14 @@ from safetensors.torch import load_file
 
 from records.base import Name, Record, Sha256
 from records.identity import file_sha256
+from records.quarantine import quarantine
 from records.result import Count, Seconds
 from records.specification import Positive
 from records.write import write_by_hash
 from training.state import Tensors, TrainerState
 from training.tensors import write_tensors
 
-CHECKPOINT_FOLDER, QUARANTINE_FOLDER = "checkpoint", "quarantine"
+CHECKPOINT_FOLDER = "checkpoint"
 _IDENTITY, _PAST, _SUFFIX = "identity", "past", ".safetensors"
 _LOGGER = logging.getLogger(__name__)
 
@@ -122,12 +123,8 @@ class Checkpoints:
         found = file_sha256(path)
         if found == path.stem:
             return True
-        quarantine = self.run_folder / QUARANTINE_FOLDER
-        quarantine.mkdir(exist_ok=True)
-        path.replace(quarantine / path.name)
-        _LOGGER.warning(
-            "%s: sha256 %s, named %s; moved to %s", path, found, path.stem, quarantine.name
-        )
+        moved = quarantine(path, self.run_folder).parent.name
+        _LOGGER.warning("%s: sha256 %s, named %s; moved to %s", path, found, path.stem, moved)
         return False
 
     def _is_own(self, path: Path, other: dict[str, Any]) -> bool:

@@ -101,9 +101,7 @@ def _read_split(folder: Path, task: PreparedTask, name: SplitName) -> pa.Table:
     found = file_sha256(path)
     expected = task.splits[name].file_sha256
     if found != expected:
-        raise CorruptedFileError(
-            f"{path}: sha256 {found}, recorded {expected}; delete the folder to prepare it again"
-        )
+        raise CorruptedFileError(path, f"sha256 {found}, recorded {expected}")
     return pq.read_table(path)
 
 

@@ -114,7 +114,7 @@ class Experiment:
         self._probe(trainer, trained)
         self._between(trainer)
         self._store()
-        if self.group.is_first and not self.is_divided:
+        if self.group.is_first and not self.is_sharded:
             self._time_inference()
 
     def result(
@@ -171,7 +171,7 @@ class Experiment:
             self.keeper.keep(trainer, self.history, self.setup_seconds, self.resumed_at_steps)
 
     @property
-    def is_divided(self) -> bool:
+    def is_sharded(self) -> bool:
         """Whether no process holds the whole model: its latency on one device is missing then."""
         return self.spec.training.strategy == "fsdp"
 
@@ -209,7 +209,7 @@ class Experiment:
                 f"{variant.method}: {live} trainable parameters, closed form {self.expected}"
             )
         # One that is divided among devices may not fit on any of them.
-        return model if self.is_divided else model.to(self.device)
+        return model if self.is_sharded else model.to(self.device)
 
     def _score(self, trained: Trained, unseen: dict[SplitName, Examples]) -> None:
         """Score the kept state on the splits that training has not seen: test, or none."""

@@ -24,13 +24,17 @@ R = TypeVar("R", bound=Record)
 class CorruptedFileError(Exception):
     """A prepared file is not the one that the manifest names, or the manifest is none."""
 
+    def __init__(self, path: Path, problem: str) -> None:
+        super().__init__(f"{path}: {problem}")
+        self.folder = path.parent
+
 
 def read_manifest(kind: type[R], folder: Path) -> R:
     """The manifest in a prepared folder. Raises CorruptedFileError where it is none, or OSError."""
     try:
         return kind.read(folder / MANIFEST_FILE)
     except ValidationError as error:
-        raise CorruptedFileError(f"{folder / MANIFEST_FILE}: {error}") from error
+        raise CorruptedFileError(folder / MANIFEST_FILE, str(error)) from error
 
 
 def check_files(folder: Path, files: dict[str, str]) -> None:
@@ -38,7 +42,7 @@ def check_files(folder: Path, files: dict[str, str]) -> None:
     for name, expected in files.items():
         found = file_sha256(folder / name)
         if found != expected:
-            raise CorruptedFileError(f"{folder / name}: sha256 {found}, recorded {expected}")
+            raise CorruptedFileError(folder / name, f"sha256 {found}, recorded {expected}")
 
 
 def _check_complete(folder: Path, files: dict[str, str]) -> None:
@@ -48,7 +52,7 @@ def _check_complete(folder: Path, files: dict[str, str]) -> None:
     """
     names = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
     if unknown := names - {*files, MANIFEST_FILE}:
-        raise CorruptedFileError(f"{folder / min(unknown)}: {MANIFEST_FILE} does not name it")
+        raise CorruptedFileError(folder / min(unknown), f"{MANIFEST_FILE} does not name it")
 
 
 def load_model(

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from records.quarantine import quarantine
 from records.result import FAILURE_FILE, RESULT_FILE, Choice, Result, State
 from training.evaluation import UndefinedScoreError
 from training.exits import EXIT_DATA, EXIT_FAILED, EXIT_FILES
@@ -49,18 +50,25 @@ def conclude(action: Callable[[], None]) -> Ending:
         return Ending("diverged", str(error))
     except StepMemoryError as error:
         return Ending("oom", str(error), error.step)
+    except CorruptedFileError as error:
+        reason = f"CorruptedFileError: {error}; {_set_aside(error.folder)}"
+        return Ending("failed", reason, exit_code=EXIT_DATA)
     except Exception as error:
         if is_out_of_memory(error):
             return Ending("oom", one_line(error))
         logging.exception("the run failed")
-        return Ending("failed", f"{type(error).__name__}: {error}", exit_code=_exit_code(error))
+        code = EXIT_FILES if isinstance(error, OSError) else EXIT_FAILED
+        return Ending("failed", f"{type(error).__name__}: {error}", exit_code=code)
     return Ending("ok")
 
 
-def _exit_code(error: Exception) -> int:
-    if isinstance(error, CorruptedFileError):
-        return EXIT_DATA
-    return EXIT_FILES if isinstance(error, OSError) else EXIT_FAILED
+def _set_aside(prepared: Path) -> str:
+    """Move a damaged task or model away, so that Snakemake makes it again; what was done."""
+    try:
+        moved = quarantine(prepared, prepared.parent)
+    except OSError as error:
+        return f"delete the folder, and it is prepared again; it was not moved: {error}"
+    return f"moved to {moved}: the next call of Snakemake prepares it again"
 
 
 def write_result(result: Result, folder: Path) -> None:

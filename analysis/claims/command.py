@@ -11,9 +11,9 @@ from analysis.claims.hypotheses import Evidence
 from analysis.claims.page import page
 from analysis.claims.plots import write_claim_plots
 from analysis.claims.verdicts import claims_frame
-from analysis.collect import read_record
 from analysis.errors import AnalysisError, one_line_errors
 from analysis.frame import read_runs, write_table
+from analysis.reading import read_record
 from records.plan import Plan
 from records.write import write_text
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from analysis.collect import read_record
 from analysis.comparability import GROUP, UNMEASURED
 from analysis.frame import COMPARABLE, present
+from analysis.reading import read_record
 from records.claims import (
     DifferenceTest,
     GradientTest,

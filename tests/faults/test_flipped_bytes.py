@@ -35,12 +35,17 @@ def test_of_prepared_data_or_weights(assets: Assets, tmp_path: Path, name: str) 
     path = copy.prepared / room / keys[room] / name
     before = file_sha256(path)
     flip(path)
+    after = file_sha256(path)
     assert copy.main(spec, tmp_path) == os.EX_DATAERR
     folder = run_folder(spec, tmp_path)
     reason = Result.read(folder / FAILURE_FILE).reason
     assert reason is not None
-    assert f"{path}: sha256 {file_sha256(path)}, recorded {before}" in reason
+    assert f"{path}: sha256 {after}, recorded {before}" in reason
     assert not (folder / RESULT_FILE).exists()
+    moved = copy.prepared / room / "quarantine" / keys[room]
+    assert f"moved to {moved}" in reason
+    assert not path.parent.exists()
+    assert file_sha256(moved / name) == after
 
 
 @pytest.mark.parametrize("damage", [flip, cut])
@@ -65,7 +70,7 @@ def test_of_a_checkpoint(
 
 
 def test_of_a_result(assets: Assets, tmp_path: Path) -> None:
-    """The aggregate writes no table; it names the file and both hashes."""
+    """The aggregate writes no table, names the file and both hashes, and sets it aside."""
     spec = assets.specification()
     result = assets.run(spec, tmp_path)
     path = run_folder(spec, tmp_path) / RESULT_FILE
@@ -74,6 +79,7 @@ def test_of_a_result(assets: Assets, tmp_path: Path) -> None:
     )
     assert count == 1
     path.write_bytes(changed)
+    damaged = file_sha256(path)
     assert result.time is not None
     steps = result.time.model_copy(update={"steps": result.time.steps ^ 1})
     plain = result.model_copy(update={"time": steps}).model_dump(
@@ -82,18 +88,19 @@ def test_of_a_result(assets: Assets, tmp_path: Path) -> None:
     plan_of([spec]).write(tmp_path / "plan.json")
     places = {"plan": "plan.json", "runs": "runs", "output": "table.csv"}
     options = [text for key, name in places.items() for text in (f"--{key}", str(tmp_path / name))]
-    done = subprocess.run(
-        [sys.executable, "-m", "analysis.collect", *options],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 1
-    assert done.stderr == (
-        f"error: {path}: the record: Value error, the record's sha256 is {content_hash(plain)}, "
+    command = [sys.executable, "-m", "analysis.collect", *options]
+    told = [
+        f"{path}: the record: Value error, the record's sha256 is {content_hash(plain)}, "
         f"recorded {result.record_sha256}\n"
-    )
-    assert not (tmp_path / "table.csv").exists()
+        f"{path}: moved to quarantine/; the next call of Snakemake makes the run again",
+        # As the next attempt of the same job says: a table without the run would be another one.
+        f"{path.parent}: no {RESULT_FILE}",
+    ]
+    for lines in told:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (1, f"error: {lines}\n")
+        assert not (tmp_path / "table.csv").exists()
+    assert file_sha256(path.parent / "quarantine" / RESULT_FILE) == damaged
 
 
 @pytest.mark.parametrize("name", [HISTORY_FILE, PREDICTIONS_FILE])
@@ -108,6 +115,7 @@ def test_of_what_the_analysis_reads_beside_a_result(
     with pytest.raises(AnalysisError) as caught:
         collect(plan_of([spec]), tmp_path / "runs")
     assert str(caught.value) == f"{path}: sha256 {file_sha256(path)}, recorded {recorded}"
+    assert caught.value.damaged == (path, path.with_name(RESULT_FILE))
     path.unlink()
     assert list(collect(plan_of([spec]), tmp_path / "runs")["state"]) == ["ok"]
 
@@ -125,8 +133,9 @@ def test_anywhere_in_a_result_it_is_refused_by_the_aggregate(
         if is_that_of(path, result):
             continue
         refused += 1
-        with pytest.raises(AnalysisError, match=re.escape(str(path))):
+        with pytest.raises(AnalysisError, match=re.escape(str(path))) as caught:
             collect(plan, tmp_path / "runs")
+        assert caught.value.damaged == (path,)
     assert refused > 50
 
 

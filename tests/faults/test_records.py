@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from analysis.collect import collect
 from analysis.errors import AnalysisError
+from records.identity import content_hash
 from records.result import RESULT_FILE
 from tests.workflow.conftest import SMALL
 from tests.workflow.forecast.place import Place
@@ -45,7 +46,9 @@ def files(place: Place, pipeline: Pipeline) -> list[Path]:
 
 def make_another_version(path: Path) -> None:
     """As a later version of finegrid might write it."""
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"schema_version": 2, "more": 1}))
+    content = json.loads(path.read_text()) | {"schema_version": 2, "more": 1}
+    del content["record_sha256"]
+    path.write_text(json.dumps(content | {"record_sha256": content_hash(content)}))
 
 
 def said_of(problems: str, path: Path) -> str:
@@ -63,6 +66,7 @@ def test_each_is_named_with_what_is_wrong(place: Place, pipeline: Pipeline) -> N
         collect(pipeline.plan, place.results / "runs")
     with pytest.raises(AnalysisError) as planned:
         _ = Status(pipeline).reasons
+    assert aggregated.value.damaged == planned.value.damaged == ()
     for caught in (aggregated, planned):
         assert said_of(str(caught.value), other) == "schema_version: Input should be 1, found 2"
         assert len(str(caught.value).splitlines()) == 2

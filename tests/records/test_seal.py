@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from analysis.collect import read_record
 from analysis.errors import AnalysisError
+from analysis.reading import read_record
 from records import result as module
 from records.identity import content_hash
 from records.result import RESULT_FILE, Result

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from analysis.collect import read_results
+from analysis.reading import read_results
 from records.place import record_file
 from records.prepared import PreparedTask
 from records.result import FAILURE_FILE, RESULT_FILE, Result

@@ -10,17 +10,18 @@ rule collect:
         results=lambda wildcards: PIPELINE.results_of_runs,
     output:
         runs=f"{RESULTS}/tables/{NAME}-runs.csv",
-        tuning=PIPELINE.tuning_table,
+        tuning=OUTPUTS.tuning_table,
     log:
         f"{RESULTS}/logs/collect-{NAME}.log",
     conda:
         "../../environment.yml"
     params:
         runs=lambda wildcards: f"{RESULTS}/runs",
+        missing=lambda wildcards: ["--allow-missing"] if PIPELINE.allow_partial else [],
         source=PIPELINE.module_digest("analysis.collect"),
     shell:
         "python -m analysis.collect --plan {input.plan:q} --runs {params.runs:q} "
-        "--output {output.runs:q} 2> {log:q}"
+        "--output {output.runs:q} {params.missing:q} 2> {log:q}"
 
 
 rule tables:
@@ -28,7 +29,7 @@ rule tables:
     input:
         f"{RESULTS}/tables/{NAME}-runs.csv",
     output:
-        PIPELINE.tables,
+        OUTPUTS.tables,
     log:
         f"{RESULTS}/logs/tables-{NAME}.log",
     conda:
@@ -45,7 +46,7 @@ rule evidence:
     input:
         f"{RESULTS}/tables/{NAME}-runs.csv",
     output:
-        PIPELINE.evidence,
+        OUTPUTS.evidence,
     log:
         f"{RESULTS}/logs/evidence-{NAME}.log",
     conda:
@@ -63,9 +64,9 @@ rule plots:
     """The figures, as PNG and SVG."""
     input:
         runs=f"{RESULTS}/tables/{NAME}-runs.csv",
-        tuning=PIPELINE.tuning_table,
+        tuning=OUTPUTS.tuning_table,
     output:
-        PIPELINE.plots,
+        OUTPUTS.plots,
     log:
         f"{RESULTS}/logs/plots-{NAME}.log",
     conda:
@@ -74,14 +75,14 @@ rule plots:
         runs=lambda wildcards: f"{RESULTS}/runs",
         folder=lambda wildcards: f"{RESULTS}/plots",
         name=NAME,
-        tuning=lambda wildcards: PIPELINE.tuning_arguments,
+        tuning=lambda wildcards: OUTPUTS.tuning_arguments,
         source=PIPELINE.module_digest("analysis.plots"),
     shell:
         "python -m analysis.plots --runs-table {input.runs:q} {params.tuning:q} "
         "--runs {params.runs:q} --output {params.folder:q} --benchmark {params.name:q} 2> {log:q}"
 
 
-if PIPELINE.claims:
+if OUTPUTS.claims:
 
     rule claims:
         """Every claim of the benchmark, decided from its runs, with two figures."""
@@ -89,7 +90,7 @@ if PIPELINE.claims:
             plan=f"{RESULTS}/plans/{NAME}.json",
             runs=f"{RESULTS}/tables/{NAME}-runs.csv",
         output:
-            PIPELINE.claims,
+            OUTPUTS.claims,
         log:
             f"{RESULTS}/logs/claims-{NAME}.log",
         conda:
@@ -110,10 +111,10 @@ rule report:
     input:
         plan=f"{RESULTS}/plans/{NAME}.json",
         runs_table=f"{RESULTS}/tables/{NAME}-runs.csv",
-        tuning=PIPELINE.tuning_table,
-        tables=PIPELINE.tables,
-        evidence=PIPELINE.evidence,
-        plots=PIPELINE.plots,
+        tuning=OUTPUTS.tuning_table,
+        tables=OUTPUTS.tables,
+        evidence=OUTPUTS.evidence,
+        plots=OUTPUTS.plots,
         tasks=lambda wildcards: PIPELINE.tasks_of_runs,
     output:
         f"{RESULTS}/reports/{NAME}.html",
@@ -126,7 +127,7 @@ rule report:
         stem=lambda wildcards: f"{RESULTS}/tables/{NAME}",
         plots=lambda wildcards: f"{RESULTS}/plots",
         prepared=lambda wildcards: f"{RESULTS}/prepared",
-        tuning=lambda wildcards: PIPELINE.tuning_arguments,
+        tuning=lambda wildcards: OUTPUTS.tuning_arguments,
         source=PIPELINE.module_digest("analysis.report"),
     shell:
         "python -m analysis.report --plan {input.plan:q} --runs-table {input.runs_table:q} "
