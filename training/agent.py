@@ -1,44 +1,52 @@
-"""`python -m training.member`: one node's processes of a run over several nodes.
+"""`python -m training.agent`: one node's workers of a run over several nodes.
 
-Its share is a line of JSON on stdin, its report one on stdout. Exit codes: 0 its processes ended
-together, 1 one of them ended alone, 78 the devices that it needs are not visible.
+Its assignment is JSON on stdin, its report one line of JSON on stdout. Exit codes: 0 its workers
+ended together, 1 one of them ended alone, 78 the devices that they need are not visible.
 """
 
 import logging
+import os
 import sys
 from functools import partial
+from typing import TextIO
 
-from training.devices import NoDeviceError, leased
+from training.devices import leased
 from training.exits import EXIT_CONFIGURATION, EXIT_FAILED
-from training.job import Job, Share, take_part
-from training.launch import together
+from training.job import Assignment, Job, take_part
+from training.launch import run_workers
 from training.nodes import Report
 from training.run import prepare_environment
 from training.signals import Interruption, interruptible
 
 
 def main() -> int:
-    """Read the share, do it, and report."""
+    """Read the assignment, carry it out, and report."""
+    reports = _reserved_stdout()
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    share = Share.model_validate_json(sys.stdin.read())
-    prepare_environment(share.origin.threads)
-    training = share.planned.training
+    assignment = Assignment.model_validate_json(sys.stdin.read())
+    prepare_environment(assignment.origin.threads)
     with interruptible() as interruption:
-        try:
-            with leased(training.device, interruption, training.devices // training.nodes):
-                report = Report.of(partial(_perform, share, interruption))
-        except NoDeviceError as error:
-            logging.error("%s: %s", share.planned.run, error)
-            return EXIT_CONFIGURATION
-    sys.stdout.write(report.model_dump_json() + "\n")
-    sys.stdout.flush()
+        report = Report.of(partial(_perform, assignment, interruption))
+    with reports:
+        reports.write(report.model_dump_json() + "\n")
+    if report.lacking:
+        return EXIT_CONFIGURATION
     return EXIT_FAILED if report.ending else 0
 
 
-def _perform(share: Share, interruption: Interruption) -> int | None:
-    work = partial(take_part, Job.of(share, interruption), share.micro_batch_size)
-    training, threads = share.planned.training, share.origin.threads
-    return together(work, training, threads, interruption, share.meeting)
+def _reserved_stdout() -> TextIO:
+    """The process's stdout, for the report alone: what a library prints goes to stderr."""
+    reserved = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    return reserved
+
+
+def _perform(assignment: Assignment, interruption: Interruption) -> int | None:
+    job = Job.of(assignment, interruption)
+    work = partial(take_part, job, assignment.micro_batch_size)
+    training, threads = assignment.planned.training, assignment.origin.threads
+    with leased(training.device, interruption, training.devices_per_node):
+        return run_workers(work, training, threads, interruption, assignment.rendezvous)
 
 
 if __name__ == "__main__":

@@ -29,12 +29,12 @@ class NoDeviceError(Exception):
 def leased(device: str, interruption: Interruption, count: int = 1) -> Iterator[None]:
     """Let the block see `count` CUDA devices that no other run holds, by `CUDA_VISIBLE_DEVICES`.
 
-    To be entered before torch is imported. Where that variable names as many, a scheduler has
-    assigned them, and there is nothing to lease; on any other kind of device neither. While too
-    many are held the run waits: it is delayed then, where giving up would cost it an attempt.
-    Raises NoDeviceError, and PreemptedError while it waits.
+    To be entered before CUDA is used. Where that variable names as many, a scheduler has assigned
+    them, and there is nothing to lease; nor is there with a count of 0, or on any other kind of
+    device. While too many are held the run waits: it is delayed then, where giving up would cost
+    it an attempt. Raises NoDeviceError, and PreemptedError while it waits.
     """
-    names = visible_devices() if device == "cuda" else []
+    names = visible_devices() if device == "cuda" and count else []
     assigned = os.environ.get(VISIBLE)
     if names and len(names) < count:
         raise NoDeviceError(f"devices: {count}; allowed: at most {len(names)}, which are visible")

@@ -43,11 +43,11 @@ class Group:
         return (own, self.size * len(own)) if own else (list(examples[:1]), 0)
 
     def spread(self, model: nn.Module, training: Training) -> nn.Module:
-        """The model as the processes train it together: itself, wrapped, or divided in place."""
+        """The model as the processes train it together: itself, wrapped, or sharded in place."""
         if self.size == 1:
             return model
         if training.strategy == "fsdp":
-            return _divided(model, training.device)
+            return _sharded(model, training.device)
         # Where a step leaves a parameter out, the others' exchange must not wait for it.
         return DistributedDataParallel(
             model, find_unused_parameters=True, gradient_as_bucket_view=True
@@ -57,7 +57,7 @@ class Group:
     def exchange(self, network: nn.Module, *, is_last: bool) -> Iterator[None]:
         """The forward and backward pass of a micro-batch. Gradients are exchanged by the last.
 
-        Those that are divided are exchanged by each, for no process has room for whole ones.
+        Those that are sharded are exchanged by each, for no process has room for whole ones.
         """
         waits = isinstance(network, DistributedDataParallel) and not is_last
         with network.no_sync() if waits else nullcontext():  # type: ignore[operator]
@@ -87,6 +87,11 @@ class Group:
         """Whether it is true for one of the processes."""
         return self.largest([int(value)]) == [1]
 
+    def agrees(self, value: int) -> bool:
+        """Whether the value is the same in all processes."""
+        most, least = self.largest([value, -value])
+        return most == -least
+
     def agreed(self, name: str | None) -> str | None:
         """The signal that one of the processes has received, if there is one."""
         if self.size == 1:
@@ -107,10 +112,10 @@ class Group:
         return tensor if self.size == 1 else tensor[self.rank]
 
     def whole(self, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """The tensors in one piece. The first process alone gets those that are divided."""
+        """The tensors in one piece. The first process alone gets those that are sharded."""
         found: dict[str, torch.Tensor] = {}
         for name, tensor in tensors.items():
-            if not is_divided(tensor):
+            if not is_sharded(tensor):
                 found[name] = tensor
             elif self.is_first:
                 found[name] = whole(tensor).cpu()
@@ -135,26 +140,26 @@ def joined(device: str) -> Iterator[Group]:
     distributed.destroy_process_group()
 
 
-def is_divided(tensor: torch.Tensor) -> bool:
+def is_sharded(tensor: torch.Tensor) -> bool:
     """Whether the processes hold parts of it."""
     return hasattr(tensor, "full_tensor")
 
 
 def whole(tensor: Any) -> torch.Tensor:
-    """The tensor in one piece; every process takes part where it is divided."""
-    found: torch.Tensor = tensor.full_tensor() if is_divided(tensor) else tensor
+    """The tensor in one piece; every process takes part where it is sharded."""
+    found: torch.Tensor = tensor.full_tensor() if is_sharded(tensor) else tensor
     return found
 
 
 def local(tensor: Any) -> torch.Tensor:
     """The part of the tensor that this process holds."""
-    found: torch.Tensor = tensor.to_local() if is_divided(tensor) else tensor
+    found: torch.Tensor = tensor.to_local() if is_sharded(tensor) else tensor
     return found
 
 
-def divided_like(tensor: torch.Tensor, other: Any) -> torch.Tensor:
-    """A whole tensor, or this process's part of it where the other is divided."""
-    if not is_divided(other):
+def sharded_like(tensor: torch.Tensor, other: Any) -> torch.Tensor:
+    """A whole tensor, or this process's shard of it where the other is sharded."""
+    if not is_sharded(other):
         return tensor
     from torch.distributed.tensor import distribute_tensor
 
@@ -163,7 +168,7 @@ def divided_like(tensor: torch.Tensor, other: Any) -> torch.Tensor:
     return distribute_tensor(on_device, other.device_mesh, other.placements, src_data_rank=None)
 
 
-def _divided(model: nn.Module, device: str) -> nn.Module:
+def _sharded(model: nn.Module, device: str) -> nn.Module:
     """Divide each block, and what is left with the model; what a pass needs is gathered for it."""
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard

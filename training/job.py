@@ -17,8 +17,8 @@ from training.distributed import ALONE, Group
 from training.exits import EXIT_TRY_AGAIN
 from training.experiment import Experiment
 from training.keeper import Keeper
-from training.launch import EndedAloneError, Meeting, together
-from training.nodes import over_nodes
+from training.launch import EndedAloneError, Rendezvous, run_workers
+from training.nodes import run_on_nodes
 from training.record import Ending, conclude, unchosen, write_result
 from training.shrink import free_memory, smaller_micro_batch
 from training.signals import Interruption, PreemptedError
@@ -27,7 +27,7 @@ from training.tracking import Tracker
 _LOGGER = logging.getLogger(__name__)
 
 
-class Share(Record):
+class Assignment(Record):
     """What a node is told of a run over several."""
 
     planned: Specification
@@ -37,7 +37,7 @@ class Share(Record):
     folder: str
     checkpoint_seconds: Seconds
     micro_batch_size: Positive | None
-    meeting: Meeting
+    rendezvous: Rendezvous
 
 
 @dataclass
@@ -62,16 +62,16 @@ class Job:
         self.checkpoints = Checkpoints(self.folder, self._identity())
 
     @classmethod
-    def of(cls, share: Share, interruption: Interruption) -> Self:
+    def of(cls, assignment: Assignment, interruption: Interruption) -> Self:
         """The same job on another node."""
         return cls(
-            planned=share.planned,
-            choice=share.choice,
-            origin=share.origin,
-            prepared=Path(share.prepared),
-            folder=Path(share.folder),
+            planned=assignment.planned,
+            choice=assignment.choice,
+            origin=assignment.origin,
+            prepared=Path(assignment.prepared),
+            folder=Path(assignment.folder),
             interruption=interruption,
-            checkpoint_seconds=share.checkpoint_seconds,
+            checkpoint_seconds=assignment.checkpoint_seconds,
             is_tried_again=False,
         )
 
@@ -114,19 +114,19 @@ class Job:
 
         Where one of them ends alone, all that is known of the run is how that one ended.
         """
-        training = self._training(micro_batch_size)
+        training, threads = self._training(micro_batch_size), self.origin.threads
         try:
             if training.nodes > 1:
-                text = partial(self._share, micro_batch_size)
-                return over_nodes(text, training, self.interruption)
-            work = partial(take_part, self, micro_batch_size)
-            return together(work, training, self.origin.threads, self.interruption)
+                work = partial(self._assignment, micro_batch_size)
+                return run_on_nodes(work, training, threads, self.interruption)
+            part = partial(take_part, self, micro_batch_size)
+            return run_workers(part, training, threads, self.interruption)
         except EndedAloneError as error:
             ending = error.ending
         return self._end(ending, *self._begun(micro_batch_size, kept), micro_batch_size)
 
-    def _share(self, micro_batch_size: int | None, meeting: Meeting) -> str:
-        return Share(
+    def _assignment(self, micro_batch_size: int | None, rendezvous: Rendezvous) -> str:
+        return Assignment(
             planned=self.planned,
             choice=self.choice,
             origin=self.origin,
@@ -134,7 +134,7 @@ class Job:
             folder=str(self.folder.absolute()),
             checkpoint_seconds=self.checkpoint_seconds,
             micro_batch_size=micro_batch_size,
-            meeting=meeting,
+            rendezvous=rendezvous,
         ).model_dump_json()
 
     def _begun(self, micro_batch_size: int | None, kept: Kept | None) -> tuple[Experiment, Tracker]:

@@ -58,9 +58,12 @@ class Keeper:
     def restore(self, trainer: Trainer) -> Past | None:
         """Put the kept state back and return what came with it; None where there is none.
 
-        Raises PreemptedError: before the first step there is nothing new to lose.
+        Raises PreemptedError: before the first step there is nothing new to lose. Raises OSError
+        where nodes see different checkpoints, as a shared folder may show them for a while.
         """
         self._obey()
+        if not self.group.agrees(len(self.kept.past.history) if self.kept else -1):
+            raise OSError(f"{self.checkpoints.folder}: not the same for all nodes of the run")
         if self.kept is None:
             return None
         past = self.kept.past

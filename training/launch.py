@@ -1,4 +1,4 @@
-"""The processes that train one run together are started, told of signals, and waited for.
+"""The workers that train one run together are started, told of signals, and waited for.
 
 They are started by torch's elastic launcher, whose command line is `torchrun`.
 """
@@ -47,7 +47,7 @@ class EndedAloneError(Exception):
         self.ending = ending
 
 
-class Meeting(Record):
+class Rendezvous(Record):
     """Where the nodes of a run find each other."""
 
     name: str
@@ -55,25 +55,25 @@ class Meeting(Record):
     """A store that one of their processes holds, as host:port."""
 
 
-def together(
+def run_workers(
     work: Work[Returned],
     training: Training,
     threads: int,
     interruption: Interruption,
-    meeting: Meeting | None = None,
+    rendezvous: Rendezvous | None = None,
 ) -> Returned:
-    """What the first process of this node returns for `work`, which all of the run's do.
+    """What the first worker of this node returns for `work`, which all of the run's do.
 
     `work` travels to them by pickle. Raises EndedAloneError where one of them raises it or dies,
     and PreemptedError where all of them raise it, or one dies of the signal that is passed on.
     """
     queues = multiprocessing.get_context("spawn")
-    members: SimpleQueue[int] = queues.SimpleQueue()
+    started: SimpleQueue[int] = queues.SimpleQueue()
     endings: SimpleQueue[Ending] = queues.SimpleQueue()
-    launch = elastic_launch(_configuration(training, meeting), _member)
+    launch = elastic_launch(_configuration(training, rendezvous), _worker)
     try:
-        with _passed_on(interruption, members):
-            returned = launch(work, training.device, threads, members, endings)
+        with _passed_on(interruption, started):
+            returned = launch(work, training.device, threads, started, endings)
     except ChildFailedError as error:
         # Who loses another by its death ends with an error, and it is not that of the run.
         death = _death(error)
@@ -88,7 +88,7 @@ def together(
     return found
 
 
-def _configuration(training: Training, meeting: Meeting | None) -> LaunchConfig:
+def _configuration(training: Training, rendezvous: Rendezvous | None) -> LaunchConfig:
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
     os.environ |= {
         "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": str(_SHUTDOWN_SECONDS),
@@ -98,30 +98,30 @@ def _configuration(training: Training, meeting: Meeting | None) -> LaunchConfig:
     return LaunchConfig(
         min_nodes=training.nodes,
         max_nodes=training.nodes,
-        nproc_per_node=training.devices // training.nodes,
-        run_id=meeting.name if meeting else uuid.uuid4().hex,
+        nproc_per_node=training.devices_per_node,
+        run_id=rendezvous.name if rendezvous else uuid.uuid4().hex,
         rdzv_backend="c10d",
-        rdzv_endpoint=meeting.endpoint if meeting else "localhost:0",
-        rdzv_configs={"is_host": meeting is None},
-        local_addr=socket.gethostname() if meeting else "localhost",
+        rdzv_endpoint=rendezvous.endpoint if rendezvous else "localhost:0",
+        rdzv_configs={"is_host": rendezvous is None},
+        local_addr=socket.gethostname() if rendezvous else "localhost",
         max_restarts=0,
         # Those that end a run are this process's to receive and to pass on.
         signals_to_handle="SIGQUIT",
     )
 
 
-def _member(
+def _worker(
     work: Work[Returned],
     device: str,
     threads: int,
-    members: "SimpleQueue[int]",
+    started: "SimpleQueue[int]",
     endings: "SimpleQueue[Ending]",
 ) -> Returned | PreemptedError:
     """One process of the group: its part of the work, or the request to end that all obeyed."""
     _die_with_parent()
     make_deterministic(threads, device)
     with interruptible() as interruption:
-        members.put(os.getpid())
+        started.put(os.getpid())
         try:
             with joined(device) as group:
                 logging.basicConfig(level=_level(group), format="%(message)s", stream=sys.stderr)
@@ -154,15 +154,15 @@ def _level(group: Group) -> int:
 
 
 @contextmanager
-def _passed_on(interruption: Interruption, members: "SimpleQueue[int]") -> Iterator[None]:
+def _passed_on(interruption: Interruption, started: "SimpleQueue[int]") -> Iterator[None]:
     """Pass the signal that this process receives on to each that hears signals, once."""
     is_over = threading.Event()
 
     def pass_on() -> None:
         while not is_over.wait(_POLL_SECONDS):
-            while interruption.name is not None and not members.empty():
+            while interruption.name is not None and not started.empty():
                 with suppress(ProcessLookupError):
-                    os.kill(members.get(), signal.Signals[interruption.name])
+                    os.kill(started.get(), signal.Signals[interruption.name])
 
     thread = threading.Thread(target=pass_on)
     thread.start()

@@ -1,10 +1,11 @@
-"""One run over several nodes: the process that holds its lock starts `training.member` on each.
+"""One run over several nodes: the process that holds its lock starts `training.agent` on each.
 
 Slurm's `srun` starts them, in the allocation that this process belongs to.
 """
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -19,23 +20,27 @@ from records.result import State
 from records.specification import Positive, Training
 from training.devices import NoDeviceError
 from training.exits import EXIT_FAILED
-from training.launch import EndedAloneError, Meeting
+from training.launch import EndedAloneError, Rendezvous
 from training.record import Ending
 from training.signals import Interruption, PreemptedError, attended
 
 _LAUNCHER = "srun"
 _ALLOCATION = "SLURM_JOB_ID"
+_REQUEST = signal.SIGUSR1
+"""Passed on to the agents. For SIGTERM and SIGHUP `srun` kills them, for SIGINT it asks back."""
 
 
 class Report(Record):
-    """What came of the run, as one node saw it: one of the three."""
+    """What came of the run, as one node saw it: one of the four."""
 
     code: int | None = None
-    """What its processes returned, null where the run is to start again."""
+    """What its workers returned, null where the run is to start again."""
     ending: tuple[State, str | None, Positive | None, int] | None = None
-    """How one of its processes ended alone."""
+    """How one of its workers ended alone."""
     preempted: str | None = None
     """The signal that all of them obeyed."""
+    lacking: str | None = None
+    """Why they were not started: which devices there are."""
 
     @classmethod
     def of(cls, work: Callable[[], int | None]) -> Self:
@@ -44,25 +49,38 @@ class Report(Record):
             return cls(code=work())
         except PreemptedError as error:
             return cls(preempted=str(error))
+        except NoDeviceError as error:
+            return cls(lacking=f"{socket.gethostname()}: {error}")
         except EndedAloneError as error:
             one = error.ending
             return cls(ending=(one.state, one.reason, one.step, one.exit_code))
+
+    @property
+    def is_first_cause(self) -> bool:
+        """Whether it makes the other nodes end, in ways that are not the run's."""
+        return self.ending is not None or self.lacking is not None
 
     def resolve(self) -> int | None:
         """What was returned. Raises what was raised."""
         if self.ending:
             raise EndedAloneError(Ending(*self.ending))
+        if self.lacking:
+            raise NoDeviceError(self.lacking)
         if self.preempted:
             raise PreemptedError(self.preempted)
         return self.code
 
 
-def over_nodes(
-    text: Callable[[Meeting], str], training: Training, interruption: Interruption
+def run_on_nodes(
+    assignment: Callable[[Rendezvous], str],
+    training: Training,
+    threads: int,
+    interruption: Interruption,
 ) -> int | None:
-    """What the run's processes return on all nodes, each of which is told the text.
+    """What the run's workers return on all nodes, each of which is told the assignment.
 
-    Raises EndedAloneError and PreemptedError as `training.launch.together` does, and NoDeviceError.
+    `threads` are those of each worker. Raises EndedAloneError and PreemptedError as
+    `training.launch.run_workers` does, and NoDeviceError.
     """
     if _ALLOCATION not in os.environ or shutil.which(_LAUNCHER) is None:
         raise NoDeviceError(
@@ -70,20 +88,26 @@ def over_nodes(
         )
     host = socket.gethostname()
     store = TCPStore(host, 0, is_master=True, wait_for_workers=False)
-    meeting = Meeting(name=uuid.uuid4().hex, endpoint=f"{host}:{store.port}")
-    command = _command(training.nodes)
-    pipe = subprocess.PIPE
-    environment = _environment()
+    rendezvous = Rendezvous(name=uuid.uuid4().hex, endpoint=f"{host}:{store.port}")
+    command, environment, pipe = _command(training, threads), _environment(), subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, env=environment) as process:  # noqa: S603
-        said = attended(process, text(meeting).encode(), interruption)
+        said = attended(process, assignment(rendezvous).encode(), interruption, _REQUEST)
     reports = [Report.model_validate_json(line) for line in said.splitlines()]
-    # One that ended alone ends the others, in ways that are not the run's.
-    if first := next((one for one in reports if one.ending), None):
-        return first.resolve()
-    if len(reports) < training.nodes:
+    return _outcome(reports, training.nodes, process.returncode, interruption)
+
+
+def _outcome(
+    reports: list[Report], nodes: int, exit_code: int, interruption: Interruption
+) -> int | None:
+    if cause := next((one for one in reports if one.is_first_cause), None):
+        return cause.resolve()
+    if len(reports) < nodes:
         interruption.obey()
-        reason = f"{training.nodes - len(reports)} of {training.nodes} nodes ended without a word"
+        silent = f"{nodes - len(reports)} of {nodes} nodes ended without a word"
+        reason = f"{silent}; exit code of {_LAUNCHER}: {exit_code}"
         raise EndedAloneError(Ending("failed", reason, exit_code=EXIT_FAILED))
+    if any(one.preempted for one in reports):
+        interruption.obey()  # by the name of the signal that was received here
     return reports[0].resolve()
 
 
@@ -97,8 +121,17 @@ def _environment() -> dict[str, str]:
     }
 
 
-def _command(nodes: int) -> list[str]:
-    """Start the members: in the step of this process, one a node, all ended where one fails."""
-    counts = [f"--nodes={nodes}", f"--ntasks={nodes}", "--ntasks-per-node=1"]
-    member = [sys.executable, "-m", "training.member"]
-    return [_LAUNCHER, "--overlap", *counts, "--kill-on-bad-exit=1", *member]
+def _command(training: Training, threads: int) -> list[str]:
+    """Start the agents: in the step of this process, one a node, all ended where one fails."""
+    per_node = training.devices_per_node
+    options = [
+        "--overlap",
+        f"--nodes={training.nodes}",
+        f"--ntasks={training.nodes}",
+        "--ntasks-per-node=1",
+        # Neither comes from the allocation by itself: a step has one processor, and maybe one GPU.
+        f"--cpus-per-task={threads * per_node}",
+        *([f"--gpus-per-node={per_node}"] if training.device == "cuda" else []),
+        "--kill-on-bad-exit=1",
+    ]
+    return [_LAUNCHER, *options, sys.executable, "-m", "training.agent"]

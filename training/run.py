@@ -47,8 +47,8 @@ def _work(spec: Specification, options: argparse.Namespace, interruption: Interr
     try:
         folder.mkdir(parents=True, exist_ok=True)
         training = spec.training
-        devices = leased(training.device, interruption, training.devices // training.nodes)
-        with FileLock(folder / ".lock", timeout=0), devices:
+        here = training.devices if training.nodes == 1 else 0  # else each node leases its own
+        with FileLock(folder / ".lock", timeout=0), leased(training.device, interruption, here):
             choice = _read_choice(spec, options.tuning or options.results / "tuning")
             return _run(spec, choice, folder, options, interruption)
     except Timeout:
@@ -103,8 +103,8 @@ def read_specification(source: str) -> Specification:
 def _threads(spec: Specification, options: argparse.Namespace) -> int:
     """The threads of each process."""
     training = spec.training
-    processes = training.devices // training.nodes
-    return max(1, options.threads // processes) if options.threads else training.threads
+    given: int | None = options.threads
+    return max(1, given // training.devices_per_node) if given else training.threads
 
 
 def prepare_environment(threads: int) -> None:

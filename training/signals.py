@@ -57,8 +57,16 @@ def interruptible() -> Iterator[Interruption]:
             signal.signal(one, handler)
 
 
-def attended(process: subprocess.Popen[bytes], text: bytes, interruption: Interruption) -> bytes:
-    """What a process says that is given a text; it is told when this one is asked to end."""
+def attended(
+    process: subprocess.Popen[bytes],
+    text: bytes,
+    interruption: Interruption,
+    request: signal.Signals | None = None,
+) -> bytes:
+    """What a process says that is given a text; it is told when this one is asked to end.
+
+    By the same signal, where no other `request` is named.
+    """
     left: bytes | None = text
     while True:
         try:
@@ -67,4 +75,4 @@ def attended(process: subprocess.Popen[bytes], text: bytes, interruption: Interr
         except subprocess.TimeoutExpired:
             left = None
         if interruption.name is not None:
-            process.send_signal(signal.Signals[interruption.name])
+            process.send_signal(request or signal.Signals[interruption.name])

@@ -10,7 +10,7 @@ from pydantic import JsonValue
 from methods.parameters import load_trainable, trainable_state
 from records.base import Record
 from records.result import Count, Score, Seconds
-from training.distributed import divided_like
+from training.distributed import sharded_like
 from training.loop import Best, Event, Trainer
 
 Tensors = dict[str, torch.Tensor]
@@ -65,7 +65,7 @@ def restore(
     Raises ValueError where the tensors do not fit the model.
     """
     own = trainable_state(trainer.model)
-    load_trainable(trainer.model, _divided(_below(tensors, _MODEL), own))
+    load_trainable(trainer.model, _sharded(_below(tensors, _MODEL), own))
     buffers = dict(trainer.model.named_buffers())
     for name, tensor in _below(tensors, _BUFFERS).items():
         buffers[name].copy_(tensor)
@@ -76,7 +76,7 @@ def restore(
     if state.best:
         kept = {n: t.to(trainer.device) for n, t in _below(tensors, _BEST).items()}
         logits = tensors[_LOGITS].clone()
-        trainer.best = Best(state.best.step, state.best.scores, logits, _divided(kept, own))
+        trainer.best = Best(state.best.step, state.best.scores, logits, _sharded(kept, own))
     _load_generators(tensors, state, trainer)
 
 
@@ -95,9 +95,9 @@ def _tensors(trainer: Trainer) -> Tensors:
     return trainer.group.whole(tensors) | generators
 
 
-def _divided(tensors: Tensors, own: Tensors) -> Tensors:
-    """The tensors, each divided as the process's own of that name is."""
-    return {name: divided_like(t, own.get(name)) for name, t in tensors.items()}
+def _sharded(tensors: Tensors, own: Tensors) -> Tensors:
+    """The tensors, each sharded as the process's own of that name is."""
+    return {name: sharded_like(t, own.get(name)) for name, t in tensors.items()}
 
 
 def _below(tensors: Tensors, kind: str) -> Tensors:
@@ -119,7 +119,7 @@ def _load_optimizer(
         at, _, key = name.partition("/")
         own = parameters[int(at)]
         # A copy of its own: what was read may be a view of a file that is deleted.
-        part = divided_like(tensor, own) if tensor.shape == own.shape else tensor
+        part = sharded_like(tensor, own) if tensor.shape == own.shape else tensor
         states.setdefault(int(at), {})[key] = part.clone()
     groups = optimizer.state_dict()["param_groups"]
     for group, rate in zip(groups, rates, strict=True):

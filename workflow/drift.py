@@ -18,9 +18,9 @@ from rich.console import Console
 from rich.markup import escape
 
 from analysis.anchors import RULE, Anchor, choose, named, read_anchors
-from analysis.collect import read_record
 from analysis.drift import Drift, Pair, find_drift
 from analysis.errors import AnalysisError
+from analysis.reading import read_record
 from methods.registry import METHODS
 from records.identity import canonical_json, short_hash
 from records.place import record_file
@@ -216,8 +216,7 @@ def _workers(runs: Sequence[Result], cores: int) -> int:
 
 def _threads(result: Result) -> int:
     """Of all processes of the run on a node."""
-    training = effective(result).training
-    return result.provenance.threads * training.devices // training.nodes
+    return result.provenance.threads * effective(result).training.devices_per_node
 
 
 def _made(then: Result, place: Workplace) -> Pair:

@@ -4,6 +4,7 @@ import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -53,18 +54,23 @@ rule at_the_same_time:
 """
 
 
-def run_on_nodes(place: Place, count: int, profile: str) -> Specification:
-    """One run that as many nodes share, a process each; returns what it was."""
+def one_run(place: Place, **training: Any) -> Specification:
+    """Let the place's benchmark have one cell, which is trained so; returns a run of it."""
     given = yaml.safe_load((place.source / BENCHMARK).read_text())
     del given["tuning"]
-    given["training"] |= {"dropout": 0.0, "devices": count, "nodes": count}
+    given["training"] |= {"dropout": 0.0} | training
     variants = {"full": {"method": "full", "learning_rate": 1.0e-3}}
     given["grids"] = [{"tasks": ["movie-reviews"], "models": ["tiny"], "variants": variants}]
-    place.benchmark = place.folder / f"{count}.yaml"
-    place.benchmark.write_text(yaml.safe_dump(given))
     spec = next(iter(make_plan(parse_benchmark(given)).runs.values()))
-    place.run(place.target(spec), profile=profile)
+    place.benchmark = place.folder / f"{spec.run}.yaml"
+    place.benchmark.write_text(yaml.safe_dump(given))
     return spec
+
+
+def losses_of(place: Place, spec: Specification) -> list[float]:
+    """The loss of every step of the run."""
+    history = read_history(place.result(spec.run).parent)
+    return [event["loss"] for event in history if "loss" in event]
 
 
 def hold(place: Place, *specs: Specification) -> None:
@@ -133,19 +139,40 @@ def test_a_job_gets_the_devices_that_it_asks_for(cluster: Cluster, empty: Place)
     assert seen["one"] != seen["another"], "no device is given twice"
 
 
-def test_a_run_over_two_nodes_is_that_of_one(cluster: Cluster, place: Place) -> None:
-    one, two = run_on_nodes(place, 1, "local"), run_on_nodes(place, 2, "slurm")
-    (number,) = jobs_of(place, two)
+def test_a_run_over_two_nodes_is_that_of_one_and_goes_on_when_it_was_cancelled(
+    cluster: Cluster, place: Place
+) -> None:
+    one = one_run(place)
+    place.run(place.target(one), profile="local")
+    two = one_run(place, devices=2, nodes=2)
+    hold(place, two)
+    head = place.start(place.target(two))
+    job = wait_for_the_middle(place, two)
+    assert [cluster.job(job)[key] for key in ("NumNodes", "NodeList")] == ["2", "n[1-2]"]
+    cluster.cancel(job)
+    release(place)
+    place.finish(head)
+    assert len(losses_of(place, one)) == 12
+    assert losses_of(place, two) == pytest.approx(losses_of(place, one), abs=1e-5)
+    expected, found = (Result.read(place.result(spec.run)) for spec in (one, two))
+    assert found.metrics == expected.metrics
+    assert found.resumed_at_steps == (6,)
+    assert found.damaged_files(place.result(two.run).parent) == []
+    assert_one_at_a_time(place, two)
+
+
+def test_a_run_over_two_nodes_gets_its_devices_on_both(cluster: Cluster, place: Place) -> None:
+    spec = one_run(place, device="cuda", devices=4, nodes=2, threads=1)
+    place.environment["FINEGRID_TEST_DEVICES"] = "no memory"
+    place.run(place.target(spec))
+    seen = (place.folder / "devices").read_text().splitlines()
+    assert sorted(seen) == ["n1 0,1", "n2 0,1"]
+    result = Result.read(place.result(spec.run))
+    assert (result.state, result.reason) == ("oom", "no memory")
+    (number,) = jobs_of(place, spec)
     job = cluster.job(number)
-    assert (job["NumNodes"], job["NodeList"]) == ("2", "n[1-2]")
-    folders = [place.result(spec.run).parent for spec in (one, two)]
-    histories = [read_history(folder) for folder in folders]
-    expected, found = ([row["loss"] for row in rows if "loss" in row] for rows in histories)
-    assert len(expected) == 12
-    assert found == pytest.approx(expected, abs=1e-5)
-    records = [Result.read(place.result(spec.run)) for spec in (one, two)]
-    assert records[0].metrics == records[1].metrics
-    assert records[1].damaged_files(folders[1]) == []
+    assert (job["NumNodes"], job["NumTasks"], job["CPUs/Task"]) == ("2", "2", "2")
+    assert job["TresPerJob"] == "gres:gpu:4"
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,7 @@
-"""Stands for Slurm's `srun`: the command once a node, with one stdin; where one fails, all end."""
+"""Stands for Slurm's `srun`: the command once a node, with one stdin; where one fails, all end.
+
+It takes signals as that does: for those that ask it to end it kills, others it passes on.
+"""
 
 import signal
 import subprocess
@@ -12,22 +15,22 @@ def main() -> int:
     (nodes,) = (int(one.partition("=")[2]) for one in arguments if one.startswith("--nodes="))
     command = arguments[next(i for i, one in enumerate(arguments) if not one.startswith("-")) :]
     text = sys.stdin.buffer.read()
-    members = [subprocess.Popen(command, stdin=subprocess.PIPE) for _ in range(nodes)]
+    agents = [subprocess.Popen(command, stdin=subprocess.PIPE) for _ in range(nodes)]
 
-    def pass_on(number: int, frame: FrameType | None) -> None:
-        for member in members:
-            member.send_signal(number)
+    def take(number: int, frame: FrameType | None) -> None:
+        for agent in agents:
+            agent.send_signal(signal.SIGUSR1 if number == signal.SIGUSR1 else signal.SIGKILL)
 
-    for number in (signal.SIGTERM, signal.SIGUSR1):
-        signal.signal(number, pass_on)
-    for member in members:
-        assert member.stdin
-        member.stdin.write(text)
-        member.stdin.close()
-    while None in (codes := [member.poll() for member in members]):
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1):
+        signal.signal(number, take)
+    for agent in agents:
+        assert agent.stdin
+        agent.stdin.write(text)
+        agent.stdin.close()
+    while None in (codes := [agent.poll() for agent in agents]):
         if any(codes):
-            for member in members:
-                member.kill()
+            for agent in agents:
+                agent.kill()
         time.sleep(0.05)
     return next((code for code in codes if code), 0)
 

@@ -34,16 +34,17 @@ from records.specification import Pretraining, Specification, Training
 from tests.training.assets import OWN_METHODS, Assets, run_folder
 from tests.training.interruptions import SHARED_OUTCOME, assert_same_bits, checkpoints
 from training import job, launch
+from training.checkpoint import Checkpoints
 from training.distributed import ALONE, Group
 from training.experiment import Experiment
-from training.launch import Work, together
+from training.launch import Work, run_workers
 from training.loop import Trainer
 from training.signals import Interruption
 
 REPOSITORY = Path(training.__file__).parents[1]
 Patch = pytest.MonkeyPatch
 STRATEGIES = ("ddp", "fsdp")
-TRY_AGAIN = os.EX_TEMPFAIL
+TRY_AGAIN, FILES = os.EX_TEMPFAIL, os.EX_IOERR
 TOLERANCE = 1e-5
 SECONDS = 120.0
 """How long processes may take to start, or to end, on a busy machine."""
@@ -122,7 +123,7 @@ def shared_by(
         for case in cases
     }
     work = partial(perform, specs, assets.prepared, root)
-    return together(work, next(iter(specs.values())).training, 1, Interruption())
+    return run_workers(work, next(iter(specs.values())).training, 1, Interruption())
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
@@ -208,6 +209,8 @@ class Disturbed:
             return plain_loss(trainer, indices)
 
         Trainer.step, Trainer.loss = step, loss  # type: ignore[assignment,method-assign]
+        if self.how == "blind":
+            Checkpoints.latest = lambda _: None  # type: ignore[assignment,method-assign]
 
     def _told(self, interruption: Interruption) -> None:
         """This process alone hears of it."""
@@ -225,10 +228,13 @@ class Disturbed:
     def _short(self, interruption: Interruption) -> None:
         """Memory runs out by the size of the micro-batch, see above."""
 
+    def _blind(self, interruption: Interruption) -> None:
+        """Its folder shows no checkpoint, see above."""
+
 
 def disturb(patch: Patch, disturbed: Disturbed) -> None:
-    plain = launch.together
-    patch.setattr(job, "together", lambda work, *rest: plain(partial(disturbed, work), *rest))
+    plain = launch.run_workers
+    patch.setattr(job, "run_workers", lambda work, *rest: plain(partial(disturbed, work), *rest))
 
 
 @pytest.mark.parametrize(("strategy", "how", "rank"), [("ddp", "parent", 0), ("fsdp", "told", 1)])
@@ -257,6 +263,19 @@ def test_an_interrupted_run_goes_on_to_the_same_bits(
     assert result.resumed_at_steps == (5,)
     assert result.damaged_files(run_folder(spec, tmp_path)) == []
     assert (result.inference is None) == (strategy == "fsdp")
+
+
+def test_processes_that_see_different_checkpoints_do_not_mix_them(
+    assets: Assets, tmp_path: Path
+) -> None:
+    spec = specification(assets, "network full", devices=2)
+    for how, step, code in (("told", 5, TRY_AGAIN), ("blind", 0, FILES)):
+        with pytest.MonkeyPatch.context() as patch:
+            disturb(patch, Disturbed(how, step))
+            assert assets.main(spec, tmp_path) == code
+    failure = Result.read(run_folder(spec, tmp_path) / FAILURE_FILE)
+    assert "checkpoint: not the same for all nodes of the run" in (failure.reason or "")
+    assert assets.run(spec, tmp_path).resumed_at_steps == (5,)
 
 
 def test_memory_that_runs_out_in_one_process_is_everybodys(

@@ -2,10 +2,12 @@
 
 import os
 import signal
+import socket
 import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,13 @@ from training.nodes import Report
 from training.signals import Interruption
 
 TRY_AGAIN, CONFIGURATION = os.EX_TEMPFAIL, os.EX_CONFIG
-MEMBER = ["-m", "training.member"]
+AGENT = ["-m", "training.agent"]
+CHATTY = """
+import os, sys
+if "--multiprocessing-fork" in sys.orig_argv:
+    os.write(1, b"a library's version\\n")
+"""
+"""Lets the workers print, past Python."""
 STAND_IN = Path(__file__).with_name("srun.py")
 Patch = pytest.MonkeyPatch
 
@@ -79,17 +87,30 @@ def test_an_interrupted_run_goes_on_to_the_same_bits(
 
 
 @pytest.mark.usefixtures("allocation")
+def test_what_a_library_prints_is_no_report(
+    assets: Assets, tmp_path: Path, monkeypatch: Patch
+) -> None:
+    (tmp_path / "inside").mkdir()
+    (tmp_path / "inside" / "sitecustomize.py").write_text(CHATTY)
+    path = os.pathsep.join([str(tmp_path / "inside"), *sys.path])
+    monkeypatch.setenv("PYTHONPATH", path)
+    spec = specification(assets, 2, epochs=1)
+    assert assets.run(spec, tmp_path).state == "ok"
+
+
+@pytest.mark.usefixtures("allocation")
 def test_a_node_that_is_lost_fails_the_run(assets: Assets, tmp_path: Path) -> None:
     spec = specification(assets, 2, epochs=300)
 
     def lose() -> None:
         processes = psutil.Process().children(recursive=True)
-        members = [one for one in processes if one.cmdline()[1:] == MEMBER]
-        assert len(members) == 2
-        members[1].kill()
+        agents = [one for one in processes if one.cmdline()[1:] == AGENT]
+        assert len(agents) == 2
+        agents[1].kill()
 
     assert while_it_runs(assets, spec, tmp_path, lose) == 1
     result = Result.read(run_folder(spec, tmp_path) / FAILURE_FILE)
+    # The launcher ends the other one, which may have had its word before.
     assert "of 2 nodes ended without a word" in (result.reason or "")
     assert psutil.wait_procs(psutil.Process().children(recursive=True), timeout=60)[1] == []
 
@@ -124,7 +145,12 @@ def test_outside_an_allocation_there_is_one_node(
 
 @pytest.mark.parametrize(
     "report",
-    [Report(code=None), Report(code=0), Report(preempted="SIGTERM")],
+    [
+        Report(code=None),
+        Report(code=0),
+        Report(preempted="SIGTERM"),
+        Report(ending=("oom", "there is no more", 3, 0)),
+    ],
     ids=lambda one: one.model_dump_json(),
 )
 def test_what_all_nodes_report_comes_of_the_run(
@@ -133,23 +159,61 @@ def test_what_all_nodes_report_comes_of_the_run(
     assert Report.of(lambda: said_by_nodes(assets, monkeypatch, [report, report])) == report
 
 
-def test_the_node_on_which_one_process_ended_alone_decides(
+@pytest.mark.parametrize(
+    "cause",
+    [Report(ending=("oom", "there is no more", 3, 0)), Report(lacking="n2: devices: 2")],
+    ids=lambda one: one.model_dump_json(),
+)
+def test_the_node_that_ends_the_others_decides(
+    assets: Assets, monkeypatch: Patch, cause: Report
+) -> None:
+    for reports in ([cause], [Report(preempted="SIGTERM"), cause]):
+        said = partial(said_by_nodes, assets, monkeypatch, reports, 1)
+        found = Report.of(said)
+        assert (found.ending, found.lacking is None) == (cause.ending, cause.lacking is None)
+        assert (cause.lacking or "") in (found.lacking or "")
+
+
+def test_nodes_that_say_nothing_leave_the_launcher_s_exit_code(
     assets: Assets, monkeypatch: Patch
 ) -> None:
-    alone = Report(ending=("oom", "there is no more", 3, 0))
-    assert Report.of(lambda: said_by_nodes(assets, monkeypatch, [alone])) == alone
-    other = Report(preempted="SIGTERM")
-    assert Report.of(lambda: said_by_nodes(assets, monkeypatch, [other, alone])) == alone
+    found = Report.of(partial(said_by_nodes, assets, monkeypatch, [], 7))
+    reason = "2 of 2 nodes ended without a word; exit code of srun: 7"
+    assert found == Report(ending=("failed", reason, None, 1))
 
 
-def said_by_nodes(assets: Assets, patch: Patch, reports: list[Report]) -> int | None:
+@pytest.mark.usefixtures("allocation")
+def test_a_node_that_lacks_devices_is_named(
+    assets: Assets, tmp_path: Path, monkeypatch: Patch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda: "pretended")
+    spec = specification(assets, 4, nodes=2, device="cuda")
+    assert assets.main(spec, tmp_path) == CONFIGURATION
+    told = "devices: 2; allowed: at most 1, which are visible"
+    assert caplog.messages[-1] == f"{spec.run}: {socket.gethostname()}: {told}"
+
+
+def test_a_step_asks_for_what_its_workers_take() -> None:
+    given = {"learning_rate": 0.1, "epochs": 1, "batch_size": 16, "devices": 4, "nodes": 2}
+    for device, gpus in (("cuda", {"--gpus-per-node=2"}), ("cpu", set())):
+        training = Training.model_validate(given | {"device": device})
+        options = set(nodes._command(training, threads=3)) - set(nodes._command(training, 1))
+        assert options == {"--cpus-per-task=6"}
+        assert {one for one in nodes._command(training, 3) if "gpus" in one} == gpus
+
+
+def said_by_nodes(
+    assets: Assets, patch: Patch, reports: list[Report], exit_code: int = 0
+) -> int | None:
     """What comes of a run whose nodes report that."""
-    lines = "\n".join(report.model_dump_json() for report in reports)
-    patch.setattr(nodes, "_command", lambda count: [sys.executable, "-c", f"print({lines!r})"])
+    lines = "".join(report.model_dump_json() + "\n" for report in reports)
+    program = f"print({lines!r}, end=''); raise SystemExit({exit_code})"
+    patch.setattr(nodes, "_command", lambda *given: [sys.executable, "-c", program])
     patch.setattr("shutil.which", lambda name: name)
     patch.setenv("SLURM_JOB_ID", "1")
     training = specification(assets, 2).training
-    return nodes.over_nodes(lambda meeting: meeting.endpoint, training, Interruption())
+    return nodes.run_on_nodes(lambda place: place.endpoint, training, 1, Interruption())
 
 
 def test_nodes_have_as_many_devices_each() -> None:

@@ -16,6 +16,7 @@ rule tune:
     resources:
         nodes=lambda wildcards: PIPELINE.run_nodes(PIPELINE.tuning_run(wildcards.key)),
         tasks=lambda wildcards: PIPELINE.run_tasks(PIPELINE.tuning_run(wildcards.key)),
+        mpi=lambda wildcards: PIPELINE.run_launcher(PIPELINE.tuning_run(wildcards.key)),
         gpu=lambda wildcards: PIPELINE.run_gpus(PIPELINE.tuning_run(wildcards.key)),
         mem_mb=lambda wildcards, attempt: PIPELINE.tuning_memory(wildcards.key, attempt),
         runtime=lambda wildcards, attempt: PIPELINE.tuning_minutes(
@@ -49,6 +50,7 @@ rule run:
     resources:
         nodes=lambda wildcards: PIPELINE.run_nodes(wildcards.run),
         tasks=lambda wildcards: PIPELINE.run_tasks(wildcards.run),
+        mpi=lambda wildcards: PIPELINE.run_launcher(wildcards.run),
         gpu=lambda wildcards: PIPELINE.run_gpus(wildcards.run),
         mem_mb=lambda wildcards, attempt: PIPELINE.run_memory(wildcards.run, attempt),
         runtime=lambda wildcards, attempt: PIPELINE.run_minutes(wildcards.run, attempt),

@@ -2,8 +2,10 @@
 
 A run notes in `trained`, in the folder of `FINEGRID_TEST_FOLDER`, when it begins and ends to work.
 The runs of `FINEGRID_TEST_HOLD` wait in the middle as long as a file `hold` lies there. The first
-attempt of those of `FINEGRID_TEST_OUT_OF_MEMORY` ends as the kernel would end it. Snakemake asks
-for the state of its jobs every second, where the plug-in would wait longer and longer.
+attempt of those of `FINEGRID_TEST_OUT_OF_MEMORY` ends as the kernel would end it. With
+`FINEGRID_TEST_DEVICES` a run notes in `devices`, on each of its nodes, which CUDA devices it sees,
+and ends there, out of memory with that reason. Snakemake asks for the state of its jobs every
+second, where the plug-in would wait longer and longer.
 """
 
 import os
@@ -11,6 +13,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
@@ -78,6 +81,24 @@ def hold_in_the_middle(loop: Any, run: str) -> None:
     loop.Trainer.step = step
 
 
+def pretend_device(provenance: Any) -> None:
+    """Name a device where there is none."""
+    provenance.torch.cuda.get_device_name = lambda: "pretended"
+
+
+def note_devices(launch: Any) -> None:
+    """Do no work on the node but to note its devices."""
+
+    def run_workers(*arguments: Any) -> None:
+        del arguments
+        node, devices = os.environ["SLURMD_NODENAME"], os.environ["CUDA_VISIBLE_DEVICES"]
+        with (FOLDER / "devices").open("a") as stream:
+            stream.write(f"{node} {devices}\n")
+        raise launch.EndedAloneError(launch.Ending("oom", os.environ["FINEGRID_TEST_DEVICES"]))
+
+    launch.run_workers = run_workers
+
+
 def poll_often(remote: Any) -> None:
     """Give every executor the same short time between two looks at its jobs."""
 
@@ -106,8 +127,16 @@ def attempt() -> int:
 
 
 if "FINEGRID_TEST_FOLDER" in os.environ:
+    pretends = "FINEGRID_TEST_DEVICES" in os.environ
     if "training.run" in sys.orig_argv:
         sys.meta_path.insert(0, Hook("training.job", watch_jobs))
+        if pretends:
+            sys.meta_path.insert(0, Hook("training.provenance", pretend_device))
+    elif "--multiprocessing-fork" in sys.orig_argv and "FINEGRID_TEST_HOLD" in os.environ:
+        (held,) = os.environ["FINEGRID_TEST_HOLD"].split()
+        sys.meta_path.insert(0, Hook("training.loop", partial(hold_in_the_middle, run=held)))
+    elif "training.agent" in sys.orig_argv and pretends:
+        sys.meta_path.insert(0, Hook("training.launch", note_devices))
     elif "snakemake" in sys.orig_argv:
         module = "snakemake_interface_executor_plugins.executors.remote"
         sys.meta_path.insert(0, Hook(module, poll_often))
