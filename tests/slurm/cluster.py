@@ -17,6 +17,8 @@ import psutil
 
 ETC = Path("/etc/slurm")
 FILES = (ETC / "slurm.conf", ETC / "gres.conf")
+SERVED = Path("/run/slurm/conf/slurm.conf")
+"""Where a node keeps the configuration that its controller serves."""
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scontrol", "scancel")
 NODES = {"n1": ("a100", ("/dev/null", "/dev/zero")), "n2": ("t4", ("/dev/full", "/dev/random"))}
 """Node -> the model of its pretended GPUs, and the device files that stand for them."""
@@ -24,8 +26,8 @@ NODE_MEMORY_MB = 64_000
 _READY_SECONDS = 30.0
 _ADDRESS = "127.0.0.1"
 
+MARK = "# Written by finegrid's tests, which remove it when they end.\n"
 CONFIGURATION = """\
-# Written by finegrid's tests, which remove it when they end. One that was left may be deleted.
 ClusterName=finegrid
 SlurmctldHost={host}({address})
 SlurmctldPort={port}
@@ -66,11 +68,18 @@ def why_not() -> str | None:
         return f"Slurm is not installed (missing: {', '.join(missing)}): apt-get install slurm-wlm"
     if find_spec("snakemake_executor_plugin_slurm") is None:
         return "snakemake-executor-plugin-slurm is not installed"
-    own = [str(path) for path in (*FILES, Path("/run/slurm/conf/slurm.conf")) if path.exists()]
+    own = [str(path) for path in (*FILES, SERVED) if path.exists() and not _is_left(path)]
     own += [f"SLURM_CONF={os.environ['SLURM_CONF']}"] if "SLURM_CONF" in os.environ else []
     if own:
         return f"this machine has a Slurm of its own ({', '.join(own)}), which is left alone"
     return None
+
+
+def _is_left(path: Path) -> bool:
+    """Whether it is what tests that were killed have left: nobody uses it any more."""
+    daemons = {"slurmctld", "slurmd"}
+    runs = any(process.info["name"] in daemons for process in psutil.process_iter(["name"]))
+    return not runs and path.read_text().startswith(MARK)
 
 
 @dataclass
@@ -198,7 +207,7 @@ def _configure(folder: Path, stack: ExitStack) -> None:
     )
     for file, content in zip(FILES, (text, "\n".join(devices) + "\n"), strict=True):
         stack.callback(file.unlink, missing_ok=True)
-        file.write_text(content)
+        file.write_text(MARK + content)
 
 
 def _free_ports(count: int) -> list[int]:

@@ -26,32 +26,71 @@ SECONDS = 300.0
 """How long a job may take to start and to load its libraries on a busy machine."""
 MIDDLE = "is in the middle"
 DEVICES = """
+localrules:
+    all,
+    both_started
+
 rule all:
     input:
-        "two", "none", "t4", "one", "another"
+        "two", "none", "one", "another"
 
-rule alone:
+rule both_started:
     output:
-        "{name}"
-    wildcard_constraints:
-        name="two|none|t4"
+        touch("both")
+    shell:
+        "until [ -s one.started ] && [ -s another.started ]; do sleep 0.2; done"
+
+rule two:
+    input:
+        "both"
+    output:
+        "two"
     resources:
-        gpu=lambda wildcards: {"two": 2, "none": 0, "t4": 1}[wildcards.name],
-        gpu_model=lambda wildcards: {"two": "a100", "none": "", "t4": "t4"}[wildcards.name]
+        gpu=2
     shell:
         "echo $SLURMD_NODENAME ${{CUDA_VISIBLE_DEVICES:-}} > {output}"
 
-rule at_the_same_time:
+rule none:
+    output:
+        "none"
+    resources:
+        gpu=0
+    shell:
+        "echo $SLURMD_NODENAME ${{CUDA_VISIBLE_DEVICES:-}} > {output}"
+
+rule one_of_a_model:
     output:
         "{name}"
     wildcard_constraints:
         name="one|another"
     resources:
-        gpu=1
+        gpu=1,
+        gpu_model=lambda wildcards: {"one": "a100", "another": "t4"}[wildcards.name]
+    shell:
+        "echo $SLURMD_NODENAME > {output}.started; "
+        "until squeue --noheader --format=%k | grep -q rule_two; do sleep 0.2; done; sleep 4; "
+        "echo $SLURMD_NODENAME ${{CUDA_VISIBLE_DEVICES:-}} > {output}"
+"""
+"""Two GPUs are asked for while each node has one to spare."""
+DEVICE_JOBS = ("two", "none", "one", "another")
+AT_THE_SAME_TIME = """
+rule all:
+    input:
+        "one", "another"
+
+rule one_of_two:
+    output:
+        "{name}"
+    wildcard_constraints:
+        name="one|another"
+    resources:
+        gpu=1,
+        gpu_model="a100"
     shell:
         "echo $SLURMD_NODENAME ${{CUDA_VISIBLE_DEVICES:-}} > {output}; "
         "until [ -s one ] && [ -s another ]; do sleep 0.2; done"
 """
+"""Both have to be of one node."""
 
 
 def one_run(place: Place, **training: Any) -> Specification:
@@ -130,13 +169,20 @@ def test_a_job_gets_the_devices_that_it_asks_for(cluster: Cluster, empty: Place)
     empty.snakefile = empty.folder / "Snakefile"
     empty.snakefile.write_text(DEVICES)
     empty.run()
-    names = ("two", "none", "t4", "one", "another")
-    seen = {name: (empty.folder / name).read_text().split() for name in names}
-    assert seen["two"] == ["n1", "0,1"]
+    seen = {name: (empty.folder / name).read_text().split() for name in DEVICE_JOBS}
     assert seen["none"] in (["n1"], ["n2"])
-    assert seen["t4"] in (["n2", "0"], ["n2", "1"])
-    assert {seen[name][1] for name in ("one", "another")} <= {"0", "1"}
-    assert seen["one"] != seen["another"], "no device is given twice"
+    assert seen["one"] in (["n1", "0"], ["n1", "1"]), "the node with that model"
+    assert seen["another"] in (["n2", "0"], ["n2", "1"])
+    assert seen["two"] in (["n1", "0,1"], ["n2", "0,1"]), "they are not split over two nodes"
+
+
+def test_no_device_is_given_twice(cluster: Cluster, empty: Place) -> None:
+    empty.snakefile = empty.folder / "Snakefile"
+    empty.snakefile.write_text(AT_THE_SAME_TIME)
+    empty.run()
+    seen = [(empty.folder / name).read_text().split() for name in ("one", "another")]
+    assert {device for _, device in seen} <= {"0", "1"}
+    assert seen[0] != seen[1]
 
 
 def test_a_run_over_two_nodes_is_that_of_one_and_goes_on_when_it_was_cancelled(
