@@ -211,8 +211,9 @@ class Pipeline:
 
     @property
     def most_gpus(self) -> int:
-        """The most that one of the runs asks for."""
-        return max(map(self.run_gpus, self.jobs), default=0)
+        """The most that a run or a pretraining asks for."""
+        runs, models = map(self.run_gpus, self.jobs), map(self.model_gpus, self._models)
+        return max([*runs, *models], default=0)
 
     def run_memory(self, run: str, attempt: int) -> int:
         """The megabytes of memory that the run asks for.

@@ -8,11 +8,11 @@ show a change.
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
 from typing import Any
 
 from snakemake_interface_common.exceptions import WorkflowError
+
+from training.devices import NoDeviceError, visible_devices
 
 GPU = "gpu"
 ATTEMPTS = "FINEGRID_ATTEMPTS"
@@ -33,7 +33,7 @@ def attempts(workflow: Any) -> int:
 
 
 def tell_attempts(workflow: Any) -> None:
-    """Let every job know how many attempts it has. Belongs into `onstart`."""
+    """Let every job know how many attempts it has. Call it in `onstart`."""
     os.environ[ATTEMPTS] = str(attempts(workflow))
     workflow.register_envvars(ATTEMPTS)
 
@@ -46,14 +46,16 @@ def is_batch(workflow: Any) -> bool:
 def limit_gpus(workflow: Any, most: int, nodes: int = 1) -> None:
     """Let no more GPUs be taken at a time than there are, where jobs run on this machine.
 
-    `--resources gpu=N` comes first. Belongs into `onstart`: the executor is not known before.
-    Raises WorkflowError where one job asks for more, `most`, as Snakemake would start it with less,
-    and where one asks for several nodes.
+    `--resources gpu=N` comes first. Call it in `onstart`: the executor is not known before.
+    `most` is what one job asks for. Raises WorkflowError where that is more, as Snakemake would
+    start it with less, and where one asks for several nodes.
     """
     if not workflow.local_exec:
         return
     if nodes > 1:
         raise WorkflowError(f"nodes: {nodes} for a run; allowed: 1 here, more on Slurm")
+    if most == 0:
+        return
     given = workflow.global_resources.get(GPU).value
     limit = count_gpus() if given is None else given
     if 0 < limit < most:
@@ -68,14 +70,8 @@ def limit_gpus(workflow: Any, most: int, nodes: int = 1) -> None:
 
 
 def count_gpus() -> int:
-    """The GPUs that a process started here would see; 0 where no NVIDIA driver is found."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        # As the driver reads it: the first device that does not exist ends the list.
-        devices = [one.strip() for one in visible.split(",")]
-        return next((n for n, one in enumerate(devices) if one in ("", "-1")), len(devices))
-    program = shutil.which("nvidia-smi")
-    if program is None:
+    """The GPUs that runs started here can lease; 0 where no NVIDIA driver lists them."""
+    try:
+        return len(visible_devices())
+    except NoDeviceError:
         return 0
-    done = subprocess.run([program, "-L"], capture_output=True, text=True, check=False)  # noqa: S603
-    return sum(line.startswith("GPU ") for line in done.stdout.splitlines())
