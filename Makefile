@@ -26,7 +26,8 @@ $(READY): pyproject.toml requirements.lock
 	@$(PYTHON) -m venv $(VENV)
 	@python -m pip install --quiet --disable-pip-version-check "$$(grep -o 'torch==[0-9.]*' pyproject.toml)"
 	@python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	@python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@PYTHONWARNINGS=ignore python -m pip install --quiet --disable-pip-version-check --no-deps \
+		--no-build-isolation --editable .
 	@touch $@
 
 reproduce: $(READY) ## Run the default benchmark and print its table (BENCHMARK=..., CORES=...)
