@@ -22,6 +22,7 @@ from records.result import FAILURE_FILE, HISTORY_FILE, PREDICTIONS_FILE, RESULT_
 from records.specification import model_key
 from tests.faults.benchmarks import plan_of
 from tests.faults.damage import cut, flip
+from tests.faults.place import Place
 from tests.training.assets import Assets, run_folder
 from tests.training.interruptions import ask, assert_same_bits, checkpoints, interrupted
 
@@ -101,6 +102,25 @@ def test_of_a_result(assets: Assets, tmp_path: Path) -> None:
         assert (done.returncode, done.stderr) == (1, f"error: {lines}\n")
         assert not (tmp_path / "table.csv").exists()
     assert file_sha256(path.parent / "quarantine" / RESULT_FILE) == damaged
+
+
+def test_the_next_call_makes_again_what_was_damaged(prepared: Place, tmp_path: Path) -> None:
+    place = prepared.copy(tmp_path)
+    run = place.runs[0]
+    (data,) = place.results.glob("prepared/tasks/*/train.parquet")
+    before = file_sha256(data)
+    flip(data)
+    assert place.call(place.target(run)).returncode != 0
+    assert "moved to results/prepared/tasks/quarantine/" in place.log(run)
+    assert place.call(place.target(run)).returncode == 0
+    assert file_sha256(data) == before
+    expected = place.result(run)
+    flip(place.folder / place.target(run))
+    assert place.call(place.table).returncode != 0
+    assert not (place.folder / place.table).exists()
+    assert place.call(place.table).returncode == 0
+    assert place.result(run).losses == expected.losses
+    assert place.begun() == place.runs
 
 
 @pytest.mark.parametrize("name", [HISTORY_FILE, PREDICTIONS_FILE])
