@@ -29,7 +29,7 @@ class Duration:
 
 @dataclass(frozen=True)
 class Timings:
-    """The times of the records that ended ok, of the machine that ran last on each device."""
+    """The times of the records that ended ok, of the kind of machine that ran last on a device."""
 
     records: Sequence[Result]
 
@@ -56,11 +56,7 @@ class Timings:
     def _timed(self) -> list[tuple[Result, Time]]:
         timed = [(one, one.time) for one in self.records if one.state == "ok" and one.time]
         latest = _latest_machines(one for one, _ in timed)
-        return [
-            (one, time)
-            for one, time in timed
-            if one.provenance.machine == latest[one.provenance.device]
-        ]
+        return [(one, time) for one, time in timed if _kind(one) == latest[one.provenance.device]]
 
     @cached_property
     def _same(self) -> dict[str, list[Time]]:
@@ -79,9 +75,14 @@ class Timings:
 
 
 def _latest_machines(records: Iterable[Result]) -> dict[str, Machine]:
-    """Device -> the machine of the last run on it."""
+    """Device -> the kind of machine of the last run on it."""
     ordered = sorted(records, key=lambda one: one.provenance.started_at)
-    return {one.provenance.device: one.provenance.machine for one in ordered}
+    return {one.provenance.device: _kind(one) for one in ordered}
+
+
+def _kind(record: Result) -> Machine:
+    """Its machine without a name: the nodes of a cluster are alike."""
+    return record.provenance.machine.model_copy(update={"hostname": ""})
 
 
 def _cost_key(spec: Specification) -> str:

@@ -17,9 +17,16 @@ from records.prediction import Prediction, Question
 from records.result import Result
 from records.source import source_digest
 from records.specification import Network, Specification, largest_share, model_key
+from records.tuning import effective, possible
 from tasks.registry import TASKS
 from workflow.estimate import device_bytes
 from workflow.forecast.record import Peak
+
+BatchKey = tuple[Any, ...]
+Batches = Mapping[BatchKey, tuple[int, int]]
+"""What decides a largest micro-batch -> how large it was, as (examples, padded tokens)."""
+Sizes = Mapping[str, int]
+"""Step and micro-batch -> bytes."""
 
 FOLDER = "predictions"
 _LIBRARIES = ("torch", "transformers", "peft")
@@ -95,31 +102,34 @@ def peaks(
 ) -> dict[str, Peak]:
     """The peak of every cell that has runs, by the identity of its first run.
 
-    Traced by the tracer; the arithmetic bound takes the place of what cannot be traced, and of
-    everything without a tracer.
+    Of what a tuning may choose, the peak of the choice that takes most: a scheduler is asked for
+    as much. Traced by the tracer; the arithmetic bound takes the place of what cannot be traced,
+    and of everything without a tracer.
     """
-    specs = {run: spec for cell in cells for run, spec in list(cell.runs.items())[:1]}
+    firsts = [run for cell in cells for run in list(cell.runs.items())[:1]]
+    specs = [(run, choice) for run, spec in firsts for choice in possible(spec)]
     known, measured = _recorded_batches(records), _measured(records)
-    batches = {run: known.get(_batch_key(spec)) for run, spec in specs.items()}
-    questions = [Question(spec=s, batch=batches[r] or _largest(s)) for r, s in specs.items()]
+    questions = [
+        Question(spec=spec, batch=known.get(_batch_key(spec)) or _largest(spec))
+        for _, spec in specs
+    ]
     no_trace = Prediction(peak_bytes=None, reason="tracing was left out")
     answers = tracer.trace(questions) if tracer else [no_trace] * len(questions)
-    return {
-        run: _peak(question, answer, measured, measured_batch=batches[run] is not None)
-        for run, question, answer in zip(specs, questions, answers, strict=True)
-    }
+    found: dict[str, Peak] = {}
+    for (run, _), question, answer in zip(specs, questions, answers, strict=True):
+        peak = _peak(question, answer, known, measured)
+        found[run] = max(found.get(run, peak), peak, key=lambda one: one.predicted_bytes or 0)
+    return found
 
 
-def _peak(
-    question: Question, answer: Prediction, measured: Mapping[str, int], *, measured_batch: bool
-) -> Peak:
+def _peak(question: Question, answer: Prediction, known: Batches, measured: Sizes) -> Peak:
     spec = question.spec
     traced = answer.peak_bytes is not None
     trains_base = METHODS.get(spec.variant.method).trains_base
     bound = None if traced else device_bytes(spec, trains_base=trains_base)
     return Peak(
         batch=question.batch,
-        measured_batch=measured_batch,
+        measured_batch=_batch_key(spec) in known,
         predicted_bytes=answer.peak_bytes if traced else bound,
         instrument="trace" if traced else "bound",
         reason=answer.reason,
@@ -127,12 +137,12 @@ def _peak(
     )
 
 
-def _measured(records: Sequence[Result]) -> dict[str, int]:
+def _measured(records: Sequence[Result]) -> Sizes:
     """The largest peak of the records of each step and micro-batch."""
     found: dict[str, int] = {}
     for one in records:
         if one.memory is not None:
-            key = _step_key(one.spec, one.memory.batch)
+            key = _step_key(effective(one), one.memory.batch)
             found[key] = max(found.get(key, 0), one.memory.peak_training_bytes)
     return found
 
@@ -144,14 +154,16 @@ def _step_key(spec: Specification, batch: tuple[int, int]) -> str:
     return canonical_json([*_batch_key(spec), *variant, training, batch])
 
 
-def _batch_key(spec: Specification) -> tuple[Any, ...]:
+def _batch_key(spec: Specification) -> BatchKey:
     """What decides how large the largest micro-batch, or a device's share of it, is."""
     training = spec.training
     return spec.task.key, model_key(spec.model), training.max_length, largest_share(training)
 
 
-def _recorded_batches(records: Sequence[Result]) -> dict[tuple[Any, ...], tuple[int, int]]:
-    return {_batch_key(one.spec): one.memory.batch for one in records if one.memory is not None}
+def _recorded_batches(records: Sequence[Result]) -> Batches:
+    """Those of the runs whose memory sufficed for the micro-batch of their specification."""
+    whole = [one for one in records if one.micro_batch_size is None]
+    return {_batch_key(effective(one)): one.memory.batch for one in whole if one.memory is not None}
 
 
 def _largest(spec: Specification) -> tuple[int, int]:

@@ -21,6 +21,24 @@ REASONS: dict[Reason, str] = {
 
 Count = Annotated[int, Field(ge=0)]
 Hours = Annotated[float, Field(ge=0)]
+Seconds = Annotated[float, Field(ge=0)]
+
+
+class Job(Record):
+    """A run or a trial of the plan."""
+
+    run: Name
+    role: Literal["run", "trial"]
+    gpus: Count
+    reason: Reason | None
+    """Why it would run; null where it is done."""
+    seconds: Seconds | None = None
+    """What it would take, by the records; null where they do not tell, and where it is done."""
+    scaled: bool = False
+    """Whether these are the seconds of another cell, scaled by its work."""
+    bound_seconds: Seconds | None = None
+    """What a scheduler is asked for where no record tells the time; null before its task is
+    prepared, and where it is done."""
 
 
 class Work(Record):
@@ -30,10 +48,14 @@ class Work(Record):
     would_run: dict[Reason, Count]
     hours: Hours
     """Of those that would run and whose time is known, one after the other."""
+    scaled: Count
+    """How many of these times are those of another cell, scaled by its work."""
     unknown: Count
     """How many would run that no record tells the time of."""
-    scaled: Count
-    """How many times are those of another cell, scaled by its work."""
+    bounded: Count
+    """How many of these have a bound."""
+    bound_hours: Hours
+    """What a scheduler is asked for them, one after the other; no part of `hours`."""
 
     @property
     def pending(self) -> int:
@@ -69,7 +91,10 @@ class CellForecast(Record):
     not_applicable: str | None = None
     runs: Work
     trials: Work
+    jobs: tuple[Job, ...]
+    """Each of them, in the order of the plan: trials, then runs."""
     peak: Peak | None = None
+    """Of its runs, with what takes most of all that their tuning may choose."""
     fits: bool | None = None
     """Whether the peak fits the profile's device; null without one, and for a run on the CPU."""
 
@@ -77,14 +102,23 @@ class CellForecast(Record):
 class Forecast(Record):
     """What a benchmark would run, before anything is submitted."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     benchmark: Name
     results: str
     device_memory_gb: float | None
     """Of the profile's device, in units of 10^9 bytes."""
+    unchecked_models: tuple[Name, ...]
+    """Those of done runs of which only loading them tells whether they are still the records'."""
     cells: tuple[CellForecast, ...]
     hours: Hours
     """Of all that would run and whose time is known, one after the other."""
     gpu_hours: Hours
+    """The same, of each of their GPUs."""
     unknown: Count
     """How many would run that no record tells the time of."""
+    bounded: Count
+    """How many of these have a bound."""
+    bound_hours: Hours
+    """What a scheduler is asked for them, one after the other; no part of `hours`."""
+    bound_gpu_hours: Hours
+    """The same, of each of their GPUs; no part of `gpu_hours`."""

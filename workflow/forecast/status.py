@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from analysis.reading import read_results
 from records.place import record_file
-from records.prepared import PreparedTask
 from records.result import FAILURE_FILE, RESULT_FILE, Result
+from workflow.forecast.prepared import data_sha256, is_pinned, model_sha256
 from workflow.forecast.record import Reason
 from workflow.pipeline import Pipeline
 
@@ -40,6 +41,18 @@ class Status:
         return found
 
     @property
+    def unchecked_models(self) -> tuple[str, ...]:
+        """The models of done runs that may be others than the records': only loading them tells."""
+        done = [run for run, reason in self.reasons.items() if reason is None]
+        manifests = {self.pipeline.run_model(run): self.pipeline.jobs[run].model for run in done}
+        unknown = (
+            model.name
+            for manifest, model in manifests.items()
+            if not is_pinned(model) and self._hash(Path(manifest), model_sha256) is None
+        )
+        return tuple(sorted(unknown))
+
+    @property
     def _runs(self) -> Path:
         return Path(self.pipeline.results) / "runs"
 
@@ -63,13 +76,26 @@ class Status:
         )
 
     def _data_are_those_of(self, run: str, record: Result) -> bool:
+        """Whether task and model are there, and have the hashes of the record, so far as known."""
         task, model = Path(self.pipeline.run_task(run)), Path(self.pipeline.run_model(run))
         if not (task.exists() and model.exists()):
             return False
-        # No record holds a hash of the model's files: what was prepared later is another model.
-        made = (self._runs / run / RESULT_FILE).stat().st_mtime
-        known = record.provenance.data_sha256
-        return model.stat().st_mtime <= made and known in (None, _fingerprint(task))
+        read = record.provenance
+        pairs = (
+            (read.data_sha256, self._hash(task, data_sha256)),
+            (read.model_sha256, self._hash(model, model_sha256)),
+        )
+        return all(then == now for then, now in pairs if then and now)
+
+    def _hash(self, manifest: Path, compute: Callable[[Path], str | None]) -> str | None:
+        if manifest not in self._hashes:
+            self._hashes[manifest] = compute(manifest)
+        return self._hashes[manifest]
+
+    @cached_property
+    def _hashes(self) -> dict[Path, str | None]:
+        """Of each manifest, computed once: thousands of runs have few of them."""
+        return {}
 
     def _has_choice(self, run: str) -> bool:
         return all(Path(path).exists() for path in self.pipeline.run_choice(run))
@@ -77,7 +103,3 @@ class Status:
 
 def _cell_and_seed(run: str) -> str:
     return run.rpartition("-")[0]
-
-
-def _fingerprint(manifest: Path) -> str:
-    return PreparedTask.read(manifest).sha256

@@ -14,6 +14,7 @@ HEADERS = ["variant", "method", "done", "would run", "time", "peak memory", "mea
 FITS = "fits"
 _MISSING = "—"
 _UNITS = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
+_UNCHECKED = "models not compared with what the records were made with, as only loading them tells"
 
 Table = tuple[str, list[str], list[list[str]]]
 
@@ -34,6 +35,8 @@ def remarks(found: Forecast) -> Iterator[str]:
     given = _reasons(found)
     yield from (f"{reason}: {meaning}" for reason, meaning in REASONS.items() if given[reason])
     yield from _signs(found)
+    if found.unchecked_models:
+        yield f"{_UNCHECKED}: {', '.join(found.unchecked_models)}"
     yield from _unfit(found)
 
 
@@ -62,14 +65,16 @@ def _why(works: list[Work]) -> str:
 
 
 def _time(works: list[Work]) -> str:
-    """The known time; ~ where some is scaled, + where more is unknown."""
+    """The known time; ~ where some is scaled, ≤ a bound of more, + where the rest is unknown."""
     pending, unknown = sum(w.pending for w in works), sum(w.unknown for w in works)
+    bounded = sum(w.bounded for w in works)
     if not pending:
         return _MISSING
-    if unknown == pending:
-        return "unknown"
     about = "~" if any(work.scaled for work in works) else ""
-    return about + _duration(sum(work.hours for work in works)) + (" +" if unknown else "")
+    known = [about + _duration(sum(w.hours for w in works))] if unknown < pending else []
+    bound = [f"≤ {_duration(sum(w.bound_hours for w in works))}"] if bounded else []
+    more = " +" if bounded < unknown else ""
+    return " + ".join(known + bound) + more if known or bound else "unknown"
 
 
 def _duration(hours: float) -> str:
@@ -107,11 +112,20 @@ def _time_in_words(found: Forecast) -> str:
     pending = sum(work.pending for cell in found.cells for work in (cell.trials, cell.runs))
     if not pending:
         return "nothing would run"
-    if found.unknown == pending:
-        return f"time: unknown, as {found.results}/runs holds no record of runs like these"
-    more = f", and {found.unknown} runs whose time is unknown" if found.unknown else ""
-    gpus = f", of them {_duration(found.gpu_hours)} of a GPU" if found.gpu_hours else ""
-    return f"time: {_duration(found.hours)} one after the other{gpus}{more}"
+    rest = found.unknown - found.bounded
+    if rest == pending:
+        absent = "no record of runs like these, and their tasks are not prepared"
+        return f"time: unknown, as {found.results} holds {absent}"
+    known = _hours(found.hours, found.gpu_hours)
+    bound = _hours(found.bound_hours, found.bound_gpu_hours)
+    parts = [f"{known} one after the other"] if found.unknown < pending else []
+    parts += [f"≤ {bound} for {found.bounded} that no record tells of"] if found.bounded else []
+    parts += [f"and {rest} whose time is unknown"] if rest else []
+    return f"time: {', '.join(parts)}"
+
+
+def _hours(hours: float, gpu_hours: float) -> str:
+    return _duration(hours) + (f" ({_duration(gpu_hours)} of GPUs)" if gpu_hours else "")
 
 
 def _reasons(found: Forecast) -> Counter[Reason]:
@@ -125,8 +139,8 @@ def _reasons(found: Forecast) -> Counter[Reason]:
 def _signs(found: Forecast) -> Iterator[str]:
     yield (
         "time: of what would run, from the start of training's set-up to the last score, the start "
-        "of the process left out; ~ scaled from other cells on the same task, + and more that is "
-        "unknown"
+        "of the process left out; ~ scaled from other cells on the same task, ≤ what the scheduler "
+        "is asked for where no record tells, + and more that is unknown"
     )
     yield (
         "peak memory: live tensors of one training step, traced without numbers; ≤ a bound, by "

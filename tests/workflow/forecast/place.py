@@ -1,17 +1,20 @@
 """A results folder in which runs of a small benchmark are done."""
 
-import json
-import os
+import hashlib
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
+from safetensors.numpy import save_file
 
 from records import result as module
-from records.prepared import PreparedTask, Split, SplitName
+from records.identity import file_sha256
+from records.prepared import PreparedModel, PreparedTask, Split, SplitName
 from records.result import RESULT_FILE, Choice, Result, Score, Trial
-from records.specification import Specification
+from records.specification import Network, Specification, model_key
 from records.tuning import candidates, choose, trial, tuning_key
 from workflow.pipeline import Pipeline
 
@@ -61,21 +64,21 @@ class Place:
         return Pipeline.plan_from({"benchmark": str(self.file), "results": str(self.results)})
 
     def record(self, pipeline: Pipeline, run: str, **changes: Any) -> Path:
-        """Write the record of a run."""
-        path = self.results / "runs" / run / RESULT_FILE
-        recorded(pipeline.jobs[run], pipeline.run_digest(run), **changes).write(path)
+        """Write the record of a run of what `prepare` writes."""
+        path, spec = self.results / "runs" / run / RESULT_FILE, pipeline.jobs[run]
+        read = {"model_sha256": base_sha256(spec)} if isinstance(spec.model, Network) else {}
+        origin = read | changes.pop("provenance", {})
+        recorded(spec, pipeline.run_digest(run), provenance=origin, **changes).write(path)
         return path
 
-    def prepare(self, pipeline: Pipeline, sha256: str = DATA) -> None:
-        """Write the manifests of every task and model, as if long ago."""
+    def prepare(self, pipeline: Pipeline, sha256: str = DATA, weight: float = 0.5) -> None:
+        """Write every task's manifest, and every network with all weights alike."""
         for run, spec in pipeline.jobs.items():
             task, model = Path(pipeline.run_task(run)), Path(pipeline.run_model(run))
             _manifest(spec, sha256).write(task)
             for name in SIZES:
                 task.with_name(f"{name}.parquet").write_bytes(b"rows")
-            model.parent.mkdir(parents=True, exist_ok=True)
-            model.write_text(json.dumps({}))
-            os.utime(model, (0, 0))
+            write_model(spec, model, weight)
             for choice in map(Path, pipeline.run_choice(run)):
                 choice.parent.mkdir(parents=True, exist_ok=True)
                 choice.write_text("{}")
@@ -86,6 +89,35 @@ class Place:
         for run in pipeline.jobs:
             self.record(pipeline, run)
         return pipeline
+
+
+def weights(spec: Specification, weight: float = 0.5) -> dict[str, np.ndarray[Any, Any]]:
+    """All weights of a network, by the names that its class gives them."""
+    assert isinstance(spec.model, Network)
+    *body, head = pairwise(spec.model.layers)
+    layers = {f"body.{number}": sizes for number, sizes in enumerate(body)} | {"head": head}
+    shapes: dict[str, tuple[int, ...]]
+    shapes = {f"{name}.weight": (out, into) for name, (into, out) in layers.items()}
+    shapes |= {f"{name}.bias": (out,) for name, (_, out) in layers.items()}
+    return {name: np.full(shape, weight, np.float32) for name, shape in shapes.items()}
+
+
+def base_sha256(spec: Specification) -> str:
+    """What a run that loads these weights records of them."""
+    body = {name: array for name, array in weights(spec).items() if "head" not in name}
+    parts = (name.encode() + array.tobytes() for name, array in sorted(body.items()))
+    return hashlib.sha256(b"".join(parts)).hexdigest()
+
+
+def write_model(spec: Specification, manifest: Path, weight: float = 0.5) -> None:
+    """A prepared model; without weights where it is no network."""
+    manifest.parent.mkdir(parents=True, exist_ok=True)
+    files = {}
+    if isinstance(spec.model, Network):
+        path = manifest.with_name("model.safetensors")
+        save_file(weights(spec, weight), path)
+        files[path.name] = file_sha256(path)
+    PreparedModel(key=model_key(spec.model), spec=spec.model, files=files).write(manifest)
 
 
 def _manifest(spec: Specification, sha256: str) -> PreparedTask:

@@ -82,8 +82,23 @@ def test_a_record_that_did_not_end_ok_tells_no_time(spec: Specification) -> None
     assert Timings([broken]).duration(spec) is None
 
 
-def test_the_machine_that_ran_last_counts(spec: Specification) -> None:
+@pytest.mark.parametrize(
+    ("other", "seconds"),
+    [
+        ({"hostname": "another"}, (1000 + 10) / 2),
+        ({"processor": "another"}, 10),
+        ({"cores": 1000}, 10),
+        ({"memory_bytes": 1}, 10),
+        ({"accelerator": "another"}, 10),
+        ({"system": "another", "hostname": "another"}, 10),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
+)
+def test_the_kind_of_machine_that_ran_last_counts_whatever_its_name(
+    spec: Specification, other: Changed, seconds: float
+) -> None:
+    """The nodes of a cluster differ by name alone."""
     old = timed(spec, 1000, 0, provenance={"started_at": "2020-01-01T00:00:00+00:00"})
-    machine = old.provenance.machine.model_copy(update={"hostname": "another"})
+    machine = old.provenance.machine.model_copy(update=other)
     new = timed(spec, 10, 0, provenance={"started_at": "2099-01-01", "machine": machine})
-    assert Timings([new, old]).duration(spec) == Duration(10.5, scaled=False)
+    assert Timings([new, old]).duration(spec) == Duration(0.5 + seconds, scaled=False)

@@ -33,6 +33,10 @@ def found(pipeline: Pipeline, records: list[Result], tracer: Tracer | None) -> l
     return list(peaks(pipeline.plan.cells, records, tracer).values())
 
 
+def tuning(*batch_sizes: int) -> dict[str, object]:
+    return {"seed": 9, "learning_rates": 2, "others": {"batch_size": list(batch_sizes)}}
+
+
 def probed(pipeline: Pipeline, batch: tuple[int, int], peak: int) -> list[Result]:
     """A record of each run with that probe."""
     records = [recorded(spec, "0" * 64) for spec in pipeline.runs.values()]
@@ -80,6 +84,34 @@ def test_what_was_measured_of_another_step_is_no_measure(place: Place, tmp_path:
     assert {p.measured_bytes for p in found(place.pipeline(training=training), records, None)} == {
         None
     }
+
+
+def test_the_choice_of_a_tuning_that_takes_most_counts(
+    place: Place, asked: Asked, tmp_path: Path
+) -> None:
+    """And not the 32 examples that stand where nothing is tuned."""
+    pipeline = place.pipeline(tuning=tuning(8, 64, 16))
+    for peak in found(pipeline, [], Tracer(tmp_path)):
+        assert (peak.batch, peak.predicted_bytes, peak.instrument) == ((64, 1), 64, "trace")
+    assert sorted(one.batch[0] for one in asked) == [8, 8, 16, 16, 64, 64]
+    bounds = found(pipeline, [], None)
+    alone = found(place.pipeline(tuning=tuning(64)), [], None)
+    assert [one.predicted_bytes for one in bounds] == [one.predicted_bytes for one in alone]
+
+
+def test_a_tuned_run_was_measured_with_what_it_chose(place: Place, tmp_path: Path) -> None:
+    """The first candidate is what every record of a place has chosen."""
+    pipeline = place.pipeline(tuning=tuning(64, 8))
+    for peak in found(pipeline, probed(pipeline, (63, 1), 63_000), None):
+        assert (peak.batch, peak.measured_batch, peak.measured_bytes) == ((63, 1), True, 63_000)
+
+
+def test_a_micro_batch_that_had_to_shrink_is_not_the_largest(place: Place) -> None:
+    pipeline = place.pipeline()
+    records = probed(pipeline, (8, 1), 8_000)
+    shrunk = [one.model_copy(update={"micro_batch_size": 8}) for one in records]
+    for peak in found(pipeline, shrunk, None):
+        assert (peak.batch, peak.measured_batch, peak.measured_bytes) == ((32, 1), False, None)
 
 
 def test_what_cannot_be_traced_is_bounded_and_says_why(

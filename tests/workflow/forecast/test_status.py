@@ -1,16 +1,23 @@
 """Why a run would run: each reason, made to hold alone."""
 
 import os
+import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from analysis.errors import AnalysisError
 from records.result import FAILURE_FILE, RESULT_FILE
-from tests.workflow.forecast.place import Place
+from tests.workflow.forecast.place import Place, weights
 from workflow.forecast.status import Status
 from workflow.pipeline import Pipeline
+
+Content = dict[str, Any]
 
 
 def reasons(pipeline: Pipeline) -> set[str | None]:
@@ -62,11 +69,75 @@ def test_so_is_a_task_or_a_model_that_is_not_prepared(place: Place, room: str) -
     assert reasons(pipeline) == {"data"}
 
 
-def test_so_is_a_model_that_was_prepared_after_the_record(place: Place) -> None:
+def test_so_are_other_weights_of_the_model(place: Place) -> None:
+    pipeline = place.finish(place.pipeline())
+    place.prepare(pipeline, weight=0.25)
+    assert reasons(pipeline) == {"data"}
+
+
+def test_the_head_is_no_part_of_the_model(place: Place) -> None:
+    pipeline = place.finish(place.pipeline())
+    for run, spec in pipeline.jobs.items():
+        other = weights(spec) | {"head.bias": np.ones(10, np.float32)}
+        save_file(other, Path(pipeline.run_model(run)).with_name("model.safetensors"))
+    assert reasons(pipeline) == {None}
+
+
+@pytest.mark.parametrize("set_to", [0, 2**32], ids=["back", "forward"])
+def test_the_times_of_files_say_nothing(place: Place, set_to: int) -> None:
+    """As where a folder is copied: to Snakemake the content of what was read counts as well."""
     pipeline = place.finish(place.pipeline())
     for run in pipeline.jobs:
-        os.utime(Path(pipeline.run_model(run)), (2**32, 2**32))
-    assert reasons(pipeline) == {"data"}
+        os.utime(place.results / "runs" / run / RESULT_FILE, (set_to, set_to))
+    assert reasons(pipeline) == {None}
+
+
+def test_a_record_that_ended_before_it_read_them_says_nothing_of_them(place: Place) -> None:
+    pipeline = place.finish(place.pipeline())
+    unread = {"data_sha256": None, "model_sha256": None}
+    ended = {"state": "oom", "reason": "memory ran out", "metrics": None, "parameters": None}
+    for run in pipeline.jobs:
+        place.record(pipeline, run, provenance=unread, **ended)
+    place.prepare(pipeline, sha256="f" * 64, weight=0.25)
+    assert reasons(pipeline) == {None}
+
+
+def test_a_manifest_that_is_none_is_an_error_that_names_it(place: Place) -> None:
+    pipeline = place.finish(place.pipeline())
+    path = Path(pipeline.run_model(next(iter(pipeline.jobs))))
+    path.write_text("{}")
+    with pytest.raises(AnalysisError, match=re.escape(str(path))):
+        _ = Status(pipeline).reasons
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"none")])
+def test_weights_that_cannot_be_read_are_not_compared(
+    place: Place, damage: Callable[[Path], object]
+) -> None:
+    pipeline = place.finish(place.pipeline())
+    assert Status(pipeline).unchecked_models == ()
+    damage(Path(pipeline.run_model(next(iter(pipeline.jobs)))).with_name("model.safetensors"))
+    assert reasons(pipeline) == {None}
+    assert Status(pipeline).unchecked_models == ("network",)
+
+
+@pytest.mark.parametrize(("pinned", "unchecked"), [(False, ("tiny",)), (True, ())])
+def test_a_transformer_is_compared_by_what_its_source_pins(
+    place: Place, small: Content, pinned: bool, unchecked: tuple[str, ...]
+) -> None:
+    """What the library makes of its weights is known to those who load them."""
+    tiny = small["models"]["tiny"]
+    if pinned:
+        source = {"uri": "hub:someone/tiny", "revision": "0" * 40}
+        configuration = tiny["configuration"]
+        tiny = {"kind": "checkpoint", "source": source, "configuration": configuration}
+    grid = {"tasks": ["words"], "models": ["tiny"], "variants": {"full": {"method": "full"}}}
+    training = small["training"] | {"max_length": 32}
+    pipeline = place.pipeline(models={"tiny": tiny}, grids=[grid], training=training)
+    assert Status(pipeline).unchecked_models == ()
+    place.finish(pipeline)
+    assert reasons(pipeline) == {None}
+    assert Status(pipeline).unchecked_models == unchecked
 
 
 def test_another_source_is_a_reason_for_the_runs_that_it_decides(place: Place) -> None:

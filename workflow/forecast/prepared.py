@@ -1,0 +1,50 @@
+"""Prepared tasks and models by the hashes that a run records of them. Loads no torch."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+
+from analysis.reading import read_record
+from records.prepared import PreparedModel, PreparedTask
+from records.specification import Checkpoint, Model, Network
+from workflow.prepare_model import WEIGHTS_FILE
+
+_HEAD = "head."
+"""Beginning of the names of a network's head, which every run draws for itself."""
+
+
+def data_sha256(manifest: Path) -> str:
+    """The fingerprint of a prepared task. Raises AnalysisError for no manifest, or OSError."""
+    return read_record(PreparedTask, manifest).sha256
+
+
+def model_sha256(manifest: Path) -> str | None:
+    """The hash of a prepared model, as a run has it of the loaded one: all but the head.
+
+    None where the weights cannot be read, and for a transformer: the names that the hash is made
+    of are given when it is loaded. Raises as above.
+    """
+    if not isinstance(read_record(PreparedModel, manifest).spec, Network):
+        return None
+    try:
+        return _body_sha256(manifest.with_name(WEIGHTS_FILE))
+    except (OSError, SafetensorError):
+        return None
+
+
+def is_pinned(model: Model) -> bool:
+    """Whether the model's source says which bytes it has: then its key decides them."""
+    return isinstance(model, Checkpoint) and bool(model.source.revision or model.source.sha256)
+
+
+def _body_sha256(file: Path) -> str:
+    digest = hashlib.sha256()
+    with safe_open(file, framework="numpy") as weights:
+        for name in sorted(weights.keys()):
+            if not name.startswith(_HEAD):
+                digest.update(name.encode())
+                digest.update(weights.get_tensor(name).tobytes())
+    return digest.hexdigest()
