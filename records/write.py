@@ -8,6 +8,9 @@ from pathlib import Path
 
 from records.identity import file_sha256
 
+_UNFINISHED = ".*.*"
+"""How temporary files are named: hidden, with a second dot, which the name of a lock has not."""
+
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
@@ -30,6 +33,15 @@ def write_by_hash(folder: Path, suffix: str, write: Callable[[Path], None]) -> P
         path = folder / f"{file_sha256(temporary)}{suffix}"
         _place(temporary, path)
     return path
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what processes left in `folder` that were killed while they wrote.
+
+    To be called where no other process writes there. Raises OSError where the disk does.
+    """
+    for path in folder.glob(_UNFINISHED):
+        path.unlink(missing_ok=True)
 
 
 @contextmanager

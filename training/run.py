@@ -18,6 +18,7 @@ from records.registry import RegistrationError, UnknownNameError
 from records.result import SPECIFICATION_FILE, Choice
 from records.specification import Specification
 from records.tuning import choice_file, tuning_key
+from records.write import remove_unfinished
 from training.devices import NoDeviceError, leased
 from training.exits import EXIT_CONFIGURATION, EXIT_FILES, EXIT_TRY_AGAIN
 from training.signals import Interruption, PreemptedError, interruptible
@@ -49,6 +50,7 @@ def _work(spec: Specification, options: argparse.Namespace, interruption: Interr
         training = spec.training
         here = training.devices if training.nodes == 1 else 0  # else each node leases its own
         with FileLock(folder / ".lock", timeout=0), leased(training.device, interruption, here):
+            remove_unfinished(folder)
             choice = _read_choice(spec, options.tuning or options.results / "tuning")
             return _run(spec, choice, folder, options, interruption)
     except Timeout:

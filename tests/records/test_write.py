@@ -1,12 +1,17 @@
 """A reader sees the old file or the new one, never a part."""
 
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from records.identity import file_sha256
-from records.write import atomic_path, write_by_hash, write_text
+from records.write import atomic_path, remove_unfinished, write_by_hash, write_text
+
+REPOSITORY = Path(__file__).parents[2]
 
 
 def names(folder: Path) -> list[str]:
@@ -91,3 +96,28 @@ def test_an_error_leaves_nothing_that_is_named_by_a_hash(tmp_path: Path) -> None
     with pytest.raises(FileNotFoundError):
         write_by_hash(tmp_path, ".part", fail)
     assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "write",
+    ["with atomic_path(folder / 'file.json'): die()", "write_by_hash(folder, '.part', die)"],
+)
+def test_what_a_killed_process_left_unfinished_is_removed_and_nothing_else(
+    tmp_path: Path, write: str
+) -> None:
+    whole = [".lock", "deep", "file.json", "file.tar.gz"]
+    (tmp_path / "deep").mkdir()
+    for name in (".lock", "file.json", "file.tar.gz", "deep/.hidden.json"):
+        (tmp_path / name).write_text("whole")
+    code = (
+        "import os, pathlib, signal; from records.write import *\n"
+        "def die(*path): os.kill(os.getpid(), signal.SIGKILL)\n"
+        f"folder = pathlib.Path({str(tmp_path)!r})\n{write}"
+    )
+    killed = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert len(names(tmp_path)) == len(whole) + 1
+    remove_unfinished(tmp_path)
+    assert names(tmp_path) == whole
+    assert names(tmp_path / "deep") == [".hidden.json"]
+    remove_unfinished(tmp_path / "not there")

@@ -4,14 +4,24 @@ import logging
 import os
 import shutil
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from filelock import FileLock
 
 from records.identity import file_sha256
-from records.result import HISTORY_FILE, RESULT_FILE, Result
+from records.result import (
+    DELTA_FILE,
+    HISTORY_FILE,
+    PREDICTIONS_FILE,
+    RESULT_FILE,
+    SPECIFICATION_FILE,
+    Result,
+)
 from records.specification import Specification
 from tests.training.assets import Assets, run_folder
 from tests.training.interruptions import (
@@ -28,6 +38,7 @@ from training.loop import Trainer
 from training.signals import SIGNALS, interruptible
 from training.tensors import write_tensors
 
+REPOSITORY = Path(__file__).parents[2]
 TRY_AGAIN = os.EX_TEMPFAIL
 Patch = pytest.MonkeyPatch
 
@@ -103,6 +114,33 @@ def test_a_process_that_is_gone_costs_what_came_after_the_last_checkpoint(
         interrupted(assets, spec, tmp_path, ("step", 5), die, checkpoint_seconds=0)
     assert assets.main(spec, tmp_path) == 0
     assert assert_same_bits(spec, whole, tmp_path).resumed_at_steps == (4,)
+
+
+def killed_as_it_writes(path: Path) -> None:
+    """A process that is gone in the middle of writing that file."""
+    code = (
+        "import os, pathlib, signal, sys; from records.write import atomic_path\n"
+        "with atomic_path(pathlib.Path(sys.argv[1])): os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    line = [sys.executable, "-c", code, str(path)]
+    assert subprocess.run(line, cwd=REPOSITORY, check=False).returncode == -signal.SIGKILL
+
+
+def test_a_run_removes_the_files_that_a_killed_process_left_unfinished(
+    assets: Assets, whole: Path, tmp_path: Path
+) -> None:
+    spec = specification(assets, "network")
+    folder = run_folder(spec, tmp_path)
+    for name in (SPECIFICATION_FILE, HISTORY_FILE, DELTA_FILE, PREDICTIONS_FILE, RESULT_FILE):
+        killed_as_it_writes(folder / name)
+    left = sorted(folder.iterdir())
+    assert len(left) == 5
+    with FileLock(folder / ".lock"):  # its holder may be writing them
+        assert assets.main(spec, tmp_path) == TRY_AGAIN
+    assert all(path.exists() for path in left)
+    assert assets.main(spec, tmp_path) == 0
+    assert [path.name for path in folder.glob(".*")] == [".lock"]
+    assert_same_bits(spec, whole, tmp_path)
 
 
 def saved(spec: Specification, results: Path) -> list[Path]:
