@@ -9,10 +9,12 @@ from records.prepared import MANIFEST_FILE, PreparedTask
 from records.specification import Network
 from records.write import atomic_path
 from training.data import load_examples
+from training.devices import leased
 from training.loop import Trainer
 from training.models import WEIGHTS_FILE
 from training.network import LinearStack
 from training.seeds import generator, make_deterministic, seed_global
+from training.signals import Interruption
 from training.tensors import write_tensors
 
 
@@ -20,13 +22,16 @@ def make_network(spec: Network, tasks: Path, folder: Path) -> dict[str, JsonValu
     """Write the network's weights to `folder`, trained in full on its source task if it has one.
 
     `tasks` holds the prepared source task. Returns what pretraining reached on the source task's
-    validation split. Raises training.loop.DivergedError.
+    validation split. Raises training.loop.DivergedError, and training.devices.NoDeviceError.
     """
-    seed_global(spec.seed, "initialisation")
-    model = LinearStack(spec.layers)
-    reached = _pretrain(model, spec, tasks) if spec.pretraining else None
-    with atomic_path(folder / WEIGHTS_FILE) as path:
-        write_tensors(model.state_dict(), path)
+    device = spec.pretraining.training.device if spec.pretraining else "cpu"
+    # A signal ends the process at once, while it waits too: it has no state to leave.
+    with leased(device, Interruption()):
+        seed_global(spec.seed, "initialisation")
+        model = LinearStack(spec.layers)
+        reached = _pretrain(model, spec, tasks) if spec.pretraining else None
+        with atomic_path(folder / WEIGHTS_FILE) as path:
+            write_tensors(model.state_dict(), path)
     return reached
 
 

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from methods.architectures import describe
 from records.prepared import PreparedTask, SplitName
-from records.specification import Model, Network, Specification, largest_share
+from records.specification import Model, Network, Specification, Training, largest_share
 
 _FLOAT_BYTES = 4
 _MEGABYTE = 1_000_000
@@ -41,6 +41,8 @@ _VALUE_BYTES = 24
 """Of a number of an input on the host, on its way from the file to a tensor."""
 _START_MINUTES = 10
 """Start, evaluation of metrics, probe and records."""
+FETCHING_MINUTES = 60
+"""Of a base model that is not pretrained here: as the profiles give to the short jobs."""
 _OPERATIONS_PER_SECOND = {"cpu": 1e10, "mps": 1e12, "cuda": 1e13}
 """What small batches reach at the least: of one thread, or of one device."""
 _TRAINED_FACTOR, _FROZEN_FACTOR, _FORWARD_FACTOR = 6, 4, 2
@@ -133,14 +135,18 @@ def _gathered(model: Model) -> float:
 
 def runtime_minutes(spec: Specification, *, trains_base: bool, data: Data) -> int:
     """A bound of the minutes of a run. Devices that share it may be no faster than one."""
-    training = spec.training
+    return training_minutes(spec.model, spec.training, trains_base=trains_base, data=data)
+
+
+def training_minutes(model: Model, training: Training, *, trains_base: bool, data: Data) -> int:
+    """The same, where there is no run: of a pretraining, which does no more than a run."""
     factor = _TRAINED_FACTOR if trains_base else _FROZEN_FACTOR
-    passes = factor * training.epochs * _tokens(spec, data, "train")
-    passes += _FORWARD_FACTOR * training.evaluations * _tokens(spec, data, "validation")
-    passes += _FORWARD_FACTOR * _tokens(spec, data, "test")
+    passes = factor * training.epochs * _tokens(model, training, data, "train")
+    passes += _FORWARD_FACTOR * training.evaluations * _tokens(model, training, data, "validation")
+    passes += _FORWARD_FACTOR * _tokens(model, training, data, "test")
     rate = _OPERATIONS_PER_SECOND[training.device]
     rate *= training.threads if training.device == "cpu" else 1
-    return _START_MINUTES + math.ceil(passes * computed_parameters(spec.model) / rate / 60)
+    return _START_MINUTES + math.ceil(passes * computed_parameters(model) / rate / 60)
 
 
 def computed_parameters(model: Model) -> int:
@@ -191,14 +197,15 @@ def _length(spec: Specification) -> int:
     return 1 if isinstance(spec.model, Network) else spec.training.max_length
 
 
-def _tokens(spec: Specification, data: Data, split: SplitName) -> int:
+def _tokens(model: Model, training: Training, data: Data, split: SplitName) -> int:
     """Tokens of a split at the most: examples for a network; no token is less than a byte."""
-    if isinstance(spec.model, Network):
+    if isinstance(model, Network):
         return data.examples[split]
-    return min(data.examples[split] * spec.training.max_length, data.file_bytes[split])
+    return min(data.examples[split] * training.max_length, data.file_bytes[split])
 
 
 def _data_bytes(spec: Specification, data: Data) -> int:
     if isinstance(spec.model, Network):
         return _VALUE_BYTES * sum(data.examples.values()) * spec.model.layers[0]
-    return sum(_TOKEN_BYTES * _tokens(spec, data, split) for split in data.examples)
+    tokens = (_tokens(spec.model, spec.training, data, split) for split in data.examples)
+    return sum(_TOKEN_BYTES * count for count in tokens)

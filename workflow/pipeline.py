@@ -24,12 +24,14 @@ from records.tuning import cell_specification, choice_file, possible, tuning_key
 from tasks.registry import TASKS
 from workflow.benchmark import benchmark_from_config
 from workflow.estimate import (
+    FETCHING_MINUTES,
     Bound,
     Data,
     making_megabytes,
     memory_megabytes,
     read_data,
     runtime_minutes,
+    training_minutes,
 )
 from workflow.forecast.profile import DEVICE_MEMORY, check_device_memory
 from workflow.outputs import Outputs
@@ -308,6 +310,11 @@ class Pipeline:
         task = [TASKS.get(pretraining.task.task).__module__] if pretraining else []
         return source_digest([*PREPARE_MODEL, *task])
 
+    def model_threads(self, key: str) -> int:
+        """The threads that its pretraining asks for."""
+        pretraining = _pretraining(self._models[key])
+        return pretraining.training.threads if pretraining else 1
+
     def model_gpus(self, key: str) -> int:
         """The GPUs that its pretraining asks for."""
         pretraining = _pretraining(self._models[key])
@@ -316,6 +323,14 @@ class Pipeline:
     def model_memory(self, key: str, attempt: int) -> int:
         """The megabytes of memory that it takes to make."""
         return attempt * making_megabytes(self._models[key])
+
+    def model_minutes(self, key: str, attempt: int) -> int:
+        """The minutes that it takes to make. Raises as above, for its pretraining's task."""
+        model = self._models[key]
+        if (pretraining := _pretraining(model)) is None:
+            return attempt * FETCHING_MINUTES
+        data, training = self._data(pretraining.task.key), pretraining.training
+        return attempt * training_minutes(model, training, trains_base=True, data=data)
 
     def model_inputs(self, key: str) -> list[str]:
         """The manifest of the model's source task, if it is pretrained."""

@@ -21,6 +21,7 @@ from records.specification import (
     Source,
     model_key,
 )
+from training.devices import NoDeviceError
 from workflow.sources import DOWNLOADS, SourceError, fetch, local_files
 
 CONFIGURATION_FILE = "config.json"
@@ -38,8 +39,8 @@ def prepare_model(model: Model, destination: Path, tasks: Path, cache: Path) -> 
     """Write the model's files to `destination`, and its manifest.
 
     `tasks` holds the prepared tasks, for a network's pretraining; `cache` keeps downloads. Raises
-    SourceError, also for weights that are no safetensors, OSError, and ValueError where a
-    configuration is not the one that was planned.
+    SourceError, also for weights that are no safetensors, OSError, ValueError where a configuration
+    is not the one that was planned, and NoDeviceError where a pretraining's device is missing.
     """
     (destination / MANIFEST_FILE).unlink(missing_ok=True)
     destination.mkdir(parents=True, exist_ok=True)
@@ -114,7 +115,10 @@ def _make_network(model: Network, tasks: Path, destination: Path) -> dict[str, J
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line. Returns 0, 65 for wrong data, or 74 where reading or writing fails."""
+    """The command line.
+
+    Returns 0, 65 for wrong data, 74 where reading or writing fails, or 78 where there is no device.
+    """
     options = _parser().parse_args(arguments)
     try:
         text = sys.stdin.read() if options.spec == "-" else Path(options.spec).read_text("utf-8")
@@ -124,6 +128,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(os.EX_IOERR, str(error))
     except (SourceError, ValidationError, ValueError) as error:
         return _fail(os.EX_DATAERR, str(error))
+    except NoDeviceError as error:
+        return _fail(os.EX_CONFIG, str(error))
     return os.EX_OK
 
 

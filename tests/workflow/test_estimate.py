@@ -1,5 +1,6 @@
 """The bounds that are asked of a scheduler: closed forms by hand, and what runs really took."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from records.result import RESULT_FILE, Memory, Result
 from records.specification import Network, RandomModel, Source, Specification
 from records.tuning import effective
 from tests.workflow.forecast.place import SIZES, Place
+from workflow import estimate
 from workflow.estimate import (
     Data,
     base_parameters,
@@ -199,16 +201,56 @@ def test_nothing_is_asked_before_a_task_is_prepared_and_more_with_each_attempt(
         assert ask(name, 3) == 3 * ask(name, 1)
 
 
-@pytest.mark.parametrize(("device", "gpus"), [("cpu", 0), ("cuda", 1)])
-def test_a_model_that_is_pretrained_asks_for_the_device_of_its_pretraining(
-    place: Place, small: dict[str, Any], device: str, gpus: int
-) -> None:
-    training = {"epochs": 1, "batch_size": 32, "learning_rate": 0.01, "device": device}
+def pretrained(place: Place, small: dict[str, Any], **changes: Any) -> tuple[Pipeline, str]:
+    """The small benchmark, whose network is pretrained, and that network's key."""
+    training = {"epochs": 3, "batch_size": 32, "learning_rate": 0.01} | changes
     network = small["models"]["network"] | {"pretraining": {"task": "digits", "training": training}}
     pipeline = place.pipeline(models=small["models"] | {"network": network})
     (key,) = pipeline._models
-    assert pipeline.model_gpus(key) == gpus
+    return pipeline, key
+
+
+@pytest.mark.parametrize(("device", "gpus", "threads"), [("cpu", 0, 1), ("cuda", 1, 3)])
+def test_a_model_that_is_pretrained_asks_for_what_its_pretraining_needs(
+    place: Place, small: dict[str, Any], device: str, gpus: int, threads: int
+) -> None:
+    pipeline, key = pretrained(place, small, device=device, threads=threads)
+    assert (pipeline.model_gpus(key), pipeline.model_threads(key)) == (gpus, threads)
     assert pipeline.model_memory(key, 2) == 2 * pipeline.model_memory(key, 1)
+
+
+def test_a_pretraining_has_the_minutes_of_a_run_that_trains_as_it_does(
+    place: Place, small: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(estimate._OPERATIONS_PER_SECOND, "cpu", 1e4)
+    pipeline, key = pretrained(place, small, threads=2)
+    with pytest.raises(FileNotFoundError) as caught:
+        pipeline.model_minutes(key, 1)
+    assert [caught.value.filename] == pipeline.model_inputs(key)
+    place.prepare(pipeline)
+    # 3 passes forward and backward over 64 examples, one forward over 2 x 20, by hand.
+    operations = (784 * 16 + 16 + 17 * 8 + 9 * 10) * (6 * 3 * 64 + 2 * (20 + 20))
+    minutes = 10 + math.ceil(operations / (2 * 1e4) / 60)
+    assert [pipeline.model_minutes(key, attempt) for attempt in (1, 3)] == [minutes, 3 * minutes]
+
+
+def test_a_model_that_is_not_pretrained_has_the_minutes_of_a_short_job(place: Place) -> None:
+    pipeline = place.pipeline()
+    (key,) = pipeline._models
+    assert (pipeline.model_threads(key), pipeline.model_gpus(key)) == (1, 0)
+    assert [pipeline.model_minutes(key, attempt) for attempt in (1, 3)] == [60, 180]
+
+
+def test_the_job_that_makes_a_model_asks_for_it(
+    place: Place, small: dict[str, Any], snakemake: Any
+) -> None:
+    pretrained(place, small, threads=2)
+    done = snakemake("--dry-run", f"--configfile={place.file}", folder=place.folder)
+    (job,) = (text for text in done.stdout.split("rule ") if text.startswith("prepare_model:"))
+    assert "    threads: 2\n" in job
+    # Its minutes are known once the source task is prepared.
+    assert "gpu=0, " in job
+    assert "runtime=<TBD>" in job
 
 
 def test_a_run_asks_for_the_most_that_its_tuning_may_choose(place: Place) -> None:

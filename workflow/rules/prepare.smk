@@ -45,9 +45,13 @@ rule prepare_model:
         f"{RESULTS}/logs/prepare-model-{{key}}.log",
     conda:
         "../../environment.yml"
+    threads: lambda wildcards: PIPELINE.model_threads(wildcards.key)
     resources:
         gpu=lambda wildcards: PIPELINE.model_gpus(wildcards.key),
         mem_mb=lambda wildcards, attempt: PIPELINE.model_memory(wildcards.key, attempt),
+        runtime=lambda wildcards, attempt: PIPELINE.model_minutes(
+            wildcards.key, attempt
+        ),
     params:
         spec=lambda wildcards: PIPELINE.model_json(wildcards.key),
         source=lambda wildcards: PIPELINE.model_digest(wildcards.key),
