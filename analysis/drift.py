@@ -10,7 +10,7 @@ from typing import Literal
 from analysis.comparability import fingerprint_fields
 from analysis.compare import Split, Table, scores_on
 from analysis.quantities import NONE, count_text
-from analysis.statistics.comparison import holm, paired_t
+from analysis.statistics.comparison import NO_SPREAD, holm, paired_t
 from records.base import SHA256_PATTERN, Name, Record
 from records.result import Result, State
 from records.tuning import effective
@@ -22,7 +22,8 @@ MEANINGS: dict[Verdict, str] = {
     "identical": "every seed has the same losses and scores, to the last bit",
     "within seeds' noise": "no adjusted p-value is at most 0.05; that is no proof of equality",
     "shifted": "an adjusted p-value is at most 0.05",
-    "untested": "not known to be identical, and one seed cannot tell a shift from noise",
+    "untested": "not known to be identical, and one seed, or seeds that all shift by the same, "
+    "cannot tell a shift from noise",
     "re-run failed": "a run that once ended ok does not any more",
 }
 METHOD = (
@@ -211,9 +212,10 @@ def _verdict(reruns: Sequence[Rerun], shifts: Sequence[Shift]) -> Verdict:
     if all(one.losses_equal and one.scores_equal for one in reruns):
         return "identical"
     tested = [one.p_adjusted for one in shifts if one.p_adjusted is not None]
-    if not tested:
-        return "untested"
-    return "shifted" if min(tested) <= LEVEL else "within seeds' noise"
+    if tested and min(tested) <= LEVEL:
+        return "shifted"
+    untold = any(one.n > 1 and one.p_value is None for one in shifts)
+    return "untested" if untold or not tested else "within seeds' noise"
 
 
 def _changes(pair: Pair) -> Iterator[Change]:
@@ -257,22 +259,26 @@ def _shift(
     found = [(then.spec.seed, read(then, now)) for then, now in measured]
     readings = [one for _, one in found if isinstance(one, _Reading)]
     missing = {seed: why for seed, why in found if isinstance(why, str)}
-    shift = Shift(
+    moments = _moments(readings)
+    untested = [] if "p_value" in moments else [_why_untested(len(readings))]
+    return Shift(
         measure=measure,
         metric=metric,
         n=len(readings),
         items=tuple(sorted(frozenset().union(*(one.items for one in readings)))),
-        reason="; ".join([*_by_reason(missing), *_too_few(len(readings))]) or None,
+        reason="; ".join([*_by_reason(missing), *untested]) or None,
+        **moments,
     )
-    return shift.model_copy(update=_moments(readings))
 
 
 def _moments(readings: Sequence[_Reading]) -> dict[str, float]:
-    """Mean, interval and p-value, as far as there are seeds for them."""
+    """Mean, interval and p-value, as far as the seeds give them."""
     if len(readings) < 2:
         return {"mean": readings[0].now - readings[0].then} if readings else {}
     found = paired_t([one.now for one in readings], [one.then for one in readings])
     interval = found.difference
+    if found.p_value is None:
+        return {"mean": interval.mean}
     return {
         "mean": interval.mean,
         "low": interval.low,
@@ -288,10 +294,11 @@ def _by_reason(missing: Mapping[int, str]) -> Iterator[str]:
         yield f"{why} (seed {seeds})"
 
 
-def _too_few(n: int) -> list[str]:
+def _why_untested(n: int) -> str:
+    """Why a measure that n seeds have has no test."""
     if n == 0:
-        return ["no seed has it then and now"]
-    return ["one seed has no interval and no test"] if n == 1 else []
+        return "no seed has it then and now"
+    return "one seed has no interval and no test" if n == 1 else NO_SPREAD
 
 
 def _adjusted(shift: Shift, p_values: Iterator[float]) -> Shift:

@@ -4,7 +4,7 @@ import pandas as pd
 
 from analysis.budget import budget_notes
 from analysis.comparability import Part, condition, short_value, split_by_fingerprint
-from analysis.comparisons.contenders import BEST, CLOSE, LEVEL, WORSE
+from analysis.comparisons.contenders import BEST, CLOSE, LEVEL, WORSE, standings
 from analysis.frame import COMPARABLE, SIGNS
 from analysis.quantities import count_text
 from analysis.summary import cell_names
@@ -39,6 +39,7 @@ def notes(frame: pd.DataFrame) -> list[str]:
         *budget_notes(frame),
         *_conditions(parts),
         *_split_notes(parts),
+        *_untested(parts),
         f"Signs, with the number of seeds: {legend}.",
     ]
 
@@ -107,6 +108,20 @@ def _split_notes(parts: list[Part]) -> list[str]:
         )
         + "."
         for place in places
+    ]
+
+
+def _untested(parts: list[Part]) -> list[str]:
+    """A line each task, model and fingerprint in which a test against the best has no p-value."""
+    found = [
+        (part, [name for name, one in standings(part.rows).items() if one.p_value is None])
+        for part in parts
+    ]
+    return [
+        f"{part.place}: {', '.join(names)} is {CLOSE} as every seed gives the same difference, "
+        "whose spread cannot be told."
+        for part, names in found
+        if names
     ]
 
 

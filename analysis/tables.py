@@ -39,24 +39,12 @@ def short_tables(frame: pd.DataFrame) -> list[tuple[str, list[str], list[list[st
     ]
 
 
-def markdown(frame: pd.DataFrame) -> str:
-    """The main table of a runs table in Markdown, with notes below.
-
-    Raises AnalysisError where the seeds of a cell contradict each other.
-    """
-    return _markdown(summarise(frame), notes(frame))
-
-
-def latex(frame: pd.DataFrame) -> str:
-    """The main table of a runs table in LaTeX, in the style of booktabs, with notes below.
-
-    Raises as `markdown` does.
-    """
-    return _latex(summarise(frame), notes(frame))
-
-
 def write_tables(frame: pd.DataFrame, stem: Path) -> None:
-    """Write `<stem>.csv` (raw numbers), `<stem>.md` and `<stem>.tex` (for people), atomically."""
+    """Write `<stem>.csv` (raw numbers), `<stem>.md` and `<stem>.tex` (for people), atomically.
+
+    The Markdown and the LaTeX, in the style of booktabs, have notes below. Raises AnalysisError
+    where the seeds of a cell contradict each other.
+    """
     summary, below = summarise(frame), notes(frame)
     write_table(summary, stem.with_name(stem.name + ".csv"))
     write_text(stem.with_name(stem.name + ".md"), _markdown(summary, below))

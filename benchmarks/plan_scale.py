@@ -20,6 +20,7 @@ from pathlib import Path
 
 from benchmarks.measure import Usage, best
 from benchmarks.synthetic import (
+    ITEMS,
     Shape,
     plan_of,
     touch_outputs,
@@ -38,7 +39,7 @@ SHAPES = {
     100_000: Shape(tasks=10, models=25, variants=40, seeds=10),
 }
 WHOLE = 10_000
-"""The largest plan that Snakemake is given in one piece."""
+"""The largest plan that Snakemake is given in one piece, and whose pairs are compared."""
 BATCHES = 20
 """Of a larger one."""
 REPEATS = 3
@@ -50,18 +51,21 @@ SNAKEMAKE = (
 )
 NEW, DONE, READ = "plan, nothing done", "plan, all done", "read the Snakefile"
 COLLECT, TABLES = "aggregate: collect", "aggregate: tables"
+EVIDENCE = "aggregate: evidence"
 NOTES = f"""
 - plan: `snakemake --dry-run` of the whole pipeline, from an empty folder, and with all files there.
   Above {WHOLE:,} runs it is that of one batch, `--batch collect=1/{BATCHES}` and then, with all
   files there, `{BATCHES}/{BATCHES}`.
 - read the Snakefile: `snakemake --dry-run` of one file that is there. Every job pays it that starts
   its own Snakemake, as those of a cluster do.
-- aggregate: `python -m analysis.collect` reads, checks and joins all records, `python -m
-  analysis.tables` makes the main table. They are what the rules `collect` and `tables` call.
+- aggregate: `python -m analysis.collect` reads, checks and joins all records and hashes what lies
+  beside them, `python -m analysis.tables` makes the main table, `python -m analysis.evidence` what
+  compares variants, up to {WHOLE:,} runs. They are what the rules of these names call.
 - processor: user and system time. A step is one process with hardly more than one thread, so that
   this is its wall time on a machine that does nothing else. memory: the largest resident set.
 - The runs are synthetic: a small network, ten seeds a cell, no tuning; the results are a committed
-  record with other specifications and scores, sealed. Snakemake has no metadata of them.
+  record with other specifications and scores, sealed, with a history and with predictions of
+  {ITEMS} test items; `evidence` takes longer with more. Snakemake has no metadata of the runs.
 """
 
 
@@ -91,12 +95,8 @@ class Bench:
         write_benchmark(shape, self.folder / "scale.yaml")
         yield self._plan(NEW, 1, rf"\nrun +{self._batch}\n")
         pipeline = _fill(shape, self.folder)
-        plan, table = f"results/plans/{pipeline.name}.json", f"results/tables/{pipeline.name}"
-        runs_table = f"{table}-runs.csv"
-        records = ["--plan", plan, "--runs", "results/runs"]
-        yield self._figure(COLLECT, ["analysis.collect", *records, "--output", runs_table])
-        arguments = ["--runs-table", runs_table, "--output-stem", table]
-        yield self._figure(TABLES, ["analysis.tables", *arguments])
+        plan = f"results/plans/{pipeline.name}.json"
+        yield from self._aggregated(plan, f"results/tables/{pipeline.name}")
         touch_outputs(pipeline)
         yield self._plan(DONE, BATCHES, "Nothing to be done")
         yield self._figure(READ, [*SNAKEMAKE, "--", plan], "Nothing to be done")
@@ -105,6 +105,16 @@ class Bench:
     def _batch(self) -> int:
         """The runs that Snakemake is given at a time."""
         return self.size if self.size <= WHOLE else self.size // BATCHES
+
+    def _aggregated(self, plan: str, table: str) -> Iterator[Figure]:
+        """The tables, in the files that begin with `table`."""
+        runs, runs_table = ["--runs", "results/runs"], f"{table}-runs.csv"
+        call = ["analysis.collect", "--plan", plan, *runs, "--output", runs_table]
+        yield self._figure(COLLECT, call)
+        arguments = ["--runs-table", runs_table, "--output-stem", table]
+        yield self._figure(TABLES, ["analysis.tables", *arguments])
+        if self.size <= WHOLE:
+            yield self._figure(EVIDENCE, ["analysis.evidence", *arguments, *runs])
 
     def _plan(self, step: str, batch: int, expected: str) -> Figure:
         if self._batch == self.size:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+import random
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import yaml
 
-from records.identity import content_hash
+from records.identity import canonical_json, content_hash, file_sha256
 from records.plan import Plan
 from records.prepared import MANIFEST_FILE, SPLITS, PreparedModel, PreparedTask, Split
-from records.result import RESULT_FILE, Result
+from records.result import HISTORY_FILE, PREDICTIONS_FILE, RESULT_FILE, Result, Score
 from records.specification import Specification, model_key
 from tasks.registry import TASKS
 from workflow.benchmark import parse_benchmark
@@ -24,7 +27,10 @@ TEMPLATE = Path(__file__).with_name("plan_scale.yaml")
 RECORDED = Path(__file__).parents[1] / "results" / "reference" / "runs"
 _NO_HASH = "0" * 64
 _LONG_AGO_SECONDS = 1_000_000_000
-_SCORES = 1500
+_BESIDE = (HISTORY_FILE, PREDICTIONS_FILE)
+_STEPS, _LABELS = 300, 10
+ITEMS = 20
+"""In the validation and the test split of every task, as the template has them."""
 
 
 @dataclass(frozen=True)
@@ -71,12 +77,17 @@ def write_benchmark(shape: Shape, file: Path) -> None:
 
 
 def write_results(plan: Plan, runs: Path) -> None:
-    """A valid, sealed record for each run, below the folder `runs`."""
-    model = _recorded()
-    for number, (run, spec) in enumerate(plan.runs.items()):
-        folder = runs / run
+    """A valid, sealed record for each run, below the folder `runs`, with history and predictions.
+
+    Runs with one score share these two files, by hard links.
+    """
+    model, draw = _recorded(), random.Random(0)  # noqa: S311 - scores, no secrets
+    written: dict[int, Path] = {}
+    for run, spec in plan.runs.items():
+        folder, right = runs / run, draw.randint(0, ITEMS)
         folder.mkdir(parents=True)
-        record = _result(model, run, spec, (number * 7919 % (_SCORES + 1)) / _SCORES)
+        _write_beside(right, folder, written.setdefault(right, folder))
+        record = _result(model, spec, right, folder)
         # Not by the atomic writer: these files may be lost.
         (folder / RESULT_FILE).write_text(record.model_dump_json(indent=1) + "\n", encoding="utf-8")
 
@@ -122,20 +133,56 @@ def _recorded() -> Result:
     raise FileNotFoundError(f"{RECORDED} holds no record of a run of a network")
 
 
-def _result(model: Result, run: str, spec: Specification, score: float) -> Result:
+def _write_beside(right: int, folder: Path, first: Path) -> None:
+    """History and predictions, or links to them if those of the folder `first` are the same."""
+    if folder == first:
+        _write_history(folder / HISTORY_FILE)
+        _write_predictions(right, folder / PREDICTIONS_FILE)
+        return
+    for name in _BESIDE:
+        (folder / name).hardlink_to(first / name)
+
+
+def _write_history(file: Path) -> None:
+    """The steps of a short training, as a run writes them."""
+    norms = {f"body.{layer}": 0.5 for layer in range(3)}
+    event = {"loss": 0.5, "gradient_norm": 1.0, "learning_rate": 0.01, "seconds": 0.002}
+    lines = (
+        canonical_json(event | {"step": step, "layer_gradient_norms": norms}) + "\n"
+        for step in range(1, _STEPS + 1)
+    )
+    file.write_text("".join(lines), encoding="utf-8")
+
+
+def _write_predictions(right: int, file: Path) -> None:
+    """Predictions as a run writes them, with that many items of each split right."""
+    item = np.arange(ITEMS)
+    label = item % _LABELS
+    columns = {
+        "id": item.astype(str),
+        "label": label.astype(float),
+        "prediction": np.where(item < right, label, label + 1).astype(float),
+        "logits": [[0.1] * _LABELS] * ITEMS,
+    }
+    splits = [pd.DataFrame({"split": name} | columns) for name in ("validation", "test")]
+    pd.concat(splits).to_parquet(file, index=False)
+
+
+def _result(model: Result, spec: Specification, right: int, folder: Path) -> Result:
+    """The recorded result as that of another run, with the score of its predictions."""
     if model.metrics is None:
         raise ValueError(f"{model.run} has no metrics")
-    test = {key: one.model_copy(update={"value": score}) for key, one in model.metrics.test.items()}
+    scores = dict.fromkeys(model.metrics.test, Score(value=right / ITEMS, n=ITEMS))
     made_from = {
         "data_sha256": content_hash(spec.task.name),
         "model_sha256": content_hash(spec.model.name),
     }
     changed = {
-        "run": run,
+        "run": spec.run,
         "spec": spec,
         "tuning": None,
-        "files": {},
-        "metrics": model.metrics.model_copy(update={"test": test}),
+        "files": {name: file_sha256(folder / name) for name in _BESIDE},
+        "metrics": model.metrics.model_copy(update={"validation": scores, "test": scores}),
         "provenance": model.provenance.model_copy(update=made_from),
     }
     return model.model_copy(update=changed).sealed()
@@ -152,7 +199,7 @@ def _write_task(spec: Specification, folder: Path) -> None:
         kind=task.kind,
         labels=task.labels,
         metrics=task.metrics,
-        splits={name: Split(n=20, sha256=_NO_HASH, file_sha256=_NO_HASH) for name in SPLITS},
+        splits={name: Split(n=ITEMS, sha256=_NO_HASH, file_sha256=_NO_HASH) for name in SPLITS},
         overlaps=(),
         sha256=_NO_HASH,
     ).write(folder / MANIFEST_FILE)

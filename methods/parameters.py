@@ -79,20 +79,9 @@ def load_trainable(model: nn.Module, state: Mapping[str, torch.Tensor]) -> None:
 
     Raises ValueError where names or shapes differ.
     """
-    _copy(trainable_state(model), state)
-
-
-def load_delta(model: nn.Module, state: Mapping[str, torch.Tensor]) -> None:
-    """Copy a stored delta into a model to which the same method was applied.
-
-    Raises ValueError where names or shapes differ.
-    """
-    _copy(delta_state(model), state)
-
-
-def _copy(own: Mapping[str, torch.Tensor], state: Mapping[str, torch.Tensor]) -> None:
     import torch
 
+    own = trainable_state(model)
     if own.keys() != state.keys():
         odd = sorted(own.keys() ^ state.keys())
         raise ValueError(f"trained tensors do not fit the model: {', '.join(odd[:5])}")

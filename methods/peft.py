@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from torch import nn
 
 _ADAPTER = "default"
-_NO_PEFT = "the package peft is not installed; allowed: pip install peft"
 _NO_PLAIN = "the model has no plain linear layers: its weights are kept transposed"
 _NO_BIAS = "the model has no biases"
 _NO_NORMS = "the model has no norms"
@@ -91,10 +90,7 @@ class PeftMethod(Method):
         """Those settings, and where in the model. Raises ValueError where there is no place."""
 
     def problems(self, shape: Shape) -> Iterator[str]:
-        """A missing package, or a key that peft does not have or that is not the user's."""
-        if find_spec("peft") is None:
-            yield f"config: {_NO_PEFT}"
-            return
+        """A key that peft does not have or that is not the user's."""
         allowed = _keys(self.library_type) - _OURS
         for key in sorted(self.settings().keys() - allowed):
             yield f"config: {key!r} is no key here; allowed: {', '.join(sorted(allowed))}"

@@ -138,7 +138,7 @@ class Trainer:
         for number, batch in enumerate(plan, start=1):
             if number > len(self.losses):
                 with memory_of_step(number):
-                    self.step(number, batch, self.optimizer)
+                    self.step(number, batch)
                 self.schedule.step()
                 self.between(self)
             if number in due and number > self.evaluated:
@@ -146,7 +146,7 @@ class Trainer:
                 self.evaluated = number
                 self.between(self)
 
-    def step(self, number: int, batch: list[int], optimizer: torch.optim.Optimizer) -> None:
+    def step(self, number: int, batch: list[int]) -> None:
         """One optimizer step on a batch, in micro-batches; logs it."""
         start = self._now()
         loss = self._backward(batch)
@@ -156,8 +156,8 @@ class Trainer:
         norm = whole(self._clip()).item()
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise DivergedError(number, f"loss {loss} or gradient norm {norm}")
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
         # The layers' norms are a measurement, not a part of training: their time is left out.
         self.step_seconds.append(backward_seconds + self._now() - start)
         self.losses.append(loss)
@@ -169,7 +169,7 @@ class Trainer:
                 "loss": loss,
                 "gradient_norm": norm,
                 "layer_gradient_norms": layers,
-                "learning_rate": optimizer.param_groups[0]["lr"],
+                "learning_rate": self.optimizer.param_groups[0]["lr"],
                 "seconds": self.step_seconds[-1],
             }
         )

@@ -12,15 +12,12 @@ import pandas as pd
 
 from analysis.claims.hypotheses import Evidence, Sample, samples
 from analysis.frame import present
-from analysis.statistics.comparison import holm, paired_t
+from analysis.statistics.comparison import NO_SPREAD, holm, paired_t
 from analysis.statistics.intervals import t_interval
 from records.claims import Claim, RatioTest, TrendTest
 
 Row = dict[str, Any]
 LEVEL = 0.05
-ROUNDING = 1e-12
-"""Values closer than this are the same: differences of scores round in the last digits."""
-NO_SPREAD = "every seed gives the same value, whose spread cannot be told"
 SUPPORTED, CONTRADICTED = "supported", "contradicted"
 OPEN, UNTESTED = "not decided", "not measured"
 COLUMNS = (
@@ -139,13 +136,14 @@ def _effect(sample: Sample) -> Row:
     bound = float(np.log(sample.test.bound)) if sample.logarithmic else sample.test.bound
     back = np.exp if sample.logarithmic else np.float64
     row: Row = {"effect": float(back(scaled.mean())), "exact": False}
-    if len(values) < 2 or np.ptp(scaled) <= ROUNDING:
+    test = paired_t(scaled, np.full_like(scaled, bound)) if len(values) > 1 else None
+    if test is None or test.p_value is None:
         return row
     interval = t_interval(scaled)
     return row | {
         "effect_low": float(back(interval.low)),
         "effect_high": float(back(interval.high)),
-        "p_value": paired_t(scaled, np.full_like(scaled, bound)).p_value,
+        "p_value": test.p_value,
     }
 
 

@@ -30,8 +30,11 @@ class Standing:
     """How a variant stands against the best of its group."""
 
     mark: str
-    p_value: float
-    """Of the paired t test against the best over seeds, adjusted by Holm; 1 for the best itself."""
+    p_value: float | None
+    """Of the paired t test against the best over seeds, adjusted by Holm; 1 for the best itself.
+
+    None where every seed gives the same difference.
+    """
 
 
 def contenders(rows: pd.DataFrame) -> Contenders:
@@ -62,7 +65,7 @@ def standings(rows: pd.DataFrame) -> dict[str, Standing]:
     marks = [CLOSE if close else WORSE for close in test.indistinguishable]
     marks[test.best] = BEST
     return {
-        name: Standing(mark, float(p_value))
+        name: Standing(mark, None if np.isnan(p_value) else float(p_value))
         for name, mark, p_value in zip(field.variants, marks, test.p_values, strict=True)
     }
 

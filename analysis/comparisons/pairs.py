@@ -17,7 +17,13 @@ from analysis.notes import gaps
 from analysis.quantities import NONE, count_text
 from analysis.statistics.arrays import Floats
 from analysis.statistics.bootstrap import RESAMPLES
-from analysis.statistics.comparison import holm, mcnemar, paired_bootstrap, paired_t
+from analysis.statistics.comparison import (
+    NO_SPREAD,
+    holm,
+    mcnemar,
+    paired_bootstrap,
+    paired_t,
+)
 from analysis.statistics.ranking import flip_shares
 from analysis.summary import summarise
 
@@ -65,6 +71,7 @@ NOTES = (
     SEEDED,
 )
 
+ONE_SEED = "one shared seed: no interval, no test over seeds"
 _OF_A_PAIR = ("seed", "variant", "run", "metric", "test_score")
 
 
@@ -130,7 +137,7 @@ def _pair(
     sides = [rows.loc[seeds] for rows in (first, second)]
     one, other = (side["test_score"].to_numpy(dtype=np.float64) for side in sides)
     row |= {"score_difference": float(np.mean(one - other))} | _over_seeds(one, other)
-    reasons = ["one shared seed: no interval, no test over seeds"] if len(seeds) == 1 else []
+    reasons = [] if "p_value" in row else [NO_SPREAD if len(seeds) > 1 else ONE_SEED]
     if why := why_no_items(pd.concat(sides), items):
         reasons.append(f"no statistics over test items: {why}")
     else:
@@ -142,10 +149,10 @@ def _pair(
 
 
 def _over_seeds(one: Floats, other: Floats) -> Row:
-    """The paired t interval and test, where there are two seeds."""
-    if len(one) < 2:
+    """The paired t interval and test, where there are two seeds with unlike differences."""
+    test = paired_t(one, other) if len(one) > 1 else None
+    if test is None or test.p_value is None:
         return {}
-    test = paired_t(one, other)
     return {
         "score_difference_low": test.difference.low,
         "score_difference_high": test.difference.high,

@@ -15,13 +15,22 @@ from analysis.statistics.bootstrap import (
 )
 from analysis.statistics.intervals import Interval, t_interval
 
+NO_SPREAD = "every seed gives the same value, whose spread cannot be told"
+"""Why a test over seeds has no p-value."""
+ROUNDING = 1e-12
+"""Differences this close are the same: they round in the last digits of scores about 1.
+
+Of larger scores this is a share of the largest.
+"""
+
 
 @dataclass(frozen=True)
 class PairedT:
     """The mean difference first - second over seeds, with its interval and two-sided p-value."""
 
     difference: Interval
-    p_value: float
+    p_value: float | None
+    """None where the differences have no spread; then the interval says nothing either."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +57,7 @@ class AgainstBest:
     best: int
     """Its column."""
     p_values: Floats
-    """Holm-adjusted, shape (variants,); 1 for the best itself."""
+    """Holm-adjusted, shape (variants,); 1 for the best itself, NaN where there is no test."""
     indistinguishable: NDArray[np.bool_]
     """Shape (variants,); true for the best itself."""
 
@@ -57,13 +66,14 @@ def paired_t(first: ArrayLike, second: ArrayLike, confidence: float = 0.95) -> P
     """Paired t test of two variants over seeds.
 
     first, second: shape (seeds,), one score a seed, the same seed at the same place. Seeds that
-    all differ by 0 give p = 1, seeds that all differ by one other number p = 0. Raises ValueError
-    for fewer than two seeds, for unequal shapes, for a score that is not finite, and unless
-    0 < confidence < 1.
+    never differ give p = 1. Seeds that all differ by one other number give none: a t test takes
+    their spread, which they do not show. Raises ValueError for fewer than two seeds, for unequal
+    shapes, for a score that is not finite, and unless 0 < confidence < 1.
     """
     one, other = checked_pair(first, second, seeds=2)
     differences = one - other
-    return PairedT(t_interval(differences, confidence), float(_p_of_zero_mean(differences)))
+    p_value = float(_p_of_zero_mean(differences, _closest(one, other)))
+    return PairedT(t_interval(differences, confidence), None if np.isnan(p_value) else p_value)
 
 
 def paired_bootstrap(
@@ -132,7 +142,8 @@ def indistinguishable_from_best(scores: ArrayLike, level: float = 0.05) -> Again
     """Which variants a paired t test over seeds cannot tell from the one of the highest mean.
 
     scores: shape (seeds, variants), higher is better; of equal means the first is the best. Each
-    other variant is tested against the best, two-sided, and the p-values are adjusted by `holm`.
+    other variant is tested against the best as by `paired_t`, and the p-values are adjusted by
+    `holm`. One that has none cannot be told from the best.
 
     That a test does not reject is not equality: with three seeds it overlooks all but large
     differences. And the best is chosen from the same scores that test it, which the adjustment does
@@ -146,18 +157,27 @@ def indistinguishable_from_best(scores: ArrayLike, level: float = 0.05) -> Again
     array = checked(scores, "scores", seeds=2, variants=2)
     means = array.mean(axis=0)
     best = int(means.argmax())
-    others = np.arange(means.size) != best
-    p_values = np.ones(means.size)
-    p_values[others] = holm(_p_of_zero_mean(array[:, others] - array[:, [best]]))
-    return AgainstBest(best, p_values, p_values > level)
+    p_values = _p_of_zero_mean(array - array[:, [best]], _closest(array))
+    tested = (np.arange(means.size) != best) & ~np.isnan(p_values)
+    if tested.any():
+        p_values[tested] = holm(p_values[tested])
+    return AgainstBest(best, p_values, np.logical_not(p_values <= level))
 
 
-def _p_of_zero_mean(differences: Floats) -> Floats:
-    """Two-sided p-values of the one-sample t test along the first axis."""
+def _closest(*scores: Floats) -> float:
+    """How close differences of these scores may be and still be the same."""
+    return ROUNDING * max(1.0, *(float(np.abs(one).max()) for one in scores))
+
+
+def _p_of_zero_mean(differences: Floats, closest: float) -> Floats:
+    """Two-sided p-values of the one-sample t test along the first axis.
+
+    Where the differences are as close as `closest`, there is no t: 1 if they are 0, else NaN.
+    """
     n, mean = len(differences), differences.mean(axis=0)
     error = differences.std(axis=0, ddof=1) / np.sqrt(n)
     with np.errstate(divide="ignore", invalid="ignore"):
-        statistic = np.abs(mean) / error
-    # 0 / 0 has no t: seeds that never differ are no evidence of a difference
-    p_values: Floats = np.where(mean == 0, 1.0, 2 * stats.t.sf(statistic, n - 1))
-    return p_values
+        p_values = 2 * stats.t.sf(np.abs(mean) / error, n - 1)
+    spread = np.ptp(differences, axis=0) > closest
+    without: Floats = np.where(np.abs(mean) > closest, np.nan, 1.0)
+    return np.where(spread, p_values, without)

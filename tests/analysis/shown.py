@@ -10,6 +10,7 @@ from analysis.columns import COLUMNS, HEADERS
 from analysis.figures.drawing import Inputs, house_style
 from analysis.plots import ACROSS, FIGURES, draw, figure_kinds
 from analysis.summary import summarise
+from analysis.tables import write_tables
 
 
 def main_table(table: pd.DataFrame) -> list[dict[str, str]]:
@@ -18,6 +19,12 @@ def main_table(table: pd.DataFrame) -> list[dict[str, str]]:
         dict(zip(HEADERS, (column.text(row) for column in COLUMNS), strict=True))
         for _, row in summarise(table).iterrows()
     ]
+
+
+def written(table: pd.DataFrame, folder: Path, ending: str = ".md") -> str:
+    """The main table as it stands in its file."""
+    write_tables(table, folder / "table")
+    return (folder / f"table{ending}").read_text()
 
 
 def drawn(name: str, table: pd.DataFrame, runs: Path, trials: pd.DataFrame | None = None) -> Figure:

@@ -12,10 +12,10 @@ from analysis.comparability import fingerprint, fingerprint_fields, split_by_fin
 from analysis.frame import COMPARABLE
 from analysis.notes import notes
 from analysis.summary import summarise
-from analysis.tables import markdown
 from records.plan import Plan
 from records.result import RESULT_FILE, Result
 from tests.analysis.benchmark import rewrite, run_of
+from tests.analysis.shown import written
 
 
 def more_threads(record: dict[str, Any]) -> None:
@@ -64,8 +64,9 @@ def test_two_fingerprints_split_the_group_and_name_the_key(
     assert [first.differs, second.differs] == [{key: value} for value in values]
     assert other.differs == {}
     assert list(second.rows["run"]) == [run_of("letters", "top", 2)]
-    assert f"letters · tiny: {key} = {values[1]}" in markdown(table)
-    assert "letters · tiny is split: its runs are not comparable." in markdown(table)
+    text = written(table, runs.parent)
+    assert f"letters · tiny: {key} = {values[1]}" in text
+    assert "letters · tiny is split: its runs are not comparable." in text
 
 
 def test_no_mean_crosses_fingerprints(plan: Plan, runs: Path) -> None:

@@ -114,7 +114,9 @@ def test_p_values_are_adjusted_over_cells_and_measures() -> None:
 
 
 def test_scores_shift_apart_from_losses_with_their_items() -> None:
-    found = cell([Pair(one, moved(one, score=-0.017)) for one in map(finished, SEEDS)])
+    then = [finished(seed) for seed in SEEDS]
+    scores = (-0.017, -0.016, -0.018)
+    found = cell([Pair(one, moved(one, score=by)) for one, by in zip(then, scores, strict=True)])
     assert found.verdict == "shifted"
     assert [one.losses_equal for one in found.reruns] == [True] * 3
     assert shift(found, "final training loss").mean == 0
@@ -122,6 +124,18 @@ def test_scores_shift_apart_from_losses_with_their_items() -> None:
     assert (test.metric, test.items) == ("accuracy", (200,))
     assert test.mean == pytest.approx(-0.017)
     assert shift(found, "validation").items == (100,)
+
+
+def test_a_shift_that_is_the_same_for_every_seed_is_not_tested() -> None:
+    found = drift(top=[Pair(one, moved(one, score=-0.017)) for one in map(finished, SEEDS)])
+    assert found.cells[0].verdict == "untested"
+    assert not found.unmoved
+    assert found.tests == 1
+    test = shift(found.cells[0], "test")
+    assert test.mean == pytest.approx(-0.017)
+    assert (test.low, test.high, test.p_value, test.p_adjusted) == (None, None, None, None)
+    reason = "every seed gives the same value, whose spread cannot be told"
+    assert f"top, test: {reason}" in remarks(found)
 
 
 def test_one_seed_has_a_shift_and_no_interval() -> None:

@@ -14,11 +14,11 @@ from analysis.errors import AnalysisError
 from analysis.frame import STATES
 from analysis.quantities import byte_text, percent_text, quantity
 from analysis.summary import summarise
-from analysis.tables import latex, markdown, short_tables, write_tables
+from analysis.tables import short_tables, write_tables
 from records.plan import Plan
 from records.result import RESULT_FILE
 from tests.analysis.benchmark import rewrite, run_of
-from tests.analysis.shown import main_table
+from tests.analysis.shown import main_table, written
 
 
 def cell(table: pd.DataFrame, variant: str) -> dict[str, str]:
@@ -63,7 +63,7 @@ def test_text_of_a_complete_cell(table: pd.DataFrame) -> None:
         "accuracy (200)",
         "0.870 ± 0.025 (n=3)",
         "0.0058, 0.0238",
-        "worse",
+        "≈ best",
         "7.3 MB",
         "11.0 s",
         "110 examples/s",
@@ -95,17 +95,19 @@ def test_signs_of_cells_without_a_number(table: pd.DataFrame) -> None:
     assert text(table, "bulky", "test score") == text(table, "unfit", "test score") == "—"
 
 
-def test_every_state_has_its_sign_in_the_notes(table: pd.DataFrame) -> None:
-    (legend,) = [line for line in markdown(table).splitlines() if line.startswith("- Signs")]
+def test_every_state_has_its_sign_in_the_notes(table: pd.DataFrame, tmp_path: Path) -> None:
+    (legend,) = [
+        line for line in written(table, tmp_path).splitlines() if line.startswith("- Signs")
+    ]
     for state in STATES:
         assert f" {state.replace('-', ' ')}: " in legend
 
 
 def test_coverage_counts_the_runs_with_a_record(plan: Plan, runs: Path) -> None:
-    assert "- 30 of 30 planned runs have a record." in markdown(collect(plan, runs))
+    assert "- 30 of 30 planned runs have a record." in written(collect(plan, runs), runs.parent)
     for run in (run_of("letters", "top", 0), run_of("words", "small-2", 1)):
         (runs / run / RESULT_FILE).unlink()
-    assert "- 28 of 30 planned runs have a record." in markdown(collect(plan, runs))
+    assert "- 28 of 30 planned runs have a record." in written(collect(plan, runs), runs.parent)
 
 
 @pytest.mark.parametrize(
@@ -149,8 +151,8 @@ def test_counts_that_differ_between_seeds_are_an_error(plan: Plan, runs: Path) -
         summarise(collect(plan, runs))
 
 
-def test_markdown_has_one_width_and_notes(table: pd.DataFrame) -> None:
-    lines = markdown(table).splitlines()
+def test_markdown_has_one_width_and_notes(table: pd.DataFrame, tmp_path: Path) -> None:
+    lines = written(table, tmp_path).splitlines()
     rows = [line for line in lines if line.startswith("|")]
     assert len(rows) == 2 + 12
     assert len({row.count("|") for row in rows}) == 1
@@ -166,8 +168,9 @@ def test_markdown_has_one_width_and_notes(table: pd.DataFrame) -> None:
         assert part in notes
 
 
-def test_latex_escapes_and_is_booktabs(table: pd.DataFrame) -> None:
-    source = latex(table.replace({"variant": {"small-8": "a_b%$&#{}~^\\"}}))
+def test_latex_escapes_and_is_booktabs(table: pd.DataFrame, tmp_path: Path) -> None:
+    renamed = table.replace({"variant": {"small-8": "a_b%$&#{}~^\\"}})
+    source = written(renamed, tmp_path, ".tex")
     body = source.split("\n", 1)[1]
     assert r"a\_b\%\$\&\#\{\}\textasciitilde{}\textasciicircum{}\textbackslash{} &" in body
     assert r"0.870 $\pm$ 0.025 (n=3)" in body

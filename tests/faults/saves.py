@@ -1,9 +1,23 @@
-"""Checkpoints that say which save they are from."""
+"""Checkpoints that say which save they are from, and a process that saves them."""
+
+import ctypes
+import time
+from itertools import count
+from multiprocessing.connection import Connection
+from pathlib import Path
 
 import torch
 
-from training.checkpoint import Identity, Past
+from records import result as module
+from records.result import RESULT_FILE, Result
+from training.checkpoint import Checkpoints, Identity, Past
+from training.record import write_result
 from training.state import Tensors, TrainerState
+
+Saved = tuple[int, dict[int, float]]
+NOTHING, CHECKPOINT, RESULT = range(3)
+"""What a process is inside of the save of."""
+REFERENCE = Path(module.__file__).parents[1] / "results" / "reference" / "runs"
 
 IDENTITY = Identity(
     run="saved",
@@ -41,3 +55,27 @@ def past(number: int) -> Past:
         history=tuple({"step": step} for step in range(1, number + 1)),
         trainer=STATE,
     )
+
+
+def save_on_and_on(
+    run_folder: Path, begin: int, inside: ctypes.c_int, saved: "Connection[Saved, None]"
+) -> None:
+    """Save one state after the other, each as a checkpoint and a result.
+
+    `inside`, in memory that outlives this process, is kept at what is being saved. After each state
+    its number is sent, with the seconds that each save took.
+    """
+    checkpoints = Checkpoints(run_folder, IDENTITY)
+    result = Result.read(min(REFERENCE.glob(f"*/{RESULT_FILE}")))
+    for number in count(begin):
+        state, steps = tensors(number), past(number)
+        outcome = result.model_copy(update={"failed_step": number})
+        times = [time.perf_counter()]
+        inside.value = CHECKPOINT
+        checkpoints.save(state, steps)
+        times.append(time.perf_counter())
+        inside.value = RESULT
+        write_result(outcome, run_folder)
+        inside.value = NOTHING
+        times.append(time.perf_counter())
+        saved.send((number, {CHECKPOINT: times[1] - times[0], RESULT: times[2] - times[1]}))

@@ -3,55 +3,49 @@
 import multiprocessing
 import random
 import time
-from itertools import count
-from multiprocessing.connection import Connection
+from collections import Counter
 from pathlib import Path
 
 import torch
 
-from records import result as module
 from records.identity import file_sha256
+from records.quarantine import QUARANTINE_FOLDER
 from records.result import RESULT_FILE, Result
-from tests.faults.saves import IDENTITY, past, tensors
-from training.checkpoint import CHECKPOINT_FOLDER, QUARANTINE_FOLDER, Checkpoints
-from training.record import write_result
+from tests.faults import saves
+from tests.faults.saves import CHECKPOINT, IDENTITY, NOTHING, RESULT, save_on_and_on, tensors
+from training.checkpoint import CHECKPOINT_FOLDER, Checkpoints
 
-KILLS = 50
-"""At the least."""
-KILLS_IN_A_SAVE = 6
+KILLS = 25
+"""Inside of a save of each kind, at the least; a kill that comes between two is none of them."""
 MOST_KILLS = 500
-LONGEST_SECONDS = 0.05
-"""From a save to the kill: the time of several saves."""
-REFERENCE = Path(module.__file__).parents[1] / "results" / "reference" / "runs"
 
 
-def save_on_and_on(run_folder: Path, begin: int, saved: "Connection[int, int]") -> None:
-    """Save one state after the other, each as a checkpoint and a result, and say so after each."""
-    checkpoints = Checkpoints(run_folder, IDENTITY)
-    result = Result.read(min(REFERENCE.glob(f"*/{RESULT_FILE}")))
-    for number in count(begin):
-        checkpoints.save(tensors(number), past(number))
-        write_result(result.model_copy(update={"failed_step": number}), run_folder)
-        saved.send(number)
+def killed_while_it_saves(
+    run_folder: Path, begin: int, aim: int, fraction: float
+) -> tuple[int, int]:
+    """The last save that a process spoke of before it was killed, and what it was inside of then.
 
-
-def killed_while_it_saves(run_folder: Path, begin: int, seconds: float) -> int:
-    """The number of the last save that a process spoke of before it was killed."""
+    The kill comes when that fraction of the time that a save of the kind takes has passed since one
+    began.
+    """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
+    context.set_forkserver_preload([saves.__name__])
+    inside = context.RawValue("i", NOTHING)
     heard, saved = context.Pipe(duplex=False)
-    process = context.Process(target=save_on_and_on, args=(run_folder, begin, saved))
+    process = context.Process(target=save_on_and_on, args=(run_folder, begin, inside, saved))
     process.start()
     saved.close()
-    last = heard.recv()
-    time.sleep(seconds)
+    last, seconds = heard.recv()
+    while inside.value != aim and process.is_alive():
+        pass
+    time.sleep(fraction * seconds[aim])
     process.kill()
     process.join()
     while True:
         try:
-            last = heard.recv()
+            last, _ = heard.recv()
         except EOFError:
-            return int(last)
+            return last, inside.value
 
 
 def assert_nothing_torn(run_folder: Path, last: int) -> int:
@@ -72,15 +66,16 @@ def assert_nothing_torn(run_folder: Path, last: int) -> int:
     return latest
 
 
-def test_fifty_kills_tear_no_file_and_lose_no_save(tmp_path: Path) -> None:
+def test_fifty_kills_inside_a_save_tear_no_file_and_lose_no_save(tmp_path: Path) -> None:
     draw = random.Random(5)  # noqa: S311 - moments, no secrets
-    latest = in_a_save = 0
-    for kills in count(1):
-        seconds = draw.uniform(0, LONGEST_SECONDS)
-        last = killed_while_it_saves(tmp_path, latest + 1, seconds)
-        in_a_save += any((tmp_path / CHECKPOINT_FOLDER).glob(".*"))
+    hit, begun, latest = Counter[int](), 0, 0
+    while min(hit[CHECKPOINT], hit[RESULT]) < KILLS:
+        aim = min(CHECKPOINT, RESULT, key=hit.__getitem__)
+        last, kind = killed_while_it_saves(tmp_path, latest + 1, aim, draw.uniform(0, 1))
+        hit[kind] += 1
+        begun += any((tmp_path / CHECKPOINT_FOLDER).glob(".*"))
         latest = assert_nothing_torn(tmp_path, last)
-        if kills >= KILLS and in_a_save >= KILLS_IN_A_SAVE:
-            break
-        assert kills < MOST_KILLS, f"only {in_a_save} kills came in the middle of a save"
+        assert hit.total() < MOST_KILLS, f"of a checkpoint, a result and neither: {hit}"
+    assert begun > 0
+    assert any(tmp_path.glob(f".{RESULT_FILE}.*"))
     assert not (tmp_path / QUARANTINE_FOLDER).exists()

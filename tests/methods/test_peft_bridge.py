@@ -150,9 +150,3 @@ def test_a_wrong_configuration_is_refused_by_the_planner(
 def test_inputs_that_are_no_targets_are_refused() -> None:
     method = METHODS.build("peft:ia3", {"targets": ["k"], "inputs": ["up"]})
     assert [*method.problems(shape("bert"))] == ["inputs: ['up'] are no targets; allowed: k"]
-
-
-def test_a_missing_package_is_said_by_the_planner(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("methods.peft.find_spec", lambda name: None)
-    (problem,) = build("lora").problems(shape("bert"))
-    assert "peft is not installed" in problem

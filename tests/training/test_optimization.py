@@ -114,10 +114,10 @@ def test_sgd_with_momentum_equals_the_computation_by_hand(assets: Assets) -> Non
     trainer = Trainer(
         model, assets.manifest(), {"train": examples}, options, log=lambda event: None
     )
-    optimizer = make_optimizer(model, options)
+    trainer.optimizer = make_optimizer(model, options)
     velocity_w, velocity_b = np.zeros_like(weight), np.zeros_like(bias)
     for number in (1, 2, 3):
-        trainer.step(number, [0, 1, 2, 3], optimizer)
+        trainer.step(number, [0, 1, 2, 3])
         scores = np.exp(x @ weight.T + bias)
         error = (scores / scores.sum(axis=1, keepdims=True) - np.eye(3)[y]) / 4
         velocity_w = 0.9 * velocity_w + error.T @ x

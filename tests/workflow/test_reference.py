@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from analysis.claims.hypotheses import Evidence
@@ -86,8 +87,11 @@ def test_the_claims_are_what_the_code_decides(published: Plan, runs_table: Path)
     claims = published.claims.hypotheses
     rows = claims_frame(claims, evidence)
     table = REFERENCE / "tables" / str(published.claims_table)
-    write_table(rows, runs_table.with_name("claims.csv"))
-    assert runs_table.with_name("claims.csv").read_text() == table.with_suffix(".csv").read_text()
+    claims_file = runs_table.with_name("claims.csv")
+    write_table(rows, claims_file)
+    # Processors differ in the last digits of a fit.
+    found, there = (pd.read_csv(path.with_suffix(".csv")) for path in (claims_file, table))
+    pd.testing.assert_frame_equal(found, there, rtol=1e-9)
     text = page(published.benchmark, claims, rows, evidence)
     assert text == table.with_suffix(".md").read_text()
 

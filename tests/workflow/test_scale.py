@@ -1,8 +1,10 @@
 """What a plan of many runs costs, counted and not timed: work grows with the runs, no faster."""
 
 import re
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -10,12 +12,14 @@ from unittest.mock import patch
 import pytest
 
 from analysis.collect import collect
+from analysis.comparisons.pairs import pair_rows
+from analysis.reading import read_record
 from analysis.summary import summarise
 from analysis.tables import write_tables
 from benchmarks.measure import measured
-from benchmarks.synthetic import Shape, content, plan_of, write_benchmark, write_results
-from records.identity import short_hash
-from records.result import Result
+from benchmarks.synthetic import ITEMS, Shape, content, plan_of, write_benchmark, write_results
+from records.identity import file_sha256, short_hash
+from records.result import HISTORY_FILE, PREDICTIONS_FILE
 from records.source import run_digest
 from tests.workflow.conftest import Snakemake
 from workflow import pipeline as module
@@ -63,14 +67,30 @@ def test_what_runs_share_is_hashed_once(shape: Shape) -> None:
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_collecting_reads_each_record_once(shape: Shape, tmp_path: Path) -> None:
+def test_collecting_reads_each_record_and_each_file_beside_it_once(
+    shape: Shape, tmp_path: Path
+) -> None:
     planned = plan_of(shape)
     write_results(planned, tmp_path)
-    with counted("records.result.Result.read", Result.read) as calls:
+    with (
+        counted("analysis.collect.read_record", read_record) as records,
+        counted("records.result.file_sha256", file_sha256) as hashes,
+    ):
         frame = collect(planned, tmp_path)
-    assert sorted(path.parent.name for (path,) in calls) == sorted(planned.runs)
+    assert sorted(path.parent.name for _, path in records) == sorted(planned.runs)
+    hashed = [(path.parent.name, path.name) for (path,) in hashes]
+    assert sorted(hashed) == sorted(product(planned.runs, (HISTORY_FILE, PREDICTIONS_FILE)))
     assert list(frame["run"]) == list(planned.runs)
     assert set(frame["state"]) == {"ok"}
+
+
+def test_synthetic_runs_have_predictions_that_give_their_scores(tmp_path: Path) -> None:
+    planned = plan_of(SHAPES[0])
+    write_results(planned, tmp_path)
+    rows = pair_rows(collect(planned, tmp_path), tmp_path)
+    assert len(rows) == 6
+    assert set(rows["n_items"]) == {ITEMS}
+    assert rows[["p_value", "bootstrap_low", "probability_flip"]].notna().all(axis=None)
 
 
 def test_the_three_tables_are_made_of_one_summary(tmp_path: Path) -> None:
@@ -109,6 +129,17 @@ def test_a_measurement_of_something_else_is_refused(tmp_path: Path) -> None:
         measured(["echo", "all of it"], tmp_path, "nothing")
     with pytest.raises(RuntimeError, match="no such thing"):
         measured(["sh", "-c", "echo no such thing; exit 3"], tmp_path)
-    usage = measured(["echo", "something"], tmp_path, "some")
-    assert usage.processor_seconds >= 0
-    assert usage.wall_seconds > 0
+
+
+def test_a_measurement_tells_work_from_waiting_and_sees_the_peak(tmp_path: Path) -> None:
+    code = """
+import time
+held = b"1" * 100_000_000
+while time.process_time() < 0.5:
+    pass
+time.sleep(0.5)
+"""
+    usage = measured([sys.executable, "-c", code], tmp_path)
+    assert usage.processor_seconds >= 0.5
+    assert usage.wall_seconds >= usage.processor_seconds + 0.4
+    assert 100e6 < usage.peak_bytes < 300e6

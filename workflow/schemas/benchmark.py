@@ -167,7 +167,7 @@ class Benchmark(Record):
     description: str = ""
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)]
     interval: bool = True
-    """Whether tables give an interval over seeds, which takes two of them."""
+    """Whether one seed is refused, as an interval over seeds takes two; tables do not read it."""
     max_runs: Positive | None = None
     """A plan of more runs and trials than that is refused."""
     training: PartialTraining = PartialTraining()

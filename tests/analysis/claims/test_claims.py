@@ -156,8 +156,18 @@ def test_a_gap_that_stays_the_same_is_no_trend(build: Callable[..., Evidence]) -
     cells = {(task, name): scored(0.9, 0.8, 0.7) for task in SIZES for name in VARIANTS}
     test = BASE | {"kind": "trend", "tasks": list(SIZES), "variants": ["small-2"]}
     row = only(decide(build(cells, options=SIZES), test | {"along": "options.train", "above": 0.0}))
-    assert (row["effect"], row["verdict"]) == (0.0, "not decided")
+    assert (row["effect"], row["verdict"], row["p_value"]) == (0.0, "not decided", 1)
+    assert row["reason"] == "the interval holds the bound"
+
+
+def test_an_effect_that_is_the_same_for_every_seed_decides_nothing(
+    build: Callable[..., Evidence],
+) -> None:
+    evidence = build(pair(scored(0.9, 0.8, 0.7), scored(0.8, 0.7, 0.6)))
+    row = only(decide(evidence, DIFFERENCE | {"above": 0.0}))
+    assert (row["effect"], row["verdict"]) == (pytest.approx(0.1), "not decided")
     assert row["reason"] == "every seed gives the same value, whose spread cannot be told"
+    assert row[["effect_low", "effect_high", "p_value", "p_value_holm"]].isna().all()
 
 
 def test_a_trend_may_follow_a_setting(build: Callable[..., Evidence]) -> None:

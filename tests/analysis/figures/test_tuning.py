@@ -18,11 +18,11 @@ from analysis.frame import TUNED_RATE, read_trials, write_table
 from analysis.plots import figure_kinds, write_plots
 from analysis.quantities import rate_text
 from analysis.report import Places, render
-from analysis.tables import markdown, short_tables, write_tables
+from analysis.tables import short_tables, write_tables
 from records.plan import Plan
 from records.result import RESULT_FILE
 from tests.analysis.benchmark import make_plan, prepare, rewrite
-from tests.analysis.shown import drawn, main_table, words
+from tests.analysis.shown import drawn, main_table, words, written
 from tests.analysis.tuned import TRIALS, TUNING, tuned_cell
 
 
@@ -114,8 +114,8 @@ def test_a_learning_rate_keeps_its_digits(rate: float | None, text: str) -> None
     assert rate_text(rate) == text
 
 
-def test_notes_tell_seed_split_budgets_and_edges(tuned_table: pd.DataFrame) -> None:
-    notes = markdown(tuned_table)
+def test_notes_tell_seed_split_budgets_and_edges(tuned_table: pd.DataFrame, tmp_path: Path) -> None:
+    notes = written(tuned_table, tmp_path)
     for part in (
         "A trial is a run on seed 100, which no run of this table has",
         "best score on the validation split decides",
@@ -138,8 +138,8 @@ def test_equal_budgets_without_an_edge_are_said_in_a_sentence(tuned_table: pd.Da
     assert not [note for note in notes if "edge" in note or "No trial" in note]
 
 
-def test_untuned_learning_rates_are_given(table: pd.DataFrame) -> None:
-    assert "Learning rate: given by the benchmark file" in markdown(table)
+def test_untuned_learning_rates_are_given(table: pd.DataFrame, tmp_path: Path) -> None:
+    assert "Learning rate: given by the benchmark file" in written(table, tmp_path)
     assert "trial" not in " ".join(budget_notes(table))
 
 

@@ -46,8 +46,16 @@ def test_paired_t_where_no_seed_differs() -> None:
     assert (found.difference.low, found.difference.high) == (0, 0)
 
 
-def test_paired_t_where_all_seeds_differ_by_one_number() -> None:
-    assert paired_t([2.0, 3.0, 4.0], [1.0, 2.0, 3.0]).p_value == 0
+@pytest.mark.parametrize("scale", [1.0, 1e6])
+def test_paired_t_where_all_seeds_differ_by_one_number_has_no_p_value(scale: float) -> None:
+    first = scale * np.array([0.91, 0.82, 0.73])
+    found = paired_t(first, first - scale * 0.1)
+    assert found.p_value is None
+    assert found.difference.mean == pytest.approx(scale * 0.1)
+
+
+def test_paired_t_of_differences_that_are_but_rounding_is_that_of_none() -> None:
+    assert paired_t([0.1 + 0.2, 0.5], [0.3, 0.5]).p_value == 1
 
 
 def test_paired_bootstrap_equals_the_enumeration_of_all_resamples() -> None:
@@ -144,6 +152,20 @@ def test_a_twin_of_the_best_is_indistinguishable() -> None:
     assert found.best == 1
     assert found.p_values[1:].tolist() == [1, 1]
     assert found.indistinguishable.tolist() == [False, True, True]
+
+
+def test_a_variant_as_far_from_the_best_under_every_seed_is_not_told_from_it() -> None:
+    scores = np.column_stack([FIRST - 0.1, FIRST, SECOND, FIRST[::-1] - 0.5])
+    found = indistinguishable_from_best(scores)
+    tested = [stats.ttest_rel(scores[:, 1], scores[:, other]).pvalue for other in (2, 3)]
+    np.testing.assert_allclose(found.p_values, [np.nan, 1, *holm(tested)], rtol=1e-9)
+    assert found.indistinguishable.tolist() == [True, True, True, False]
+
+
+def test_variants_of_which_none_can_be_tested_are_all_indistinguishable() -> None:
+    found = indistinguishable_from_best(np.column_stack([FIRST, FIRST - 0.1]))
+    np.testing.assert_array_equal(found.p_values, [1, np.nan])
+    assert found.indistinguishable.all()
 
 
 def test_two_equal_variants_are_told_apart_as_often_as_the_level_says() -> None:
