@@ -63,7 +63,8 @@ def content(shape: Shape) -> dict[str, Any]:
         key: [float(n + 1) for n in range(shape.variants)] for key in variant["grid"]
     }
     grid |= {"tasks": list(tasks), "models": list(models)}
-    return found | {"tasks": tasks, "models": models, "seeds": list(range(shape.seeds))}
+    axes = {"tasks": tasks, "models": models, "seeds": list(range(shape.seeds))}
+    return found | axes | {"max_runs": shape.runs}
 
 
 def plan_of(shape: Shape) -> Plan:

@@ -12,15 +12,15 @@ from workflow.schemas.errors import Problems
 def check_size(benchmark: Benchmark, cells: Sequence[Cell], problems: Problems) -> None:
     """Note it where there are more runs and trials than `max_runs`, and where they come from."""
     runs, trials = sum(len(one.runs) for one in cells), sum(len(one.trials) for one in cells)
-    if benchmark.max_runs is None or runs + trials <= benchmark.max_runs:
+    if runs + trials <= benchmark.max_runs:
         return
     axes = _axes(benchmark, cells)
     name, size = max(axes.items(), key=lambda axis: axis[1])
     planned = f"{runs} runs and {trials} trials" if trials else f"{runs} runs"
     problems.add(
         ("max_runs",),
-        f"the plan has {runs + trials} ({planned}), allowed are {benchmark.max_runs}; "
-        f"the largest axis is {name} with {size}",
+        f"the plan has {runs + trials} ({planned}), allowed are {benchmark.max_runs} unless it says "
+        f"more; the largest axis is {name} with {size}",
     )
 
 

@@ -168,8 +168,8 @@ class Benchmark(Record):
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)]
     interval: bool = True
     """Whether one seed is refused, as an interval over seeds takes two; tables do not read it."""
-    max_runs: Positive | None = None
-    """A plan of more runs and trials than that is refused."""
+    max_runs: Positive = 10_000
+    """A plan of more runs and trials than that is refused: a grid may grow by accident."""
     training: PartialTraining = PartialTraining()
     tuning: TuningEntry | None = None
     tasks: Annotated[dict[Name, TaskEntry], Field(min_length=1)]
