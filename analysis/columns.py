@@ -111,3 +111,10 @@ SHORT_COLUMNS = (
     Column("runs", _short_state),
 )
 """What fits into eighty characters."""
+SHORT_LEGEND = (
+    "trainable: trainable parameters; lr: learning rate, ↑ ↓ the highest, the lowest of those "
+    "tried; test: score on the test split, mean ± half of the 95 % t interval over n seeds; "
+    "memory: peak of training tensors; training: seconds of its steps; runs: ok, or what became of "
+    "them; n/a: the method does not fit the model."
+)
+"""What these columns are."""

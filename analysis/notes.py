@@ -3,8 +3,13 @@
 import pandas as pd
 
 from analysis.budget import budget_notes
-from analysis.comparability import Part, condition, short_value, split_by_fingerprint
-from analysis.comparisons.contenders import BEST, CLOSE, LEVEL, WORSE, standings
+from analysis.comparability import Part, by_part, condition, short_value, split_by_fingerprint
+from analysis.comparisons.contenders import (
+    BEST,
+    LEVEL,
+    NOT_SIGNIFICANT,
+    WORSE,
+)
 from analysis.frame import COMPARABLE, SIGNS
 from analysis.quantities import count_text
 from analysis.summary import cell_names
@@ -18,10 +23,10 @@ MEASURED = (
     "items; it is the most that the items add, as seeds that disagree on items average a part out.",
     f"Against the best: the variant of the highest mean of its task, model and fingerprint is "
     f"{BEST}; the others are tested against it by a paired t test over seeds, two-sided, adjusted "
-    f"by Holm. {WORSE}: p is at most {LEVEL}. {CLOSE}: not distinguishable from the best. That a "
-    "test does not reject is no equality: with few seeds it overlooks all but large differences. "
-    "A variant without an ok run under every seed of the others is not compared, and nothing is "
-    "with one seed.",
+    f"by Holm. {WORSE}: p is at most {LEVEL}. {NOT_SIGNIFICANT}: p is larger, the difference is "
+    "not significant. That is no equality: with few seeds a test overlooks all but large "
+    "differences. A variant without an ok run under every seed of the others is not compared, and "
+    "nothing is with one seed.",
     "Peak training memory: the largest amount of live tensor storage in forward, backward and "
     "optimizer step. Training time: wall clock of the training steps, evaluations excluded. "
     "Throughput: examples a second over the same steps. These and the stored size are means over "
@@ -29,8 +34,8 @@ MEASURED = (
 )
 
 
-def notes(frame: pd.DataFrame) -> list[str]:
-    """The notes of a runs table, a sentence or two each."""
+def notes(frame: pd.DataFrame, summary: pd.DataFrame) -> list[str]:
+    """The notes of a runs table and its summary, a sentence or two each."""
     parts = split_by_fingerprint(frame)
     legend = "; ".join(f"{sign}: {meaning}" for sign, meaning in SIGNS.items())
     return [
@@ -39,7 +44,7 @@ def notes(frame: pd.DataFrame) -> list[str]:
         *budget_notes(frame),
         *_conditions(parts),
         *_split_notes(parts),
-        *_untested(parts),
+        *_untested(summary),
         f"Signs, with the number of seeds: {legend}.",
     ]
 
@@ -111,17 +116,13 @@ def _split_notes(parts: list[Part]) -> list[str]:
     ]
 
 
-def _untested(parts: list[Part]) -> list[str]:
+def _untested(summary: pd.DataFrame) -> list[str]:
     """A line each task, model and fingerprint in which a test against the best has no p-value."""
-    found = [
-        (part, [name for name, one in standings(part.rows).items() if one.p_value is None])
-        for part in parts
-    ]
+    found = summary[(summary["standing"] == NOT_SIGNIFICANT) & summary["standing_p_value"].isna()]
     return [
-        f"{part.place}: {', '.join(names)} is {CLOSE} as every seed gives the same difference, "
-        "whose spread cannot be told."
-        for part, names in found
-        if names
+        f"{title}: {', '.join(rows['variant'])} is {NOT_SIGNIFICANT} as every seed gives the same "
+        "difference, whose spread cannot be told."
+        for title, rows in by_part(found)
     ]
 
 

@@ -66,6 +66,7 @@ def render(
 
     Raises AnalysisError where a linked file is missing, OSError where a figure or manifest is.
     """
+    summary = summarise(frame)
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -81,8 +82,8 @@ def render(
         evidence=_evidence(frame, places),
         variants=_variants(plan),
         headers=HEADERS,
-        rows=_rows(frame, places),
-        notes=notes(frame),
+        rows=_rows(frame, summary, places),
+        notes=notes(frame, summary),
         figures=[
             _figure(plan.benchmark, places.plots, kind) for kind in figure_kinds(frame, trials)
         ],
@@ -126,7 +127,7 @@ def _variants(plan: Plan) -> list[tuple[str, str, str]]:
     return list(found.values())
 
 
-def _rows(frame: pd.DataFrame, places: Places) -> list[list[dict[str, Any]]]:
+def _rows(frame: pd.DataFrame, summary: pd.DataFrame, places: Places) -> list[list[dict[str, Any]]]:
     """The main table: every cell with its text and the values and links of its runs."""
     runs = frame.dropna(subset="run").set_index("run")
     return [
@@ -138,7 +139,7 @@ def _rows(frame: pd.DataFrame, places: Places) -> list[list[dict[str, Any]]]:
             }
             for column in COLUMNS
         ]
-        for _, row in summarise(frame).iterrows()
+        for _, row in summary.iterrows()
     ]
 
 

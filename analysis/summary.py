@@ -1,15 +1,19 @@
 """One row a cell: means and t intervals over its seeds, and how many seeds stand behind them."""
 
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from math import sqrt
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from analysis.comparability import GROUP, Part, split_by_fingerprint
 from analysis.comparisons.contenders import Standing, standings
 from analysis.comparisons.items import MEANS_OVER_ITEMS
 from analysis.errors import AnalysisError
-from analysis.frame import STATES, present
+from analysis.frame import STATES
 from analysis.statistics.intervals import t_interval
 
 CATEGORIES = ("weights_bytes", "gradients_bytes", "optimizer_bytes", "activations_bytes")
@@ -38,6 +42,8 @@ CONSTANTS = (
 """Equal for every seed of a cell."""
 
 CELL = [*GROUP, "variant"]
+Columns = Mapping[str, NDArray[Any]]
+"""Column -> its values in the rows of a cell."""
 READ = (*CELL, "method", "run", "state", *CONSTANTS, *MEASURES)
 """The columns of the runs table that a cell is summarised from."""
 
@@ -60,13 +66,13 @@ def summarise(frame: pd.DataFrame) -> pd.DataFrame:
     needed = [name for name in READ if name in frame]
     cells = [
         (
-            rows.index[0],
-            _cell(part, str(variant), rows, int(planned[part.task, part.model, variant]))
-            | _standing(marks.get(str(variant))),
+            part.rows.index[at[0]],
+            _cell(part, variant, rows, int(planned[part.task, part.model, variant]))
+            | _standing(marks.get(variant)),
         )
         for part in split_by_fingerprint(frame)
         for marks in [standings(part.rows)]
-        for variant, rows in part.rows[needed].groupby("variant", sort=False)
+        for variant, at, rows in _by_variant(part.rows[needed])
     ]
     return pd.DataFrame([row for _, row in sorted(cells, key=lambda cell: cell[0])])
 
@@ -85,17 +91,34 @@ def cell_names(cells: pd.DataFrame) -> str:
     return "; ".join(f"{task} · {model} ({', '.join(rows)})" for (task, model), rows in places)
 
 
-def _cell(part: Part, variant: str, rows: pd.DataFrame, planned: int) -> dict[str, Any]:
-    ok = rows[rows["state"] == "ok"]
-    counts = {str(state): n for state, n in rows["state"].value_counts().items()}
+def _by_variant(rows: pd.DataFrame) -> Iterator[tuple[str, NDArray[np.intp], Columns]]:
+    """Each variant, the places of its rows, and their columns.
+
+    As arrays: thousands of cells cut out of a table one by one take their time.
+    """
+    columns = {
+        str(name): rows[name].to_numpy(dtype=float, na_value=np.nan)
+        if name in MEASURES
+        else rows[name].to_numpy(dtype=object)
+        for name in rows
+    }
+    for variant, places in rows.groupby("variant", sort=False).indices.items():
+        at = np.asarray(places)
+        yield str(variant), at, {name: values[at] for name, values in columns.items()}
+
+
+def _cell(part: Part, variant: str, rows: Columns, planned: int) -> dict[str, Any]:
+    is_ok = rows["state"] == "ok"
+    ok = {name: values[is_ok] for name, values in rows.items()}
+    counts = Counter(map(str, rows["state"]))
     row: dict[str, Any] = {
         "task": part.task,
         "model": part.model,
         "variant": variant,
-        "method": rows["method"].iloc[0],
+        "method": rows["method"][0],
         "fingerprint": part.fingerprint,
         "difference": part.difference,
-        "runs": " ".join(present(rows, "run")),
+        "runs": " ".join(_present(rows, "run")),
         "runs_planned": planned,
         **{f"runs_{state}": counts.get(state, 0) for state in STATES[:-1]},
         "state": _state_text(counts, planned),
@@ -110,8 +133,14 @@ def _cell(part: Part, variant: str, rows: pd.DataFrame, planned: int) -> dict[st
     return row
 
 
-def _seed_error(ok: pd.DataFrame) -> float | None:
-    values = present(ok, "test_score").to_numpy(dtype=float)
+def _present(rows: Columns, name: str) -> NDArray[Any]:
+    """The values of a column that are not missing; none where the table lacks the column."""
+    values = rows.get(name, np.empty(0))
+    return values[~pd.isna(values)]
+
+
+def _seed_error(ok: Columns) -> float | None:
+    values = _present(ok, "test_score")
     return float(values.std(ddof=1)) / sqrt(len(values)) if len(values) > 1 else None
 
 
@@ -129,7 +158,7 @@ def _standing(standing: Standing | None) -> dict[str, Any]:
     }
 
 
-def _state_text(counts: dict[str, int], planned: int) -> str:
+def _state_text(counts: Mapping[str, int], planned: int) -> str:
     if "not-applicable" in counts:
         return "not applicable"
     signs = [f"{state} {counts[state]} of {planned}" for state in STATES[1:] if state in counts]
@@ -139,21 +168,21 @@ def _state_text(counts: dict[str, int], planned: int) -> str:
     return ", ".join(signs) or "ok"
 
 
-def _constant(rows: pd.DataFrame, name: str) -> Any:
-    values = present(rows, name).unique()
+def _constant(rows: Columns, name: str) -> Any:
+    values = list(dict.fromkeys(_present(rows, name)))
     if len(values) > 1:
-        cell = "-".join(str(rows[key].iloc[0]) for key in CELL)
+        cell = "-".join(str(rows[key][0]) for key in CELL)
         found = ", ".join(str(value) for value in values)
         raise AnalysisError(f"{cell}: {name} differs between seeds: {found}")
-    return values[0] if len(values) else None
+    return values[0] if values else None
 
 
 def _percent(part: int | None, whole: int | None) -> float | None:
     return None if part is None or not whole else 100 * part / whole
 
 
-def _measure(ok: pd.DataFrame, name: str) -> dict[str, float | None]:
-    values = present(ok, name).to_numpy(dtype=float)
+def _measure(ok: Columns, name: str) -> dict[str, float | None]:
+    values = _present(ok, name)
     mean = float(values.mean()) if len(values) else None
     interval = t_interval(values) if len(values) > 1 else None
     return {

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis.columns import COLUMNS, HEADERS, SHORT_COLUMNS, Column
+from analysis.columns import COLUMNS, HEADERS, SHORT_COLUMNS, SHORT_LEGEND, Column
 from analysis.errors import one_line_errors
 from analysis.frame import read_runs, write_table
 from analysis.markdown import document
-from analysis.notes import notes
+from analysis.notes import coverage, notes
 from analysis.summary import groups, summarise
 from records.write import write_text
 
@@ -23,7 +23,6 @@ LATEX = str.maketrans(
         "~": r"\textasciitilde{}",
         "^": r"\textasciicircum{}",
         "±": r"$\pm$",
-        "≈": r"$\approx$",
         "—": "---",
         "·": r"$\cdot$",
         **{sign: f"\\{sign}" for sign in "&%$#_{}"},
@@ -39,13 +38,23 @@ def short_tables(frame: pd.DataFrame) -> list[tuple[str, list[str], list[list[st
     ]
 
 
+def short_markdown(frame: pd.DataFrame) -> str:
+    """The same tables in Markdown, with a line that says what their columns are."""
+    blocks = [
+        (title.replace("\n", ": "), pd.DataFrame(rows, columns=headers))
+        for title, headers, rows in short_tables(frame)
+    ]
+    return document(blocks, ("variant", "runs"), [SHORT_LEGEND, coverage(frame)])
+
+
 def write_tables(frame: pd.DataFrame, stem: Path) -> None:
     """Write `<stem>.csv` (raw numbers), `<stem>.md` and `<stem>.tex` (for people), atomically.
 
     The Markdown and the LaTeX, in the style of booktabs, have notes below. Raises AnalysisError
     where the seeds of a cell contradict each other.
     """
-    summary, below = summarise(frame), notes(frame)
+    summary = summarise(frame)
+    below = notes(frame, summary)
     write_table(summary, stem.with_name(stem.name + ".csv"))
     write_text(stem.with_name(stem.name + ".md"), _markdown(summary, below))
     write_text(stem.with_name(stem.name + ".tex"), _latex(summary, below))

@@ -331,6 +331,7 @@ def _explain_failure(watch: Watch, log: Path) -> None:
 
 
 def _show(pipeline: Pipeline, results: Path) -> None:
+    from analysis.columns import SHORT_LEGEND
     from analysis.frame import read_runs
     from analysis.notes import coverage
     from analysis.tables import short_tables
@@ -338,11 +339,7 @@ def _show(pipeline: Pipeline, results: Path) -> None:
     frame = read_runs(results / "tables" / f"{pipeline.name}-runs.csv")
     for title, headers, rows in short_tables(frame):
         _print_table(title, headers, rows, whole=headers[:-1])
-    _CONSOLE.print(
-        "lr: learning rate, ↑ ↓ the highest, the lowest of those tried; test: mean and 95 % t "
-        "interval over n seeds; memory: peak of training tensors; n/a: the method does not fit the "
-        "model"
-    )
+    _CONSOLE.print(SHORT_LEGEND, highlight=False)
     _CONSOLE.print(f"{coverage(frame)}\n", highlight=False)
     for what, where in (
         ("tables", f"tables/{pipeline.name}.md, .csv, .tex"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -190,26 +190,29 @@ class Pipeline:
         training = self.jobs[run].training
         return training.devices if training.device == "cuda" else 0
 
-    def run_nodes(self, run: str) -> int:
-        """The nodes that the run asks for."""
-        return self.jobs[run].training.nodes
+    def node_resources(self, run_of: Callable[[Any], str]) -> dict[str, Callable[[Any], Any]]:
+        """The resources of jobs whose run may be spread over several nodes; none where none is.
 
-    def run_tasks(self, run: str) -> int | None:
-        """The tasks that a scheduler counts, one a node; None for a run on one node."""
-        nodes = self.run_nodes(run)
-        return nodes if nodes > 1 else None
-
-    def run_launcher(self, run: str) -> str | None:
-        """What starts the run on its nodes; None for a run on one node.
-
-        As the resource `mpi` it tells a plug-in to start the job on the first node, by itself.
+        `run_of` names the run by the job's wildcards. `nodes` and `tasks` are for the scheduler,
+        `mpi` tells a plug-in to start the job on the first node, by itself. They are functions
+        that Snakemake calls for each of thousands of jobs.
         """
-        return "srun" if self.run_nodes(run) > 1 else None
+        if self.most_nodes == 1:
+            return {}
+
+        def nodes(wildcards: Any) -> int:
+            return self.jobs[run_of(wildcards)].training.nodes
+
+        return {
+            "nodes": nodes,
+            "tasks": lambda wildcards: nodes(wildcards) if nodes(wildcards) > 1 else None,
+            "mpi": lambda wildcards: "srun" if nodes(wildcards) > 1 else None,
+        }
 
     @property
     def most_nodes(self) -> int:
         """The most that one of the runs asks for."""
-        return max(map(self.run_nodes, self.jobs), default=1)
+        return max((spec.training.nodes for spec in self.jobs.values()), default=1)
 
     @property
     def most_gpus(self) -> int:

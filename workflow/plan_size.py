@@ -19,8 +19,8 @@ def check_size(benchmark: Benchmark, cells: Sequence[Cell], problems: Problems) 
     planned = f"{runs} runs and {trials} trials" if trials else f"{runs} runs"
     problems.add(
         ("max_runs",),
-        f"the plan has {runs + trials} ({planned}), allowed are {benchmark.max_runs} unless it says "
-        f"more; the largest axis is {name} with {size}",
+        f"the plan has {runs + trials} ({planned}), allowed are {benchmark.max_runs} "
+        f"unless it says more; the largest axis is {name} with {size}",
     )
 
 

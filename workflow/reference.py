@@ -36,8 +36,11 @@ def publish(name: str, files: Iterable[Path], results: Path, reference: Path) ->
 
 
 def show(name: str, reference: Path, readme: Path) -> None:
-    """Put a benchmark's main table between the README's markers."""
-    table = (reference / "tables" / f"{name}.md").read_text(encoding="utf-8")
+    """Put a benchmark's short table between the README's markers."""
+    from analysis.frame import read_runs
+    from analysis.tables import short_markdown
+
+    table = short_markdown(read_runs(reference / "tables" / f"{name}-runs.csv"))
     write_text(readme, with_table(readme.read_text(encoding="utf-8"), table))
 
 

@@ -10,7 +10,7 @@ from analysis.statistics.comparison import indistinguishable_from_best
 
 LEVEL = 0.05
 """Two variants are told apart where their adjusted p-value is at most this."""
-BEST, CLOSE, WORSE = "best", "≈ best", "worse"
+BEST, NOT_SIGNIFICANT, WORSE = "best", "n.s.", "worse"
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +62,7 @@ def standings(rows: pd.DataFrame) -> dict[str, Standing]:
     if len(field.variants) < 2 or len(field.seeds) < 2:
         return {}
     test = indistinguishable_from_best(field.scores, LEVEL)
-    marks = [CLOSE if close else WORSE for close in test.indistinguishable]
+    marks = [NOT_SIGNIFICANT if one else WORSE for one in test.indistinguishable]
     marks[test.best] = BEST
     return {
         name: Standing(mark, None if np.isnan(p_value) else float(p_value))

@@ -114,7 +114,7 @@ def test_a_run_that_devices_share_is_compared_with_none_of_one(plan: Plan, runs:
         "devices = 1, strategy = none",
         "devices = 2, strategy = fsdp",
     ]
-    text = " ".join(notes(frame))
+    text = " ".join(notes(frame, summarise(frame)))
     assert "devices = 1, strategy = none" in text
     assert "devices none" not in text
 

@@ -63,7 +63,7 @@ def test_text_of_a_complete_cell(table: pd.DataFrame) -> None:
         "accuracy (200)",
         "0.870 ± 0.025 (n=3)",
         "0.0058, 0.0238",
-        "≈ best",
+        "n.s.",
         "7.3 MB",
         "11.0 s",
         "110 examples/s",

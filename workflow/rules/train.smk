@@ -14,9 +14,7 @@ rule tune:
         "../../environment.yml"
     threads: lambda wildcards: PIPELINE.run_threads(PIPELINE.tuning_run(wildcards.key))
     resources:
-        nodes=lambda wildcards: PIPELINE.run_nodes(PIPELINE.tuning_run(wildcards.key)),
-        tasks=lambda wildcards: PIPELINE.run_tasks(PIPELINE.tuning_run(wildcards.key)),
-        mpi=lambda wildcards: PIPELINE.run_launcher(PIPELINE.tuning_run(wildcards.key)),
+        **PIPELINE.node_resources(lambda wildcards: PIPELINE.tuning_run(wildcards.key)),
         gpu=lambda wildcards: PIPELINE.run_gpus(PIPELINE.tuning_run(wildcards.key)),
         mem_mb=lambda wildcards, attempt: PIPELINE.tuning_memory(wildcards.key, attempt),
         runtime=lambda wildcards, attempt: PIPELINE.tuning_minutes(
@@ -48,9 +46,7 @@ rule run:
         "../../environment.yml"
     threads: lambda wildcards: PIPELINE.run_threads(wildcards.run)
     resources:
-        nodes=lambda wildcards: PIPELINE.run_nodes(wildcards.run),
-        tasks=lambda wildcards: PIPELINE.run_tasks(wildcards.run),
-        mpi=lambda wildcards: PIPELINE.run_launcher(wildcards.run),
+        **PIPELINE.node_resources(lambda wildcards: wildcards.run),
         gpu=lambda wildcards: PIPELINE.run_gpus(wildcards.run),
         mem_mb=lambda wildcards, attempt: PIPELINE.run_memory(wildcards.run, attempt),
         runtime=lambda wildcards, attempt: PIPELINE.run_minutes(wildcards.run, attempt),

@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from analysis.collect import collect
-from analysis.comparisons.contenders import BEST, CLOSE, WORSE, contenders, standings
+from analysis.comparisons.contenders import BEST, NOT_SIGNIFICANT, WORSE, contenders, standings
 from analysis.summary import summarise
 from records.plan import Plan
 from records.result import RESULT_FILE
@@ -43,7 +43,7 @@ def test_marks_follow_the_paired_t_test_adjusted_by_holm(letters: pd.DataFrame) 
     assert found["small-2"].p_value == pytest.approx(raw[0])
     assert found["everything"].p_value == 1
     marks = {name: one.mark for name, one in found.items()}
-    assert marks == {"everything": BEST, "small-2": CLOSE, "small-8": WORSE, "top": WORSE}
+    assert marks == {"everything": BEST, "small-2": NOT_SIGNIFICANT, "small-8": WORSE, "top": WORSE}
 
 
 def test_a_variant_as_far_from_the_best_under_every_seed_has_no_p_value(
@@ -52,9 +52,9 @@ def test_a_variant_as_far_from_the_best_under_every_seed_has_no_p_value(
     rows = letters["variant"] == "small-8"
     letters.loc[rows, "test_score"] = [score - 0.1 for score in SCORES["everything"]]
     found = standings(letters)
-    assert (found["small-8"].mark, found["small-8"].p_value) == (CLOSE, None)
+    assert (found["small-8"].mark, found["small-8"].p_value) == (NOT_SIGNIFICANT, None)
     assert found["top"].mark == WORSE
-    note = "letters · tiny: small-8 is ≈ best as every seed gives the same difference"
+    note = "letters · tiny: small-8 is n.s. as every seed gives the same difference"
     assert note in written(letters, tmp_path)
     rows = letters["variant"] != "small-8"
     assert "the same difference" not in written(letters[rows], tmp_path)
@@ -96,5 +96,5 @@ def test_seeds_and_items_have_their_own_standard_error(letters: pd.DataFrame) ->
 
 def test_the_table_explains_its_marks(letters: pd.DataFrame, tmp_path: Path) -> None:
     text = written(letters, tmp_path)
-    for part in ("0.0153, 0.0321", "| ≈ best ", "| worse ", "is no equality"):
+    for part in ("0.0153, 0.0321", "| n.s. ", "| worse ", "is no equality"):
         assert part in text
