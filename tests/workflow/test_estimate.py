@@ -201,6 +201,25 @@ def test_nothing_is_asked_before_a_task_is_prepared_and_more_with_each_attempt(
         assert ask(name, 3) == 3 * ask(name, 1)
 
 
+def test_a_job_names_nodes_where_a_run_has_several(place: Place, small: dict[str, Any]) -> None:
+    def run_of(wildcards: str) -> str:
+        return wildcards
+
+    assert place.pipeline().node_resources(run_of) == {}
+    small["training"] |= {"batch_size": 32, "threads": 3, "devices": 8, "nodes": 2}
+    pipeline = place.pipeline(training=small["training"])
+    run = next(iter(pipeline.runs))
+    asked = {key: ask(run) for key, ask in pipeline.node_resources(run_of).items()}
+    assert asked == {"nodes": 2, "tasks": 2, "mpi": "srun"}
+    assert (pipeline.run_threads(run), pipeline.run_gpus(run)) == (4 * 3, 0)
+
+
+def test_a_pretraining_s_gpu_counts_among_the_most(place: Place, small: dict[str, Any]) -> None:
+    assert place.pipeline().most_gpus == 0
+    pipeline, _ = pretrained(place, small, device="cuda")
+    assert pipeline.most_gpus == 1
+
+
 def pretrained(place: Place, small: dict[str, Any], **changes: Any) -> tuple[Pipeline, str]:
     """The small benchmark, whose network is pretrained, and that network's key."""
     training = {"epochs": 3, "batch_size": 32, "learning_rate": 0.01} | changes
