@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -40,12 +39,12 @@ def observe(assets: Assets, spec: Specification, folder: Path) -> Start:
     """Perform a run whose steps train nothing and write down what they see."""
     start = Start()
 
-    def step(self: Trainer, number: int, batch: list[int], optimizer: Any) -> None:
+    def step(self: Trainer, number: int, batch: list[int]) -> None:
         if number == 1:
             start.initial = {n: t.clone() for n, t in trainable_state(self.model).items()}
             start.mask = functional.dropout(torch.ones(64), 0.5)
         start.plan.append(batch)
-        optimizer.step()
+        self.optimizer.step()
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Trainer, "step", step)
