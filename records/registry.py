@@ -42,6 +42,7 @@ class Registry(Generic[T]):
     def __init__(self, kind: str, base: type[Any], package: str) -> None:
         self._kind, self._base, self._package = kind, base, package
         self._entries: dict[str, type[T]] = {}
+        self._adapters: dict[str, TypeAdapter[T]] = {}
         self._distributions: dict[str, str] = {}
         self._loaded = False
 
@@ -64,8 +65,10 @@ class Registry(Generic[T]):
     def type_adapter(self, name: str) -> TypeAdapter[T]:
         """What pydantic makes of the class. Raises UnknownNameError, RegistrationError."""
         entry = self.get(name)
+        if name in self._adapters:
+            return self._adapters[name]
         try:
-            return TypeAdapter(entry)
+            return self._adapters.setdefault(name, TypeAdapter(entry))
         except (PydanticUserError, PydanticUndefinedAnnotation) as error:
             raise RegistrationError(
                 f"{self._kind} {name!r}: the fields of {_path(entry)} cannot be checked: "

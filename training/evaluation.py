@@ -8,6 +8,7 @@ from functools import cache
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import torch
 from torch import nn
@@ -80,23 +81,29 @@ def score(
 def compute(
     name: str, predictions: Sequence[int] | Sequence[float], labels: Sequence[int] | Sequence[float]
 ) -> Score:
-    """One metric by `evaluate`, from the module in `training/metrics/<name>`.
+    """The value of one metric. Raises UndefinedScoreError, and what `load_metric` raises."""
+    value = float(load_metric(name).compute(predictions=predictions, references=labels)[name])
+    if not math.isfinite(value):
+        raise UndefinedScoreError(f"{name} has no value on {len(labels)} predictions")
+    return Score(value=value, n=len(labels))
 
-    Raises UndefinedScoreError, and ValueError for a name that is none of ours: a record from
-    elsewhere could name a module of its own.
+
+@cache
+def load_metric(name: str) -> Any:
+    """One metric of `evaluate`, from the module in `training/metrics/<name>`.
+
+    The first one takes seconds: a run loads those of its task before it takes times. Raises
+    ValueError for a name that is none of ours: a record from elsewhere could name a module of its
+    own.
     """
     if name not in metric_names():
         allowed = ", ".join(metric_names())
         raise ValueError(f"metric {name!r} is not allowed; allowed: {allowed}")
     evaluate = _import_evaluate()
-    with tempfile.TemporaryDirectory() as cache:
-        metric = evaluate.load(
-            str(METRICS_FOLDER / name), cache_dir=cache, experiment_id=name, keep_in_memory=True
+    with tempfile.TemporaryDirectory() as folder:
+        return evaluate.load(
+            str(METRICS_FOLDER / name), cache_dir=folder, experiment_id=name, keep_in_memory=True
         )
-        value = float(metric.compute(predictions=predictions, references=labels)[name])
-    if not math.isfinite(value):
-        raise UndefinedScoreError(f"{name} has no value on {len(labels)} predictions")
-    return Score(value=value, n=len(labels))
 
 
 @cache
@@ -105,7 +112,6 @@ def metric_names() -> tuple[str, ...]:
     return tuple(sorted(path.parent.name for path in METRICS_FOLDER.glob("*/*.py")))
 
 
-@cache
 def _import_evaluate() -> ModuleType:
     """The library, without its optional import of pipelines that costs each run seconds."""
     pipelines = "transformers.pipelines"

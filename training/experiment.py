@@ -36,7 +36,7 @@ from records.specification import Specification, model_key
 from records.write import atomic_path
 from training.data import Examples, load_examples
 from training.distributed import ALONE, Group
-from training.evaluation import decide, predict, score
+from training.evaluation import decide, load_metric, predict, score
 from training.inference import measure_inference
 from training.keeper import Keeper
 from training.loop import DivergedError, Event, Step, Trained, Trainer
@@ -182,6 +182,8 @@ class Experiment:
         self.task = read_manifest(PreparedTask, task_folder)
         prepared = read_manifest(PreparedModel, model_folder)
         self.data_sha256 = self.task.sha256
+        for name in self.task.metrics:
+            load_metric(name)
         self.device = torch.device(training.device)
         with PeakMeter(torch.device("cpu")) as meter:
             model = load_model(model_folder, prepared, self.task, self.spec.seed, training.dropout)

@@ -135,13 +135,16 @@ def train(model: nn.Module, model_type: str, count: int) -> list[dict[str, torch
     optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=1e-2)
     gradients = []
     for _ in range(count):
-        optimizer.zero_grad()
-        functional.cross_entropy(logits(model, model_type), labels()).backward()  # type: ignore[no-untyped-call]
-        gradients.append(
-            {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
-        )
+        gradients.append(gradients_of(model, model_type))
         optimizer.step()
     return gradients
+
+
+def gradients_of(model: nn.Module, model_type: str) -> dict[str, torch.Tensor]:
+    """Those of the loss on the batch, which stay in the parameters as well."""
+    model.zero_grad()
+    functional.cross_entropy(logits(model, model_type), labels()).backward()  # type: ignore[no-untyped-call]
+    return {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
 
 
 def frozen_state(model: nn.Module) -> dict[str, torch.Tensor]:
@@ -357,13 +360,12 @@ def test_bf16_is_finite_and_has_gradients(case: Case) -> None:
 )
 def test_gradient_checkpointing_changes_no_gradient(case: Case) -> None:
     """In training mode, where checkpoints work; the same seed draws the same dropout."""
-    found = []
+    model, found = case.trained().train(), []
     for checkpointing in (False, True):
-        model = case.trained().train()
         if checkpointing:
             model.gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[operator]
         torch.manual_seed(4)
-        found.append(train(model, case.model_type, 1)[0])
-    assert found[0].keys() == found[1].keys() == trainable_state(case.applied()).keys()
+        found.append(gradients_of(model, case.model_type))
+    assert found[0].keys() == found[1].keys() == trainable_state(model).keys()
     for name, gradient in found[0].items():
         torch.testing.assert_close(found[1][name], gradient, atol=1e-6, rtol=1e-5)

@@ -4,15 +4,25 @@ import math
 import random
 import socket
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Never
 
+import evaluate
 import numpy as np
 import pytest
 import torch
 
 from records.prepared import PreparedTask
 from tests.training.assets import Assets
-from training.evaluation import METRICS_FOLDER, UndefinedScoreError, compute, decide, score
+from training.evaluation import (
+    METRICS_FOLDER,
+    UndefinedScoreError,
+    compute,
+    decide,
+    load_metric,
+    score,
+)
+from training.loop import Trainer
 
 METRICS = sorted(
     path.name for path in METRICS_FOLDER.iterdir() if (path / f"{path.name}.py").exists()
@@ -144,3 +154,21 @@ def test_a_regression_minimises_the_squared_error(assets: Assets) -> None:
     output = model(**examples.inputs([0, 1])).logits[:, 0]
     expected = ((output - torch.tensor([1.0, 3.0])) ** 2).mean()
     torch.testing.assert_close(trainer.loss([0, 1]), expected)
+
+
+def test_what_scores_need_is_loaded_before_their_time_is_taken(
+    assets: Assets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Loading takes seconds, the scores of a small split take milliseconds."""
+    plain = Trainer.train
+
+    def refuse(*args: Any, **options: Any) -> Never:
+        raise AssertionError(args)
+
+    def train(trainer: Trainer, order: torch.Generator) -> Any:
+        monkeypatch.setattr(evaluate, "load", refuse)
+        return plain(trainer, order)
+
+    load_metric.cache_clear()
+    monkeypatch.setattr(Trainer, "train", train)
+    assert assets.perform(assets.specification(), tmp_path).metrics is not None
