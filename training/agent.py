@@ -25,7 +25,7 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     assignment = Assignment.model_validate_json(sys.stdin.read())
     prepare_environment(assignment.origin.threads)
-    with interruptible() as interruption:
+    with interruptible(is_last=True) as interruption:
         report = Report.of(partial(_perform, assignment, interruption))
     with reports:
         reports.write(report.model_dump_json() + "\n")

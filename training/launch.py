@@ -120,7 +120,7 @@ def _worker(
     """One process of the group: its part of the work, or the request to end that all obeyed."""
     _die_with_parent()
     make_deterministic(threads, device)
-    with interruptible() as interruption:
+    with interruptible(is_last=True) as interruption:
         started.put(os.getpid())
         try:
             with joined(device) as group:

@@ -42,10 +42,11 @@ class Interruption:
 
 
 @contextmanager
-def interruptible() -> Iterator[Interruption]:
+def interruptible(*, is_last: bool = False) -> Iterator[Interruption]:
     """Turn the signals into requests for as long as the block lasts.
 
-    One that the process was started to ignore stays ignored.
+    One that the process was started to ignore stays ignored. Where the block is the last thing that
+    the process does, all are ignored after it: a request that comes then must not end it otherwise.
     """
     interruption = Interruption()
     heard = [one for one in SIGNALS if signal.getsignal(one) is not signal.SIG_IGN]
@@ -54,7 +55,7 @@ def interruptible() -> Iterator[Interruption]:
         yield interruption
     finally:
         for one, handler in before.items():
-            signal.signal(one, handler)
+            signal.signal(one, signal.SIG_IGN if is_last else handler)
 
 
 def attended(

@@ -5,7 +5,6 @@ import signal
 import socket
 import sys
 import threading
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -25,12 +24,15 @@ from training.signals import Interruption
 
 TRY_AGAIN, CONFIGURATION = os.EX_TEMPFAIL, os.EX_CONFIG
 AGENT = ["-m", "training.agent"]
-CHATTY = """
-import os, sys
-if "--multiprocessing-fork" in sys.orig_argv:
+INSIDE = """
+import atexit, os, signal, sys
+is_worker = "--multiprocessing-fork" in sys.orig_argv
+if is_worker:
     os.write(1, b"a library's version\\n")
+if is_worker or "training.agent" in sys.orig_argv:
+    atexit.register(os.kill, os.getpid(), signal.SIGUSR1)
 """
-"""Lets the workers print, past Python."""
+"""Lets the workers print, past Python, and sends them and the agents a request as they exit."""
 STAND_IN = Path(__file__).with_name("srun.py")
 Patch = pytest.MonkeyPatch
 
@@ -57,14 +59,11 @@ def losses(spec: Specification, results: Path) -> list[float]:
 
 
 @pytest.mark.usefixtures("allocation")
-@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
-def test_two_nodes_train_as_one(
-    assets: Assets, tmp_path: Path, monkeypatch: Patch, strategy: str
-) -> None:
-    """What a library prints meanwhile is no report."""
-    (tmp_path / "sitecustomize.py").write_text(CHATTY)
+def test_two_nodes_train_as_one(assets: Assets, tmp_path: Path, monkeypatch: Patch) -> None:
+    """What a library prints is no report, and a request that comes too late ends no process."""
+    (tmp_path / "sitecustomize.py").write_text(INSIDE)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *sys.path]))
-    one, two = specification(assets, 1), specification(assets, 2, strategy=strategy)
+    one, two = specification(assets, 1), specification(assets, 2)
     expected, found = (assets.run(spec, tmp_path) for spec in (one, two))
     assert losses(two, tmp_path) == pytest.approx(losses(one, tmp_path), abs=1e-5)
     assert (found.metrics, found.parameters) == (expected.metrics, expected.parameters)
@@ -121,9 +120,12 @@ def while_it_runs(
 ) -> int:
     """The exit code of a run in whose middle something happens."""
 
+    is_over = threading.Event()
+
     def act() -> None:
         while not any(not path.name.startswith(".") for path in checkpoints(spec, results)):
-            time.sleep(0.02)
+            if is_over.wait(0.02):
+                return
         action()
 
     acting = threading.Thread(target=act)
@@ -131,6 +133,7 @@ def while_it_runs(
     try:
         return assets.main(spec, results, checkpoint_seconds=0)
     finally:
+        is_over.set()
         acting.join()
 
 

@@ -275,8 +275,8 @@ def test_a_benchmark_of_the_repository_plans_from_its_root(tmp_path: Path) -> No
     )
     assert done.returncode == 0, done.stderr
     planned = jobs(done.stdout)
-    # A run or trial a job, and a choice for each of the six cells.
-    assert (planned["run"], planned["tune"]) == (12 + 12, 6)
+    # A run or trial a job, and a choice for each of the five cells.
+    assert (planned["run"], planned["tune"]) == (10 + 10, 5)
 
 
 def test_the_pipeline_is_planned_without_loading_torch() -> None:
