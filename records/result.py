@@ -145,9 +145,11 @@ class Time(Record):
     """Wall-clock seconds, and throughput over the training steps alone."""
 
     setup_seconds: Seconds
+    """Before the first step: what is read, loaded and built, the metrics' libraries included."""
     train_seconds: Seconds
     """Training steps only, evaluations excluded."""
     evaluate_seconds: Seconds
+    """Predictions and scores, on validation and test."""
     step_median_seconds: Seconds
     step_p95_seconds: Seconds
     tokens_per_second: Seconds | None
