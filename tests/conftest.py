@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 from unittest.mock import patch
@@ -11,6 +12,16 @@ import pytest
 
 if TYPE_CHECKING:
     from tests.training.assets import Assets
+
+
+def pytest_configure() -> None:
+    """Let what a shell in the background or `nohup` has this process ignore reach its children.
+
+    They would inherit that it is ignored, but not a handler that does nothing.
+    """
+    for one in (signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(one) is signal.SIG_IGN:
+            signal.signal(one, lambda number, frame: None)
 
 
 @pytest.fixture(scope="session")
