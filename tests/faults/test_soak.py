@@ -146,12 +146,13 @@ def cells(assets: Assets) -> Iterator[Specification]:
 
 
 def table(plan: Plan, results: Path) -> pd.DataFrame:
-    """The aggregate without what a clock says, a row a run.
+    """The aggregate without what a clock says, or who edits a file meanwhile; a row a run.
 
     A column's type is left out: it is that of the values in all rows.
     """
     frame = collect(plan, results / "runs").set_index("run").astype(object)
-    return frame.drop(columns=[*MEASURED & {*frame.columns}, "started_at"])
+    others = ["started_at", "git_commit", "git_dirty"]
+    return frame.drop(columns=[*MEASURED & {*frame.columns}, *others])
 
 
 def test_a_tenth_of_faults_changes_no_other_cell(assets: Assets, tmp_path: Path) -> None:
