@@ -65,15 +65,15 @@ class Registry(Generic[T]):
     def type_adapter(self, name: str) -> TypeAdapter[T]:
         """What pydantic makes of the class. Raises UnknownNameError, RegistrationError."""
         entry = self.get(name)
-        if name in self._adapters:
-            return self._adapters[name]
         try:
-            return self._adapters.setdefault(name, TypeAdapter(entry))
+            if name not in self._adapters:
+                self._adapters[name] = TypeAdapter(entry)
         except (PydanticUserError, PydanticUndefinedAnnotation) as error:
             raise RegistrationError(
                 f"{self._kind} {name!r}: the fields of {_path(entry)} cannot be checked: "
                 f"{_one_line(error)}"
             ) from error
+        return self._adapters[name]
 
     def build(self, name: str, settings: Mapping[str, JsonValue]) -> T:
         """An instance with those settings, strictly checked; absent ones take their default.

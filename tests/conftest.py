@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 def pytest_configure() -> None:
-    """Let what a shell in the background or `nohup` has this process ignore reach its children.
+    """Children hear the signals that this process was started to ignore, as `nohup` starts it.
 
-    They would inherit that it is ignored, but not a handler that does nothing.
+    That a signal is ignored they would inherit; a handler that does nothing they do not.
     """
     for one in (signal.SIGINT, signal.SIGHUP):
         if signal.getsignal(one) is signal.SIG_IGN:

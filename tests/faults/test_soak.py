@@ -146,7 +146,7 @@ def cells(assets: Assets) -> Iterator[Specification]:
 
 
 def table(plan: Plan, results: Path) -> pd.DataFrame:
-    """The aggregate without what a clock says, or who edits a file meanwhile; a row a run.
+    """The aggregate without times and the state of the checkout, a row a run.
 
     A column's type is left out: it is that of the values in all rows.
     """

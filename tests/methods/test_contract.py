@@ -354,11 +354,7 @@ def test_bf16_is_finite_and_has_gradients(case: Case) -> None:
             assert parameter.grad.isfinite().all(), name
 
 
-@pytest.mark.parametrize(
-    "case",
-    [c for c in FITTING if c.model_type in CHECKPOINTED],
-    ids=str,
-)
+@pytest.mark.parametrize("case", [c for c in FITTING if c.model_type in CHECKPOINTED], ids=str)
 def test_gradient_checkpointing_changes_no_gradient(case: Case) -> None:
     """In training mode, where checkpoints work; the same seed draws the same dropout."""
     model, found = case.trained().train(), []

@@ -119,7 +119,6 @@ def while_it_runs(
     assets: Assets, spec: Specification, results: Path, action: Callable[[], None]
 ) -> int:
     """The exit code of a run in whose middle something happens."""
-
     is_over = threading.Event()
 
     def act() -> None:
