@@ -9,7 +9,8 @@ in a new tensor here, and in place in a run: the peak may be too large by one of
 import gc
 import sys
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -92,10 +93,20 @@ def with_prediction(memory: Memory, spec: Specification) -> Memory:
 def _trace(spec: Specification, batch: tuple[int, int]) -> int:
     if spec.training.strategy == "fsdp":
         raise NotImplementedError("what fsdp gathers at a time is not traced")
-    with FakeTensorMode():
+    with FakeTensorMode(), _without_older_objects():
         # As in the probe, the examples are there before anything is counted.
         examples = _examples(spec, batch)
         return _trace_step(spec, examples)
+
+
+@contextmanager
+def _without_older_objects() -> Iterator[None]:
+    """Let the collector pass over what is there already: the libraries' objects are millions."""
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def _trace_step(spec: Specification, examples: Examples) -> int:

@@ -121,6 +121,8 @@ def prepare_environment(threads: int) -> None:
         # Else the tracker counts its use on its server, offline too.
         "WANDB_ERROR_REPORTING": "false",
         "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
+        # Else torch's profiler, the meter of memory, says when it begins and ends.
+        "KINETO_LOG_LEVEL": "99",
     }
 
 

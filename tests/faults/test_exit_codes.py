@@ -48,7 +48,7 @@ def test_0_a_run_that_ended_well_is_recorded(assets: Assets, tmp_path: Path) -> 
     spec = assets.specification()
     done = command(assets, spec, tmp_path)
     assert done.returncode == os.EX_OK
-    assert last_line(done, spec.run) == f"{spec.run}: ok"
+    assert (done.stdout, done.stderr) == ("", f"{spec.run}: ok\n")
     assert Result.read(run_folder(spec, tmp_path) / RESULT_FILE).state == "ok"
 
 

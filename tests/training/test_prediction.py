@@ -1,5 +1,6 @@
 """Traced peaks against measured ones: of runs made here, and of the committed records."""
 
+import gc
 import io
 import json
 import sys
@@ -85,6 +86,7 @@ def test_a_step_that_needs_numbers_is_not_predictable(
     found = predict(Question(spec=spec, batch=(16, 1)))
     assert found.peak_bytes is None
     assert str(found.reason).startswith("not predictable: DataDependentOutputException")
+    assert gc.get_freeze_count() == 0, "the collector sees again what a trace hides from it"
 
 
 def test_a_trace_draws_no_random_number(assets: Assets) -> None:

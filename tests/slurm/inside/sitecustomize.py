@@ -94,6 +94,9 @@ def note_devices(launch: Any) -> None:
         node, devices = os.environ["SLURMD_NODENAME"], os.environ["CUDA_VISIBLE_DEVICES"]
         with (FOLDER / "devices").open("a") as stream:
             stream.write(f"{node} {devices}\n")
+        # The first to end ends the others, who may not have begun.
+        while len((FOLDER / "devices").read_text().splitlines()) < int(os.environ["SLURM_NNODES"]):
+            time.sleep(0.1)
         raise launch.EndedAloneError(launch.Ending("oom", os.environ["FINEGRID_TEST_DEVICES"]))
 
     launch.run_workers = run_workers
