@@ -112,7 +112,8 @@ class Job:
     def _try_together(self, micro_batch_size: int | None, kept: Kept | None) -> int | None:
         """The same, in processes of the run's own, one a device.
 
-        Where one of them ends alone, all that is known of the run is how that one ended.
+        Where one of them ends alone, all that is known of the run is how that one ended. One that
+        is lost after a request to end may have been ended by it, before it could hear it.
         """
         training, threads = self._training(micro_batch_size), self.origin.threads
         try:
@@ -123,6 +124,8 @@ class Job:
             return run_workers(part, training, threads, self.interruption)
         except EndedAloneError as error:
             ending = error.ending
+        if ending.state == "failed":
+            self.interruption.obey()
         return self._end(ending, *self._begun(micro_batch_size, kept), micro_batch_size)
 
     def _assignment(self, micro_batch_size: int | None, rendezvous: Rendezvous) -> str:

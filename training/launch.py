@@ -65,7 +65,7 @@ def run_workers(
     """What the first worker of this node returns for `work`, which all of the run's do.
 
     `work` travels to them by pickle. Raises EndedAloneError where one of them raises it or dies,
-    and PreemptedError where all of them raise it, or one dies of the signal that is passed on.
+    and PreemptedError where all of them raise it.
     """
     queues = multiprocessing.get_context("spawn")
     started: SimpleQueue[int] = queues.SimpleQueue()
@@ -79,7 +79,6 @@ def run_workers(
         death = _death(error)
         if death is None and not endings.empty():
             raise EndedAloneError(endings.get()) from None
-        interruption.obey()
         reason = death or "a process of the run ended without a word"
         raise EndedAloneError(Ending("failed", reason, exit_code=EXIT_FAILED)) from None
     found: Returned | PreemptedError = returned[min(returned)]

@@ -102,7 +102,6 @@ def _outcome(
     if cause := next((one for one in reports if one.is_first_cause), None):
         return cause.resolve()
     if len(reports) < nodes:
-        interruption.obey()
         silent = f"{nodes - len(reports)} of {nodes} nodes ended without a word"
         reason = f"{silent}; exit code of {_LAUNCHER}: {exit_code}"
         raise EndedAloneError(Ending("failed", reason, exit_code=EXIT_FAILED))

@@ -37,7 +37,7 @@ from training import job, launch
 from training.checkpoint import Checkpoints
 from training.distributed import ALONE, Group
 from training.experiment import Experiment
-from training.launch import Work, run_workers
+from training.launch import EndedAloneError, Work, run_workers
 from training.loop import Trainer
 from training.signals import Interruption
 
@@ -225,6 +225,10 @@ class Disturbed:
     def _gone(self, interruption: Interruption) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
+    def _gone_when_told(self, interruption: Interruption) -> None:
+        self._parent(interruption)
+        self._gone(interruption)
+
     def _short(self, interruption: Interruption) -> None:
         """Memory runs out by the size of the micro-batch, see above."""
 
@@ -311,6 +315,28 @@ def test_a_process_that_is_killed_fails_the_run(
     assert assets.main(spec, tmp_path) == 1
     result = Result.read(run_folder(spec, tmp_path) / FAILURE_FILE)
     assert (result.state, result.reason) == ("failed", "process 1 of the run ended by SIGKILL")
+
+
+def test_a_process_that_is_killed_after_a_request_leaves_the_run_to_the_next_attempt(
+    assets: Assets, tmp_path: Path, monkeypatch: Patch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its launcher does not take it for an orderly end: on another node the others may wait."""
+    disturb(monkeypatch, Disturbed("gone_when_told", 3))
+    disturbed, endings = job.run_workers, []
+
+    def noted(*arguments: Any) -> Any:
+        try:
+            return disturbed(*arguments)
+        except EndedAloneError as error:
+            endings.append(error.ending.reason)
+            raise
+
+    monkeypatch.setattr(job, "run_workers", noted)
+    spec = specification(assets, "network full", devices=2)
+    assert assets.main(spec, tmp_path) == TRY_AGAIN
+    assert endings == ["process 1 of the run ended by SIGKILL"]
+    assert caplog.messages[-1] == f"{spec.run}: interrupted by SIGUSR1; the next attempt goes on"
+    assert not (run_folder(spec, tmp_path) / FAILURE_FILE).exists()
 
 
 def test_the_processes_of_a_run_die_with_the_one_that_holds_its_locks(
