@@ -1,7 +1,6 @@
 """A run of several processes is that of one, but for sums that are rounded in another order."""
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -32,13 +31,11 @@ from records.result import (
 )
 from records.specification import Pretraining, Specification, Training
 from tests.training.assets import OWN_METHODS, Assets, run_folder
+from tests.training.disturbances import Disturbed, disturb
 from tests.training.interruptions import SHARED_OUTCOME, assert_same_bits, checkpoints
-from training import job, launch
-from training.checkpoint import Checkpoints
 from training.distributed import ALONE, Group
 from training.experiment import Experiment
-from training.launch import EndedAloneError, Work, run_workers
-from training.loop import Trainer
+from training.launch import run_workers
 from training.signals import Interruption
 
 REPOSITORY = Path(training.__file__).parents[1]
@@ -180,67 +177,6 @@ def test_a_process_without_examples_takes_part(assets: Assets, tmp_path: Path) -
         assert_as_one(one, found)
 
 
-@dataclass(frozen=True)
-class Disturbed:
-    """A run whose process `rank` is disturbed before a step."""
-
-    how: str
-    step: int
-    rank: int = 1
-    size: int = 8
-    """Of the micro-batches for which there is memory, in each process."""
-
-    def __call__(self, work: Work[Any], group: Group, interruption: Interruption) -> Any:
-        if group.rank == self.rank:
-            self._change(interruption)
-        return work(group, interruption)
-
-    def _change(self, interruption: Interruption) -> None:
-        plain, plain_loss = Trainer.step, Trainer.loss
-
-        def step(trainer: Trainer, number: int, *arguments: Any) -> None:
-            if number == self.step:
-                getattr(self, f"_{self.how}")(interruption)
-            plain(trainer, number, *arguments)
-
-        def loss(trainer: Trainer, indices: list[int]) -> torch.Tensor:
-            if self.how == "short" and len(indices) > self.size:
-                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
-            return plain_loss(trainer, indices)
-
-        Trainer.step, Trainer.loss = step, loss  # type: ignore[assignment,method-assign]
-        if self.how == "blind":
-            Checkpoints.latest = lambda _: None  # type: ignore[assignment,method-assign]
-
-    def _told(self, interruption: Interruption) -> None:
-        """This process alone hears of it."""
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    def _parent(self, interruption: Interruption) -> None:
-        """The one that a scheduler knows hears of it, and tells all."""
-        os.kill(os.getppid(), signal.SIGUSR1)
-        while interruption.name is None:
-            time.sleep(0.01)
-
-    def _gone(self, interruption: Interruption) -> None:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    def _gone_when_told(self, interruption: Interruption) -> None:
-        self._parent(interruption)
-        self._gone(interruption)
-
-    def _short(self, interruption: Interruption) -> None:
-        """Memory runs out by the size of the micro-batch, see above."""
-
-    def _blind(self, interruption: Interruption) -> None:
-        """Its folder shows no checkpoint, see above."""
-
-
-def disturb(patch: Patch, disturbed: Disturbed) -> None:
-    plain = launch.run_workers
-    patch.setattr(job, "run_workers", lambda work, *rest: plain(partial(disturbed, work), *rest))
-
-
 @pytest.mark.parametrize(("strategy", "how", "rank"), [("ddp", "parent", 0), ("fsdp", "told", 1)])
 def test_an_interrupted_run_goes_on_to_the_same_bits(
     assets: Assets,
@@ -321,20 +257,10 @@ def test_a_process_that_is_killed_after_a_request_leaves_the_run_to_the_next_att
     assets: Assets, tmp_path: Path, monkeypatch: Patch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Its launcher does not take it for an orderly end: on another node the others may wait."""
-    disturb(monkeypatch, Disturbed("gone_when_told", 3))
-    disturbed, endings = job.run_workers, []
-
-    def noted(*arguments: Any) -> Any:
-        try:
-            return disturbed(*arguments)
-        except EndedAloneError as error:
-            endings.append(error.ending.reason)
-            raise
-
-    monkeypatch.setattr(job, "run_workers", noted)
+    reasons = disturb(monkeypatch, Disturbed("gone_when_told", 3))
     spec = specification(assets, "network full", devices=2)
     assert assets.main(spec, tmp_path) == TRY_AGAIN
-    assert endings == ["process 1 of the run ended by SIGKILL"]
+    assert reasons == ["process 1 of the run ended by SIGKILL"]
     assert caplog.messages[-1] == f"{spec.run}: interrupted by SIGUSR1; the next attempt goes on"
     assert not (run_folder(spec, tmp_path) / FAILURE_FILE).exists()
 
