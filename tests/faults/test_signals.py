@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -29,15 +30,17 @@ def specification(assets: Assets, model: str) -> Specification:
     return assets.specification("lora", model="bert", settings=settings, dropout=0.3, **options)
 
 
-@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGUSR1], ids=lambda one: one.name)
-@pytest.mark.parametrize("model", ["network", "bert"])
+@pytest.mark.parametrize(
+    ("model", "signals"), [("network", "TERM"), ("network", "USR1"), ("bert", "TERM and USR1")]
+)
 def test_twenty_random_steps_are_resumed_to_the_same_bits(
-    assets: Assets, tmp_path: Path, model: str, sent: signal.Signals
+    assets: Assets, tmp_path: Path, model: str, signals: str
 ) -> None:
     spec, whole = specification(assets, model), tmp_path / "whole"
     assets.run(spec, whole)
-    draw = random.Random(f"{model} {sent.name}")  # noqa: S311 - steps, no secrets
-    for step in draw.sample(range(1, STEPS + 1), DRAWS):
+    draw = random.Random(f"{model} {signals}")  # noqa: S311 - steps, no secrets
+    turns = cycle(signal.Signals[f"SIG{name}"] for name in signals.split(" and "))
+    for step, sent in zip(draw.sample(range(1, STEPS + 1), DRAWS), turns, strict=False):
         results = tmp_path / str(step)
         assert interrupted(assets, spec, results, ("step", step), ask(sent)) == TRY_AGAIN
         assert not (run_folder(spec, results) / RESULT_FILE).exists()
