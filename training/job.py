@@ -124,7 +124,8 @@ class Job:
             return run_workers(part, training, threads, self.interruption)
         except EndedAloneError as error:
             ending = error.ending
-        if ending.state == "failed":
+        if ending.state == "failed" and self.interruption.name:
+            _LOGGER.error("%s: %s", self._run, ending.reason)
             self.interruption.obey()
         return self._end(ending, *self._begun(micro_batch_size, kept), micro_batch_size)
 

@@ -31,16 +31,21 @@ def specification(assets: Assets, model: str) -> Specification:
 
 
 @pytest.mark.parametrize(
-    ("model", "signals"), [("network", "TERM"), ("network", "USR1"), ("bert", "TERM and USR1")]
+    ("model", "signals"),
+    [
+        ("network", [signal.SIGTERM]),
+        ("network", [signal.SIGUSR1]),
+        ("bert", [signal.SIGTERM, signal.SIGUSR1]),
+    ],
+    ids=["network-SIGTERM", "network-SIGUSR1", "bert-in-turns"],
 )
 def test_twenty_random_steps_are_resumed_to_the_same_bits(
-    assets: Assets, tmp_path: Path, model: str, signals: str
+    assets: Assets, tmp_path: Path, model: str, signals: list[signal.Signals]
 ) -> None:
     spec, whole = specification(assets, model), tmp_path / "whole"
     assets.run(spec, whole)
     draw = random.Random(f"{model} {signals}")  # noqa: S311 - steps, no secrets
-    turns = cycle(signal.Signals[f"SIG{name}"] for name in signals.split(" and "))
-    for step, sent in zip(draw.sample(range(1, STEPS + 1), DRAWS), turns, strict=False):
+    for step, sent in zip(draw.sample(range(1, STEPS + 1), DRAWS), cycle(signals), strict=False):
         results = tmp_path / str(step)
         assert interrupted(assets, spec, results, ("step", step), ask(sent)) == TRY_AGAIN
         assert not (run_folder(spec, results) / RESULT_FILE).exists()

@@ -99,7 +99,7 @@ def tiny(model_type: str, seed: int = 0) -> nn.Module:
 
 @cache
 def _mould(model_type: str, seed: int) -> Mould:
-    """Thousands of tests need one of few: a copy takes a tenth of the time."""
+    """Thousands of tests need a copy of one of few."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return Mould(TINY[model_type]().eval())

@@ -1,4 +1,4 @@
-"""Copies of one module, made three to five times as fast as by `deepcopy`."""
+"""Copies of one module, made two to six times as fast as by `deepcopy`."""
 
 import io
 import pickle

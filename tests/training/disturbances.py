@@ -75,7 +75,7 @@ class Disturbed:
 
 
 def disturb(patch: pytest.MonkeyPatch, disturbed: Disturbed) -> list[str | None]:
-    """Let runs be disturbed. The list tells why one ended alone."""
+    """Let runs be disturbed. The list that is returned fills with why they ended alone."""
     reasons: list[str | None] = []
 
     def run_disturbed(work: Work[Any], *rest: Any) -> Any:

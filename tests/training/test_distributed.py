@@ -261,7 +261,8 @@ def test_a_process_that_is_killed_after_a_request_leaves_the_run_to_the_next_att
     spec = specification(assets, "network full", devices=2)
     assert assets.main(spec, tmp_path) == TRY_AGAIN
     assert reasons == ["process 1 of the run ended by SIGKILL"]
-    assert caplog.messages[-1] == f"{spec.run}: interrupted by SIGUSR1; the next attempt goes on"
+    told = [*reasons, "interrupted by SIGUSR1; the next attempt goes on"]
+    assert caplog.messages[-2:] == [f"{spec.run}: {one}" for one in told]
     assert not (run_folder(spec, tmp_path) / FAILURE_FILE).exists()
 
 

@@ -24,6 +24,8 @@ FOLDER = Path(os.environ.get("FINEGRID_TEST_FOLDER", ""))
 MIDDLE = 6
 """The step before which a run is held, of the 12 that each of the benchmark's texts has."""
 POLL_SECONDS = 1
+NODE_SECONDS = 300.0
+"""How much later than the first a node may begin on a busy machine."""
 
 
 class Hook(MetaPathFinder):
@@ -95,7 +97,8 @@ def note_devices(launch: Any) -> None:
         with (FOLDER / "devices").open("a") as stream:
             stream.write(f"{node} {devices}\n")
         # The first to end ends the others, who may not have begun.
-        while len((FOLDER / "devices").read_text().splitlines()) < int(os.environ["SLURM_NNODES"]):
+        nodes, end = int(os.environ["SLURM_NNODES"]), time.monotonic() + NODE_SECONDS
+        while len((FOLDER / "devices").read_text().splitlines()) < nodes and time.monotonic() < end:
             time.sleep(0.1)
         raise launch.EndedAloneError(launch.Ending("oom", os.environ["FINEGRID_TEST_DEVICES"]))
 
