@@ -17,8 +17,13 @@ Measure = Literal[
     "step_median_seconds",
     "inference_unmerged_seconds",
     "inference_merged_seconds",
+    "inference_base_seconds",
+    "inference_unmerged_to_base",
+    "inference_merged_to_base",
 ]
-"""Columns of the runs table that hold a cost."""
+"""Columns of the runs table that hold a cost, or its ratio to that of the plain base model."""
+TO_BASE = ("inference_unmerged_to_base", "inference_merged_to_base")
+"""Of these: ratios already, each of one run, timed in turns in one process."""
 Figure = Literal["smallest-to-largest-block", "last-to-first-step", "largest-to-median-step"]
 """Ratios of gradient norms.
 
@@ -59,16 +64,28 @@ class BoundedRatio(Bounded):
 
 
 class RatioTest(BoundedRatio):
-    """A cost of each variant, divided by that of the reference, on each task."""
+    """A cost of each variant, divided by that of the reference, on each task.
+
+    A measure that is a ratio to the plain base model is divided by nothing, and has no reference.
+    """
 
     kind: Literal["ratio"]
     model: Name
     tasks: Names
     variants: Names
-    reference: Name
+    reference: Name | None = None
     measure: Measure
     reference_measure: Measure | None = None
     """Of the reference, where it is not the same."""
+
+    @model_validator(mode="after")
+    def _divided_once(self) -> Self:
+        if self.measure in TO_BASE:
+            if self.reference or self.reference_measure:
+                raise ValueError(f"{self.measure} is a ratio to the base; allowed: no reference")
+        elif self.reference is None:
+            raise ValueError(f"reference is required of {self.measure}")
+        return self
 
 
 class DifferenceTest(Bounded):
@@ -117,13 +134,18 @@ class InteractionTest(Bounded):
 
 
 class GradientTest(BoundedRatio):
-    """A ratio of gradient norms of each variant, on each task."""
+    """A ratio of gradient norms of each variant, on each task.
+
+    With a reference, divided by the same ratio of the reference under the same seed: a run that
+    converges has a small last gradient, whatever the method.
+    """
 
     kind: Literal["gradients"]
     model: Name
     tasks: Names
     variants: Names
     figure: Figure
+    reference: Name | None = Field(default=None, exclude_if=lambda value: value is None)
 
 
 Test = RatioTest | DifferenceTest | TrendTest | InteractionTest | GradientTest

@@ -13,6 +13,8 @@ class Question(Record):
 
     spec: Specification
     batch: tuple[Positive, Positive]
+    drawn_modules: tuple[str, ...] = ()
+    """Modules that the model's checkpoint lacks, and that count as the head for it."""
 
 
 class Prediction(Record):
@@ -20,6 +22,8 @@ class Prediction(Record):
 
     peak_bytes: Annotated[int, Field(ge=0)] | None
     reason: str | None = None
+    run_fails: bool = False
+    """Whether the reason is an error that the run itself would end with."""
 
     @model_validator(mode="after")
     def _missing_is_explained(self) -> Self:

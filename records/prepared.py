@@ -21,6 +21,9 @@ VECTOR_COLUMNS: dict[TaskKind, str] = {
 LOSSES = frozenset({"mse"})
 """Metrics of which less is better. The best checkpoint is that of the largest primary metric."""
 
+MEANS_OVER_ITEMS = ("accuracy",)
+"""Metrics that are the mean of one score an item, 0 or 1: their errors over items are known."""
+
 
 class Split(Record):
     """One split as it lies on disk, `<split>.parquet`."""
@@ -104,3 +107,7 @@ class PreparedModel(Record):
     """File name in the folder -> hash of its bytes."""
     pretraining: dict[str, JsonValue] | None = None
     """What the pretraining reached on its own source task, where there was one."""
+    drawn_modules: tuple[str, ...] = ()
+    """Paths of the modules that the checkpoint lacks: a part of the head, which each run draws."""
+    stripped: tuple[str, ...] = ()
+    """Words of a wrapper that were taken off the names of the weights."""

@@ -3,20 +3,20 @@
 import json
 from collections.abc import Collection
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, JsonValue, model_validator
 
 from records.base import Name, Record, Sha256
+from records.costs import Count, Inference, Memory, Time
 from records.identity import content_hash, file_sha256
-from records.specification import Positive, Specification
+from records.specification import Positive, Specification, Training
 
-State = Literal["ok", "oom", "diverged", "failed"]
+State = Literal["ok", "oom", "diverged", "undefined", "failed"]
+"""`undefined`: training was finite, and the metric has no value on what the kept state predicts."""
 Edge = Literal["lower", "upper"]
 Values = dict[str, JsonValue]
 """Tuned keys with the values that a trial gives them."""
-Count = Annotated[int, Field(ge=0)]
-Seconds = Annotated[float, Field(ge=0)]
 
 RESULT_FILE = "result.json"
 FAILURE_FILE = "failure.json"
@@ -26,6 +26,7 @@ PREDICTIONS_FILE = "predictions.parquet"
 HISTORY_FILE = "history.jsonl"
 DELTA_FILE = "delta.safetensors"
 _SEAL = "record_sha256"
+_WITHOUT_GRADIENTS = "measured by version 1, without the gradients that micro-batches add up"
 
 
 def is_as_written(content: bytes) -> bool:
@@ -68,12 +69,31 @@ class Choice(Record):
     trials: Annotated[tuple[Trial, ...], Field(min_length=1)]
     """Every trial that was spent, in ascending order of the learning rate."""
     chosen: Values | None
-    """The tuned values of the best trial; null where no trial has a score."""
+    """The tuned values of the trial that the rule takes; null where no trial has a score."""
     chosen_run: Name | None
+    rule: Literal["best", "one-standard-error"] = "best"
+    """The best score, or the lowest learning rate within one standard error of it."""
+    best_run: Name | None = None
+    """The trial with the best score; null in a record from before there were two rules."""
+    standard_error: Annotated[float, Field(ge=0)] | None = None
+    """Of the best score, over its validation items; null by the rule `best`."""
     edge: Edge | None
-    """The edge of the learning rates that were tried at which the chosen one lies."""
+    """The edge of the learning rates that were tried at which the best score lies."""
     grown: Count = 0
     """How many of the trials were added because the best of the others lay at an edge."""
+
+
+class Trivial(Record):
+    """What predicts one label for every example: no input is read, and nothing is trained.
+
+    The most frequent class of the training split, of equals the first, or the mean of its labels.
+    """
+
+    predictor: Literal["majority class", "mean"]
+    prediction: float
+    """The index of the class, or the mean."""
+    test: dict[str, Score | None]
+    """Its scores; null where a metric has no value for a constant, as a correlation has none."""
 
 
 class Metrics(Record):
@@ -85,6 +105,8 @@ class Metrics(Record):
     """Empty for a trial, which never reads the test split."""
     best_step: Count
     """The optimizer step whose state was kept and scored on test."""
+    trivial: Trivial | None = None
+    """What any score on test has to be above; null for a trial and in older records."""
 
 
 class Parameters(Record):
@@ -114,58 +136,6 @@ class Parameters(Record):
         if parts != self.trainable:
             raise ValueError(f"the split sums to {parts}, trainable is {self.trainable}")
         return self
-
-
-class Memory(Record):
-    """Bytes of tensor storage on the device, by category and as the peak of each phase.
-
-    Peaks count live allocations, the weights included; `instrument` names how they were read.
-    """
-
-    instrument: Literal["cpu-allocator-events", "cuda-max-allocated"]
-    weights_bytes: Count
-    gradients_bytes: Count
-    optimizer_bytes: Count
-    activations_bytes: Count
-    """Peak of forward and backward less weights, gradients and optimizer state."""
-    peak_load_bytes: Count
-    peak_forward_bytes: Count
-    peak_backward_bytes: Count
-    peak_step_bytes: Count
-    peak_evaluate_bytes: Count
-    peak_training_bytes: Count
-    """The largest of forward, backward and step: what training needs."""
-    batch: tuple[int, int]
-    """The micro-batch that was measured, as (examples, padded tokens); the largest of the run."""
-    predicted_peak_bytes: Count | None = None
-    predicted_reason: str | None = None
-
-
-class Time(Record):
-    """Wall-clock seconds, and throughput over the training steps alone."""
-
-    setup_seconds: Seconds
-    """Before the first step: what is read, loaded and built, the metrics' libraries included."""
-    train_seconds: Seconds
-    """Training steps only, evaluations excluded."""
-    evaluate_seconds: Seconds
-    """Predictions and scores, on validation and test."""
-    step_median_seconds: Seconds
-    step_p95_seconds: Seconds
-    tokens_per_second: Seconds | None
-    """Real tokens, padding excluded; null for inputs that are not made of tokens."""
-    examples_per_second: Seconds
-    steps: Count
-
-
-class Inference(Record):
-    """Median seconds of one evaluation batch."""
-
-    batch_examples: Count
-    unmerged_seconds: Seconds
-    merged_seconds: Seconds | None
-    merged_reason: str | None = None
-    """Why there is no merged figure."""
 
 
 class Losses(Record):
@@ -224,6 +194,10 @@ class Provenance(Record):
     """The prepared task's fingerprint; null where the run ended before it was read."""
     model_sha256: Sha256 | None
     """Hash of the base weights as loaded, before the head and the method; null as above."""
+    drawn_modules: tuple[str, ...] = Field(default=(), exclude_if=lambda value: not value)
+    """Modules that the checkpoint lacks, and that count as the head for it."""
+    stripped: tuple[str, ...] = Field(default=(), exclude_if=lambda value: not value)
+    """Words of a wrapper that were taken off the names of the checkpoint's weights."""
     started_at: str
     """UTC, ISO 8601."""
 
@@ -241,9 +215,10 @@ class Result(Record):
     """One run's outcome. A part that does not exist is null, and `reason` says why.
 
     A record with a hash of its own that it does not have is refused, and the error names both.
+    One of version 1 is read as one of version 2, to which its hash does not belong.
     """
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[1, 2] = 2
     run: Name
     spec: Specification
     state: State
@@ -318,6 +293,33 @@ class Result(Record):
         if self.state == "ok" and self.spec.tuning is not None and self.tuning is None:
             raise ValueError("a tuned run has its choice")
         return self
+
+    @model_validator(mode="after")
+    def _is_of_this_version(self) -> Self:
+        """Version 1 took all gradients off a peak at which they were not all there."""
+        if self.schema_version == 2:
+            return self
+        changes: dict[str, Any] = {"schema_version": 2, _SEAL: None}
+        if self.memory is not None and self._adds_up_gradients():
+            changes |= {"memory": None, "memory_reason": _WITHOUT_GRADIENTS}
+        elif self.memory is not None:
+            changes["memory"] = _with_activations(self.memory, self.spec.training)
+        return self.model_copy(update=changes)
+
+    def _adds_up_gradients(self) -> bool:
+        chosen = (self.tuning and self.tuning.chosen) or {}
+        training = self.spec.training.model_dump() | chosen
+        micro_batch_size = self.micro_batch_size or training["micro_batch_size"]
+        return bool(micro_batch_size and micro_batch_size < training["batch_size"])
+
+
+def _with_activations(memory: Memory, training: Training) -> Memory:
+    """What version 1 measured, with the activations that its peak of forward allows."""
+    present = memory.weights_bytes + memory.optimizer_bytes
+    if training.devices > 1 and training.strategy == "ddp":
+        present += memory.gradients_bytes  # they stay, as what the devices exchange them in
+    activations = max(0, memory.peak_forward_bytes - present)
+    return memory.model_copy(update={"activations_bytes": activations})
 
 
 def _damage(path: Path, recorded: str) -> str | None:

@@ -14,23 +14,31 @@ Fraction = Annotated[float, Field(ge=0, lt=1)]
 DType = Literal["fp32", "bf16"]
 Device = Literal["cpu", "cuda", "mps"]
 Strategy = Literal["ddp", "fsdp"]
+Pooling = Literal["mean", "first", "last", "pooler"]
+Head = Literal["new", "keep"]
 LEARNING_RATE = "learning_rate"
 """The key that every tuning searches."""
-SOURCE_PATTERN = r"^(hub|package|sdist|path):\S+$"
+_SHOWN = r"[^\x00-\x20\x7f]"
+SOURCE_PATTERN = rf"^(?:(?:hub|package|sdist):\S+|path:{_SHOWN}(?:[^\x00-\x1f\x7f]*{_SHOWN})?)$"
+"""Spaces stand in paths alone, and not at their ends."""
 
 
 class Source(Record):
     """Where files come from, pinned by content.
 
     `uri` is one of `hub:<owner>/<name>`, `package:<import name>/<path>`,
-    `sdist:<project>==<version>/<path>` or `path:<path>`.
+    `sdist:<project>==<version>/<path>` or `path:<path>`, which may begin with `~` and is relative
+    to the folder that one works in.
     """
 
     uri: Annotated[str, Field(pattern=SOURCE_PATTERN)]
     revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")] | None = None
     """The commit of a hub repository; required for `hub:` and refused elsewhere."""
     sha256: dict[str, Sha256] = {}
-    """File name below the source -> hash of its bytes. For `sdist:` also the archive itself."""
+    """File name below the source -> hash of its bytes. For `sdist:` also the archive itself.
+
+    A plan lists every file that it takes of a `package:` or a `path:`.
+    """
 
     @model_validator(mode="after")
     def _revision_belongs_to_hub(self) -> Self:
@@ -137,6 +145,11 @@ def largest_share(training: Training) -> int:
     return (training.micro_batch_size or training.batch_size) // training.devices
 
 
+def accumulates(training: Training) -> bool:
+    """Whether an optimizer step adds up the gradients of several micro-batches."""
+    return (training.micro_batch_size or training.batch_size) < training.batch_size
+
+
 class Tuning(Record):
     """How a cell's tuned values are chosen: by trials on a seed that no run uses.
 
@@ -187,6 +200,15 @@ class Checkpoint(Record):
     source: Source
     configuration: dict[str, JsonValue]
     """The model's own config.json: it decides which methods fit before anything is loaded."""
+    pooling: Pooling | None = Field(default=None, exclude_if=lambda value: value is None)
+    """How a text's features are pooled before a linear head; None: the architecture's own head."""
+    head: Head = Field(default="new", exclude_if=lambda value: value == "new")
+    """Whether a run draws the task's head, or starts from the one that the checkpoint holds."""
+
+    @property
+    def keeps_head(self) -> bool:
+        """Whether runs start from the head that the checkpoint holds."""
+        return self.head == "keep"
 
 
 class RandomModel(Record):
@@ -197,6 +219,8 @@ class RandomModel(Record):
     configuration: dict[str, JsonValue]
     tokenizer: Source
     seed: Annotated[int, Field(ge=0)] = 0
+    pooling: Pooling | None = Field(default=None, exclude_if=lambda value: value is None)
+    """As for a checkpoint."""
 
 
 class Network(Record):

@@ -3,11 +3,14 @@
 import json
 from collections.abc import Sequence
 from itertools import product
+from math import sqrt
+from operator import itemgetter
 from typing import Any
 
 from records.identity import short_hash
 from records.merge import deep_merge
-from records.result import Choice, Edge, Result, Trial, Values
+from records.prepared import MEANS_OVER_ITEMS
+from records.result import Choice, Edge, Result, Score, Trial, Values
 from records.specification import LEARNING_RATE, Specification, Tuning
 
 _SETTINGS = "settings."
@@ -87,20 +90,47 @@ def effective(result: Result) -> Specification:
 def choose(key: str, metric: str, trials: Sequence[Trial], grown: int = 0) -> Choice:
     """The choice by the trials that have a score, of which the last `grown` were added.
 
-    The best score wins, of equals the earliest in ascending order of the learning rate.
+    The lowest learning rate wins whose score is within one standard error of the best one (Breiman
+    et al. 1984, Classification and Regression Trees, section 3.4.3): scores that close are not told
+    apart by the validation items, and a high rate fails on other seeds sooner than a low one. Of a
+    metric without a standard error over items the best score wins, of equals the earliest in
+    ascending order of the learning rate. The edge is that of the best score.
     """
     ordered = sorted(trials, key=_learning_rate)
-    scored = [one for one in ordered if one.score is not None]
-    best = max(scored, key=lambda one: one.score.value if one.score else -1.0, default=None)
+    scored = [(one.score.value, one) for one in ordered if one.score]
+    _, best = max(scored, key=itemgetter(0), default=(0.0, None))
+    error = _standard_error(metric, best.score) if best and best.score else None
+    chosen = best if error is None else _lowest_within(error, scored)
     return Choice(
         key=key,
         metric=metric,
         trials=tuple(ordered),
-        chosen=best.values if best else None,
-        chosen_run=best.run if best else None,
+        chosen=chosen.values if chosen else None,
+        chosen_run=chosen.run if chosen else None,
+        rule="best" if error is None else "one-standard-error",
+        best_run=best.run if best else None,
+        standard_error=error,
         edge=_edge(best, ordered) if best else None,
         grown=grown,
     )
+
+
+def _standard_error(metric: str, score: Score) -> float | None:
+    """Of a share of right items, sqrt(p (1 - p) / n); None of any other metric."""
+    if metric not in MEANS_OVER_ITEMS:
+        return None
+    return sqrt(score.value * (1 - score.value) / score.n)
+
+
+def _lowest_within(error: float, scored: Sequence[tuple[float, Trial]]) -> Trial:
+    """Of the trials within the error of the best score: lowest rate, then best score, then first.
+
+    `scored` is in ascending order of the learning rate.
+    """
+    best = max(value for value, _ in scored)
+    close = [(value, one) for value, one in scored if value >= best - error]
+    lowest = _learning_rate(close[0][1])
+    return max((one for one in close if _learning_rate(one[1]) == lowest), key=itemgetter(0))[1]
 
 
 def _edge(best: Trial, trials: Sequence[Trial]) -> Edge | None:
