@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from methods.architectures import Shape
+from methods.anatomy import Shape
+from methods.architectures import architecture_of
 from methods.contract import Method, above
 from methods.injection import add_parameters, added, change_input, change_output
-from methods.layers import Layer, linear_layers
+from methods.layers import dropouts_behind, ends_of, linear_layers, modules_matching
+from methods.parameters import is_norm
 from methods.registry import register
 
 if TYPE_CHECKING:
@@ -20,15 +22,18 @@ if TYPE_CHECKING:
     from torch import nn
 
 Activation = Literal["gelu", "relu", "tanh"]
-Placement = Literal["houlsby", "pfeiffer", "attention", "parallel", "linear"]
+Placement = Literal["houlsby", "pfeiffer", "attention", "feed-forward", "parallel", "linear"]
 _AFTER: Mapping[Placement, tuple[str, ...]] = {
     "houlsby": ("o", "down"),
     "pfeiffer": ("down",),
     "attention": ("o",),
+    "feed-forward": ("down",),
     "parallel": ("down",),
     "linear": ("linear",),
 }
+_NAME = "adapter"
 _INPUT = "finegrid_adapter_input"
+_NO_SUM = "the model has no sum of a feed-forward part and its residual"
 
 
 @register("adapter")
@@ -36,14 +41,21 @@ _INPUT = "finegrid_adapter_input"
 class Adapter(Method):
     """Bottleneck adapter, Houlsby et al. 2019, section 2.1: h <- h + U f(D x + b) + c.
 
-    h (..., d) is a sublayer's output before the residual connection, and x is h itself.
-    Placements: `houlsby` after attention and feed-forward part, `pfeiffer` after the feed-forward
-    part (Pfeiffer et al. 2021, arXiv:2005.00247), `attention` after attention, `linear` after each
-    layer of a plain stack, and `parallel`, where x is the input of the feed-forward part (He et
-    al. 2022, arXiv:2110.04366, table 1). D (m, d) is drawn from N(0, 0.02^2), U (d, m), b and c
-    are zero, so that the model starts as it was. With `layer_norm`, x is normalised on its way into
-    D, as by Lin et al. 2020 (arXiv:2004.03829), with a gain of one and a shift of zero
-    to start from. The model's own layer norms stay frozen; Houlsby et al. train them too.
+    h (..., d) is what a sublayer adds to its residual r (..., d), behind the sublayer's dropout as
+    in the authors' code. D (m, d) is drawn from N(0, 0.02^2), U (d, m), b and c are zero, so that
+    the model starts as it was. The placement says which sublayers, and what x is:
+
+    - `houlsby`, x = h after attention and feed-forward part; `attention` and `feed-forward` are its
+      halves, and `linear` follows each layer of a plain stack.
+    - `pfeiffer`, after the feed-forward part, x = LN(r + h): Pfeiffer et al. 2020, section 4.1
+      (arXiv:2005.00052) and 2021 (arXiv:2005.00247); AdapterHub's `SeqBnConfig`, with
+      original_ln_before and residual_before_ln. LN is the block's own norm, which the new h goes
+      through too; where blocks normalise inputs instead, x = r + h, as there.
+    - `parallel`, x the feed-forward part's input: He et al. 2022 (arXiv:2110.04366), table 1.
+
+    With `layer_norm`, x is normalised on its way into D, as by Lin et al. 2020 (arXiv:2004.03829),
+    with a gain of one and a shift of zero to start from. The model's own layer norms stay frozen;
+    Houlsby et al. train them too.
     """
 
     paper: ClassVar[str] = "Houlsby et al. 2019, arXiv:1902.00751"
@@ -63,8 +75,9 @@ class Adapter(Method):
         return _AFTER[self.placement]
 
     def not_applicable(self, shape: Shape) -> str | None:
-        """The roles that the model lacks."""
-        return shape.lack(self.after)
+        """The roles that the model lacks, or the sum that an adapter would follow."""
+        bare = self.placement == "pfeiffer" and shape.architecture.feed_forward_sum is None
+        return shape.lack(self.after) or (_NO_SUM if bare else None)
 
     def problems(self, shape: Shape) -> Iterator[str]:
         """A bottleneck that is wider than the layer it follows."""
@@ -73,14 +86,19 @@ class Adapter(Method):
     def inject(self, model: nn.Module, generator: torch.Generator) -> None:
         """Put a bottleneck at every place."""
         layers = list(linear_layers(model, self.after))
-        for layer in layers:
-            tensors = self._tensors(layer.out_features, generator)
-            add_parameters(layer.module, "adapter", tensors)
-            change_output(layer.module, "adapter", self._adapt)
+        if self.placement == "pfeiffer":
+            places, adapt = _sums(model), self._adapt_sum
+        else:
+            ends = [end for role in self.after for end in ends_of(model, role)]
+            places, adapt = ends, self._adapt
+            _move_dropouts(model)
+        for place, layer in zip(places, layers, strict=True):
+            add_parameters(place, _NAME, self._tensors(layer.out_features, generator))
+            change_output(place, _NAME, adapt)
         if self.placement == "parallel":
             ups = linear_layers(model, ("up",))
-            for up, layer in zip(ups, layers, strict=True):
-                change_input(up.module, "adapter", partial(_keep_input, reader=layer))
+            for up, place in zip(ups, places, strict=True):
+                change_input(up.module, _NAME, partial(_keep_input, reader=place))
 
     def body_parameters(self, model: nn.Module) -> int:
         """Sum over the adapted layers of 2 m d, m + d for biases, and 2 d for a layer norm."""
@@ -105,19 +123,59 @@ class Adapter(Method):
     def _adapt(
         self, module: nn.Module, inputs: tuple[Any, ...], output: torch.Tensor
     ) -> torch.Tensor:
+        x = module.__dict__.pop(_INPUT) if self.placement == "parallel" else output
+        return output + self._bottleneck(module, x)
+
+    def _adapt_sum(
+        self, module: nn.Module, inputs: tuple[Any, ...], output: torch.Tensor
+    ) -> torch.Tensor:
+        update = self._bottleneck(module, output)
+        if not is_norm(module):
+            return output + update
+        normed: torch.Tensor = module.forward(inputs[0] + update)  # without this hook
+        return normed
+
+    def _bottleneck(self, module: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        """U f(D x + b) + c of x (..., d)."""
         from torch.nn import functional
 
-        tensors = added(module, "adapter")
+        tensors = added(module, _NAME)
         bias, shift = (tensors[name] if self.bias else None for name in ("b", "c"))
-        x = module.__dict__.pop(_INPUT) if self.placement == "parallel" else output  # (..., d)
         if self.layer_norm:
             x = functional.layer_norm(x, x.shape[-1:], tensors["gain"], tensors["shift"])
         inner = functional.linear(x, tensors["D"], bias)  # (..., m)
         bent: torch.Tensor = getattr(functional, self.activation)(inner)
-        return output + functional.linear(bent, tensors["U"], shift)
+        return functional.linear(bent, tensors["U"], shift)
 
 
-def _keep_input(module: nn.Module, inputs: tuple[Any, ...], reader: Layer) -> tuple[Any, ...]:
+def _sums(model: nn.Module) -> list[nn.Module]:
+    pattern = architecture_of(model).feed_forward_sum
+    if pattern is None:
+        raise ValueError(_NO_SUM)
+    return [module for _, module in modules_matching(model, pattern)]
+
+
+def _move_dropouts(model: nn.Module) -> None:
+    """Let the dropout of each sublayer come before its adapter instead of after it.
+
+    Those of sublayers without an adapter move as well: a block may have one dropout for all.
+    """
+    found = [pair for role in ("o", "down") for pair in dropouts_behind(model, role)]
+    probabilities = [dropout.probability for _, dropout in found]
+    for (module, dropout), probability in zip(found, probabilities, strict=True):
+        dropout.switch_off()
+        change_output(module, "dropout", partial(_drop, probability=probability))
+
+
+def _drop(
+    module: nn.Module, inputs: tuple[Any, ...], output: torch.Tensor, probability: float
+) -> torch.Tensor:
+    from torch.nn import functional
+
+    return functional.dropout(output, probability, module.training)
+
+
+def _keep_input(module: nn.Module, inputs: tuple[Any, ...], reader: nn.Module) -> tuple[Any, ...]:
     """Leave the feed-forward part's input where the adapter at its end finds it."""
-    reader.module.__dict__[_INPUT] = inputs[0]
+    reader.__dict__[_INPUT] = inputs[0]
     return inputs

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from methods.architectures import Shape
+from methods.anatomy import Shape
 from methods.contract import Method, head_parameters
 from methods.injection import add_parameters, added, change_output
 from methods.layers import Layer, linear_layers
@@ -65,7 +65,8 @@ class BitFit(Method):
 def _shift(
     module: nn.Module, inputs: tuple[Any, ...], output: torch.Tensor, layer: Layer, name: str
 ) -> torch.Tensor:
-    return output + layer.widen(added(module, name)["bias"]).to(output.dtype)
+    bias = layer.widen(added(module, name)["bias"])
+    return (output + bias).to(output.dtype)  # the sum is rounded, not the bias
 
 
 def _biases(model: nn.Module) -> Iterator[nn.Parameter]:

@@ -12,11 +12,15 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import ConfigDict
 
-from methods.architectures import Shape, architecture_of
+from methods.anatomy import Shape
+from methods.architectures import architecture_of
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
+
+_DRAWN = "drawn_modules"
+"""The attribute of a model that holds the paths of the modules that its checkpoint lacks."""
 
 
 class Method(ABC):
@@ -40,6 +44,11 @@ class Method(ABC):
     """Whether `merge` exists."""
     trains_base: ClassVar[bool] = False
     """Whether the base's own matrices are trained, so that gradients and state are as large."""
+
+    @property
+    def positions(self) -> int:
+        """How many of the model's positions the method takes beside those of the text."""
+        return 0
 
     def not_applicable(self, shape: Shape) -> str | None:
         """Why the method cannot work on a model of that shape, or None where it can."""
@@ -90,9 +99,18 @@ def above(key: str, value: int, largest: int) -> Iterator[str]:
 
 
 def head_modules(model: nn.Module) -> list[nn.Module]:
-    """The modules of the task's head, those that no pretraining has seen."""
-    names = architecture_of(model).head
-    return [module for name, module in model.named_children() if name in names]
+    """The modules of the task's head, those that no pretraining has seen.
+
+    The architecture's own come first, then those that this model's checkpoint lacks.
+    """
+    names = (*architecture_of(model).head, *getattr(model, _DRAWN, ()))
+    modules = dict(model.named_modules())
+    return [modules[name] for name in names if name in modules]
+
+
+def add_to_head(model: nn.Module, modules: tuple[str, ...]) -> None:
+    """Count further modules, by their paths, as the model's head: its checkpoint lacks them."""
+    setattr(model, _DRAWN, modules)
 
 
 def head_parameters(model: nn.Module) -> list[nn.Parameter]:

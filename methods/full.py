@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
-from methods.architectures import Shape
+from methods.anatomy import Shape
 from methods.contract import Method, head_parameters
 from methods.layers import blocks_of
 from methods.registry import register

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from methods.architectures import Shape
+from methods.anatomy import Shape
 from methods.contract import Method
 from methods.injection import add_parameters, added, change_input, change_output, remove
 from methods.layers import Layer, linear_layers
@@ -87,9 +87,13 @@ def _scale_output(
 ) -> torch.Tensor:
     # The other roles of a fused projection keep the factor one.
     factor = 1 + layer.widen(added(module, name)["factor"] - 1)
-    return output * factor.to(output.dtype)
+    return _scaled(output, factor)
 
 
 def _scale_input(module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-    factor = added(module, "ia3")["factor"].to(inputs[0].dtype)
-    return (inputs[0] * factor, *inputs[1:])
+    return (_scaled(inputs[0], added(module, "ia3")["factor"]), *inputs[1:])
+
+
+def _scaled(x: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
+    """The product in the precision of x: it is rounded, and not the factor beforehand."""
+    return (x * factor).to(x.dtype)

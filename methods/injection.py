@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 OutputHook = Callable[["nn.Module", tuple[Any, ...], "torch.Tensor"], "torch.Tensor"]
 InputHook = Callable[["nn.Module", tuple[Any, ...]], tuple[Any, ...]]
 Keywords = dict[str, Any]
+Draw = Callable[["torch.Generator"], "torch.Tensor"]
 KeywordHook = Callable[["nn.Module", tuple[Any, ...], Keywords], tuple[tuple[Any, ...], Keywords]]
 _HANDLES = "finegrid_hooks"
 
@@ -32,6 +34,42 @@ def add_parameters(module: nn.Module, name: str, tensors: Mapping[str, torch.Ten
 def added(module: nn.Module, name: str) -> nn.ParameterDict:
     """The tensors that `add_parameters` gave the module. Raises AttributeError without them."""
     return cast("nn.ParameterDict", module.get_submodule(name))
+
+
+def add_constants(module: nn.Module, name: str, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Give the child `name` frozen tensors that are made anew of the base model, and not stored."""
+    child = added(module, name)
+    for key, tensor in tensors.items():
+        child.register_buffer(key, tensor, persistent=False)
+
+
+def add_drawn(
+    module: nn.Module, name: str, draws: Mapping[str, Draw], generator: torch.Generator
+) -> None:
+    """Give the child `name` frozen tensors that a seed of its own draws; the seed alone is stored.
+
+    A state dict brings the seed with it, which then draws them again.
+    """
+    import torch
+
+    child = added(module, name)
+    child.register_buffer("seed", torch.randint(2**62, (), generator=generator, device="cpu"))
+    add_constants(module, name, _drawn(child, draws))
+    again = partial(_draw_again, draws=draws)
+    child.register_load_state_dict_post_hook(again)  # type: ignore[no-untyped-call]
+
+
+def _drawn(child: nn.Module, draws: Mapping[str, Draw]) -> dict[str, torch.Tensor]:
+    import torch
+
+    generator = torch.Generator().manual_seed(int(child.get_buffer("seed")))
+    return {key: draw(generator) for key, draw in draws.items()}
+
+
+def _draw_again(child: nn.Module, keys: Any, draws: Mapping[str, Draw]) -> None:
+    """Put what the child's seed draws in the place of what another one drew."""
+    for key, tensor in _drawn(child, draws).items():
+        child.get_buffer(key).copy_(tensor)
 
 
 def change_output(module: nn.Module, name: str, hook: OutputHook) -> None:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from methods.architectures import ALL_LINEAR, architecture_of
+from methods.anatomy import ALL_LINEAR, Architecture
+from methods.architectures import architecture_of
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
-
-_PARTS = 3
-"""A fused projection holds queries, keys and values."""
 
 
 @dataclass(frozen=True)
@@ -89,15 +88,66 @@ def linear_layers(model: nn.Module, roles: tuple[str, ...]) -> Iterator[Layer]:
         if not found and roles != (ALL_LINEAR,):
             raise ValueError(f"the model has no layer of role {role!r}")
         for module in found:
-            yield _layer(module, role, architecture.fused.get(role))
+            yield _layer(module, role, architecture)
 
 
-def _layer(module: nn.Module, role: str, part: int | None) -> Layer:
-    transposed = type(module).__name__ == "Conv1D"
+@dataclass(frozen=True)
+class Dropout:
+    """A dropout, by the attribute of a module that holds its probability."""
+
+    holder: nn.Module
+    name: str
+
+    @property
+    def probability(self) -> float:
+        """With which a feature is dropped in training."""
+        return float(getattr(self.holder, self.name))
+
+    def switch_off(self) -> None:
+        """Drop nothing from now on."""
+        setattr(self.holder, self.name, 0.0)
+
+
+def dropouts_behind(model: nn.Module, role: str) -> Iterator[tuple[nn.Module, Dropout]]:
+    """Each layer of the role whose outputs go through a dropout, and that dropout.
+
+    Several layers of a block may share theirs.
+    """
+    architecture = architecture_of(model)
+    place = architecture.dropouts.get(role)
+    if place is None:
+        return
+    for path, module in modules_matching(model, architecture.roles[role]):
+        parent, _, name = _from(path, place).rpartition(".")
+        holder = model.get_submodule(parent)
+        drop = getattr(holder, name)  # a module, or the probability
+        found = Dropout(holder, name) if isinstance(drop, float | int) else Dropout(drop, "p")
+        if hasattr(found.holder, found.name):  # an identity stands for no dropout
+            yield module, found
+
+
+def ends_of(model: nn.Module, role: str) -> Iterator[nn.Module]:
+    """What gives out a sublayer's output, for each layer of the role that ends one.
+
+    That is the layer itself, or the norm that its outputs go through.
+    """
+    architecture = architecture_of(model)
+    place = architecture.ends.get(role)
+    for path, module in modules_matching(model, architecture.roles[role]):
+        yield model.get_submodule(_from(path, place)) if place else module
+
+
+def _from(path: str, place: str) -> str:
+    """The path of a place that is named from another path, as `../dropout` is."""
+    return posixpath.normpath(f"{path.replace('.', '/')}/{place}").replace("/", ".")
+
+
+def _layer(module: nn.Module, role: str, architecture: Architecture) -> Layer:
+    transposed = architecture.transposed
     weight: torch.Tensor = module.weight  # type: ignore[assignment]  # a parameter
-    width = _width(module, transposed)
-    share = width if part is None else width // _PARTS
-    start = 0 if part is None else part * share
+    parts = [r for r in architecture.fused if architecture.roles[r] == architecture.roles[role]]
+    share = _width(module, transposed) // (len(parts) or 1)
+    start = architecture.fused.get(role, 0) * share
     return Layer(
         module, role, weight.shape[0 if transposed else 1], start, start + share, transposed
     )

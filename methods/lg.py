@@ -10,9 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from methods.architectures import Shape
+from methods.anatomy import Shape
 from methods.contract import Method, above
-from methods.injection import add_parameters, added, change_output, remove
+from methods.injection import (
+    add_constants,
+    add_drawn,
+    add_parameters,
+    added,
+    change_output,
+    remove,
+)
 from methods.layers import Layer, linear_layers
 from methods.registry import register
 
@@ -33,6 +40,8 @@ class LG(Method):
       with the factors' roles exchanged (Zhang et al. 2023, arXiv:2308.03303).
     - start svd, no residual: L G x is all that is left of W x, the literal form; the function is
       that of the best rank-r approximation at the start.
+
+    L and G_0 are not stored: the base's W gives them again, or the seed that drew L.
     """
 
     paper: ClassVar[str] = "the article's W = L G; Eckart and Young 1936, doi:10.1007/BF02288367"
@@ -70,12 +79,17 @@ class LG(Method):
         import torch
 
         for layer in linear_layers(model, self.targets):
-            left, right = self._factors(layer, generator)
             name = layer.child("lg")
-            add_parameters(layer.module, name, {"G": right})
-            tensors = added(layer.module, name)
-            tensors.register_buffer("L", left)
-            tensors.register_buffer("G0", right.clone() if self.residual else None)
+            if self.start == "gaussian":
+                right = torch.zeros(self.rank, layer.in_features)
+                add_parameters(layer.module, name, {"G": right})
+                draws = {"L": partial(_draw, layer.out_features, self.rank)}
+                add_drawn(layer.module, name, draws, generator)
+            else:
+                left, right = _factors(layer.weight().detach(), self.rank)
+                add_parameters(layer.module, name, {"G": right})
+                kept = {"G0": right.clone()} if self.residual else {}
+                add_constants(layer.module, name, {"L": left} | kept)
             if not self.residual:
                 with torch.no_grad():
                     layer.weight().zero_()
@@ -96,24 +110,30 @@ class LG(Method):
                 layer.weight().add_(tensors.L @ _trained(tensors))
                 remove(layer.module, name)
 
-    def _factors(
-        self, layer: Layer, generator: torch.Generator
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        import torch
 
-        if self.start == "gaussian":
-            left = torch.empty(layer.out_features, self.rank)
-            left.normal_(std=1 / math.sqrt(self.rank), generator=generator)
-            return left, torch.zeros(self.rank, layer.in_features)
-        u, s, v = torch.linalg.svd(layer.weight().detach(), full_matrices=False)
-        root = s[: self.rank].sqrt()
-        left, right = u[:, : self.rank] * root, root[:, None] * v[: self.rank]
-        return left.contiguous(), right.contiguous()
+def _draw(rows: int, rank: int, generator: torch.Generator) -> torch.Tensor:
+    import torch
+
+    return torch.empty(rows, rank).normal_(std=1 / math.sqrt(rank), generator=generator)
+
+
+def _factors(weight: torch.Tensor, rank: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """U_r S_r^(1/2) and S_r^(1/2) V_r^T, the same ones whichever library decomposes.
+
+    A pair of singular vectors is given up to its sign: the largest element of u is positive.
+    """
+    import torch
+
+    u, s, v = torch.linalg.svd(weight, full_matrices=False)
+    signs = u.gather(0, u.abs().argmax(0, keepdim=True)).sign()[0, :rank]
+    root = s[:rank].sqrt()
+    left, right = u[:, :rank] * (signs * root), (signs * root)[:, None] * v[:rank]
+    return left.contiguous(), right.contiguous()
 
 
 def _trained(tensors: Any) -> torch.Tensor:
     trained: torch.Tensor = tensors["G"]
-    return trained if tensors.G0 is None else trained - tensors.G0
+    return trained - tensors.G0 if hasattr(tensors, "G0") else trained
 
 
 def _add_product(

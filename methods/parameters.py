@@ -61,17 +61,26 @@ def trainable_state(model: nn.Module) -> dict[str, torch.Tensor]:
     return {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
 
 
+def host_copy(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Copies in the memory of the host; of a tensor that is sharded, of this process's shard."""
+    return {name: tensor.detach().to("cpu", copy=True) for name, tensor in tensors.items()}
+
+
 def delta_state(model: nn.Module) -> dict[str, torch.Tensor]:
-    """What has to be stored beside the base model: the trained tensors and added constants."""
+    """What has to be stored beside the base model: the trained tensors, and what draws constants.
+
+    Constants that a seed or the base gives again are no part of a state dict.
+    """
     from torch import nn
 
-    constants = {
-        f"{path}.{name}": buffer
+    seeds = {
+        f"{path}.{name}": tensor
         for path, module in model.named_modules()
         if isinstance(module, nn.ParameterDict)
-        for name, buffer in module.named_buffers(recurse=False)
+        for name, tensor in module.state_dict().items()
+        if name not in module
     }
-    return trainable_state(model) | constants
+    return trainable_state(model) | seeds
 
 
 def load_trainable(model: nn.Module, state: Mapping[str, torch.Tensor]) -> None:

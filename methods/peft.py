@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field, JsonValue
 
-from methods.architectures import Shape
+from methods.anatomy import Shape
 from methods.contract import Method
 from methods.layers import Layer, linear_layers
 from methods.parameters import is_norm, norms
@@ -91,7 +91,7 @@ class PeftMethod(Method):
 
     def problems(self, shape: Shape) -> Iterator[str]:
         """A key that peft does not have or that is not the user's."""
-        allowed = _keys(self.library_type) - _OURS
+        allowed = _annotations(self.library_type).keys() - _OURS
         for key in sorted(self.settings().keys() - allowed):
             yield f"config: {key!r} is no key here; allowed: {', '.join(sorted(allowed))}"
 
@@ -144,8 +144,9 @@ class OnLayers(PeftMethod):
     """Roles of the adapted layers; [all] stands for every linear layer."""
 
     def __post_init__(self) -> None:
-        """Write our defaults down, so that the record of a run shows them."""
-        object.__setattr__(self, "config", self._defaults() | self.config)
+        """Write our defaults down, so that the record of a run shows them, and numbers one way."""
+        config = _canonical(self.library_type, self._defaults() | self.config)
+        object.__setattr__(self, "config", config)
 
     def settings(self) -> Config:
         """The configuration with our defaults."""
@@ -155,7 +156,7 @@ class OnLayers(PeftMethod):
         """Roles that the model lacks, or weights that the type cannot read."""
         if lack := shape.lack(self.targets):
             return lack
-        if shape.architecture.fused and not self.entry.transposed:
+        if shape.architecture.transposed and not self.entry.transposed:
             return _NO_PLAIN
         return _NO_BIAS if self.entry.biases and not shape.architecture.has_biases else None
 
@@ -173,7 +174,7 @@ class OnLayers(PeftMethod):
         """The target is a pattern of the layers' whole paths."""
         layers = self._layers(model)
         place: Config = {"target_modules": "|".join(map(re.escape, layers))}
-        if "fan_in_fan_out" in _keys(self.library_type):
+        if "fan_in_fan_out" in _annotations(self.library_type):
             place["fan_in_fan_out"] = any(layer.transposed for layer in layers.values())
         return self.config | place
 
@@ -244,6 +245,10 @@ class OnNorms(PeftMethod):
     config: Config = field(default_factory=dict)
     """Keys of peft's configuration class."""
 
+    def __post_init__(self) -> None:
+        """Write numbers one way."""
+        object.__setattr__(self, "config", _canonical(self.library_type, self.config))
+
     def settings(self) -> Config:
         """The configuration."""
         return self.config
@@ -280,21 +285,43 @@ def _seeded(generator: torch.Generator) -> Iterator[None]:
         yield
 
 
+def _canonical(library_type: str, config: Config) -> Config:
+    """The configuration with its numbers as peft annotates them: 16 and 16.0 are one setting."""
+    annotations = _annotations(library_type)
+    return {key: _number(value, annotations.get(key, "")) for key, value in config.items()}
+
+
+def _number(value: JsonValue, annotation: str) -> JsonValue:
+    """A number as a float or as an integer; where it may be both, the two mean different things."""
+    if isinstance(value, list):
+        return [_number(one, annotation) for one in value]
+    if isinstance(value, dict):
+        return {key: _number(one, annotation) for key, one in value.items()}
+    floats, integers = "float" in annotation, "int" in annotation
+    if isinstance(value, bool) or (floats and integers):
+        return value
+    if floats and isinstance(value, int):
+        return float(value)
+    return int(value) if not floats and isinstance(value, float) and value.is_integer() else value
+
+
 @cache
-def _keys(library_type: str) -> frozenset[str]:
-    """The keys of a type's configuration, read from its source: an import would load torch."""
+def _annotations(library_type: str) -> dict[str, str]:
+    """The keys of a type's configuration and their annotations, read from its source.
+
+    An import would load torch.
+    """
     spec = find_spec("peft")
     folders = (spec.submodule_search_locations if spec else None) or []
     sources = [Path(folder, "tuners", library_type, "config.py") for folder in folders]
     statements = [part for path in sources for part in ast.parse(path.read_text("utf-8")).body]
-    fields = [
-        part.target
+    return {
+        ast.unparse(part.target): ast.unparse(part.annotation)
         for node in statements
         if isinstance(node, ast.ClassDef) and _BASES & set(map(ast.unparse, node.bases))
         for part in node.body
         if isinstance(part, ast.AnnAssign)
-    ]
-    return frozenset(map(ast.unparse, fields))
+    }
 
 
 def _register(name: str, entry: Type, base: type[PeftMethod] = OnLayers) -> None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, cast
 
 from pydantic import Field
 
-from methods.architectures import Shape, architecture_of
+from methods.anatomy import Shape
+from methods.architectures import architecture_of
 from methods.contract import Method
 from methods.injection import add_parameters, added, change_input, remove
 from methods.layers import modules_matching

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, cast
 
 from pydantic import Field
 
-from methods.architectures import Shape, architecture_of
+from methods.anatomy import Shape
+from methods.architectures import architecture_of
 from methods.contract import Method
 from methods.injection import Keywords, add_parameters, added, change_keywords, change_output
+from methods.positions import positions
 from methods.registry import register
 
 if TYPE_CHECKING:
@@ -29,9 +31,11 @@ class Prompt(Method):
     """Prompt tuning, Lester et al. 2021, section 2: Pr_theta(Y | [P; X]).
 
     P (length, d) is trained and stands before the embedded tokens X (sequence, d), attended to by
-    all of them. Where a head reads the first position, that is the first of P, as in peft. Where
-    it reads the last token or the end of the sequence, it reads the same token as without P. An
-    encoder-decoder gets P in its encoder alone, as in the paper's T5.
+    all of them, as far as the model's attention reaches. Where the architecture's own head reads
+    the first position, that is the first of P, as in peft. Where it reads the last token, the mean
+    of the tokens or the end of the sequence, it reads the same tokens as without P, and a
+    benchmark's `pooling` pools the tokens' states alone. An encoder-decoder gets P in its encoder
+    alone, as in the paper's T5.
     """
 
     paper: ClassVar[str] = "Lester et al. 2021, arXiv:2104.08691"
@@ -42,6 +46,11 @@ class Prompt(Method):
     """Vectors of the prompt."""
     initial_std: Annotated[float, Field(gt=0)] = 0.02
     """Standard deviation of the normal distribution that P starts from."""
+
+    @property
+    def positions(self) -> int:
+        """The prompt stands in the sequence as tokens do."""
+        return self.length
 
     def not_applicable(self, shape: Shape) -> str | None:
         """A model that reads no tokens."""
@@ -59,7 +68,7 @@ class Prompt(Method):
         change_keywords(body, _CHILD, partial(_prepend, model=model))
         if decoder is not None:
             change_keywords(decoder, _CHILD, partial(_widen_mask, length=self.length))
-        elif _LAST_TOKEN_HEAD in architecture_of(model).head:
+        elif _reads_tokens(model):
             change_output(body, _CHILD + "_output", partial(_drop, length=self.length))
 
     def body_parameters(self, model: nn.Module) -> int:
@@ -75,6 +84,13 @@ def _body(model: Any) -> tuple[nn.Module, nn.Module | None]:
     if model.config.is_encoder_decoder:
         return base.get_encoder(), base.get_decoder()
     return base, None
+
+
+def _reads_tokens(model: Any) -> bool:
+    """Whether the head reads states by the places of the tokens: the last one, or their mean."""
+    mean = getattr(model.config, "classifier_pooling", None) == "mean"
+    by_place = mean or _LAST_TOKEN_HEAD in architecture_of(model).head
+    return getattr(model, "pools_tokens", by_place)
 
 
 def _width(body: Any) -> int:
@@ -124,6 +140,6 @@ def _pad(rows: torch.Tensor, length: int, value: int) -> torch.Tensor:
 def _check_positions(model: nn.Module, wanted: int) -> None:
     """Raise ValueError where the model has fewer positions: its own error would not say why."""
     config = cast("Any", model.config)
-    limit = getattr(config, "max_position_embeddings", None)
+    limit = positions(config.to_dict())
     if limit is not None and wanted > limit:
         raise ValueError(f"prompt and sequence take {wanted} positions, the model has {limit}")

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from methods.architectures import Shape
+from methods.anatomy import Shape
 from methods.contract import Method
-from methods.injection import add_parameters, added, change_output, remove
+from methods.injection import add_drawn, add_parameters, added, change_output, remove
 from methods.layers import Layer, linear_layers
 from methods.registry import register
 
@@ -29,7 +29,7 @@ class VeRA(Method):
     h = W x + diag(b) B diag(d) A x. A (r, in) and B (out, r) are drawn from a Kaiming uniform
     distribution, frozen, and the same for all targeted layers: a smaller layer takes A's first
     columns and B's first rows. b (out,) starts from zero, so that the model starts as it was, and
-    d (r,) from `initial`.
+    d (r,) from `initial`. A and B are not stored: the seed that draws them is (section 3.2).
     """
 
     paper: ClassVar[str] = "Kopiczko et al. 2023, arXiv:2310.11454"
@@ -81,17 +81,19 @@ class VeRA(Method):
         self, model: nn.Module, layers: list[Layer], generator: torch.Generator
     ) -> nn.ParameterDict:
         """A and B, as large as the largest layers need them."""
-        import torch
-        from torch import nn
-
-        down = torch.empty(self.rank, max(layer.in_features for layer in layers))
-        up = torch.empty(max(layer.out_features for layer in layers), self.rank)
+        width = max(layer.in_features for layer in layers)
+        height = max(layer.out_features for layer in layers)
+        draws = {"A": partial(_draw, self.rank, width), "B": partial(_draw, height, self.rank)}
         add_parameters(model, _CHILD, {})
-        shared = added(model, _CHILD)
-        for name, tensor in (("A", down), ("B", up)):
-            nn.init.kaiming_uniform_(tensor, generator=generator)
-            shared.register_buffer(name, tensor)
-        return shared
+        add_drawn(model, _CHILD, draws, generator)
+        return added(model, _CHILD)
+
+
+def _draw(rows: int, columns: int, generator: torch.Generator) -> torch.Tensor:
+    import torch
+    from torch import nn
+
+    return nn.init.kaiming_uniform_(torch.empty(rows, columns), generator=generator)
 
 
 def _update(
@@ -101,6 +103,7 @@ def _update(
 
     vectors = added(module, layer.child(_CHILD))
     inner = functional.linear(inputs[0], shared.A[:, : layer.in_features])  # (..., r)
-    scaled = inner * vectors["d"].to(inner.dtype)
+    # Products are rounded to the precision of the pass, not the vectors.
+    scaled = (inner * vectors["d"]).to(inner.dtype)
     outer = functional.linear(scaled, shared.B[: layer.out_features])  # (..., out)
-    return output + layer.widen(outer * vectors["b"].to(outer.dtype))
+    return output + layer.widen((outer * vectors["b"]).to(outer.dtype))
