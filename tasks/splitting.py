@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from records.prepared import SplitName
@@ -65,3 +65,46 @@ def carve(
         splits[name] = rest.iloc[:size].reset_index(drop=True)
         rest = rest[~rest[group].isin(splits[name][group])]
     return splits
+
+
+def grouped(groups: Sequence[str], seed: int) -> list[int]:
+    """Rows in pseudo-random order, those of a group one after the other, by their numbers."""
+    keys = {group: order_key(group, seed) for group in set(groups)}
+    return sorted(range(len(groups)), key=lambda row: (keys[groups[row]], row))
+
+
+def proportional(labels: Sequence[str], seed: int) -> list[int]:
+    """Rows in pseudo-random order with each label in proportion in every beginning."""
+    strata: dict[str, list[int]] = {}
+    for row in sorted(range(len(labels)), key=lambda row: order_key(str(row), seed)):
+        strata.setdefault(labels[row], []).append(row)
+    ties = {label: order_key(label, seed) for label in strata}
+    placed = [
+        ((rank + 0.5) / len(rows), ties[label], row)
+        for label, rows in strata.items()
+        for rank, row in enumerate(rows)
+    ]
+    return [row for *_, row in sorted(placed)]
+
+
+def divided(
+    order: Sequence[int], shares: Mapping[SplitName, float], groups: Sequence[str] | None = None
+) -> list[SplitName]:
+    """The split of each row: consecutive shares of the rows in that order, the rest to train.
+
+    A group that a share ends in goes to it whole. Raises ValueError for a split without rows.
+    """
+    parts: list[SplitName] = ["train"] * len(order)
+    start = 0
+    for name, share in shares.items():
+        end = start + round(share * len(order))
+        while groups and start < end < len(order) and groups[order[end - 1]] == groups[order[end]]:
+            end += 1
+        if end == start or start >= len(order):
+            raise ValueError(f"{name}: a share of {share:g} of {len(order)} rows is none")
+        for row in order[start:end]:
+            parts[row] = name
+        start = end
+    if start >= len(order):
+        raise ValueError(f"nothing is left to train on of {len(order)} rows")
+    return parts
