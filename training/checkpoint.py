@@ -17,9 +17,9 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from records.base import Name, Record, Sha256
+from records.costs import Count, Seconds
 from records.identity import file_sha256
 from records.quarantine import quarantine
-from records.result import Count, Seconds
 from records.specification import Positive
 from records.write import write_by_hash
 from training.state import Tensors, TrainerState

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +13,7 @@ import torch
 from records.identity import file_sha256
 from records.prepared import SPLITS, VECTOR_COLUMNS, PreparedTask, SplitName
 from training.models import CorruptedFileError
+from training.padding import padding_id
 
 Inputs = dict[str, torch.Tensor]
 
@@ -44,11 +46,17 @@ class TextExamples(Examples):
         self, ids: list[str], labels: torch.Tensor, encoded: Mapping[str, list[list[int]]], pad: int
     ) -> None:
         super().__init__(ids, labels, [len(tokens) for tokens in encoded["input_ids"]])
-        self._encoded = encoded
+        # The mask is of the lengths: not every tokenizer gives one.
+        shown = {"attention_mask": [[1] * length for length in self.lengths]}
+        self._encoded = dict(encoded) | shown
         self._padding = {"input_ids": pad}
 
     def inputs(self, indices: Sequence[int]) -> Inputs:
-        """Token ids, attention mask and whatever else the tokenizer gives: (batch, sequence)."""
+        """Token ids, attention mask and whatever else the tokenizer gives: (batch, sequence).
+
+        Padding stands on the right, whichever side the tokenizer names: positions that are counted
+        from the left do not depend on the batch then.
+        """
         longest = max(self.lengths[i] for i in indices)
         return {
             key: torch.tensor(
@@ -112,14 +120,44 @@ def _rows(column: pa.ChunkedArray) -> torch.Tensor:
 def _tokenize(
     tables: Mapping[SplitName, pa.Table], folder: Path, max_length: int
 ) -> tuple[dict[SplitName, Mapping[str, list[list[int]]]], int]:
-    from transformers import AutoTokenizer
+    from transformers import AutoConfig, AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(
         folder, trust_remote_code=False, local_files_only=True
     )
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    pad = padding_id(config.to_dict(), folder)
     encoded: dict[SplitName, Mapping[str, list[list[int]]]] = {}
     for name, table in tables.items():
         columns = [table[c].to_pylist() for c in ("text", "text_pair") if c in table.column_names]
+        _check_length(max_length, tokenizer.num_special_tokens_to_add(pair=len(columns) > 1))
         rows = tokenizer(*columns, truncation=True, max_length=max_length)
-        encoded[name] = {key: rows[key] for key in tokenizer.model_input_names if key in rows}
-    return encoded, tokenizer.pad_token_id
+        encoded[name] = {
+            key: _filled(rows[key], key, tokenizer, pad) for key in _read(config) if key in rows
+        }
+    return encoded, pad
+
+
+def _check_length(max_length: int, special: int) -> None:
+    """Refuse a length that leaves no token of a text: the library cuts nothing then."""
+    if max_length <= special:
+        raise ValueError(
+            f"max_length: {max_length}, and the tokenizer adds {special} special tokens; "
+            f"allowed: from {special + 1}"
+        )
+
+
+def _read(config: Any) -> tuple[str, ...]:
+    """What the model reads of a tokenizer's rows, the mask aside.
+
+    A model without types of tokens would take theirs for something else, as GPT-2 for tokens.
+    """
+    types = getattr(config, "type_vocab_size", None) or 0
+    return ("input_ids", "token_type_ids") if types > 1 else ("input_ids",)
+
+
+def _filled(rows: list[list[int]], key: str, tokenizer: Any, pad: int) -> list[list[int]]:
+    """The rows; a text without any token is one token that starts or ends texts, or pads them."""
+    starts = (tokenizer.bos_token_id, tokenizer.eos_token_id, pad)
+    start = next(one for one in starts if one is not None)
+    return [row or [start if key == "input_ids" else 0] for row in rows]

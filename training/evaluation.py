@@ -4,6 +4,7 @@ import math
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -70,12 +71,17 @@ def decide(logits: torch.Tensor, task: PreparedTask) -> list[int] | list[float]:
 def score(
     logits: torch.Tensor, labels: Sequence[int] | Sequence[float], task: PreparedTask
 ) -> dict[str, Score]:
-    """Every metric of the task on (n, outputs) logits, with its n.
+    """The metrics of the task that have a value on (n, outputs) logits, each with its n.
 
-    Raises UndefinedScoreError.
+    Raises UndefinedScoreError where the first of them, which decides, has none.
     """
     predictions = decide(logits, task)
-    return {name: compute(name, predictions, labels) for name in task.metrics}
+    primary, *others = task.metrics
+    scores = {primary: compute(primary, predictions, labels)}
+    for name in others:
+        with suppress(UndefinedScoreError):
+            scores[name] = compute(name, predictions, labels)
+    return scores
 
 
 def compute(

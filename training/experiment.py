@@ -15,6 +15,7 @@ from torch import nn
 from methods.contract import Method
 from methods.parameters import count_trainable, delta_state, load_trainable
 from methods.registry import METHODS
+from records.costs import Inference, Memory, Time
 from records.identity import canonical_json, file_sha256
 from records.prepared import PreparedModel, PreparedTask, SplitName
 from records.result import (
@@ -23,20 +24,19 @@ from records.result import (
     PREDICTIONS_FILE,
     Choice,
     Gradients,
-    Inference,
     Losses,
-    Memory,
     Metrics,
     Parameters,
     Provenance,
     Result,
-    Time,
+    Score,
+    Trivial,
 )
 from records.specification import Specification, model_key
 from records.write import atomic_path
 from training.data import Examples, load_examples
 from training.distributed import ALONE, Group
-from training.evaluation import decide, load_metric, predict, score
+from training.evaluation import UndefinedScoreError, decide, load_metric, predict, score
 from training.inference import measure_inference
 from training.keeper import Keeper
 from training.loop import DivergedError, Event, Step, Trained, Trainer
@@ -45,8 +45,10 @@ from training.models import base_sha256, load_model, read_manifest
 from training.prediction import with_prediction
 from training.record import Ending
 from training.seeds import generator, seed_global
+from training.shrink import is_out_of_memory, one_line
 from training.summaries import summarise_gradients, summarise_losses
 from training.tensors import write_tensors
+from training.trivial import trivial_scores
 
 
 @dataclass
@@ -65,6 +67,8 @@ class Experiment:
     history: list[Event] = field(default_factory=list)
     data_sha256: str | None = None
     model_sha256: str | None = None
+    drawn_modules: tuple[str, ...] = ()
+    stripped: tuple[str, ...] = ()
     metrics: Metrics | None = None
     parameters: Parameters | None = None
     memory: Memory | None = None
@@ -122,6 +126,7 @@ class Experiment:
     ) -> Result:
         """The record of a planned run: what was reached, and how it ended."""
         hashes = {"data_sha256": self.data_sha256, "model_sha256": self.model_sha256}
+        names = {"drawn_modules": self.drawn_modules, "stripped": self.stripped}
         return Result(
             run=planned.run,
             spec=planned,
@@ -139,7 +144,7 @@ class Experiment:
             gradients=self.gradients,
             resumed_at_steps=self.resumed_at_steps,
             files=self.files,
-            provenance=origin.model_copy(update=hashes),
+            provenance=origin.model_copy(update=hashes | names),
         )
 
     def write_history(self) -> None:
@@ -178,19 +183,23 @@ class Experiment:
     def _load(self) -> None:
         training = self.spec.training
         task_folder = self.prepared / "tasks" / self.spec.task.key
-        model_folder = self.prepared / "models" / model_key(self.spec.model)
         self.task = read_manifest(PreparedTask, task_folder)
-        prepared = read_manifest(PreparedModel, model_folder)
         self.data_sha256 = self.task.sha256
         for name in self.task.metrics:
             load_metric(name)
         self.device = torch.device(training.device)
         with PeakMeter(torch.device("cpu")) as meter:
-            model = load_model(model_folder, prepared, self.task, self.spec.seed, training.dropout)
+            model = self._load_base()
         self.load_bytes = meter.peak
         self.model_sha256 = base_sha256(model)
         self.splits = self._read("train", "validation")  # by the tokenizer, which is checked by now
         self.model = self._apply(model)
+
+    def _load_base(self) -> nn.Module:
+        folder = self.prepared / "models" / model_key(self.spec.model)
+        prepared = read_manifest(PreparedModel, folder)
+        self.drawn_modules, self.stripped = prepared.drawn_modules, prepared.stripped
+        return load_model(folder, prepared, self.task, self.spec.seed, self.spec.training.dropout)
 
     def _read(self, *names: SplitName) -> dict[SplitName, Examples]:
         """The named splits. The test split is asked for when training is over, and not before."""
@@ -204,7 +213,7 @@ class Experiment:
         self.base_names = frozenset(name for name, _ in model.named_parameters())
         self.base_count = sum(p.numel() for p in model.parameters())
         self.expected = self.method.expected_parameters(model)
-        self.method.apply(model, generator(self.spec.seed, "initialisation"))
+        self.method.apply(model, generator(self.spec.seed, "method"))
         live = sum(p.numel() for p in model.parameters() if p.requires_grad)
         if live != self.expected:
             raise RuntimeError(
@@ -215,21 +224,33 @@ class Experiment:
 
     def _score(self, trained: Trained, unseen: dict[SplitName, Examples]) -> None:
         """Score the kept state on the splits that training has not seen: test, or none."""
-        start = time.perf_counter()
         self.splits |= unseen
+        trivial = self._trivial(unseen["test"]) if "test" in unseen else None
+        start = time.perf_counter()
         logits = {name: self._predict(examples) for name, examples in unseen.items()}
         if not all(torch.isfinite(values).all() for values in logits.values()):
             raise DivergedError(trained.best.step, "a logit on test")
-        scores = {n: score(x, unseen[n].labels.tolist(), self.task) for n, x in logits.items()}
+        scores = {name: self._scores_on(name, values) for name, values in logits.items()}
         self.metrics = Metrics(
             primary=self.task.metrics[0],
             validation=trained.best.scores,
             test=scores.get("test", {}),
             best_step=trained.best.step,
+            trivial=trivial,
         )
         trained.evaluate_seconds += time.perf_counter() - start
         kept: dict[SplitName, torch.Tensor] = {"validation": trained.best.logits}
         self._write_predictions(kept | logits)
+
+    def _scores_on(self, split: SplitName, logits: torch.Tensor) -> dict[str, Score]:
+        """Raises UndefinedScoreError that names the split."""
+        try:
+            return score(logits, self.splits[split].labels.tolist(), self.task)
+        except UndefinedScoreError as error:
+            raise UndefinedScoreError(f"{split}: {error}") from error
+
+    def _trivial(self, test: Examples) -> Trivial:
+        return trivial_scores(self.splits["train"].labels.tolist(), test.labels.tolist(), self.task)
 
     def _predict(self, examples: Examples) -> torch.Tensor:
         training = self.spec.training
@@ -290,19 +311,33 @@ class Experiment:
             self.memory_reason = f"memory is not measured on {self.device.type}"
             return
         found = probe_memory(self.model, Step(trainer), trained.optimizer, self.load_bytes)
-        self.memory = with_prediction(found, self.spec) if self.group.is_first else found
+        self.memory = (
+            with_prediction(found, self.spec, self.drawn_modules) if self.group.is_first else found
+        )
         load_trainable(self.model, trained.best.state)
 
     def _time_inference(self) -> None:
         training = self.spec.training
-        self.inference = measure_inference(
+        base, reason = self._plain_base()
+        found = measure_inference(
             self.model,
+            base,
             self.method,
             self.splits["validation"],
             training.evaluation_batch_size,
             self.device,
             training.dtype,
         )
+        self.inference = found.model_copy(update={"base_reason": reason})
+
+    def _plain_base(self) -> tuple[nn.Module | None, str | None]:
+        """The base model as it was before the method, or why it is not there: a second model."""
+        try:
+            return self._load_base().to(self.device), None
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            return None, f"it does not fit beside the model: {one_line(error)}"
 
 
 def _finite(value: Any) -> Any:

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Literal, Self
 
 from records.base import Record
+from records.costs import Seconds
 from records.identity import content_hash
-from records.result import Choice, Provenance, Result, Seconds
+from records.result import Choice, Provenance, Result
 from records.specification import Positive, Specification, Training
 from records.tuning import tuned
 from training.checkpoint import Checkpoints, Identity, Kept

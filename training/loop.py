@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,10 +11,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from methods.parameters import load_trainable, trainable_state
+from methods.parameters import host_copy, load_trainable, trainable_state
 from records.prepared import PreparedTask, SplitName
 from records.result import Score
-from records.specification import Training, largest_share
+from records.specification import Training, accumulates, largest_share
 from training.batches import epoch_batches, evaluation_batches
 from training.data import Examples
 from training.distributed import ALONE, Group, whole
@@ -28,7 +29,7 @@ Log = Callable[[Event], None]
 
 
 class DivergedError(Exception):
-    """The loss or the gradient is no finite number."""
+    """The loss, the gradient or a prediction is no finite number."""
 
     def __init__(self, step: int, what: str) -> None:
         super().__init__(f"{what}: not finite at step {step}")
@@ -43,6 +44,7 @@ class Best:
     scores: dict[str, Score]
     logits: torch.Tensor
     state: dict[str, torch.Tensor]
+    """What is trained, copied to the host: on the device it would be one more copy of the model."""
 
 
 @dataclass
@@ -97,6 +99,8 @@ class Trainer:
     def train(self, order: torch.Generator) -> Trained:
         """Train for the whole schedule; raises DivergedError and StepMemoryError with the step.
 
+        Raises UndefinedScoreError where the state that would be kept has no validation score.
+
         The batches are all drawn beforehand: where the order stands, the number of the step says.
         """
         plan = [
@@ -109,7 +113,10 @@ class Trainer:
         self.restore(self)
         self._follow(plan)
         if self.best is None:
-            raise DivergedError(len(plan), "every validation score")
+            kept = "the last step" if self.training.checkpoint == "last" else "any evaluation"
+            raise UndefinedScoreError(
+                f"{self.task.metrics[0]} has no value on validation at {kept}"
+            )
         load_trainable(self.model, self.best.state)
         return Trained(
             best=self.best,
@@ -214,25 +221,26 @@ class Trainer:
             raise DivergedError(step, "a logit on validation")
         try:
             scores = score(logits, split.labels.tolist(), self.task)
-        except UndefinedScoreError as error:
-            self._pass_over(step, error)
-            return
+        except UndefinedScoreError:
+            scores = {}
         self.evaluate_seconds += self._now() - start
-        self.log({"step": step, "validation": {name: s.value for name, s in scores.items()}})
+        values = {name: s.value for name, s in scores.items()}
+        self.log({"step": step, "validation": dict.fromkeys(self.task.metrics) | values})
+        if not scores:
+            self._pass_over()
+            return
         primary = self.task.metrics[0]
         if (
             self.best is None
             or self.training.checkpoint == "last"
             or scores[primary].value > self.best.scores[primary].value
         ):
-            state = {name: t.clone() for name, t in trainable_state(self.model).items()}
-            self.best = Best(step, scores, logits, state)
+            self.best = Best(step, scores, logits, host_copy(trainable_state(self.model)))
 
-    def _pass_over(self, step: int, error: UndefinedScoreError) -> None:
-        """A state without a score is not kept; where the last one is asked for, that is the end."""
-        self.log({"step": step, "validation": dict.fromkeys(self.task.metrics)})
+    def _pass_over(self) -> None:
+        """A state without a score is not kept; where the last one is asked for, none is by now."""
         if self.training.checkpoint == "last":
-            raise DivergedError(step, str(error)) from error
+            self.best = None
 
     def _micro_batches(self, batch: list[int]) -> Iterator[list[int]]:
         size = self.training.micro_batch_size or len(batch)
@@ -268,9 +276,13 @@ class Step:
     """The largest micro-batch of a training, or the share of it of each device, for the probe."""
 
     trainer: Trainer
+    micro_batches: int = field(init=False)
+    """Two where a step has several: in all but the first, the gradients are there already."""
 
     def __post_init__(self) -> None:
         split, training = self.trainer.train_split, self.trainer.training
+        size = training.micro_batch_size or training.batch_size
+        self.micro_batches = 2 if accumulates(training) and len(split) > size else 1
         self.device = self.trainer.device
         self._indices = evaluation_batches(split.lengths, largest_share(training))[0]
         self.shape = (len(self._indices), max(split.lengths[i] for i in self._indices))
@@ -278,6 +290,11 @@ class Step:
     def forward(self) -> torch.Tensor:
         """The loss, with its graph."""
         return self.trainer.loss(self._indices)
+
+    def exchange(self, number: int) -> AbstractContextManager[None]:
+        """What a group's processes do with the gradients of that micro-batch, counted from 1."""
+        is_last = number == self.micro_batches
+        return self.trainer.group.exchange(self.trainer.network, is_last=is_last)
 
     def evaluate(self) -> None:
         """A forward pass of the largest evaluation batch, without a graph."""

@@ -8,7 +8,7 @@ from typing import Any, Self
 import torch
 from torch import nn
 
-from records.result import Memory
+from records.costs import Memory
 from training.distributed import Group, local
 
 _PHASE = "finegrid phase "
@@ -30,7 +30,11 @@ class PeakMeter:
         self._device = device
         self.peak = self.change = 0
         self.peaks: dict[str, int] = {}
-        """The peak of each phase, above what was live when the block began."""
+        """The peak of each phase, above what was live when the block began. A phase that comes
+        more than once has one peak, the largest."""
+        self.starts: dict[str, int] = {}
+        """What lives when a phase begins, above what did when the block began; of several, the
+        last."""
 
     @property
     def instrument(self) -> str:
@@ -44,9 +48,10 @@ class PeakMeter:
             torch.cuda.synchronize(self._device)
             self.peak = max(self.peak, self._cuda_peak())
             torch.cuda.reset_peak_memory_stats(self._device)
+            self.starts[name] = torch.cuda.memory_allocated(self._device) - self._start
             yield
             torch.cuda.synchronize(self._device)
-            self.peaks[name] = self._cuda_peak()
+            self.peaks[name] = max(self.peaks.get(name, 0), self._cuda_peak())
         else:
             with torch.profiler.record_function(_PHASE + name):
                 yield
@@ -86,6 +91,7 @@ class PeakMeter:
         for _, name, size in moments:
             if name.startswith(_PHASE):
                 phase = name.removeprefix(_PHASE)
+                self.starts[phase] = self.change
             else:
                 self.change += size
             self.peak = max(self.peak, self.change)
@@ -128,15 +134,11 @@ def probe_memory(
     model.train()
     # One meter for all phases: a second would not see what the backward pass frees.
     with PeakMeter(step.device) as meter:
-        with meter.phase("forward"):
-            loss = step.forward()
-        with meter.phase("backward"):
-            loss.backward()
-        gradients = tensor_bytes(p.grad for p in model.parameters() if p.grad is not None)
+        accumulated = _pass(model, step, meter)
+        gradients = _gradient_bytes(model)
         with meter.phase("step"):
             optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        del loss
         with meter.phase("evaluate"):
             step.evaluate()
     peaks = {name: weights + state + exchange + peak for name, peak in meter.peaks.items()}
@@ -146,7 +148,7 @@ def probe_memory(
         weights_bytes=weights,
         gradients_bytes=gradients,
         optimizer_bytes=state,
-        activations_bytes=max(0, passes - weights - state - gradients),
+        activations_bytes=max(0, meter.starts["backward"] - accumulated),
         peak_load_bytes=peak_load_bytes,
         peak_forward_bytes=peaks["forward"],
         peak_backward_bytes=peaks["backward"],
@@ -156,6 +158,26 @@ def probe_memory(
         batch=step.shape,
     )
     return _largest(found, step.trainer.group)
+
+
+def _pass(model: nn.Module, step: Any, meter: PeakMeter) -> int:
+    """Forward and backward passes of the step's micro-batches, between which no gradient goes.
+
+    Returns the bytes of the gradients that are alive in the last forward pass.
+    """
+    accumulated = 0
+    for number in range(1, step.micro_batches + 1):
+        accumulated = _gradient_bytes(model)
+        with step.exchange(number):
+            with meter.phase("forward"):
+                loss = step.forward()
+            with meter.phase("backward"):
+                loss.backward()
+    return accumulated
+
+
+def _gradient_bytes(model: nn.Module) -> int:
+    return tensor_bytes(p.grad for p in model.parameters() if p.grad is not None)
 
 
 def _largest(memory: Memory, group: Group) -> Memory:

@@ -1,23 +1,26 @@
 """A prepared base model, loaded with a fresh head for a task."""
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-import torch
 from pydantic import ValidationError
 from safetensors.torch import load_file
 from torch import nn
 
-from methods.contract import head_parameters
+from methods.contract import add_to_head, head_parameters
 from records.base import Record
 from records.identity import file_sha256
+from records.labels import kept_head_problem
 from records.prepared import MANIFEST_FILE, PreparedModel, PreparedTask
-from records.specification import Network
+from records.specification import Checkpoint, Model, Network, Pooling
+from records.weights import WEIGHTS_FILE, WeightsError
 from training.network import LinearStack
+from training.padding import set_padding
+from training.pretrained import check_body, check_head, draw_head, listen, read_weights
 from training.seeds import seed_global
 
-WEIGHTS_FILE = "model.safetensors"
 R = TypeVar("R", bound=Record)
 
 
@@ -60,50 +63,66 @@ def load_model(
 ) -> nn.Module:
     """The base model with its pretrained weights and a head drawn by the run's seed.
 
-    Raises CorruptedFileError for a file that has changed, or that the manifest does not name.
+    The head is the checkpoint's where the model says `head: keep`. Raises CorruptedFileError for a
+    file that has changed, or that the manifest does not name, and WeightsError for weights that do
+    not fit the model, or a head that is to be kept and does not fit the task.
     """
     check_files(folder, prepared.files)
     _check_complete(folder, prepared.files)
-    seed_global(seed, "initialisation")
     if isinstance(prepared.spec, Network):
-        return _load_network(folder, prepared.spec)
-    return _load_transformer(folder, len(task.labels) or 1, dropout)
+        model = _load_network(folder, prepared.spec)
+    else:
+        model = _load_transformer(folder, prepared, prepared.spec.pooling, task.labels, dropout)
+    if not keeps_head(prepared.spec):
+        seed_global(seed, "head")
+        draw_head(model)
+    return model
+
+
+def keeps_head(model: Model) -> bool:
+    """Whether runs start from the head that the checkpoint holds."""
+    return isinstance(model, Checkpoint) and model.keeps_head
 
 
 def _load_network(folder: Path, spec: Network) -> nn.Module:
     model = LinearStack(spec.layers)
-    state = load_file(folder / WEIGHTS_FILE)
-    body = {name: tensor for name, tensor in state.items() if not name.startswith("head.")}
-    model.load_state_dict(body | {f"head.{k}": v for k, v in model.head.state_dict().items()})
+    model.load_state_dict(load_file(folder / WEIGHTS_FILE))
     return model
 
 
-def _load_transformer(folder: Path, outputs: int, dropout: float | None) -> nn.Module:
-    from transformers import AutoConfig, AutoModelForSequenceClassification, logging
+def _load_transformer(
+    folder: Path,
+    prepared: PreparedModel,
+    pooling: Pooling | None,
+    labels: Sequence[str],
+    dropout: float | None,
+) -> nn.Module:
+    from transformers import AutoConfig
 
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    config = AutoConfig.from_pretrained(
-        folder, num_labels=outputs, trust_remote_code=False, local_files_only=True
-    )
+    listen()
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    if keeps_head(prepared.spec) and (problem := kept_head_problem(config.to_dict(), labels)):
+        raise WeightsError(f"head: keep: {problem}")
+    # Set here, as the library refuses a number that does not go with what a classifier has stored.
+    config.num_labels = len(labels) or 1
+    set_padding(config, folder)
     if dropout is not None:
         override_dropout(config, dropout)
-    model: nn.Module = AutoModelForSequenceClassification.from_pretrained(
-        folder,
-        config=config,
-        dtype=torch.float32,
-        attn_implementation="sdpa",
-        trust_remote_code=False,
-        use_safetensors=True,
-        local_files_only=True,
-    )
+    model, report = read_weights(folder, config, pooling)
+    add_to_head(model, prepared.drawn_modules)
+    check_body(model, report)
+    if keeps_head(prepared.spec):
+        check_head(model, report)
     return model
 
 
 def override_dropout(config: Any, dropout: float) -> None:
-    """Set every dropout of a transformers configuration."""
+    """Set every dropout of a transformers configuration, whatever its name.
+
+    Layer drop, which leaves out whole layers, is none.
+    """
     for key, value in config.to_dict().items():
-        if "dropout" in key and isinstance(value, int | float):
+        if ("dropout" in key or key.endswith("pdrop")) and type(value) in (int, float, type(None)):
             setattr(config, key, dropout)
 
 

@@ -7,13 +7,19 @@ from pydantic import JsonValue
 
 from records.prepared import MANIFEST_FILE, PreparedTask
 from records.specification import Network
+from records.weights import WEIGHTS_FILE
 from records.write import atomic_path
 from training.data import load_examples
 from training.devices import leased
 from training.loop import Trainer
-from training.models import WEIGHTS_FILE
 from training.network import LinearStack
-from training.seeds import generator, make_deterministic, seed_global
+from training.seeds import (
+    generator,
+    make_deterministic,
+    pretraining_stream,
+    seed_global,
+    weights_stream,
+)
 from training.signals import Interruption
 from training.tensors import write_tensors
 
@@ -22,12 +28,13 @@ def make_network(spec: Network, tasks: Path, folder: Path) -> dict[str, JsonValu
     """Write the network's weights to `folder`, trained in full on its source task if it has one.
 
     `tasks` holds the prepared source task. Returns what pretraining reached on the source task's
-    validation split. Raises training.loop.DivergedError, and training.devices.NoDeviceError.
+    validation split. Raises training.loop.DivergedError, training.evaluation.UndefinedScoreError,
+    and training.devices.NoDeviceError.
     """
     device = spec.pretraining.training.device if spec.pretraining else "cpu"
     # A signal ends the process at once, while it waits too: it has no state to leave.
     with leased(device, Interruption()):
-        seed_global(spec.seed, "initialisation")
+        seed_global(spec.seed, weights_stream(spec.name))
         model = LinearStack(spec.layers)
         reached = _pretrain(model, spec, tasks) if spec.pretraining else None
         with atomic_path(folder / WEIGHTS_FILE) as path:
@@ -44,8 +51,8 @@ def _pretrain(model: torch.nn.Module, spec: Network, tasks: Path) -> dict[str, J
     source = tasks / pretraining.task.key
     task = PreparedTask.read(source / MANIFEST_FILE)
     splits = load_examples(source, task, source, training.max_length)
-    seed_global(seed, "dropout")
+    seed_global(seed, pretraining_stream(spec.name, "dropout"))
     trainer = Trainer(model.to(training.device), task, splits, training, log=lambda event: None)
-    best = trainer.train(generator(seed, "order")).best
+    best = trainer.train(generator(seed, pretraining_stream(spec.name, "order"))).best
     scores: dict[str, JsonValue] = {name: score.value for name, score in best.scores.items()}
     return {"task": task.key, "validation": scores, "n": len(splits["validation"])}

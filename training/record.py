@@ -36,7 +36,9 @@ def unchosen(choice: Choice | None) -> Ending | None:
 
 
 def conclude(action: Callable[[], None]) -> Ending:
-    """Run the action and name its ending. Running out of memory and diverging are results.
+    """Run the action and name its ending.
+
+    Running out of memory, diverging and predicting what has no score are results.
 
     Raises PreemptedError: a run that was preempted has not ended.
     """
@@ -47,7 +49,7 @@ def conclude(action: Callable[[], None]) -> Ending:
     except DivergedError as error:
         return Ending("diverged", str(error), error.step)
     except UndefinedScoreError as error:
-        return Ending("diverged", str(error))
+        return Ending("undefined", str(error))
     except StepMemoryError as error:
         return Ending("oom", str(error), error.step)
     except CorruptedFileError as error:

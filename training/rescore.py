@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from records.result import PREDICTIONS_FILE, RESULT_FILE, Metrics, Result, Score
 from training.evaluation import UndefinedScoreError, compute
+from training.trivial import constant_score
 
 TOLERANCE = 1e-12
 _COLUMNS = ["split", "id", "label", "prediction", "logits"]
@@ -48,7 +49,7 @@ def rescore(folder: Path) -> Rescored:
     except (OSError, ValueError, pa.ArrowException) as error:
         return Rescored(0, (*damage, f"{PREDICTIONS_FILE}: {' '.join(str(error).split())}"))
     recorded = _recorded(result.metrics)
-    problems = (*damage, *_problems(recorded, table))
+    problems = (*damage, *_wrong_trivial(result.metrics, table), *_problems(recorded, table))
     return Rescored(sum(map(len, recorded.values())), problems)
 
 
@@ -77,6 +78,23 @@ def _problems(recorded: Mapping[str, Mapping[str, Score]], table: pd.DataFrame) 
         yield from _wrong_decisions(split, rows, decisions)
         for name, score in scores.items():
             yield from _wrong_score(f"{split} {name}", score, _again(name, decisions, labels))
+
+
+def _wrong_trivial(metrics: Metrics, table: pd.DataFrame) -> Iterator[str]:
+    """Where the trivial predictor's scores are not those of its one prediction."""
+    trivial = metrics.trivial
+    labels = table.loc[table["split"] == "test", "label"].to_numpy()
+    if trivial is None or not len(labels):
+        return
+    is_class = trivial.predictor == "majority class"
+    kind = np.int64 if is_class else np.float64
+    for name, score in trivial.test.items():
+        again = constant_score(name, kind(trivial.prediction).item(), labels.astype(kind).tolist())
+        if score is None or again is None:
+            if score != again:
+                yield f"trivial {name}: recorded {score}, again {again}"
+            continue
+        yield from _wrong_score(f"trivial {name}", score, again)
 
 
 def _decisions(rows: pd.DataFrame) -> Any:

@@ -1,8 +1,9 @@
 """`python -m training.run --spec FILE`: one run, from its specification to its record.
 
-Exit codes: 0 the run is recorded (ok, oom or diverged), 1 it failed, 65 its data are damaged,
-74 a file cannot be read or written, 75 try again: it was interrupted and left a checkpoint, needs
-more memory, or another process works on it, 78 its specification is wrong.
+Exit codes: 0 the run is recorded (ok, oom, diverged or undefined), 1 it failed, 65 its data are
+damaged, 74 a file cannot be read or written, 75 try again: it was interrupted and left a
+checkpoint, needs more memory, or another process works on it, 78 its specification or what is
+around it is wrong.
 """
 
 import argparse
@@ -21,7 +22,9 @@ from records.tuning import choice_file, tuning_key
 from records.write import remove_unfinished
 from training.devices import NoDeviceError, leased
 from training.exits import EXIT_CONFIGURATION, EXIT_FILES, EXIT_TRY_AGAIN
+from training.home import HUGGING_FACE, home_problem
 from training.signals import Interruption, PreemptedError, interruptible
+from training.tracking import ModeError, mirror_mode
 
 
 class ChoiceError(Exception):
@@ -38,6 +41,9 @@ def main(arguments: list[str] | None = None) -> int:
         logging.error("%s: no specification of a run: %s", options.spec, error)
         return EXIT_CONFIGURATION
     prepare_environment(_threads(spec, options))
+    if problem := home_problem(HUGGING_FACE):
+        logging.error("%s: %s", spec.run, problem)
+        return EXIT_CONFIGURATION
     with interruptible() as interruption:
         return _work(spec, options, interruption)
 
@@ -46,6 +52,7 @@ def _work(spec: Specification, options: argparse.Namespace, interruption: Interr
     """The run under its locks; an error is one line in the log and an exit code."""
     folder = options.results / "runs" / spec.run
     try:
+        mirror_mode()
         folder.mkdir(parents=True, exist_ok=True)
         training = spec.training
         here = training.devices if training.nodes == 1 else 0  # else each node leases its own
@@ -62,7 +69,7 @@ def _work(spec: Specification, options: argparse.Namespace, interruption: Interr
     except (ChoiceError, OSError) as error:
         logging.error("%s: %s", spec.run, error)
         return EXIT_FILES
-    except (RegistrationError, UnknownNameError, NoDeviceError) as error:
+    except (RegistrationError, UnknownNameError, NoDeviceError, ModeError) as error:
         logging.error("%s: %s", spec.run, error)
         return EXIT_CONFIGURATION
 

@@ -1,16 +1,33 @@
-"""Randomness of a run: one seed, three independent streams."""
+"""Randomness: of one seed, a stream for each purpose, independent of all others.
+
+A run draws its head, its method's initial values, the order of its data and its dropout. A model
+that is made draws from streams that bear its name, so that its seed may be that of a run, or of
+another model.
+"""
 
 import hashlib
-from typing import Literal
+from typing import Literal, NewType
 
 import torch
 
-Stream = Literal["initialisation", "order", "dropout"]
-STREAMS: tuple[Stream, ...] = ("initialisation", "order", "dropout")
+Stream = Literal["head", "method", "order", "dropout"]
+STREAMS: tuple[Stream, ...] = ("head", "method", "order", "dropout")
+"""Those of a run."""
+ModelStream = NewType("ModelStream", str)
 
 
-def derive(seed: int, stream: Stream, rank: int = 0) -> int:
-    """The stream's own seed, a 63-bit hash of the run's seed and the stream's name.
+def weights_stream(model: str) -> ModelStream:
+    """The stream of the initial weights of a model of that name."""
+    return ModelStream(f"model/{model}")
+
+
+def pretraining_stream(model: str, stream: Literal["order", "dropout"]) -> ModelStream:
+    """That stream in the pretraining of a model of that name."""
+    return ModelStream(f"model/{model}/{stream}")
+
+
+def derive(seed: int, stream: Stream | ModelStream, rank: int = 0) -> int:
+    """The stream's own seed, a 63-bit hash of the seed and the stream's name.
 
     Of several processes of a run, each but the first hashes its rank as well.
     """
@@ -19,12 +36,12 @@ def derive(seed: int, stream: Stream, rank: int = 0) -> int:
     return int.from_bytes(digest[:8], "big") >> 1
 
 
-def generator(seed: int, stream: Stream) -> torch.Generator:
+def generator(seed: int, stream: Stream | ModelStream) -> torch.Generator:
     """A CPU generator of that stream: the same draws on every device."""
     return torch.Generator().manual_seed(derive(seed, stream))
 
 
-def seed_global(seed: int, stream: Stream, rank: int = 0) -> None:
+def seed_global(seed: int, stream: Stream | ModelStream, rank: int = 0) -> None:
     """Seed torch's global generators, which dropout and the libraries' initialisers draw from."""
     torch.manual_seed(derive(seed, stream, rank))
 

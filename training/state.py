@@ -7,9 +7,10 @@ import numpy as np
 import torch
 from pydantic import JsonValue
 
-from methods.parameters import load_trainable, trainable_state
+from methods.parameters import host_copy, load_trainable, trainable_state
 from records.base import Record
-from records.result import Count, Score, Seconds
+from records.costs import Count, Seconds
+from records.result import Score
 from training.distributed import sharded_like
 from training.loop import Best, Event, Trainer
 
@@ -74,9 +75,9 @@ def restore(
     trainer.recall([event for event in history if "loss" in event])
     trainer.evaluated, trainer.evaluate_seconds = state.evaluated, state.evaluate_seconds
     if state.best:
-        kept = {n: t.to(trainer.device) for n, t in _below(tensors, _BEST).items()}
+        kept = host_copy(_sharded(_below(tensors, _BEST), own))
         logits = tensors[_LOGITS].clone()
-        trainer.best = Best(state.best.step, state.best.scores, logits, _sharded(kept, own))
+        trainer.best = Best(state.best.step, state.best.scores, logits, kept)
     _load_generators(tensors, state, trainer)
 
 
@@ -84,7 +85,7 @@ def _tensors(trainer: Trainer) -> Tensors:
     parts: dict[str, Tensors] = {
         _MODEL: trainable_state(trainer.model),
         # Copies: two buffers may share their storage, and a file of tensors must not.
-        _BUFFERS: {name: buffer.clone() for name, buffer in trainer.model.named_buffers()},
+        _BUFFERS: host_copy(dict(trainer.model.named_buffers())),
         _OPTIMIZER: _optimizer_tensors(trainer.optimizer),
         _BEST: trainer.best.state if trainer.best else {},
     }

@@ -7,15 +7,42 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from records.identity import content_hash
+from records.identity import content_hash, short_hash
 from records.result import Result, Tracking
 from records.specification import Specification
 from training.exits import EXIT_TRY_AGAIN
 
 PROJECT = "finegrid"
 _LOGGER = logging.getLogger(__name__)
-_MODES = ("offline", "online", "disabled")
+_MODES = {name: name for name in ("offline", "online", "disabled")}
+_OLDER_WORDS = {"dryrun": "offline", "run": "online"}
+_NOT_DISABLED = ("", "0", "false", "f", "no", "n", "off")
 _INIT_TIMEOUT_SECONDS = 30
+_TAG_LENGTH = 64
+"""Of W&B's limits the one that names here can reach: a run's name may have 128 characters there."""
+
+
+class ModeError(ValueError):
+    """WANDB_MODE holds a word that W&B does not know."""
+
+
+def mirror_mode() -> str:
+    """How runs are mirrored, as the variables of W&B say; offline where they say nothing.
+
+    `WANDB_MODE` knows W&B's older words too, and `WANDB_DISABLED` decides over it. Raises
+    ModeError.
+    """
+    if os.environ.get("WANDB_DISABLED", "").lower() not in _NOT_DISABLED:
+        return "disabled"
+    word, known = os.environ.get("WANDB_MODE") or "offline", _MODES | _OLDER_WORDS
+    if word not in known:
+        raise ModeError(f"WANDB_MODE: {word!r} is not allowed; allowed: {', '.join(known)}")
+    return known[word]
+
+
+def tag(name: str) -> str:
+    """A name as a tag, cut to the length that W&B allows, with the beginning of its hash."""
+    return name if len(name) <= _TAG_LENGTH else f"{name[: _TAG_LENGTH - 9]}-{short_hash(name)}"
 
 
 def tracking_id(spec: Specification) -> str:
@@ -24,20 +51,18 @@ def tracking_id(spec: Specification) -> str:
 
 
 class Tracker:
-    """Logs to Weights & Biases by `WANDB_MODE`, offline by default.
+    """Logs to Weights & Biases in `mirror_mode`.
 
-    The first failure is kept as `warning`; nothing is sent after it.
+    The first failure is kept as `warning`; nothing is sent after it. Raises ModeError.
     """
 
     def __init__(self, spec: Specification, folder: Path, effective: Specification) -> None:
         """Mirror the run `spec`, which trains as `effective` says once its tuning has chosen."""
-        self.mode = os.environ.get("WANDB_MODE", "offline")
+        self.mode = mirror_mode()
         self.id = tracking_id(spec)
         self.warning: str | None = None
         self._run: Any = None
-        if self.mode not in _MODES:
-            self._warn(f"WANDB_MODE: {self.mode!r} is not allowed; allowed: {', '.join(_MODES)}")
-        elif self.mode != "disabled":
+        if self.mode != "disabled":
             self._guard(lambda: self._start(spec, folder, effective))
 
     def log(self, event: dict[str, Any]) -> None:
@@ -92,7 +117,7 @@ class Tracker:
             name=spec.run,
             group=spec.cell,
             job_type=spec.role,
-            tags=[spec.task.name, spec.model.name, spec.variant.method],
+            tags=[tag(name) for name in (spec.task.name, spec.model.name, spec.variant.method)],
             config=effective.model_dump(mode="json"),
             mode=self.mode,  # type: ignore[arg-type]  # checked against _MODES
             resume="allow",

@@ -75,6 +75,9 @@ def _run_trials(
     tried = []
     for values in candidates(tuning):
         one = trial(spec, values)
+        if _is_recorded(one, results):
+            tried.append(_outcome(spec, values, results))
+            continue
         logging.info("%s: the best lies at the edge, so this is tried too", one.run)
         command = [sys.executable, "-m", "training.run", "--spec", "-"]
         command += ["--results", str(results), *how]
@@ -82,6 +85,20 @@ def _run_trials(
             raise TrialError(one.run, code)
         tried.append(_outcome(spec, values, results))
     return tried
+
+
+def _is_recorded(one: Specification, results: Path) -> bool:
+    """Whether an earlier attempt has made the trial, from the source of now.
+
+    Snakemake knows of no trial beyond the grid: after a preemption it runs the whole choice again.
+    """
+    from training.provenance import spec_digest
+
+    try:
+        result = Result.read(results / "runs" / one.run / RESULT_FILE)
+    except (OSError, ValueError):
+        return False
+    return result.spec == one and result.provenance.source_digest == spec_digest(one)
 
 
 def _run_trial(command: Sequence[str], text: bytes) -> int:
