@@ -13,14 +13,18 @@ ARROWS = {"lower": "↓", "upper": "↑"}
 
 _CHOSEN = (
     "Learning rate (trials): the peak learning rate of the cell's runs, and how many trials were "
-    "spent to choose it. A trial is a run on {seeds}, which no run of this table has; the trial "
-    "with the best score on the validation split decides, of equal ones that with the lowest "
-    "learning rate. The test split is not read by any trial."
+    "spent to choose it. A trial is a run on {seeds}, which no run of this table has, scored on "
+    "the validation split. The test split is not read by any trial."
 )
+_RULES = {
+    "one-standard-error": "The lowest learning rate was chosen whose score is within one standard "
+    "error of the best one, sqrt(p (1 - p) / n) on n validation items",
+    "best": "The best score was chosen, of equal ones the lowest learning rate",
+}
 _GIVEN = "Learning rate: given by the benchmark file for each variant; none was searched for."
 _EDGE = (
-    "Lower edge, upper edge: the chosen learning rate is the lowest or the highest that was "
-    "tried; a better one may lie beyond it."
+    "Lower edge, upper edge: the best score is that of the lowest or the highest learning rate "
+    "that was tried; a better one may lie beyond it."
 )
 
 
@@ -50,11 +54,21 @@ def budget_notes(frame: pd.DataFrame) -> list[str]:
     if not len(seeds):
         return [_GIVEN]
     cells = frame.dropna(subset="tuning_trials").drop_duplicates(CELL)
-    lines = [_CHOSEN.format(seeds=f"seed {', '.join(map(str, seeds))}"), *_shorter_trials(frame)]
+    lines = [_CHOSEN.format(seeds=f"seed {', '.join(map(str, seeds))}")]
+    lines += [*_rules(cells), *_shorter_trials(frame)]
     if cells["tuning_edge"].notna().any():
         lines.append(_EDGE)
     budgets = [] if cells.empty else _budgets(cells)
     return [*lines, *budgets, *_without_choice(cells)]
+
+
+def _rules(cells: pd.DataFrame) -> list[str]:
+    """What decided among the trials, and where, if not the same everywhere."""
+    groups = cells.groupby("tuning_rule", sort=False)
+    return [
+        _RULES[str(rule)] + (f": {cell_names(rows)}." if groups.ngroups > 1 else ".")
+        for rule, rows in groups
+    ]
 
 
 def _shorter_trials(frame: pd.DataFrame) -> list[str]:

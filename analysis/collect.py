@@ -11,11 +11,24 @@ from typing import Any
 import pandas as pd
 from pydantic import JsonValue
 
-from analysis.comparability import fingerprint, fingerprint_fields
+from analysis.comparability import cost_fields, fingerprint, fingerprint_fields, libraries
 from analysis.errors import AnalysisError, one_line_errors
-from analysis.frame import COMPARABLE, SETTING, TRIALS, TUNED, tidy, write_table
+from analysis.frame import (
+    COMPARABLE,
+    CONDITION,
+    DRAWN,
+    KEPT_HEAD,
+    LIBRARY,
+    SETTING,
+    STRIPPED,
+    TRIALS,
+    TUNED,
+    tidy,
+    write_table,
+)
 from analysis.reading import check_files, read_record, set_aside
 from records.base import Record
+from records.costs import Inference, Memory, Time
 from records.identity import canonical_json
 from records.place import record_file
 from records.plan import Cell, Plan
@@ -23,17 +36,16 @@ from records.result import (
     FAILURE_FILE,
     RESULT_FILE,
     Choice,
-    Inference,
     Losses,
-    Memory,
     Metrics,
     Norms,
     Parameters,
     Result,
-    Time,
+    Tracking,
     Trial,
+    Trivial,
 )
-from records.specification import LEARNING_RATE, Specification
+from records.specification import LEARNING_RATE, Checkpoint, Specification
 from records.tuning import effective
 
 Row = dict[str, Any]
@@ -61,7 +73,8 @@ def ledger(plan: Plan, runs: Path) -> pd.DataFrame:
     """One row a trial of each tuned cell, from the records of its runs, in the order of the plan.
 
     `value_<key>` holds the tuned values, `score` the one on validation, `chosen` whether the trial
-    won, `grown` whether it lies beyond the grid. A cell whose runs have no record has no rows.
+    won, `edge` where the best score lies at one, `grown` whether it lies beyond the grid. A cell
+    whose runs have no record has no rows.
     Raises AnalysisError as `collect` does, and where two runs of a cell were tuned differently.
     """
     tunings = [spec.tuning for spec in plan.runs.values() if spec.tuning is not None]
@@ -94,7 +107,7 @@ def _trial_row(trial: Trial, choice: Choice, cell: Cell) -> Row:
         "score": None if score is None else score.value,
         "n": None if score is None else score.n,
         "chosen": trial.run == choice.chosen_run,
-        "edge": choice.edge if trial.run == choice.chosen_run else None,
+        "edge": choice.edge if trial.run == (choice.best_run or choice.chosen_run) else None,
         "grown": trial.run not in cell.trials,
         **{TUNED + key: _scalar(value) for key, value in trial.values.items()},
     }
@@ -166,8 +179,10 @@ def _row(
         "tuning_trials": None if choice is None else len(choice.trials),
         "tuning_grown": None if choice is None else choice.grown,
         "tuning_edge": None if choice is None else choice.edge,
+        "tuning_rule": None if choice is None else choice.rule,
         **_tuning(spec),
         **_provenance(result),
+        **_base(spec, result),
         **_settings(spec if result is None else effective(result)),
     }
 
@@ -207,7 +222,7 @@ def _outcome(result: Result | None) -> Row:
 def _scores(metrics: Metrics | None) -> Row:
     if metrics is None:
         names = ("metric", "test_score", "n_test", "validation_score", "n_validation", "best_step")
-        return dict.fromkeys(names)
+        return dict.fromkeys(names) | _trivial(None, "")
     test, validation = metrics.test[metrics.primary], metrics.validation[metrics.primary]
     return {
         "metric": metrics.primary,
@@ -216,8 +231,17 @@ def _scores(metrics: Metrics | None) -> Row:
         "validation_score": validation.value,
         "n_validation": validation.n,
         "best_step": metrics.best_step,
+        **_trivial(metrics.trivial, metrics.primary),
         **{f"test_score_{name}": score.value for name, score in metrics.test.items()},
         **{f"validation_score_{name}": score.value for name, score in metrics.validation.items()},
+    }
+
+
+def _trivial(part: Trivial | None, primary: str) -> Row:
+    score = part.test[primary] if part else None
+    return {
+        "trivial_predictor": part.predictor if part else None,
+        "trivial_score": score.value if score else None,
     }
 
 
@@ -242,17 +266,37 @@ def _is_bytes(name: str) -> bool:
 
 def _provenance(result: Result | None) -> Row:
     if result is None:
-        return {"fingerprint": None}
-    provenance, fields = result.provenance, fingerprint_fields(result)
+        return {"fingerprint": None, "cost_fingerprint": None}
+    provenance = result.provenance
+    fields, costs = fingerprint_fields(result), cost_fields(result)
     return {
         "fingerprint": fingerprint(fields),
+        "cost_fingerprint": fingerprint(costs),
         **{COMPARABLE + key: value for key, value in fields.items()},
+        **{LIBRARY + key: value for key, value in libraries(result).items()},
+        **{CONDITION + key: value for key, value in costs.items()},
         "system": provenance.machine.system,
         "git_commit": provenance.git_commit,
         "git_dirty": provenance.git_dirty,
         "source_digest": provenance.source_digest,
         "started_at": provenance.started_at,
+        "mirror_warning": _mirror_warning(result.tracking),
     }
+
+
+def _base(spec: Specification | None, result: Result | None) -> Row:
+    """What is unusual about a checkpoint; there is no such column where nothing is."""
+    model = None if spec is None else spec.model
+    kept = isinstance(model, Checkpoint) and model.keeps_head
+    drawn = result.provenance.drawn_modules if result else ()
+    stripped = result.provenance.stripped if result else ()
+    found = {KEPT_HEAD: kept or None, DRAWN: " ".join(drawn), STRIPPED: " ".join(stripped)}
+    return {key: value for key, value in found.items() if value}
+
+
+def _mirror_warning(tracking: Tracking | None) -> str | None:
+    """Why the run has no whole mirror, in one line."""
+    return " ".join(tracking.warning.split()) if tracking and tracking.warning else None
 
 
 def _settings(spec: Specification | None) -> Row:

@@ -7,16 +7,20 @@ from functools import partial
 import pandas as pd
 
 from analysis.budget import budget_text, short_budget_text
+from analysis.cells import GAP
 from analysis.quantities import (
     NONE,
+    TRIVIAL,
     byte_text,
     count_text,
+    interval_text,
     percent_text,
     plain_score,
     quantity,
     rate_text,
     score_text,
 )
+from analysis.summary import CONDITIONED
 
 NOT_APPLICABLE = "n/a"
 
@@ -51,8 +55,32 @@ def _metric(row: pd.Series) -> str:
     return NONE if pd.isna(row["metric"]) else f"{row['metric']} ({count_text(row['n_test'])})"
 
 
+def _short_variant(row: pd.Series) -> str:
+    """The variant; of the trivial predictor the first word, which is all that there is room for."""
+    name = str(row["variant"])
+    return name.split()[0] if row["method"] == TRIVIAL else name
+
+
 def _short_score(row: pd.Series) -> str:
-    return score_text(row).replace(", no interval", "")
+    """The score with its n only where that is not every planned seed: there is little room."""
+    text = score_text(row).replace(", no interval", "")
+    return text.removesuffix(f" (n={row['test_score_n']})") if _is_complete(row) else text
+
+
+def _is_complete(row: pd.Series) -> bool:
+    return bool(row["test_score_n"] == row["runs_planned"])
+
+
+def _standing(row: pd.Series) -> str:
+    """The mark against the best and, of any other variant, the interval of the difference."""
+    low, high = (row[name] for name in GAP)
+    return _words("standing", row) + ("" if pd.isna(low) else f", {interval_text(low, high)}")
+
+
+def _short_standing(row: pd.Series) -> str:
+    """The interval alone where there is one."""
+    low, high = (row[name] for name in GAP)
+    return _words("standing", row) if pd.isna(low) else interval_text(low, high, between=", ")
 
 
 def _state(row: pd.Series) -> str:
@@ -74,9 +102,16 @@ def _short_state(row: pd.Series) -> str:
 
 
 def _mean(measure: str, unit: Callable[[float], str], row: pd.Series) -> str:
-    """The mean of a measure, with its n where that is not the n of the score."""
+    """The mean of a measure, with its n where that is not the n of the score.
+
+    A letter in brackets tells with which rows a cost compares, where it is not all.
+    """
+    if row["method"] == TRIVIAL:
+        return NONE
     n = row[f"{measure}_n"]
-    return unit(row[f"{measure}_mean"]) + (f" (n={n})" if 0 < n != row["runs_ok"] else "")
+    text = unit(row[f"{measure}_mean"]) + (f" (n={n})" if 0 < n != row["runs_ok"] else "")
+    marked = n and measure in CONDITIONED and not pd.isna(row["cost_group"])
+    return f"{text} [{row['cost_group']}]" if marked else text
 
 
 def _mean_column(header: str, measure: str, unit: Callable[[float], str]) -> Column:
@@ -93,7 +128,7 @@ COLUMNS = (
     Column("metric (test items)", _metric, "n_test", count_text),
     Column("test score (mean ± 95 % t interval)", score_text, "test_score", plain_score),
     Column("standard error (seeds, test items)", _errors),
-    Column("against the best", partial(_words, "standing")),
+    Column("against the best (95 % interval)", _standing),
     _mean_column("peak training memory", "peak_training_bytes", byte_text),
     _mean_column("training time", "train_seconds", partial(quantity, unit="s")),
     _mean_column("throughput", "examples_per_second", partial(quantity, unit="examples/s")),
@@ -102,19 +137,24 @@ COLUMNS = (
 HEADERS = [column.header for column in COLUMNS]
 
 SHORT_COLUMNS = (
-    Column("variant", partial(_words, "variant")),
+    Column("variant", _short_variant),
     Column("trainable", _count),
     Column("lr", short_budget_text),
     Column("test", _short_score),
+    Column("to the best", _short_standing),
     Column("memory", partial(_mean, "peak_training_bytes", byte_text)),
-    Column("training", partial(_mean, "train_seconds", partial(quantity, unit="s"))),
+    Column("time", partial(_mean, "train_seconds", partial(quantity, unit="s"))),
     Column("runs", _short_state),
 )
 """What fits into eighty characters."""
 SHORT_LEGEND = (
-    "trainable: trainable parameters; lr: learning rate, ↑ ↓ the highest, the lowest of those "
-    "tried; test: score on the test split, mean ± half of the 95 % t interval over n seeds; "
-    "memory: peak of training tensors; training: seconds of its steps; runs: ok, or what became of "
-    "them; n/a: the method does not fit the model."
+    "first row: what predicts one label for all, the majority class or the mean of the training "
+    "split; trainable: trainable parameters; lr: learning rate, ↑ ↓ the best trial has the "
+    "highest, the lowest of those tried; test: score on the test split, mean ± half of the 95 % t "
+    "interval over the seeds, with their number n where it is not the planned one; to the best: "
+    "95 % interval of the difference to the best variant over seeds and test items: one that holds "
+    "0 is no equality, it says how large a difference may be; memory: peak of training tensors; "
+    "time: seconds of training steps; runs: ok, or what became of them; n/a: the method does not "
+    "fit the model."
 )
 """What these columns are."""

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from analysis.comparability import UNMEASURED, fingerprint_fields
+from analysis.comparability import UNMEASURED, Fields, cost_fields, fingerprint_fields, libraries
 from analysis.errors import AnalysisError
 from analysis.quantities import NONE, byte_text, count_text, quantity
 from analysis.reading import read_record
@@ -53,21 +53,33 @@ class Comparison:
     specification: tuple[Difference, ...]
     """Keys of the full specifications, all defaults and tuned values in their places."""
     fingerprint: tuple[Difference, ...]
-    """Keys that must agree before two results are compared."""
+    """Keys that must agree before two scores are compared."""
+    costs: tuple[Difference, ...]
+    """Further keys that must agree before memory or time is compared."""
     obstacles: tuple[str, ...]
-    """Why the runs are not comparable; empty if they are."""
+    """Why the scores are not comparable, and with them the costs; empty if they are."""
+
+    @property
+    def verdict(self) -> str:
+        """Whether scores and costs are comparable, and why not."""
+        if self.obstacles:
+            return f"not comparable: {'; '.join(self.obstacles)}"
+        if not self.costs:
+            return "comparable"
+        keys = _keys(self.costs)
+        return f"scores are comparable; memory and time are not: these keys differ: {keys}"
 
 
 def compare(left: Side, right: Side) -> Comparison:
     """The differences of two runs, and whether their results may be compared."""
-    fields = [_fingerprint(side) for side in (left, right)]
-    fingerprint = _differences(*fields) if all(fields) else ()
     unmeasured = [problem for side in (left, right) if (problem := _unmeasured(side))]
-    keys = ", ".join(one.key for one in fingerprint)
+    fingerprint, costs = _conditions(left.result, right.result)
+    keys = [f"these keys differ: {_keys(fingerprint)}"] if fingerprint else []
     return Comparison(
         specification=_differences(*(dict(_leaves(_effective(side))) for side in (left, right))),
         fingerprint=fingerprint,
-        obstacles=(*unmeasured, *([f"these keys differ: {keys}"] if keys else [])),
+        costs=costs,
+        obstacles=(*unmeasured, *keys),
     )
 
 
@@ -98,7 +110,8 @@ def tables(comparison: Comparison, left: Side, right: Side) -> list[Table]:
     headers = ["left", "right"]
     return [
         ("specification", ["key", *headers], _rows(comparison.specification)),
-        ("fingerprint", ["key", *headers], _rows(comparison.fingerprint)),
+        ("conditions of scores", ["key", *headers], _rows(comparison.fingerprint)),
+        ("conditions of memory and time", ["key", *headers], _rows(comparison.costs)),
         (
             "outcome",
             ["", *headers],
@@ -160,8 +173,21 @@ def _differences(left: Mapping[str, Any], right: Mapping[str, Any]) -> tuple[Dif
     return tuple(one for one in found if one.left != one.right)
 
 
-def _fingerprint(side: Side) -> dict[str, str | None]:
-    return fingerprint_fields(side.result) if side.result else {}
+def _conditions(
+    left: Result | None, right: Result | None
+) -> tuple[tuple[Difference, ...], tuple[Difference, ...]]:
+    """In which conditions of scores, and of costs, two records differ."""
+    if left is None or right is None:
+        return (), ()
+    brought: list[Fields] = [libraries(left), libraries(right)]
+    # a library that only one of them uses parts nothing
+    both = [{key: one[key] for key in brought[0].keys() & brought[1].keys()} for one in brought]
+    fields = [fingerprint_fields(one) | own for one, own in zip((left, right), both, strict=True)]
+    return _differences(*fields), _differences(cost_fields(left), cost_fields(right))
+
+
+def _keys(differences: tuple[Difference, ...]) -> str:
+    return ", ".join(one.key for one in differences)
 
 
 def _unmeasured(side: Side) -> str | None:

@@ -1,36 +1,35 @@
 """Drift: runs of then, made again now; what moved, and what else is not as it was."""
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
-from typing import Literal
+from statistics import fmean
+from typing import Annotated, Literal
 
-from analysis.comparability import fingerprint_fields
-from analysis.compare import Split, Table, scores_on
-from analysis.quantities import NONE, count_text
-from analysis.statistics.comparison import NO_SPREAD, holm, paired_t
-from records.base import SHA256_PATTERN, Name, Record
+from pydantic import Field
+
+from analysis.comparability import all_fields
+from analysis.compare import Split, scores_on
+from analysis.statistics.comparison import NO_SPREAD, holm, paired_equivalence, paired_t
+from records.base import Name, Record
 from records.result import Result, State
 from records.tuning import effective
 
 Measure = Literal["final training loss", "validation", "test"]
-Verdict = Literal["identical", "within seeds' noise", "shifted", "untested", "re-run failed"]
+Verdict = Literal["identical", "equivalent", "shifted", "cannot tell", "re-run failed"]
 LEVEL = 0.05
-MEANINGS: dict[Verdict, str] = {
-    "identical": "every seed has the same losses and scores, to the last bit",
-    "within seeds' noise": "no adjusted p-value is at most 0.05; that is no proof of equality",
-    "shifted": "an adjusted p-value is at most 0.05",
-    "untested": "not known to be identical, and one seed, or seeds that all shift by the same, "
-    "cannot tell a shift from noise",
-    "re-run failed": "a run that once ended ok does not any more",
-}
-METHOD = (
-    "shift: now - then, the mean over seeds; interval: paired 95 % t interval, for this row alone; "
-    "p: paired t test, adjusted by Holm over all {tests} tests of this page"
-)
-_HASH_DIGITS = 12
+SCORE_MARGIN = 0.01
+LOSS_MARGIN = 0.05
+
+
+class Margins(Record):
+    """How far a measure may move and still count as equivalent."""
+
+    score: Annotated[float, Field(gt=0)] = SCORE_MARGIN
+    """In the unit of the primary metric."""
+    loss: Annotated[float, Field(gt=0)] = LOSS_MARGIN
+    """A share of the mean loss of then: losses have no common unit."""
 
 
 class Change(Record):
@@ -73,8 +72,23 @@ class Shift(Record):
     p_value: float | None = None
     p_adjusted: float | None = None
     """By Holm's procedure over all tests of the report."""
+    margin: float | None = None
+    """The smallest shift that counts, in the unit of the measure; null where no seed has it."""
+    p_equivalence: float | None = None
+    """Of the test that the shift is smaller than the margin, see `paired_equivalence`."""
     reason: str | None = None
     """Why the shift, its interval or the value of a seed is missing."""
+
+    @property
+    def is_equivalent(self) -> bool:
+        """Whether the shift is shown to be smaller than the margin."""
+        return self.p_equivalence is not None and self.p_equivalence <= LEVEL
+
+    @property
+    def is_shifted(self) -> bool:
+        """Whether there is a shift, and it is not shown to be smaller than the margin."""
+        found = self.p_adjusted is not None and self.p_adjusted <= LEVEL
+        return found and not self.is_equivalent
 
 
 class CellDrift(Record):
@@ -91,7 +105,7 @@ class CellDrift(Record):
 class Drift(Record):
     """What became of the anchor cells of a results folder."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     results: str
     """The folder of then."""
     remade: str
@@ -99,13 +113,14 @@ class Drift(Record):
     selection: str
     """How the cells were chosen."""
     level: float = LEVEL
+    margins: Margins
     tests: int
     cells: tuple[CellDrift, ...]
 
     @property
     def unmoved(self) -> bool:
-        """Whether every cell is identical or within the noise of its seeds."""
-        return all(one.verdict in ("identical", "within seeds' noise") for one in self.cells)
+        """Whether every cell is identical or equivalent."""
+        return all(one.verdict in ("identical", "equivalent") for one in self.cells)
 
 
 @dataclass(frozen=True)
@@ -136,14 +151,20 @@ _Reader = Callable[[Result, Result], _Reading | str]
 
 
 def find_drift(
-    cells: Mapping[str, Sequence[Pair]], results: str, remade: str, selection: str
+    cells: Mapping[str, Sequence[Pair]],
+    results: str,
+    remade: str,
+    selection: str,
+    margins: Margins = Margins(),  # noqa: B008  # a record does not change
 ) -> Drift:
     """What moved in each cell, from its pairs of runs. `results` and `remade` name the folders.
 
     Each measure of a cell with at least two seeds is a paired t test over them (see `paired_t`),
-    and all tests together are adjusted by `holm`.
+    and all these tests together are adjusted by `holm`. Each is an equivalence test as well (see
+    `paired_equivalence`), without adjustment: a cell is equivalent only where all its measures are,
+    and such a claim errs no more often than one of its tests (Berger 1982).
     """
-    raw = {name: tuple(_shifts(pairs)) for name, pairs in cells.items()}
+    raw = {name: tuple(_shifts(pairs, margins)) for name, pairs in cells.items()}
     p_values = [one.p_value for one in chain(*raw.values()) if one.p_value is not None]
     adjusted = iter(holm(p_values).tolist() if p_values else ())
     found = {name: tuple(_adjusted(one, adjusted) for one in raw[name]) for name in cells}
@@ -151,33 +172,10 @@ def find_drift(
         results=results,
         remade=remade,
         selection=selection,
+        margins=margins,
         tests=len(p_values),
         cells=tuple(_cell(name, pairs, found[name]) for name, pairs in cells.items()),
     )
-
-
-def tables(drift: Drift) -> Iterator[Table]:
-    """For each cell what moved, then what changed where anything did."""
-    for cell in drift.cells:
-        headers = ["measure", "seeds", "shift", "95 % interval", "p"]
-        rows = [_shift_row(one) for one in cell.shifts]
-        ended = [one for one in cell.reruns if one.state != "ok"]
-        rows += [[f"seed {one.seed}", "", one.state, one.reason or NONE, ""] for one in ended]
-        yield f"{cell.cell}: {cell.verdict}", headers, rows
-        changed = [[one.key, _short(one.then), _short(one.now)] for one in cell.changes]
-        if changed:
-            yield "changed since", ["key", "then", "now"], changed
-
-
-def remarks(drift: Drift) -> Iterator[str]:
-    """What the tables do not say: the tests, the verdicts that occur, and what is missing."""
-    yield METHOD.format(tests=drift.tests)
-    for verdict in dict.fromkeys(cell.verdict for cell in drift.cells):
-        yield f"{verdict}: {MEANINGS[verdict]}"
-    for cell in drift.cells:
-        for one in cell.shifts:
-            if one.reason:
-                yield f"{cell.cell}, {one.measure}: {one.reason}"
 
 
 def _cell(name: str, pairs: Sequence[Pair], shifts: tuple[Shift, ...]) -> CellDrift:
@@ -202,8 +200,14 @@ def _rerun(pair: Pair) -> Rerun:
         state=pair.state,
         reason=now.reason if now else pair.reason,
         losses_equal=then.losses == now.losses if now and then.losses and now.losses else None,
-        scores_equal=then.metrics == now.metrics if now and measured else None,
+        scores_equal=_scores(then) == _scores(now) if now and measured else None,
     )
+
+
+def _scores(result: Result) -> object:
+    """Every score of the model, and the step that was kept."""
+    metrics = result.metrics
+    return metrics and (metrics.primary, metrics.validation, metrics.test, metrics.best_step)
 
 
 def _verdict(reruns: Sequence[Rerun], shifts: Sequence[Shift]) -> Verdict:
@@ -211,11 +215,11 @@ def _verdict(reruns: Sequence[Rerun], shifts: Sequence[Shift]) -> Verdict:
         return "re-run failed"
     if all(one.losses_equal and one.scores_equal for one in reruns):
         return "identical"
-    tested = [one.p_adjusted for one in shifts if one.p_adjusted is not None]
-    if tested and min(tested) <= LEVEL:
+    if any(one.is_shifted for one in shifts):
         return "shifted"
-    untold = any(one.n > 1 and one.p_value is None for one in shifts)
-    return "untested" if untold or not tested else "within seeds' noise"
+    measured = [one for one in shifts if one.n]
+    equivalent = bool(measured) and all(one.is_equivalent for one in measured)
+    return "equivalent" if equivalent else "cannot tell"
 
 
 def _changes(pair: Pair) -> Iterator[Change]:
@@ -233,7 +237,7 @@ def _changes(pair: Pair) -> Iterator[Change]:
 def _conditions(result: Result) -> dict[str, str | None]:
     origin = result.provenance
     return {
-        **fingerprint_fields(result),
+        **all_fields(result),
         **origin.packages,
         "python": origin.python,
         "system": origin.machine.system,
@@ -242,12 +246,12 @@ def _conditions(result: Result) -> dict[str, str | None]:
     }
 
 
-def _shifts(pairs: Sequence[Pair]) -> Iterator[Shift]:
+def _shifts(pairs: Sequence[Pair], margins: Margins) -> Iterator[Shift]:
     measured = [(pair.then, pair.now) for pair in pairs if pair.now and pair.state == "ok"]
     metric = next((one.then.metrics.primary for one in pairs if one.then.metrics), None)
-    yield _shift("final training loss", None, measured, _read_losses)
-    yield _shift("validation", metric, measured, partial(_read_scores, "validation"))
-    yield _shift("test", metric, measured, partial(_read_scores, "test"))
+    yield _shift("final training loss", None, measured, _read_losses, margins)
+    yield _shift("validation", metric, measured, partial(_read_scores, "validation"), margins)
+    yield _shift("test", metric, measured, partial(_read_scores, "test"), margins)
 
 
 def _shift(
@@ -255,11 +259,13 @@ def _shift(
     metric: str | None,
     measured: Sequence[tuple[Result, Result]],
     read: _Reader,
+    margins: Margins,
 ) -> Shift:
     found = [(then.spec.seed, read(then, now)) for then, now in measured]
     readings = [one for _, one in found if isinstance(one, _Reading)]
     missing = {seed: why for seed, why in found if isinstance(why, str)}
-    moments = _moments(readings)
+    margin = _margin(margins, readings, is_loss=metric is None)
+    moments = _moments(readings, margin)
     untested = [] if "p_value" in moments else [_why_untested(len(readings))]
     return Shift(
         measure=measure,
@@ -267,15 +273,23 @@ def _shift(
         n=len(readings),
         items=tuple(sorted(frozenset().union(*(one.items for one in readings)))),
         reason="; ".join([*_by_reason(missing), *untested]) or None,
+        margin=margin,
         **moments,
     )
 
 
-def _moments(readings: Sequence[_Reading]) -> dict[str, float]:
-    """Mean, interval and p-value, as far as the seeds give them."""
+def _margin(margins: Margins, readings: Sequence[_Reading], *, is_loss: bool) -> float | None:
+    if not readings or not is_loss:
+        return margins.score if readings else None
+    return margins.loss * abs(fmean(one.then for one in readings))
+
+
+def _moments(readings: Sequence[_Reading], margin: float | None) -> dict[str, float | None]:
+    """Mean, interval and p-values, as far as the seeds give them."""
     if len(readings) < 2:
         return {"mean": readings[0].now - readings[0].then} if readings else {}
-    found = paired_t([one.now for one in readings], [one.then for one in readings])
+    sides = [one.now for one in readings], [one.then for one in readings]
+    found = paired_t(*sides)
     interval = found.difference
     if found.p_value is None:
         return {"mean": interval.mean}
@@ -284,6 +298,8 @@ def _moments(readings: Sequence[_Reading]) -> dict[str, float]:
         "low": interval.low,
         "high": interval.high,
         "p_value": found.p_value,
+        # of losses that were all 0 no share is a margin
+        "p_equivalence": paired_equivalence(*sides, margin) if margin else None,
     }
 
 
@@ -324,26 +340,3 @@ def _read_scores(split: Split, then: Result, now: Result) -> _Reading | str:
         return f"{name} is not scored on {split} any more"
     items = frozenset({before[name].n, after[name].n})
     return _Reading(before[name].value, after[name].value, items)
-
-
-def _shift_row(shift: Shift) -> list[str]:
-    items = " / ".join(map(count_text, shift.items))
-    name = " ".join(part for part in (shift.measure, shift.metric) if part)
-    return [
-        f"{name} (n={items})" if items else name,
-        str(shift.n),
-        _signed(shift.mean),
-        NONE if shift.low is None else f"{_signed(shift.low)} to {_signed(shift.high)}",
-        NONE if shift.p_adjusted is None else f"{shift.p_adjusted:.3g}",
-    ]
-
-
-def _signed(value: float | None) -> str:
-    return NONE if value is None else f"{value:+.3g}"
-
-
-def _short(value: str | None) -> str:
-    """A condition's value, of a hash its beginning."""
-    if value is None:
-        return NONE
-    return value[:_HASH_DIGITS] if re.fullmatch(SHA256_PATTERN, value) else value

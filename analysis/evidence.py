@@ -35,7 +35,7 @@ def write_evidence(frame: pd.DataFrame, runs: Path, stem: Path) -> None:
     write_table(pairs, _file(stem, "pairs.csv"))
     write_text(_file(stem, "pairs.md"), pair_markdown(frame, pairs))
     write_table(variance_rows(frame, runs), _file(stem, "variance.csv"))
-    write_table(pareto_rows(frame), _file(stem, "pareto.csv"))
+    write_table(pareto_rows(frame, runs), _file(stem, "pareto.csv"))
     if has_several_groups(frame):
         shared = common(frame)
         rows = across_rows(shared)

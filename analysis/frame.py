@@ -12,10 +12,33 @@ from records.specification import LEARNING_RATE
 from records.write import write_text
 
 IDENTITY = ("benchmark", "task", "model", "variant", "method", "run")
-TEXT = (*IDENTITY, "state", "reason", "metric", "edge", "tuning_edge", "tuning_training")
-TEXT_PROVENANCE = ("fingerprint", "system", "git_commit", "source_digest", "started_at")
-FLAGS = ("chosen", "grown")
-COMPARABLE = "comparable_"
+TEXT = (
+    *IDENTITY,
+    "state",
+    "reason",
+    "metric",
+    "edge",
+    "tuning_edge",
+    "tuning_rule",
+    "tuning_training",
+)
+KEPT_HEAD = "base_head_kept"
+"""Whether the run started from its checkpoint's own head."""
+DRAWN = "base_drawn_modules"
+STRIPPED = "base_stripped"
+TEXT_BASE = (DRAWN, STRIPPED)
+TEXT_PROVENANCE = (
+    "fingerprint",
+    "cost_fingerprint",
+    "system",
+    "git_commit",
+    "source_digest",
+    "started_at",
+    "mirror_warning",
+)
+FLAGS = ("chosen", "grown", KEPT_HEAD)
+COMPARABLE, LIBRARY, CONDITION = "comparable_", "library_", "condition_"
+"""What stands before a condition of scores, a library of the method or the task, one of costs."""
 SETTING = "setting_"
 TUNED = "value_"
 """What stands before a tuned key in the columns of the trials table."""
@@ -23,11 +46,15 @@ TUNED_RATE = TUNED + LEARNING_RATE
 TRIALS = (*IDENTITY, "seed", "state", "reason", "metric", "score", "n", "chosen", "edge", "grown")
 """The columns of the trials table before those of the tuned values."""
 
-STATES = ("ok", "oom", "diverged", "failed", "missing", "not-applicable")
+PAIRS = ("task", "model", "fingerprint", "first", "second", "bootstrap_low", "bootstrap_high")
+"""What the main table takes of the table of pairs."""
+STATES = ("ok", "oom", "diverged", "undefined", "failed", "missing", "not-applicable")
 SIGNS = {
     "ok": "every seed ended with a score",
     "oom": "the run ran out of memory",
-    "diverged": "the training loss or a gradient became infinite or not a number",
+    "diverged": "the training loss, a gradient or a prediction became infinite or not a number",
+    "undefined": "training was finite, and the metric has no value on the predictions, as a "
+    "correlation of equal predictions has none; the run is in no mean",
     "failed": "the run ended with an error",
     "missing": "the run is planned and has no result",
     "not applicable": "the method does not fit the model",
@@ -51,6 +78,11 @@ def read_runs(path: Path) -> pd.DataFrame:
 def read_trials(path: Path) -> pd.DataFrame:
     """The trials table of a CSV file. Raises as `read_runs` does."""
     return _read(path, "trials table", (*TRIALS, TUNED_RATE))
+
+
+def read_pairs(path: Path) -> pd.DataFrame:
+    """The table of pairs of a CSV file. Raises as `read_runs` does."""
+    return _read(path, "table of pairs", PAIRS)
 
 
 def write_table(frame: pd.DataFrame, path: Path) -> None:
@@ -80,7 +112,8 @@ def _parse(text: str) -> pd.DataFrame:
     types = {
         name: "string"
         for name in header
-        if name in TEXT + TEXT_PROVENANCE or name.startswith(COMPARABLE)
+        if name in TEXT + TEXT_PROVENANCE + TEXT_BASE
+        or name.startswith((COMPARABLE, LIBRARY, CONDITION))
     } | {name: "boolean" for name in header if name in FLAGS}
     return pd.read_csv(
         io.StringIO(text),

@@ -3,15 +3,25 @@
 import pandas as pd
 
 from analysis.budget import budget_notes
-from analysis.comparability import Part, by_part, condition, short_value, split_by_fingerprint
+from analysis.comparability import (
+    Part,
+    by_part,
+    cost_fingerprints,
+    cost_marks,
+    cost_values,
+    score_values,
+    short_value,
+    split_by_fingerprint,
+)
 from analysis.comparisons.contenders import (
     BEST,
     LEVEL,
     NOT_SIGNIFICANT,
     WORSE,
 )
-from analysis.frame import COMPARABLE, SIGNS
+from analysis.frame import DRAWN, KEPT_HEAD, SIGNS, STRIPPED, present
 from analysis.quantities import count_text
+from analysis.statistics.bootstrap import RESAMPLES
 from analysis.summary import cell_names
 
 MEASURED = (
@@ -26,7 +36,14 @@ MEASURED = (
     f"by Holm. {WORSE}: p is at most {LEVEL}. {NOT_SIGNIFICANT}: p is larger, the difference is "
     "not significant. That is no equality: with few seeds a test overlooks all but large "
     "differences. A variant without an ok run under every seed of the others is not compared, and "
-    "nothing is with one seed.",
+    "nothing is with one seed. The interval says what the difference to the best may be: 95 % of "
+    f"{RESAMPLES:,} resamples of seeds and test items, both the same for the two, as in the table "
+    "of pairs. One that holds 0 is no equality either: what lies inside of it may be true. It sees "
+    "too little of the variance between seeds: where that is most of it, an interval of three "
+    "seeds holds the true difference about three times in four.",
+    "Trivial predictor: the majority class of the training split, or the mean of its labels, for "
+    "every test example; scored by each run with the same metric, and trained by none. Undefined: "
+    "the metric has no value for a constant.",
     "Peak training memory: the largest amount of live tensor storage in forward, backward and "
     "optimizer step. Training time: wall clock of the training steps, evaluations excluded. "
     "Throughput: examples a second over the same steps. These and the stored size are means over "
@@ -42,9 +59,12 @@ def notes(frame: pd.DataFrame, summary: pd.DataFrame) -> list[str]:
         coverage(frame),
         *MEASURED,
         *budget_notes(frame),
+        *base_notes(frame),
         *_conditions(parts),
         *_split_notes(parts),
+        *cost_notes(parts),
         *_untested(summary),
+        *lost_mirrors(frame),
         f"Signs, with the number of seeds: {legend}.",
     ]
 
@@ -55,6 +75,41 @@ def coverage(frame: pd.DataFrame) -> str:
     return f"{(planned['state'] != 'missing').sum()} of {len(planned)} planned runs have a record."
 
 
+def base_notes(frame: pd.DataFrame) -> list[str]:
+    """A line for each model whose checkpoint is not read as it stands, or not in the usual way."""
+    return [
+        *_by_model(frame, KEPT_HEAD, "{model}: every run starts from the checkpoint's own head."),
+        *_by_model(
+            frame,
+            DRAWN,
+            "{model}: the checkpoint lacks {value}, which is part of the head: drawn by the run's "
+            "seed, trained by every method and counted as head.",
+        ),
+        *_by_model(
+            frame, STRIPPED, "{model}: {value} was taken off the names of the checkpoint's weights."
+        ),
+    ]
+
+
+def _by_model(frame: pd.DataFrame, column: str, text: str) -> list[str]:
+    if column not in frame:
+        return []
+    found = frame.dropna(subset=column)[["model", column]].drop_duplicates()
+    return [text.format(model=m, value=v) for m, v in found.itertuples(index=False)]
+
+
+def lost_mirrors(frame: pd.DataFrame) -> list[str]:
+    """How many runs of a runs table have no whole mirror in Weights & Biases; none, if they do."""
+    warnings = present(frame, "mirror_warning")
+    if warnings.empty:
+        return []
+    mirrors = "mirrors are" if len(warnings) > 1 else "mirror is"
+    return [
+        f"Weights & Biases: {len(warnings)} of {len(frame.dropna(subset='run'))} {mirrors} missing "
+        f"or incomplete; the results are not. The first says: {warnings.iloc[0]}."
+    ]
+
+
 def gaps(summary: pd.DataFrame) -> list[str]:
     """One line a sign: the cells with runs that are not ok, with the sign and its count."""
     rows = summary[summary["state"] != "ok"].groupby("state", sort=False)
@@ -62,20 +117,23 @@ def gaps(summary: pd.DataFrame) -> list[str]:
 
 
 def shared_conditions(parts: list[Part]) -> dict[str, str]:
-    """The fields of the fingerprint with one value in all measured parts."""
-    fields = [part_conditions(part) for part in parts if part.fingerprint]
-    common = set.intersection(*(set(item.items()) for item in fields)) if fields else set()
-    return {key: value for key, value in fields[0].items() if (key, value) in common}
+    """The conditions, of scores and of costs, with one value in all measured parts."""
+    values = [_values(part) for part in parts if part.fingerprint]
+    return {
+        key: found[0]
+        for key, found in (values[0].items() if values else ())
+        if len(found) == 1 and all(other.get(key) == found for other in values)
+    }
 
 
 def part_conditions(part: Part) -> dict[str, str]:
-    """The fields of a part's fingerprint."""
-    row = part.rows[part.rows["fingerprint"] == part.fingerprint].iloc[0]
-    return {
-        key: condition(key, value)
-        for name, value in row.items()
-        if (key := str(name).removeprefix(COMPARABLE)) != name
-    }
+    """The conditions of a part's runs; those of costs may have several values."""
+    return {key: " or ".join(found) for key, found in _values(part).items()}
+
+
+def cost_notes(parts: list[Part]) -> list[str]:
+    """Whose costs compare with whose in each part, and which cells have no mean of them."""
+    return [line for part in parts for line in (*_cost_groups(part), *_unlike_seeds(part))]
 
 
 def _conditions(parts: list[Part]) -> list[str]:
@@ -93,6 +151,49 @@ def _conditions(parts: list[Part]) -> list[str]:
     return lines
 
 
+def _values(part: Part) -> dict[str, list[str]]:
+    return score_values(part) | cost_values(part.rows)
+
+
+def _cost_groups(part: Part) -> list[str]:
+    marks = cost_marks(part.rows)
+    ok = part.rows[part.rows["state"] == "ok"]
+    differing = _several(ok[ok["variant"].isin(marks)])
+    groups = []
+    for letter in dict.fromkeys(marks.values()):
+        names = [name for name, one in marks.items() if one == letter]
+        values = cost_values(ok[ok["variant"].isin(names)])
+        own = ", ".join(f"{key} {values[key][0]}" for key in differing)
+        groups.append(f"[{letter}] {own}: {', '.join(names)}")
+    if not groups:
+        return []
+    return [
+        f"{part.title}: scores compare, and memory and time only between rows of one letter. "
+        + "; ".join(groups)
+        + "."
+    ]
+
+
+def _unlike_seeds(part: Part) -> list[str]:
+    """The cells whose seeds differ in what memory and time depend on."""
+    ok = part.rows[part.rows["state"] == "ok"]
+    unlike = [name for name, one in cost_fingerprints(part.rows).items() if one is None]
+    return [
+        f"{part.title}: {name} has no mean of memory and time, for its seeds differ in "
+        + ", ".join(
+            f"{key} ({' and '.join(values)})"
+            for key, values in _several(ok[ok["variant"] == name]).items()
+        )
+        + "."
+        for name in unlike
+    ]
+
+
+def _several(rows: pd.DataFrame) -> dict[str, list[str]]:
+    """The conditions of costs in which rows differ."""
+    return {key: found for key, found in cost_values(rows).items() if len(found) > 1}
+
+
 def _items(part: Part) -> str:
     pairs = part.rows[["n_validation", "n_test"]].dropna().drop_duplicates()
     return "".join(
@@ -105,7 +206,7 @@ def _split_notes(parts: list[Part]) -> list[str]:
     split = [part for part in parts if part.differs]
     places = dict.fromkeys(part.place for part in split)
     return [
-        f"{place} is split: its runs are not comparable. "
+        f"{place} is split: the scores of its runs are not comparable. "
         + "; ".join(
             f"fingerprint {part.fingerprint} has {part.difference}"
             for part in split

@@ -11,13 +11,14 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
+from analysis.comparability import split_by_fingerprint
 from analysis.comparisons.across import has_several_groups
 from analysis.errors import one_line_errors
 from analysis.figures import curves, fronts, memory, ranks, scores, tuning
 from analysis.figures.drawing import Inputs, finish, house_style, save
 from analysis.figures.steps import BINS
 from analysis.frame import read_runs, read_trials
-from analysis.notes import gaps
+from analysis.notes import cost_notes, gaps
 from analysis.statistics.bootstrap import RESAMPLES
 from analysis.summary import summarise
 
@@ -26,6 +27,10 @@ BARS = "Error bars: 95 % t intervals over seeds; a point without bars has one se
 
 def _gaps(inputs: Inputs) -> list[str]:
     return gaps(inputs.summary)
+
+
+def _gaps_of_costs(inputs: Inputs) -> list[str]:
+    return [*_gaps(inputs), *cost_notes(split_by_fingerprint(inputs.frame))]
 
 
 @dataclass(frozen=True)
@@ -53,13 +58,16 @@ FIGURES = (
         f"Means over seeds. {BARS} A thin line joins the variants of one method. Memory is live "
         "tensor storage at the peak of forward, backward and optimizer step.",
         scores.by_memory,
+        _gaps_of_costs,
     ),
     FigureKind(
         "memory-by-method",
         "Where training memory goes",
         "Means over seeds. Black: peak of the training step with its 95 % t interval over seeds. "
-        "Activations are the peak of forward and backward less the other three.",
+        "Each part is at its largest: gradients take the place of activations, so the four may sum "
+        "to more than the peak. Activations are what forward leaves for backward.",
         memory.by_method,
+        _gaps_of_costs,
     ),
     FigureKind(
         "score-by-rank",
@@ -81,10 +89,12 @@ FIGURES = (
         "Test score against each cost, with the Pareto front",
         "Means over seeds. Vertical bars: 95 % t intervals over seeds. The staircase joins the "
         "cells that no other cell beats in one of score and cost without losing in the other. "
-        f"The larger a marker, the more of {RESAMPLES:,} resamples of the seeds have the cell on "
-        "the front; a percentage says how many where that is neither 0 nor 100 %. A cell of one "
-        "seed stands beside the front of cells with several.",
+        f"The larger a marker, the more of {RESAMPLES:,} resamples of seeds and test items, the "
+        "same for all cells, have the cell on the front; a percentage says how many where that is "
+        "neither 0 nor 100 %. A cell of one seed stands beside the front of cells with several. "
+        "Cells whose costs do not compare have fronts of their own.",
         fronts.by_cost,
+        _gaps_of_costs,
     ),
 )
 
@@ -94,7 +104,8 @@ ACROSS = (
         "Mean ranks over tasks and models",
         "Mean rank of the mean test score over the groups of task and model; 1 is best. A bar "
         "joins variants whose mean ranks lie closer than the critical difference of Nemenyi at "
-        "level 0.05: they cannot be told apart, which is no evidence that they are equal.",
+        "level 0.05: they cannot be told apart, which is no evidence that they are equal. Where "
+        "Friedman's test is not significant, one bar joins all.",
         ranks.critical_difference,
         ranks.unshared,
     ),

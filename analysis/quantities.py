@@ -6,6 +6,8 @@ import pandas as pd
 from matplotlib.ticker import EngFormatter
 
 NONE = "—"
+TRIVIAL = "trivial predictor"
+"""The method of a row that no run trains; in words where no record has it."""
 _BYTES = EngFormatter(unit="B", places=1)
 
 
@@ -40,13 +42,20 @@ def quantity(value: float | None, unit: str) -> str:
 
 
 def plain_score(value: float) -> str:
-    """A score of one run."""
-    return f"{value:{_style(value)}}"
+    """A score of one run; `undefined` where the metric has no value."""
+    return "undefined" if pd.isna(value) else f"{value:{_style(value)}}"
+
+
+def interval_text(low: float | None, high: float | None, between: str = " to ") -> str:
+    """The bounds of a difference of scores, with their signs."""
+    return NONE if pd.isna(low) else f"{low:+.3f}{between}{high:+.3f}"
 
 
 def score_text(row: pd.Series) -> str:
     """The test score of a row of the summary with its interval and its n."""
     mean, n = row["test_score_mean"], row["test_score_n"]
+    if row["method"] == TRIVIAL:  # a constant, which has no seeds
+        return NONE if row["state"] == "missing" else plain_score(mean)
     if n == 0:
         return NONE
     style = _style(mean)

@@ -16,17 +16,18 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from analysis.budget import trials_text
+from analysis.cells import table_rows
 from analysis.columns import COLUMNS, HEADERS, Column
 from analysis.comparability import split_by_fingerprint
 from analysis.comparisons.across import has_several_groups
 from analysis.errors import AnalysisError, one_line_errors
 from analysis.evidence import evidence_files
-from analysis.frame import TUNED, present, read_runs, read_trials
+from analysis.frame import TUNED, present, read_pairs, read_runs, read_trials
 from analysis.notes import coverage, notes, part_conditions
 from analysis.plots import FigureKind, figure_kinds
-from analysis.quantities import NONE, count_text, percent_text, plain_score
+from analysis.quantities import NONE, TRIVIAL, count_text, percent_text, plain_score
 from analysis.reading import read_record
-from analysis.summary import CELL, summarise
+from analysis.summary import CELL
 from records.identity import canonical_json
 from records.place import record_file
 from records.plan import Plan
@@ -66,7 +67,7 @@ def render(
 
     Raises AnalysisError where a linked file is missing, OSError where a figure or manifest is.
     """
-    summary = summarise(frame)
+    summary = table_rows(frame, _pairs(places))
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -80,7 +81,7 @@ def render(
         coverage=coverage(frame),
         downloads=_downloads(places),
         evidence=_evidence(frame, places),
-        variants=_variants(plan),
+        variants=variant_lines(plan),
         headers=HEADERS,
         rows=_rows(frame, summary, places),
         notes=notes(frame, summary),
@@ -92,6 +93,12 @@ def render(
         shared=_shared(plan, frame, places),
         provenance=_provenance(frame),
     )
+
+
+def _pairs(places: Places) -> pd.DataFrame:
+    path = places.tables_stem.with_name(f"{places.tables_stem.name}-pairs.csv")
+    places.link(path)  # raises where it is not there
+    return read_pairs(path)
 
 
 def _counts(plan: Plan, frame: pd.DataFrame) -> dict[str, int]:
@@ -118,13 +125,18 @@ def _evidence(frame: pd.DataFrame, places: Places) -> list[tuple[str, str]]:
     return [(path.name.removeprefix(f"{stem.name}-"), places.link(path)) for path in files]
 
 
-def _variants(plan: Plan) -> list[tuple[str, str, str]]:
-    """Name, method and settings of every variant, in the order of the plan."""
-    found = {cell.variant: (cell.variant, cell.method, "") for cell in plan.cells}
-    for spec in plan.runs.values():
-        variant = spec.variant
-        found[variant.name] = (variant.name, variant.method, canonical_json(variant.settings))
-    return list(found.values())
+def variant_lines(plan: Plan) -> list[tuple[str, str, str]]:
+    """Name, method and settings of every variant, in the order of the plan.
+
+    One whose settings depend on the task or the model has a line of each.
+    """
+    found: dict[str, dict[tuple[str, str, str], None]] = {}
+    for cell in plan.cells:
+        lines = found.setdefault(cell.variant, {})
+        for spec in cell.runs.values():
+            lines[cell.variant, cell.method, canonical_json(spec.variant.settings)] = None
+    unrun = {cell.variant: (cell.variant, cell.method, "") for cell in plan.cells}
+    return [line for name, lines in found.items() for line in (lines or [unrun[name]])]
 
 
 def _rows(frame: pd.DataFrame, summary: pd.DataFrame, places: Places) -> list[list[dict[str, Any]]]:
@@ -147,12 +159,15 @@ def _seeds(
     column: Column, row: pd.Series, runs: pd.DataFrame, places: Places
 ) -> list[tuple[str, str]]:
     """Text and link of each run whose value the number is made of."""
-    if column.measure is None:
+    measure = column.measure
+    if row["method"] == TRIVIAL:  # of it every run of the group holds the same score
+        measure = {"test_score": "trivial_score", "n_test": "n_test"}.get(str(measure))
+    if measure is None:
         return []
     # a mean is of the ok runs; a constant holds for every run with a record
-    averaged = f"{column.measure}_n" in row
+    averaged = f"{measure}_n" in row
     counted = runs[runs["state"] == "ok"] if averaged else runs[runs["state"] != "missing"]
-    values = present(counted, column.measure)
+    values = present(counted, measure)
     seeds = counted.loc[values.index, "seed"]
     return [
         (f"seed {seed}: {column.unit(value)}", _measured(str(run), places))

@@ -9,22 +9,21 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.comparability import GROUP, Part, split_by_fingerprint
+from analysis.comparability import GROUP, Part, cost_marks, split_by_fingerprint
 from analysis.comparisons.contenders import Standing, standings
-from analysis.comparisons.items import MEANS_OVER_ITEMS
 from analysis.errors import AnalysisError
 from analysis.frame import STATES
 from analysis.statistics.intervals import t_interval
+from records.prepared import MEANS_OVER_ITEMS
 
 CATEGORIES = ("weights_bytes", "gradients_bytes", "optimizer_bytes", "activations_bytes")
+CONDITIONED = (*CATEGORIES, "peak_training_bytes", "train_seconds", "examples_per_second")
+"""Costs that depend on the machine and on the batches."""
 MEASURES = (
     "stored_bytes",
     "test_score",
     "validation_score",
-    *CATEGORIES,
-    "peak_training_bytes",
-    "train_seconds",
-    "examples_per_second",
+    *CONDITIONED,
 )
 """Averaged over the ok seeds of a cell; each becomes the columns _mean, _low, _high and _n."""
 
@@ -44,7 +43,7 @@ CONSTANTS = (
 CELL = [*GROUP, "variant"]
 Columns = Mapping[str, NDArray[Any]]
 """Column -> its values in the rows of a cell."""
-READ = (*CELL, "method", "run", "state", *CONSTANTS, *MEASURES)
+READ = (*CELL, "method", "run", "state", "cost_fingerprint", *CONSTANTS, *MEASURES)
 """The columns of the runs table that a cell is summarised from."""
 
 
@@ -58,8 +57,10 @@ def summarise(frame: pd.DataFrame) -> pd.DataFrame:
     standard error of the mean test score over the seeds, `test_score_item_error` the binomial one
     of a score on `n_test` items, sqrt(p (1 - p) / n), where the metric is a mean over items.
     `standing` is the mark against the best of the task, model and fingerprint, `standing_p_value`
-    its adjusted p-value; see `standings`. Raises AnalysisError where a count differs between the
-    seeds of a cell.
+    its adjusted p-value; see `standings`. Costs compare between rows of one `cost_group`, which is
+    missing where all of a part do. Where the seeds of a cell differ in what costs depend on,
+    `cost_fingerprint` and the means of these costs are missing. Raises AnalysisError where a count
+    differs between the seeds of a cell.
     """
     planned = frame.groupby(CELL).size()
     # Cutting a table takes time by its columns, and of a hundred these are read.
@@ -68,10 +69,11 @@ def summarise(frame: pd.DataFrame) -> pd.DataFrame:
         (
             part.rows.index[at[0]],
             _cell(part, variant, rows, int(planned[part.task, part.model, variant]))
-            | _standing(marks.get(variant)),
+            | _standing(marks.get(variant))
+            | {"cost_group": letters.get(variant)},
         )
         for part in split_by_fingerprint(frame)
-        for marks in [standings(part.rows)]
+        for marks, letters in [(standings(part.rows), cost_marks(part.rows))]
         for variant, at, rows in _by_variant(part.rows[needed])
     ]
     return pd.DataFrame([row for _, row in sorted(cells, key=lambda cell: cell[0])])
@@ -126,8 +128,11 @@ def _cell(part: Part, variant: str, rows: Columns, planned: int) -> dict[str, An
     for name in CONSTANTS:
         row[name] = _constant(rows, name)
     row["trainable_percent"] = _percent(row["trainable_parameters"], row["base_parameters"])
+    costs = list(dict.fromkeys(_present(ok, "cost_fingerprint")))
+    row["cost_fingerprint"] = costs[0] if len(costs) == 1 else None
     for name in MEASURES:
-        row |= _measure(ok, name)
+        # in other batches or on another machine a run costs otherwise, and scores the same
+        row |= _measure({} if len(costs) > 1 and name in CONDITIONED else ok, name)
     row["test_score_seed_error"] = _seed_error(ok)
     row["test_score_item_error"] = _item_error(row)
     return row

@@ -1,6 +1,7 @@
 """The main table of a benchmark as CSV, Markdown and LaTeX.
 
-python -m analysis.tables --runs-table FILE.csv --output-stem results/tables/<benchmark>
+    python -m analysis.tables --runs-table FILE.csv --pairs-table FILE.csv \\
+        --output-stem results/tables/<benchmark>
 """
 
 import argparse
@@ -9,12 +10,14 @@ from pathlib import Path
 
 import pandas as pd
 
+from analysis.cells import table_rows
 from analysis.columns import COLUMNS, HEADERS, SHORT_COLUMNS, SHORT_LEGEND, Column
+from analysis.comparability import split_by_fingerprint
 from analysis.errors import one_line_errors
-from analysis.frame import read_runs, write_table
+from analysis.frame import read_pairs, read_runs, write_table
 from analysis.markdown import document
-from analysis.notes import coverage, notes
-from analysis.summary import groups, summarise
+from analysis.notes import cost_notes, coverage, notes
+from analysis.summary import groups
 from records.write import write_text
 
 LATEX = str.maketrans(
@@ -30,30 +33,35 @@ LATEX = str.maketrans(
 )
 
 
-def short_tables(frame: pd.DataFrame) -> list[tuple[str, list[str], list[list[str]]]]:
+def short_tables(
+    frame: pd.DataFrame, pairs: pd.DataFrame | None = None
+) -> list[tuple[str, list[str], list[list[str]]]]:
     """Title, headers and rows for a terminal: one table for each task, model and fingerprint."""
     headers = [column.header for column in SHORT_COLUMNS]
     return [
-        (title, headers, _texts(SHORT_COLUMNS, rows)) for title, rows in groups(summarise(frame))
+        (title, headers, _texts(SHORT_COLUMNS, rows))
+        for title, rows in groups(table_rows(frame, pairs))
     ]
 
 
-def short_markdown(frame: pd.DataFrame) -> str:
+def short_markdown(frame: pd.DataFrame, pairs: pd.DataFrame | None = None) -> str:
     """The same tables in Markdown, with a line that says what their columns are."""
     blocks = [
         (title.replace("\n", ": "), pd.DataFrame(rows, columns=headers))
-        for title, headers, rows in short_tables(frame)
+        for title, headers, rows in short_tables(frame, pairs)
     ]
-    return document(blocks, ("variant", "runs"), [SHORT_LEGEND, coverage(frame)])
+    below = [SHORT_LEGEND, *cost_notes(split_by_fingerprint(frame)), coverage(frame)]
+    return document(blocks, ("variant", "runs"), below)
 
 
-def write_tables(frame: pd.DataFrame, stem: Path) -> None:
+def write_tables(frame: pd.DataFrame, stem: Path, pairs: pd.DataFrame | None = None) -> None:
     """Write `<stem>.csv` (raw numbers), `<stem>.md` and `<stem>.tex` (for people), atomically.
 
-    The Markdown and the LaTeX, in the style of booktabs, have notes below. Raises AnalysisError
-    where the seeds of a cell contradict each other.
+    `pairs` are those of `pair_rows`, with the intervals of the differences. The Markdown and the
+    LaTeX, in the style of booktabs, have notes below. Raises AnalysisError where the seeds of a
+    cell contradict each other.
     """
-    summary = summarise(frame)
+    summary = table_rows(frame, pairs)
     below = notes(frame, summary)
     write_table(summary, stem.with_name(stem.name + ".csv"))
     write_text(stem.with_name(stem.name + ".md"), _markdown(summary, below))
@@ -100,10 +108,16 @@ def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="analysis.tables", description=__doc__)
     parser.add_argument("--runs-table", type=Path, required=True, help="CSV of analysis.collect")
+    parser.add_argument(
+        "--pairs-table",
+        type=Path,
+        help="CSV of analysis.evidence, for the intervals of differences",
+    )
     parser.add_argument("--output-stem", type=Path, required=True, help="path without its ending")
     arguments = parser.parse_args()
     with one_line_errors():
-        write_tables(read_runs(arguments.runs_table), arguments.output_stem)
+        pairs = read_pairs(arguments.pairs_table) if arguments.pairs_table else None
+        write_tables(read_runs(arguments.runs_table), arguments.output_stem, pairs)
 
 
 if __name__ == "__main__":

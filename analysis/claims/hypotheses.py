@@ -2,14 +2,14 @@
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from analysis.comparability import GROUP, UNMEASURED
-from analysis.frame import COMPARABLE, present
+from analysis.claims.obstacles import obstacles
+from analysis.frame import present
 from analysis.reading import read_record
 from records.claims import (
     DifferenceTest,
@@ -25,10 +25,26 @@ from records.result import Gradients, Result
 
 Values = dict[int, float]
 """Seed -> value."""
+CONSTANTS = {"trainable_parameters", "stored_bytes"}
+"""Measures that depend on no machine and on no batch."""
 NUMBERED = re.compile(r"\.\d+$")
 """The end of a block's name. Layers of other shapes have other norms for that alone."""
-BY_DESIGN = ("data_sha256",)
-"""In this the conditions of two tasks differ, and have to."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """Of a trend: a task or a variant with its number, and the scores that it adds."""
+
+    name: str
+    number: float
+    ours: Values
+    """Of the variant."""
+    theirs: Values
+    """Of the reference."""
+
+    def gap(self, seed: int) -> float:
+        """The difference to the reference under a seed."""
+        return self.ours[seed] - self.theirs[seed]
 
 
 @dataclass(frozen=True)
@@ -43,12 +59,12 @@ class Sample:
     values: Values
     constant: bool = False
     """Whether the value is a ratio of constants, the same under every seed."""
-    exploded: bool = False
-    """Whether a run diverged, which decides a test for large gradients."""
+    exploded: tuple[int, ...] = ()
+    """The seeds whose run diverged: one decides a test for large gradients."""
     reasons: tuple[str, ...] = ()
     """Why it cannot be decided."""
-    points: dict[float, tuple[Values, Values]] = field(default_factory=dict)
-    """Of a trend: number -> scores of the variant and of the reference."""
+    points: tuple[Point, ...] = ()
+    """Of a trend, all that it follows, by ascending number; several may share one."""
 
     @property
     def logarithmic(self) -> bool:
@@ -58,7 +74,7 @@ class Sample:
     @property
     def reference(self) -> str | None:
         """The variant that the others are compared with."""
-        return None if isinstance(self.test, GradientTest) else self.test.reference
+        return self.test.reference
 
 
 @dataclass(frozen=True)
@@ -75,15 +91,18 @@ class Evidence:
         chosen = frame["task"].isin(tasks) & frame["variant"].isin(variants)
         return frame[chosen & (frame["model"] == model)]
 
-    def number(self, along: str, name: str) -> float:
-        """The option of a task, or the setting of a variant, that a trend follows."""
-        room, _, key = along.partition(".")
-        specs = self.plan.runs.values()
+    def number(self, test: TrendTest, task: str, variant: str) -> float:
+        """The option of a task, or the setting of a variant there, that a trend follows.
+
+        Variants of one name may have other settings on another task or model.
+        """
+        room, _, key = test.along.partition(".")
+        specs = [spec for spec in self.plan.runs.values() if spec.task.name == task]
         if room == "options":
-            found = next(spec.task.options[key] for spec in specs if spec.task.name == name)
-        else:
-            found = next(spec.variant.settings[key] for spec in specs if spec.variant.name == name)
-        return float(str(found))
+            return float(str(specs[0].task.options[key]))
+        here = (one for one in specs if one.model.name == test.model)
+        found = next(one.variant for one in here if one.variant.name == variant)
+        return float(str(found.settings[key]))
 
     def gradients(self, run: str) -> Gradients | None:
         """The gradient norms in the record of a run."""
@@ -117,25 +136,48 @@ def samples(test: Test, evidence: Evidence) -> Iterator[Sample]:
 
 
 def _ratios(test: RatioTest, evidence: Evidence) -> Iterator[Sample]:
-    measures = (test.measure, test.reference_measure or test.measure)
     for task in test.tasks:
         for variant in test.variants:
-            rows = evidence.rows(test.model, [task], [variant, test.reference])
-            ours = by_seed(rows, task, variant, measures[0])
-            theirs = by_seed(rows, task, test.reference, measures[1])
-            seeds = sorted({seed for seed, _ in _ok(rows)})
-            lacking = _without(ours, measures[0], seeds) + _without(theirs, measures[1], seeds)
-            ours, theirs = _positive(ours), _positive(theirs)
-            seeds = shared(ours, theirs)
-            yield Sample(
-                test=test,
-                tasks=(task,),
-                variants=(variant,),
-                rows=rows,
-                values={seed: ours[seed] / theirs[seed] for seed in seeds},
-                constant=_constant(ours, seeds) and _constant(theirs, seeds),
-                reasons=_gaps(rows) or lacking,
-            )
+            if test.reference is None:
+                yield _paired_ratio(test, evidence, task, variant)
+            else:
+                yield _ratio(test, evidence, task, variant, test.reference)
+
+
+def _ratio(test: RatioTest, evidence: Evidence, task: str, variant: str, reference: str) -> Sample:
+    """A cost of the variant to that of the reference under the same seed."""
+    measures = (test.measure, test.reference_measure or test.measure)
+    rows = evidence.rows(test.model, [task], [variant, reference])
+    ours = by_seed(rows, task, variant, measures[0])
+    theirs = by_seed(rows, task, reference, measures[1])
+    seeds = sorted({seed for seed, _ in _ok(rows)})
+    lacking = _without(ours, measures[0], seeds) + _without(theirs, measures[1], seeds)
+    ours, theirs = _positive(ours), _positive(theirs)
+    seeds = shared(ours, theirs)
+    return Sample(
+        test=test,
+        tasks=(task,),
+        variants=(variant,),
+        rows=rows,
+        values={seed: ours[seed] / theirs[seed] for seed in seeds},
+        constant=_constant(ours, seeds) and _constant(theirs, seeds),
+        reasons=obstacles(rows, costs=not set(measures) <= CONSTANTS) or lacking,
+    )
+
+
+def _paired_ratio(test: RatioTest, evidence: Evidence, task: str, variant: str) -> Sample:
+    """A ratio that each run has measured itself, in turns with the plain base model."""
+    rows = evidence.rows(test.model, [task], [variant])
+    values = by_seed(rows, task, variant, test.measure)
+    lacking = _without(values, test.measure, sorted({seed for seed, _ in _ok(rows)}))
+    return Sample(
+        test=test,
+        tasks=(task,),
+        variants=(variant,),
+        rows=rows,
+        values=_positive(values),
+        reasons=obstacles(rows, costs=test.measure not in CONSTANTS) or lacking,
+    )
 
 
 def _differences(test: DifferenceTest, evidence: Evidence) -> Iterator[Sample]:
@@ -143,7 +185,7 @@ def _differences(test: DifferenceTest, evidence: Evidence) -> Iterator[Sample]:
         for variant in test.variants:
             rows = evidence.rows(test.model, [task], [variant, test.reference])
             values = _gap(rows, task, variant, test.reference)
-            yield Sample(test, (task,), (variant,), rows, values, reasons=_gaps(rows))
+            yield Sample(test, (task,), (variant,), rows, values, reasons=obstacles(rows))
 
 
 def _trends(test: TrendTest, evidence: Evidence) -> Iterator[Sample]:
@@ -160,23 +202,22 @@ def _trend(
 ) -> Sample:
     """The slope of the difference over the tasks of one variant, or the variants of one task."""
     rows = evidence.rows(test.model, tasks, [*variants, test.reference])
-    names = tasks if test.along.startswith("options.") else variants
-    numbers = {name: evidence.number(test.along, name) for name in names}
-    points = {
-        numbers[task if task in numbers else variant]: (
+    points = [
+        Point(
+            task if test.along.startswith("options.") else variant,
+            evidence.number(test, task, variant),
             by_seed(rows, task, variant, "test_score"),
             by_seed(rows, task, test.reference, "test_score"),
         )
         for task in tasks
         for variant in variants
-    }
-    seeds = shared(*(side for pair in points.values() for side in pair))
-    doublings = np.log2(list(points))
-    values = {
-        seed: _slope(doublings, [ours[seed] - theirs[seed] for ours, theirs in points.values()])
-        for seed in seeds
-    }
-    return Sample(test, tasks, variants, rows, values, reasons=_gaps(rows), points=points)
+    ]
+    points.sort(key=lambda point: (point.number, point.name))
+    doublings = np.log2([point.number for point in points])
+    seeds = shared(*(side for point in points for side in (point.ours, point.theirs)))
+    values = {seed: _slope(doublings, [point.gap(seed) for point in points]) for seed in seeds}
+    reasons = obstacles(rows)
+    return Sample(test, tasks, variants, rows, values, reasons=reasons, points=tuple(points))
 
 
 def _slope(x: np.ndarray, y: list[float]) -> float:
@@ -195,7 +236,7 @@ def _interactions(test: InteractionTest, evidence: Evidence) -> Iterator[Sample]
             variants=(variant,),
             rows=rows,
             values={seed: gaps[1][seed] - gaps[0][seed] for seed in seeds},
-            reasons=_gaps(rows) or _not_harder(test, rows),
+            reasons=obstacles(rows) or _not_harder(test, rows),
         )
 
 
@@ -212,26 +253,73 @@ def _not_harder(test: InteractionTest, rows: pd.DataFrame) -> tuple[str, ...]:
 def _gradients(test: GradientTest, evidence: Evidence) -> Iterator[Sample]:
     for task in test.tasks:
         for variant in test.variants:
-            rows = evidence.rows(test.model, [task], [variant])
-            found = {seed: evidence.gradients(run) for seed, run in _ok(rows)}
+            sides = [variant] if test.reference is None else [variant, test.reference]
+            rows = evidence.rows(test.model, [task], sides)
+            figures = [_figures(test, evidence, rows[rows["variant"] == name]) for name in sides]
+            seeds = sorted({seed for seed, _ in _ok(rows)})
+            lacking = [text for one in figures for text in _without(one, test.figure, seeds)]
+            ours, *theirs = map(_positive, figures)
+            seeds = shared(ours, *theirs)
             values = {
-                seed: value
-                for seed, norms in found.items()
-                if norms and (value := gradient_figure(norms, test)) is not None
+                seed: ours[seed] / theirs[0][seed] if theirs else ours[seed] for seed in seeds
             }
-            lacking = _without(values, test.figure, sorted(found))
-            explodes = test.figure == "largest-to-median-step" and test.above is not None
-            exploded = explodes and bool((rows["state"] == "diverged").any())
             yield Sample(
                 test=test,
                 tasks=(task,),
                 variants=(variant,),
                 rows=rows,
-                values=_positive(values),
-                constant=_constant(values, sorted(values)),
-                exploded=exploded,
-                reasons=_gaps(rows) or lacking,
+                values=values,
+                constant=_constant(values, seeds),
+                exploded=_exploded(test, rows[rows["variant"] == variant]),
+                reasons=obstacles(rows)
+                or tuple(dict.fromkeys(lacking))
+                or _converged(test, rows, values),
             )
+
+
+def _figures(test: GradientTest, evidence: Evidence, rows: pd.DataFrame) -> Values:
+    """The figure of each ok run of a cell; without the seeds whose record lacks it."""
+    found = {seed: evidence.gradients(run) for seed, run in _ok(rows)}
+    return {
+        seed: value
+        for seed, norms in found.items()
+        if norms and (value := gradient_figure(norms, test)) is not None
+    }
+
+
+def _exploded(test: GradientTest, rows: pd.DataFrame) -> tuple[int, ...]:
+    """The seeds whose run diverged, where the test is for large gradients.
+
+    A run whose tuning chose nothing has not trained: it is no such run.
+    """
+    if test.figure != "largest-to-median-step" or test.above is None:
+        return ()
+    diverged = rows[(rows["state"] == "diverged") & rows["learning_rate"].notna()]
+    return tuple(int(seed) for seed in diverged["seed"])
+
+
+def _converged(test: GradientTest, rows: pd.DataFrame, values: Values) -> tuple[str, ...]:
+    """Why a last gradient that is small beside the first is no sign of vanishing.
+
+    The gradient of a loss goes to 0 with the loss: it takes a reference under the same seed whose
+    loss is no larger in the end. `rows` are those of one variant and of the reference on one task.
+    """
+    if test.figure != "last-to-first-step" or test.below is None:
+        return ()
+    if test.reference is None:
+        return ("a run that converges has a small last gradient: it takes a reference",)
+    task, losses = str(rows["task"].iloc[0]), "loss_final"
+    theirs = by_seed(rows, task, test.reference, losses)
+    ours = next(by_seed(rows, task, n, losses) for n in rows["variant"] if n != test.reference)
+    small = sorted(seed for seed, value in values.items() if value < test.bound)
+    known = [seed for seed in small if seed in ours and seed in theirs]
+    unknown = ", ".join(str(seed) for seed in small if seed not in known)
+    further = ", ".join(str(seed) for seed in known if ours[seed] < theirs[seed])
+    reasons = {
+        f"the loss is smaller than that of {test.reference}, too, under seed {further}": further,
+        f"{losses} is missing under seed {unknown}": unknown,
+    }
+    return tuple(reason for reason, found in reasons.items() if found)
 
 
 def gradient_figure(norms: Gradients, test: GradientTest) -> float | None:
@@ -290,33 +378,3 @@ def _without(values: Values, measure: str, seeds: list[int]) -> tuple[str, ...]:
         f"{measure} is 0 under seed {zero}, and a ratio needs more": zero,
     }
     return tuple(reason for reason, found in reasons.items() if found)
-
-
-def _gaps(rows: pd.DataFrame) -> tuple[str, ...]:
-    """Runs that are not ok, by name, or that are not comparable."""
-    bad = rows[rows["state"] != "ok"]
-    gaps = [
-        f"{row['variant']} on {row['task']}: {row['state']}"
-        if pd.isna(row["run"])
-        else f"{row['run']}: {row['state']}"
-        for _, row in bad.iterrows()
-    ]
-    return tuple(gaps) or _incomparable(rows) or _unlike_metrics(rows)
-
-
-def _incomparable(rows: pd.DataFrame) -> tuple[str, ...]:
-    """The conditions in which the runs differ: on one task any, over tasks all but the data."""
-    measured = rows[~rows["state"].isin(UNMEASURED)]
-    columns = [name for name in rows if str(name).startswith(COMPARABLE)]
-    free = [COMPARABLE + key for key in BY_DESIGN]
-    fixed = [name for name in columns if name not in free]
-    differing = [name for name in fixed if measured[name].nunique(dropna=False) > 1]
-    for _, group in measured.groupby(GROUP):
-        differing += [name for name in free if group[name].nunique(dropna=False) > 1]
-    names = [str(name).removeprefix(COMPARABLE) for name in dict.fromkeys(differing)]
-    return (f"the runs are not comparable, they differ in {', '.join(names)}",) if names else ()
-
-
-def _unlike_metrics(rows: pd.DataFrame) -> tuple[str, ...]:
-    metrics = present(rows, "metric").unique()
-    return (f"the tasks have different metrics: {', '.join(metrics)}",) if len(metrics) > 1 else ()

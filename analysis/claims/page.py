@@ -136,22 +136,20 @@ def _trend(claim: Claim, test: TrendTest, sample: Sample) -> Iterator[str]:
     along = test.along.partition(".")[2]
     names = sample.variants if test.along.startswith("options.") else sample.tasks
     yield f"## {claim.id}: {names[0]} by {along}"
-    yield table(
-        pd.DataFrame(
-            [
-                {
-                    along: f"{point:g}",
-                    test.reference: _mean_text(theirs, ".3f"),
-                    names[0] if names is sample.variants else "variant": _mean_text(ours, ".3f"),
-                    "difference": _mean_text(
-                        {seed: ours[seed] - theirs[seed] for seed in shared(ours, theirs)}, "+.3f"
-                    ),
-                }
-                for point, (ours, theirs) in sample.points.items()
-            ]
-        ),
-        WORDS,
-    )
+    ours = names[0] if names is sample.variants else "variant"
+    rows = [
+        {
+            "what": point.name,
+            along: f"{point.number:g}",
+            test.reference: _mean_text(point.theirs, ".3f"),
+            ours: _mean_text(point.ours, ".3f"),
+            "difference": _mean_text(
+                {seed: point.gap(seed) for seed in shared(point.ours, point.theirs)}, "+.3f"
+            ),
+        }
+        for point in sample.points
+    ]
+    yield table(pd.DataFrame(rows), WORDS)
 
 
 def _mean_text(values: Values, style: str) -> str:

@@ -94,6 +94,7 @@ def judged(sample: Sample) -> Row:
     """The row of a sample before its verdict."""
     test, rows = sample.test, sample.rows
     reasons = sample.reasons or (() if sample.values else ("no seed has a value",))
+    seeds = sample.exploded or tuple(sorted(sample.values))
     return {
         "kind": test.kind,
         "model": test.model,
@@ -105,8 +106,8 @@ def judged(sample: Sample) -> Row:
         **_effect(sample),
         "side": "above" if test.below is None else "below",
         "bound": test.bound,
-        "n_seeds": len(sample.values),
-        "seeds": " ".join(map(str, sorted(sample.values))),
+        "n_seeds": len(seeds),
+        "seeds": " ".join(map(str, seeds)),
         "n_items": " ".join(str(int(n)) for n in present(rows, "n_test").unique()),
         "runs": " ".join(present(rows, "run")),
         "reason": "; ".join(reasons) or None,

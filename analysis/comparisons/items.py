@@ -10,10 +10,9 @@ import pyarrow as pa
 from analysis.errors import AnalysisError
 from analysis.frame import present
 from analysis.statistics.arrays import Floats
+from records.prepared import MEANS_OVER_ITEMS
 from records.result import PREDICTIONS_FILE
 
-MEANS_OVER_ITEMS = ("accuracy",)
-"""Primary metrics that are the mean of one score an item. No other has statistics over items."""
 ROUNDING = 1e-9
 """Two sums of the same zeros and ones may differ by this share."""
 _COLUMNS = ["split", "id", "label", "prediction"]

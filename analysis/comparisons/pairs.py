@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 
 from analysis.comparability import PART, Part, by_part, split_by_fingerprint
-from analysis.comparisons.items import MEANS_OVER_ITEMS, item_matrix, read_items, why_no_items
+from analysis.comparisons.items import item_matrix, read_items, why_no_items
 from analysis.comparisons.seeding import SEEDED, generator
 from analysis.frame import present
 from analysis.markdown import Block, document
 from analysis.notes import gaps
-from analysis.quantities import NONE, count_text
+from analysis.quantities import NONE, count_text, interval_text
 from analysis.statistics.arrays import Floats
 from analysis.statistics.bootstrap import RESAMPLES
 from analysis.statistics.comparison import (
@@ -26,6 +26,7 @@ from analysis.statistics.comparison import (
 )
 from analysis.statistics.ranking import flip_shares
 from analysis.summary import summarise
+from records.prepared import MEANS_OVER_ITEMS
 
 Row = dict[str, Any]
 
@@ -190,7 +191,7 @@ def _text(row: pd.Series) -> dict[str, str]:
         "test items": count_text(row["n_items"]),
         "difference": f"{row['score_difference']:+.3f}{interval}",
         "p (Holm)": _p_text(row["p_value_holm"]),
-        "bootstrap": _range_text(row["bootstrap_low"], row["bootstrap_high"]),
+        "bootstrap": interval_text(row["bootstrap_low"], row["bootstrap_high"]),
         "P(better)": _share_text(row["probability_better"]),
         "P(flip)": _share_text(row["probability_flip"]),
         "McNemar": _mcnemar_text(row),
@@ -206,10 +207,6 @@ def _p_text(value: float | None) -> str:
 
 def _share_text(value: float | None) -> str:
     return NONE if pd.isna(value) else f"{value:.2f}"
-
-
-def _range_text(low: float | None, high: float | None) -> str:
-    return NONE if pd.isna(low) else f"{low:+.3f} to {high:+.3f}"
 
 
 def _mcnemar_text(row: pd.Series) -> str:

@@ -1,23 +1,36 @@
 """Scores against costs: which cells lie on the Pareto front, and how surely."""
 
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from analysis.comparability import PART, Part, split_by_fingerprint
+from analysis.comparability import (
+    PART,
+    Part,
+    cost_fingerprints,
+    cost_marks,
+    split_by_fingerprint,
+)
+from analysis.comparisons.items import item_matrix, read_items, why_no_items
 from analysis.comparisons.seeding import generator
 from analysis.frame import present
 from analysis.statistics.arrays import Floats
-from analysis.statistics.front import front_probability, pareto_front
+from analysis.statistics.front import Runs, front_probability, pareto_front
 
 COSTS = ("trainable_parameters", "peak_training_bytes", "train_seconds")
+CONDITIONED = ("peak_training_bytes", "train_seconds")
+"""Costs that depend on the machine and the batches: they have a front for each."""
 SCORE = "test_score"
 COLUMNS = (
     *PART,
     "variant",
     "cost",
     "cost_mean",
+    "front",
     "metric",
     "test_score_mean",
     "n_seeds",
@@ -27,66 +40,108 @@ COLUMNS = (
 )
 
 
-def pareto_rows(frame: pd.DataFrame) -> pd.DataFrame:
+UNLIKE = "its seeds ran on unlike machines or in unlike batches"
+
+
+def pareto_rows(frame: pd.DataFrame, runs: Path) -> pd.DataFrame:
     """One row a cell, fingerprint and cost of `COSTS`, in the order of the runs table.
 
-    `on_front` holds where no other cell of the group has a mean score as high at a mean cost as
-    low, and one of them better. `front_probability` is the share of resamples of the seeds of each
-    cell in which that holds. Cells with one seed stand beside the others, or among themselves
-    where no cell has two: then there is no probability. `reason` says why a value is missing.
+    `runs` is the folder of all runs, with their predictions. `on_front` holds where no other cell
+    of the group has a mean score as high at a mean cost as low, and one of them better.
+    `front_probability` is the share of resamples in which that holds; they draw seeds, and test
+    items where all cells have scores of items, the same for all cells. Cells with one seed stand
+    beside the others, or among themselves where no cell has two: then there is no probability.
+    `reason` says why a value is missing. Where the costs of a part do not all compare, each `front`
+    is one of cells whose costs do. Raises AnalysisError as `read_items` does.
     """
     rows = [
-        row for part in split_by_fingerprint(frame) for cost in COSTS for row in _rows(part, cost)
+        row
+        for part in split_by_fingerprint(frame)
+        for items in [read_items(part.rows, runs)]
+        for cost in COSTS
+        for row in _in_order(part, cost, items)
     ]
     return pd.DataFrame(rows, columns=list(COLUMNS), dtype=object)
 
 
-def _rows(part: Part, cost: str) -> list[dict[str, Any]]:
+def _in_order(part: Part, cost: str, items: Mapping[str, Floats]) -> list[dict[str, Any]]:
+    """The rows of all fronts of a part, in the order of the runs table."""
+    if cost not in CONDITIONED:
+        return _rows(part, cost, items)
+    variants, marks = part.rows["variant"], cost_marks(part.rows)
+    unlike = [name for name, one in cost_fingerprints(part.rows).items() if one is None]
+    letters = np.array([marks.get(name, "a") for name in variants])
+    fronts = {letter: part.rows[letters == letter] for letter in dict.fromkeys(letters)}
+    rows = [
+        row | {"front": letter if marks else None}
+        for letter, own in fronts.items()
+        for row in _rows(replace(part, rows=own), cost, items, unlike)
+    ]
+    places = {name: place for place, name in enumerate(dict.fromkeys(variants))}
+    return sorted(rows, key=lambda row: places[row["variant"]])
+
+
+def _rows(
+    part: Part, cost: str, items: Mapping[str, Floats], unlike: Collection[str] = ()
+) -> list[dict[str, Any]]:
+    """The rows of one front. The seeds of the `unlike` variants differ in their conditions."""
     cells = {
-        str(name): _measured(rows, cost) for name, rows in part.rows.groupby("variant", sort=False)
+        str(name): _measured(rows.head(0) if name in unlike else rows, cost)
+        for name, rows in part.rows.groupby("variant", sort=False)
     }
     most = max(map(len, cells.values()))
     rivals = {name: cell for name, cell in cells.items() if len(cell) >= min(2, max(most, 1))}
-    on_front = _front(rivals)
-    probabilities = _probabilities(part, cost, rivals) if most > 1 else {}
+    on_front = _front(rivals, cost)
+    probabilities = _probabilities(part, cost, rivals, items) if most > 1 else {}
     return [
         {
             **part.identity,
             "variant": name,
             "cost": cost,
-            "cost_mean": cell[:, 0].mean() if len(cell) else None,
+            "cost_mean": cell[cost].mean() if len(cell) else None,
             "metric": next(iter(present(part.rows, "metric")), None),
-            "test_score_mean": cell[:, 1].mean() if len(cell) else None,
+            "test_score_mean": cell[SCORE].mean() if len(cell) else None,
             "n_seeds": len(cell),
             "on_front": on_front.get(name),
             "front_probability": probabilities.get(name),
-            "reason": _reason(cell, cost, name in rivals),
+            "reason": UNLIKE if name in unlike else _reason(cell, cost, name in rivals),
         }
         for name, cell in cells.items()
     ]
 
 
-def _measured(rows: pd.DataFrame, cost: str) -> Floats:
-    """Cost and score of the ok runs that have both, shape (seeds, 2)."""
+def _measured(rows: pd.DataFrame, cost: str) -> pd.DataFrame:
+    """The ok runs that have both cost and score."""
     ok = rows[rows["state"] == "ok"].dropna(subset=[cost, SCORE])
-    return ok[[cost, SCORE]].to_numpy(dtype=np.float64)
+    return ok.astype({cost: float, SCORE: float})
 
 
-def _front(rivals: dict[str, Floats]) -> dict[str, bool]:
+def _front(rivals: dict[str, pd.DataFrame], cost: str) -> dict[str, bool]:
     if not rivals:
         return {}
-    means = np.stack([cell.mean(axis=0) for cell in rivals.values()])
+    means = np.stack([cell[[cost, SCORE]].to_numpy().mean(axis=0) for cell in rivals.values()])
     found = pareto_front(means[:, :1], means[:, 1])
     return dict(zip(rivals, found.tolist(), strict=True))
 
 
-def _probabilities(part: Part, cost: str, rivals: dict[str, Floats]) -> dict[str, float]:
+def _probabilities(
+    part: Part, cost: str, rivals: dict[str, pd.DataFrame], items: Mapping[str, Floats]
+) -> dict[str, float]:
     rng = generator(part.task, part.model, part.fingerprint, cost, *rivals)
-    costs, scores = zip(*((cell[:, :1], cell[:, 1]) for cell in rivals.values()), strict=True)
-    return dict(zip(rivals, front_probability(costs, scores, rng).tolist(), strict=True))
+    by_item = why_no_items(pd.concat(rivals.values()), items) is None
+    cells = [
+        Runs.of(
+            name,
+            cell["seed"].astype(int).tolist(),
+            cell[[cost]].to_numpy(),
+            item_matrix(items, cell["run"]) if by_item else cell[[SCORE]].to_numpy(),
+        )
+        for name, cell in rivals.items()
+    ]
+    return dict(zip(rivals, front_probability(cells, rng).tolist(), strict=True))
 
 
-def _reason(cell: Floats, cost: str, competes: bool) -> str | None:
+def _reason(cell: pd.DataFrame, cost: str, competes: bool) -> str | None:
     if not len(cell):
         return f"no ok run with {cost}"
     if len(cell) > 1:

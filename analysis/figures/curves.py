@@ -33,8 +33,7 @@ def learning_curves(inputs: Inputs) -> Figure:
     look = looks(inputs.summary)
     figure, panels = facets(inputs.summary, panels=2, height=5.2)
     for _, cells, (upper, lower) in panels:
-        keys = ["task", "model", "fingerprint"]
-        own = history.merge(cells[keys].drop_duplicates(), on=keys)
+        own = history[history["run"].isin(" ".join(cells["runs"]).split())]
         absent = signs(cells[~cells["variant"].isin(own["variant"])])
         _panel(upper, _binned(own.dropna(subset="loss")), "loss", look, absent)
         _panel(lower, own.dropna(subset="score"), "score", look, absent, marked=True)
@@ -46,7 +45,7 @@ def learning_curves(inputs: Inputs) -> Figure:
 
 
 def read_histories(frame: pd.DataFrame, runs: Path) -> pd.DataFrame:
-    """The step records of the ok runs: task, model, variant, fingerprint, run, step, loss, score.
+    """The step records of the ok runs: task, model, variant, run, step, loss, score.
 
     `score` is the primary metric on validation. A row has a loss or a score, the other is NaN. A
     run without a history has no rows. Raises AnalysisError where a line is no such record.
@@ -56,7 +55,6 @@ def read_histories(frame: pd.DataFrame, runs: Path) -> pd.DataFrame:
             "task": row["task"],
             "model": row["model"],
             "variant": row["variant"],
-            "fingerprint": row["fingerprint"],
             "run": row["run"],
             **record,
         }
@@ -65,7 +63,7 @@ def read_histories(frame: pd.DataFrame, runs: Path) -> pd.DataFrame:
             runs / row["run"] / HISTORY_FILE, partial(_losses_and_scores, row["metric"])
         )
     ]
-    columns = ["task", "model", "variant", "fingerprint", "run", "step", "loss", "score"]
+    columns = ["task", "model", "variant", "run", "step", "loss", "score"]
     return pd.DataFrame(rows, columns=columns).astype(
         {"step": "int64", "loss": "float64", "score": "float64"}
     )

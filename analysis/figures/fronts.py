@@ -34,13 +34,13 @@ _CELL = ["task", "model", "difference", "variant"]
 
 def by_cost(inputs: Inputs) -> Figure:
     """Test score against parameters, memory and time, with the front of the means in each panel."""
-    rows, look = pareto_rows(inputs.frame), looks(inputs.summary)
+    rows, look = pareto_rows(inputs.frame, inputs.runs), looks(inputs.summary)
     figure, panels = facets(inputs.summary, panels=len(COSTS), height=PANEL_INCHES * len(COSTS))
     for _, cells, axes in panels:
         for panel, cost in zip(axes, COSTS, strict=True):
             own = rows[(rows["cost"] == cost) & (rows["n_seeds"] > 0)]
             shown = cells.merge(
-                own[[*_CELL, "cost_mean", "on_front", "front_probability"]], on=_CELL
+                own[[*_CELL, "cost_mean", "front", "on_front", "front_probability"]], on=_CELL
             )
             absent = signs(cells[~cells["variant"].isin(shown["variant"])])
             if shown.empty:
@@ -54,11 +54,12 @@ def by_cost(inputs: Inputs) -> Figure:
 
 
 def _panel(axes: Axes, cells: pd.DataFrame, look: dict[str, Look]) -> None:
-    """The front as a staircase, and each cell as large as it is likely to lie on it."""
+    """Each front as a staircase, and each cell as large as it is likely to lie on its own."""
     x, y, error = column(cells, "cost_mean"), column(cells, f"{SCORE}_mean"), errors(cells, SCORE)
-    on_front = np.flatnonzero(cells["on_front"].fillna(value=False).astype(bool))
-    on_front = on_front[np.argsort(x[on_front], kind="stable")]
-    axes.step(x[on_front], y[on_front], where="post", color=MUTED, linewidth=1.2, zorder=1)
+    for _, places in cells.assign(at=np.arange(len(cells))).groupby("front", dropna=False)["at"]:
+        members = places.to_numpy()[cells["on_front"].iloc[places].fillna(value=False).astype(bool)]
+        members = members[np.argsort(x[members], kind="stable")]
+        axes.step(x[members], y[members], where="post", color=MUTED, linewidth=1.2, zorder=1)
     for index, (variant, probability) in enumerate(
         zip(cells["variant"], cells["front_probability"], strict=True)
     ):

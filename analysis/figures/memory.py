@@ -5,6 +5,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
@@ -26,7 +27,11 @@ PEAK = "peak_training_bytes"
 
 
 def by_method(inputs: Inputs) -> Figure:
-    """Stacked bars of the categories of training memory, one bar a variant, with the peak."""
+    """Stacked bars of the categories of training memory, one bar a variant, with the peak.
+
+    Each category is at its largest. In the backward pass gradients take the place of activations:
+    the peak is below the end of a bar where they are not all there at once.
+    """
     most = max((len(rows) for _, rows in groups(inputs.summary)), default=0)
     figure, panels = facets(inputs.summary, height=1.2 + BAR_INCHES * max(most, 4))
     shown = False
@@ -63,12 +68,13 @@ def _stack(axes: Axes, cells: pd.DataFrame) -> None:
         capsize=2,
         elinewidth=1.2,
     )
-    axes.set_yticks(rows, list(cells["variant"]))
+    marks = cells["cost_group"].map(" [{}]".format, na_action="ignore").fillna("")
+    axes.set_yticks(rows, list(cells["variant"] + marks))
     axes.set_ylim(len(cells) - 0.4, -0.6)
     axes.grid(visible=False, axis="y")
     axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.xaxis.set_major_formatter(EngFormatter(unit="B"))
-    axes.set_xlabel("memory while training")
+    axes.set_xlabel("memory while training, each part at its largest")
 
 
 def _signs(axes: Axes, cells: pd.DataFrame) -> None:
@@ -92,7 +98,8 @@ def _legend(figure: Figure) -> None:
         Patch(facecolor=color, hatch=hatch, edgecolor="white", label=name.removesuffix("_bytes"))
         for name, color, hatch in zip(CATEGORIES, _colors(), HATCHES, strict=True)
     ]
-    figure.legend(handles=patches, loc="outside right upper")
+    peak = Line2D([], [], color="black", marker="|", markersize=9, linestyle="none", label="peak")
+    figure.legend(handles=[*patches, peak], loc="outside right upper")
 
 
 def _colors() -> list[tuple[float, float, float]]:

@@ -5,6 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.comparisons.across import common, friedman, pooled_problem
+from analysis.comparisons.contenders import LEVEL
 from analysis.figures.drawing import FACET_INCHES, MUTED, Inputs, Look, empty, legend, looks
 from analysis.notes import gaps
 from analysis.statistics.across_tasks import Friedman, performance_profile
@@ -19,8 +20,10 @@ BAR = 0.45
 def critical_difference(inputs: Inputs) -> Figure:
     """Mean ranks on a line; a bar joins variants closer than Nemenyi's critical difference.
 
-    Drawn after Demsar 2006, Statistical comparisons of classifiers over multiple data sets,
-    figure 1, with the best rank at the left.
+    Above the line stands the p-value of Friedman's test. Where that is not significant, one bar
+    joins all: Nemenyi's test follows a Friedman's test that rejects, and none other. Drawn after
+    Demsar 2006, Statistical comparisons of classifiers over multiple data sets, figure 1 and
+    section 3.2.2, with the best rank at the left.
     """
     shared = common(inputs.frame)
     test = friedman(shared)
@@ -84,8 +87,9 @@ def _single(height: float) -> tuple[Figure, Axes]:
 def _diagram(axes: Axes, variants: tuple[str, ...], test: Friedman, look: dict[str, Look]) -> None:
     order = np.argsort(test.mean_ranks, kind="stable")
     ranks = test.mean_ranks[order]
-    bars = cliques(ranks, test.critical_difference)
-    _scale(axes, len(ranks), test.critical_difference)
+    told_apart = test.p_value <= LEVEL
+    bars = cliques(ranks, test.critical_difference) if told_apart else [(0, len(ranks) - 1)]
+    _scale(axes, len(ranks), test)
     for level, (first, last) in enumerate(bars):
         height = -BAR * (level + 1)
         ends = ranks[first] - 0.04, ranks[last] + 0.04
@@ -96,8 +100,9 @@ def _diagram(axes: Axes, variants: tuple[str, ...], test: Friedman, look: dict[s
     axes.set_ylim(top - (len(ranks) + 1) // 2, 2.4)
 
 
-def _scale(axes: Axes, last: int, critical: float) -> None:
-    """The line of ranks with its ticks, and the critical difference above it."""
+def _scale(axes: Axes, last: int, test: Friedman) -> None:
+    """The line of ranks with its ticks; above it the critical difference and Friedman's test."""
+    critical = test.critical_difference
     axes.set_axis_off()
     # room for the labels at both sides
     axes.set_xlim(1 - 0.35 * (last - 1), last + 0.35 * (last - 1))
@@ -106,7 +111,13 @@ def _scale(axes: Axes, last: int, critical: float) -> None:
         axes.plot((rank, rank), (0, 0.2), color="black", linewidth=1)
         axes.text(rank, 0.3, str(rank), ha="center", va="bottom")
     axes.errorbar(1 + critical / 2, 1.5, xerr=critical / 2, color=MUTED, capsize=4)
-    axes.text(1, 1.7, f"critical difference {critical:.2f}", color=MUTED, va="bottom")
+    axes.text(1, 1.7, f"critical difference {critical:.2f}; {_friedman_text(test)}", color=MUTED)
+
+
+def _friedman_text(test: Friedman) -> str:
+    p_value = "< 0.001" if test.p_value < 0.001 else f"= {test.p_value:.3f}"
+    text = f"Friedman's test: p {p_value}"
+    return text if test.p_value <= LEVEL else f"{text}, not significant: none is told from another"
 
 
 def _label(axes: Axes, place: int, ranks: Floats, top: float, name: str, look: Look) -> None:

@@ -24,6 +24,7 @@ from analysis.figures.drawing import (
     strip,
 )
 from analysis.frame import SETTING, present
+from analysis.summary import CELL
 
 RANK = SETTING + "rank"
 SCORE = "test_score"
@@ -43,13 +44,13 @@ def by_memory(inputs: Inputs) -> Figure:
 def by_rank(inputs: Inputs) -> Figure:
     """Test score against the rank; variants without a rank are horizontal lines of reference."""
     ranks, look = _ranks(inputs.frame), looks(inputs.summary)
-    if not ranks:
+    if ranks.empty:
         figure, _ = facets(inputs.summary.head(0))
         empty(figure.axes[0], "no variant of this benchmark has a rank")
         return figure
 
     def draw(axes: Axes, done: pd.DataFrame) -> None:
-        _rank_panel(axes, done.assign(rank=done["variant"].map(ranks)), look)
+        _rank_panel(axes, done.merge(ranks, on=CELL, how="left"), look)
 
     return _score_panels(inputs.summary, f"{SCORE}_mean", draw)
 
@@ -91,10 +92,16 @@ def _points(
     look: dict[str, Look],
     spread: NDArray[np.float64] | None = None,
 ) -> None:
-    """A marker with error bars for each cell, and a thin line through those of one method."""
+    """A marker with error bars for each cell, and a thin line through those of one method.
+
+    Over costs it joins only those that compare.
+    """
     y, error = column(cells, f"{SCORE}_mean"), errors(cells, SCORE)
-    for method in dict.fromkeys(cells["method"]):
-        members = np.flatnonzero(cells["method"] == method)
+    joined = cells["method"]
+    if spread is not None:
+        joined = joined + cells["cost_group"].fillna("").map(" [{}]".format)
+    for method in dict.fromkeys(joined):
+        members = np.flatnonzero(joined == method)
         members = members[np.argsort(x[members], kind="stable")]
         color = look[cells["variant"].iloc[members[0]]].color
         if len(set(x[members])) == len(members):
@@ -140,10 +147,11 @@ def _side_by_side(cells: pd.DataFrame) -> NDArray[np.float64]:
     return column(cells, "rank") * shift
 
 
-def _ranks(frame: pd.DataFrame) -> dict[str, float]:
-    ranks = pd.to_numeric(present(frame, RANK), errors="coerce").dropna()
-    variants = frame.loc[ranks.index, "variant"]
-    return {str(name): float(rank) for name, rank in zip(variants, ranks, strict=True) if rank > 0}
+def _ranks(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rank of each cell that has one: variants of one name may have other ranks elsewhere."""
+    ranks = pd.to_numeric(present(frame, RANK), errors="coerce").dropna().astype(float)
+    ranks = ranks[ranks > 0]
+    return frame.loc[ranks.index, CELL].assign(rank=ranks).drop_duplicates(CELL)
 
 
 def parameter_axis(axes: Axes, cells: pd.DataFrame) -> None:

@@ -76,6 +76,25 @@ def paired_t(first: ArrayLike, second: ArrayLike, confidence: float = 0.95) -> P
     return PairedT(t_interval(differences, confidence), None if np.isnan(p_value) else p_value)
 
 
+def paired_equivalence(first: ArrayLike, second: ArrayLike, margin: float) -> float | None:
+    """P-value of the paired equivalence test over seeds: that |mean difference| is below `margin`.
+
+    first, second: shape (seeds,), as for `paired_t`. Two one-sided t tests, that the mean of
+    first - second is at most -margin and that it is at least margin; the larger of their p-values
+    (Schuirmann 1987, A comparison of the two one-sided tests procedure). Seeds that never differ
+    give 0. Seeds that all differ by one other number give None, as in `paired_t`. Raises ValueError
+    as that does, and for a margin that is not above 0.
+    """
+    if not margin > 0:
+        raise ValueError(f"margin must be above 0, it is {margin}")
+    one, other = checked_pair(first, second, seeds=2)
+    differences = one - other
+    if np.ptp(differences) <= _closest(one, other):
+        return None if abs(differences.mean()) > _closest(one, other) else 0.0
+    error = differences.std(ddof=1) / np.sqrt(len(differences))
+    return float(stats.t.sf((margin - abs(differences.mean())) / error, len(differences) - 1))
+
+
 def paired_bootstrap(
     first: ArrayLike,
     second: ArrayLike,

@@ -1,6 +1,8 @@
 """The Pareto front of scores against costs."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,58 +21,93 @@ def pareto_front(costs: ArrayLike, scores: ArrayLike) -> NDArray[np.bool_]:
     """
     paid = checked(costs, "costs", points=1, costs=1)
     gained = checked(scores, "scores", points=1)
-    return _undominated(_objectives(paid, gained, "points"))
+    return _undominated(_objectives(paid, gained))
+
+
+@dataclass(frozen=True, eq=False)
+class Runs:
+    """The runs of a cell: a row a seed."""
+
+    seeds: tuple[int, ...]
+    costs: Floats
+    """Shape (seeds, costs), lower is better."""
+    scores: Floats
+    """Shape (seeds, items), higher is better; one item where a score has none."""
+
+    @classmethod
+    def of(cls, name: str, seeds: Sequence[int], costs: ArrayLike, scores: ArrayLike) -> Self:
+        """The checked runs of the cell called `name`.
+
+        Raises ValueError for fewer than two seeds, for unlike numbers of them, for one that stands
+        twice, for no cost or item, and for a value that is not finite.
+        """
+        paid = checked(costs, f"costs of {name}", seeds=2, costs=1)
+        gained = checked(scores, f"scores of {name}", seeds=2, items=1)
+        if not len(set(seeds)) == len(paid) == len(gained):
+            raise ValueError(
+                f"{name} has {len(set(seeds))} seeds, costs of {len(paid)}, scores of {len(gained)}"
+            )
+        return cls(tuple(seeds), paid, gained)
 
 
 def front_probability(
-    costs: Sequence[ArrayLike],
-    scores: Sequence[ArrayLike],
-    rng: np.random.Generator,
-    resamples: int = RESAMPLES,
+    cells: Sequence[Runs], rng: np.random.Generator, resamples: int = RESAMPLES
 ) -> Floats:
     """Share of resamples in which each cell lies on the front of the means, shape (cells,).
 
-    costs: for each cell the costs of its runs, shape (seeds, costs); scores: for each cell the
-    scores of the same runs, shape (seeds,). Cells may differ in their number of seeds. Each cell
-    draws its own seeds with replacement, costs and score of a seed together.
-
-    Raises ValueError, naming the cell, for fewer than two seeds, for unlike numbers of seeds and
-    for a value that is not finite; and for no cell, for unlike numbers of cells or kinds of cost,
-    and for fewer than one resample.
+    A resample draws seeds and items with replacement, and a drawn seed and a drawn item are the
+    same for all cells (see `resampled_means`): what a seed or an item does to all cells alike
+    changes no order. Cells may lack seeds of each other; a draw that holds no seed of some cell is
+    drawn again. Raises ValueError for no cell, for unlike numbers of items or kinds of cost, and
+    for fewer than one resample.
     """
-    if not len(costs) or len(costs) != len(scores):
-        raise ValueError(f"costs are of {len(costs)} cells, scores of {len(scores)}")
-    cells = [_cell(number, *pair) for number, pair in enumerate(zip(costs, scores, strict=True))]
-    kinds = {cell.shape[1] - 1 for cell in cells}
-    if len(kinds) > 1:
-        raise ValueError(
-            f"every cell must have the same kinds of cost, not {sorted(kinds)} of them"
-        )
+    if not cells:
+        raise ValueError("there is no cell")
+    for what, found in (
+        ("kinds of cost", {cell.costs.shape[1] for cell in cells}),
+        ("number of items", {cell.scores.shape[1] for cell in cells}),
+    ):
+        if len(found) > 1:
+            raise ValueError(f"every cell must have the same {what}, not {sorted(found)}")
+    seeds, items = sorted(set().union(*(cell.seeds for cell in cells))), cells[0].scores.shape[1]
+    places = [[seeds.index(seed) for seed in cell.seeds] for cell in cells]
     hits = np.zeros(len(cells))
-    for size in chunks(resamples, len(cells) ** 2):
-        means = np.stack([_means(cell, rng, size) for cell in cells], axis=1)
-        hits += _undominated(means).sum(axis=0)
+    for size in chunks(resamples, max(len(cells) ** 2, items)):
+        drawn = _drawn_seeds(rng, size, len(seeds), places)
+        weights = draw_counts(rng, size, items)
+        means = [
+            _means(cell, drawn[:, at], weights) for cell, at in zip(cells, places, strict=True)
+        ]
+        hits += _undominated(np.stack(means, axis=1)).sum(axis=0)
     return hits / resamples
 
 
-def _cell(number: int, costs: ArrayLike, scores: ArrayLike) -> Floats:
-    paid = checked(costs, f"costs of cell {number}", seeds=2, costs=1)
-    gained = checked(scores, f"scores of cell {number}", seeds=2)
-    return _objectives(paid, gained, f"seeds of cell {number}")
+def _drawn_seeds(
+    rng: np.random.Generator, draws: int, seeds: int, places: Sequence[Sequence[int]]
+) -> Floats:
+    """How often each seed is drawn, shape (draws, seeds); of every cell one at least."""
+    counts = draw_counts(rng, draws, seeds)
+    while len(lost := np.flatnonzero([counts[:, at].sum(axis=1) == 0 for at in places])):
+        again = np.unique(lost % draws)
+        counts[again] = draw_counts(rng, len(again), seeds)
+    return counts
 
 
-def _objectives(costs: Floats, scores: Floats, of: str) -> Floats:
+def _objectives(costs: Floats, scores: Floats) -> Floats:
     """Costs and the negated score side by side: lower is better in each column."""
     if len(costs) != len(scores):
-        raise ValueError(f"costs have {len(costs)} {of}, scores {len(scores)}")
+        raise ValueError(f"costs have {len(costs)} points, scores {len(scores)}")
     return np.column_stack([costs, -scores])
 
 
-def _means(cell: Floats, rng: np.random.Generator, resamples: int) -> Floats:
-    """Means of resampled seeds, shape (resamples, objectives)."""
+def _means(cell: Runs, drawn: Floats, weights: Floats) -> Floats:
+    """Means of resampled seeds and items, shape (resamples, objectives)."""
+    total = drawn.sum(axis=1)
     # from the first seed on, so that a constant cost stays the same number and ties stay ties
-    means: Floats = cell[0] + draw_counts(rng, resamples, len(cell)) @ (cell - cell[0]) / len(cell)
-    return means
+    first = cell.costs[0]
+    costs = first + drawn @ (cell.costs - first) / total[:, np.newaxis]
+    by_seed = weights @ cell.scores.T / cell.scores.shape[1]  # (resamples, seeds)
+    return _objectives(costs, (drawn * by_seed).sum(axis=1) / total)
 
 
 def _undominated(objectives: Floats) -> NDArray[np.bool_]:
