@@ -6,11 +6,14 @@ sys.path.insert(0, workflow.basedir)
 
 from workflow.pipeline import Pipeline
 from workflow.scheduling import attempts, is_batch, limit_gpus, tell_attempts
-from workflow.surroundings import shut_out_working_folder
+from workflow.surroundings import name_user, shut_out_working_folder
 
 shut_out_working_folder()
+name_user()
 
-PIPELINE = Pipeline.from_config(config, workflow.configfiles)
+PIPELINE = Pipeline.from_config(
+    config, workflow.configfiles, workflow.config_settings.config_args
+)
 NAME = PIPELINE.name
 RESULTS = PIPELINE.results
 OUTPUTS = PIPELINE.outputs

@@ -2,16 +2,18 @@
 
 import json
 import math
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import yaml
 from pydantic import ValidationError
 
+from records.merge import deep_merge
 from records.registry import unknown_name
 from workflow.schemas.benchmark import Benchmark
 from workflow.schemas.errors import ConfigurationError, Location, dotted, explain, refused
+from workflow.yaml_reader import read_yaml
 
 CONFIG_FOLDER = Path(__file__).parent.parent / "config"
 DEFAULT_BENCHMARK = "default"
@@ -20,39 +22,32 @@ _PLAIN = (str, int, type(None))
 _TOO_DEEP = "a value holds itself by an anchor, or is nested too deep; allowed: plain nesting"
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML that refuses a key written twice: the second would silently win."""
+def as_written(
+    config: Mapping[str, Any], files: Iterable[Path], arguments: Iterable[str]
+) -> dict[str, Any]:
+    """The configuration that Snakemake read, by YAML 1.1, as its user wrote it, in YAML 1.2.
+
+    `files` are those that Snakemake read, each laid over the one before, and `arguments` what was
+    given as `--config key=value` on top of them: of a list or a mapping Snakemake makes text.
+    Raises ConfigurationError, also for a key written twice.
+    """
+    content: dict[str, Any] = {}
+    for path in files:
+        content = deep_merge(content, load_yaml(path))
+    for key, _, text in (argument.partition("=") for argument in arguments):
+        nested = isinstance(config[key], list | dict)
+        value = _content(text.strip("'\""), key) if nested else config[key]
+        content = deep_merge(content, {key: value})
+    return content or dict(config)
 
 
-def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Hashable, Any]:
-    # Merge keys are still apart here: a key beside `<<` may repeat, and overrides, a merged one.
-    keys = [loader.construct_object(key, deep=True) for key, _ in node.value if _is_own(key)]
-    twice = next((key for key in keys if keys.count(key) > 1), None)
-    if twice is not None:
-        line = node.start_mark.line + 1
-        raise ConfigurationError(
-            [f"{twice}: this key stands twice in the mapping that begins at line {line}"]
-        )
-    return loader.construct_mapping(node, deep=True)
-
-
-def _is_own(key: yaml.Node) -> bool:
-    return bool(key.tag != "tag:yaml.org,2002:merge")
-
-
-_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
-
-
-def benchmark_from_config(config: Mapping[str, Any], files: Iterable[Path] = ()) -> Benchmark:
+def benchmark_from_config(config: Mapping[str, Any]) -> Benchmark:
     """The benchmark that a Snakemake configuration names or holds.
 
     `benchmark=NAME` reads `config/NAME.yaml`, or the file of that path if it ends in `.yaml`;
     without it the configuration itself is the benchmark, as `--configfile` gives it; empty, it is
-    the default one. `files` are those that Snakemake read; here they are read once more, for the
-    keys written twice that it lets pass. Raises ConfigurationError.
+    the default one. Raises ConfigurationError.
     """
-    for path in files:
-        load_yaml(path)
     if not set(config) - {"benchmark"}:
         return read_benchmark(str(config.get("benchmark", DEFAULT_BENCHMARK)))
     if "benchmark" in config:
@@ -79,16 +74,21 @@ def load_yaml(path: Path) -> Any:
     """The file's content. Raises ConfigurationError for a missing file or broken YAML."""
     try:
         with path.open(encoding="utf-8") as stream:
-            return yaml.load(stream, Loader=_Loader)  # noqa: S506  # derived from SafeLoader
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigurationError(
-            [f"{path}: no valid YAML: {' '.join(str(error).split())}"]
-        ) from error
-    except RecursionError:
-        raise ConfigurationError([f"{path}: {_TOO_DEEP}"]) from None
+            return _content(stream, str(path))
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise ConfigurationError([f"{dotted((str(path),))}: {reason}"]) from error
+
+
+def _content(document: str | IO[str], name: str) -> Any:
+    """What a document of that name holds. Raises ConfigurationError, OSError and ValueError."""
+    try:
+        return read_yaml(document)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigurationError([f"{name}: no valid YAML: {reason}"]) from error
+    except RecursionError:
+        raise ConfigurationError([f"{name}: {_TOO_DEEP}"]) from None
 
 
 def parse_benchmark(content: Any) -> Benchmark:
@@ -106,7 +106,7 @@ def parse_benchmark(content: Any) -> Benchmark:
 
 
 def _foreign(value: Any, at: Location) -> Iterator[str]:
-    """What YAML can say and JSON cannot: dates, infinity, keys that are no text."""
+    """What YAML can say and JSON cannot: infinity, sets, keys that are no text."""
     if isinstance(value, Mapping):
         for key, below in value.items():
             if not isinstance(key, str):

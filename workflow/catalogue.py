@@ -9,8 +9,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from methods.architectures import ARCHITECTURES, Shape, describe
-from records.prepared import VECTOR_COLUMNS
+from methods.anatomy import Shape
+from methods.architectures import ARCHITECTURES, describe
+from records.identity import file_sha256
 from records.registry import UnknownNameError, unknown_name
 from records.specification import (
     Checkpoint,
@@ -24,7 +25,9 @@ from records.specification import (
 )
 from tasks.contract import Task as RegisteredTask
 from tasks.registry import TASKS
-from workflow import sources
+from training.padding import padding_problem
+from workflow import checkpoint_files, own_files, sources
+from workflow.fits import check_tokenizer, network_mismatch, unfit_configuration
 from workflow.schemas.benchmark import (
     Benchmark,
     CheckpointEntry,
@@ -33,8 +36,12 @@ from workflow.schemas.benchmark import (
     RandomEntry,
 )
 from workflow.schemas.errors import Location, Problems, dump_settings, refused
+from workflow.sources import Hash
+from workflow.tokenizer_file import TokenizerError
 
 CONFIGURATION_FILE = "config.json"
+_COUNTS = ("vocab_size", "max_position_embeddings", "n_positions")
+"""Keys of a configuration that hold a whole number where they are there."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +58,14 @@ class ModelPlan:
 
     record: Model
     shape: Shape
+    special_tokens: int = 0
+    """How many the tokenizer adds to a text, as far as that is known before it is fetched."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of the configuration is known: a repository's is, once it is fetched."""
+        record = self.record
+        return not (isinstance(record, Checkpoint) and record.source.uri.startswith("hub:"))
 
 
 @dataclass
@@ -59,6 +74,7 @@ class Catalogue:
 
     benchmark: Benchmark
     problems: Problems
+    hashed: Hash = file_sha256
     _tasks: dict[str, TaskPlan | None] = field(default_factory=dict)
     _models: dict[str, ModelPlan | None] = field(default_factory=dict)
 
@@ -89,11 +105,14 @@ class Catalogue:
             return None
 
     def _resolve_task(self, name: str) -> TaskPlan | None:
-        entry, at = self.benchmark.tasks[name], ("tasks", name)
-        if entry.source is not None:
-            self._check_source(entry.source, (*at, "source"))
+        at: Location = ("tasks", name)
+        entry = own_files.registered(self.benchmark.tasks[name], at, self.problems)
+        if entry is None or entry.task is None:
+            return None
         named, given = ((*at, "task"), entry.task), ((*at, "options"), entry.options)
         task = self.problems.build(TASKS, named, given)
+        if entry.source is not None:
+            self._check_source(entry.source, (*at, "source"), task.files() if task else None)
         if task is None:
             return None
         if problem := _source_mismatch(entry.source, task):
@@ -121,17 +140,50 @@ class Catalogue:
         for key in wrong:
             allowed = "allowed: a whole number from 1"
             self.problems.add((*place, key), refused(record.configuration[key], allowed))
+        if problem := padding_problem(record.configuration):
+            self.problems.add((*place, "pad_token_id"), problem)
+        if not isinstance(record, Network):
+            for key, reason in unfit_configuration(record.configuration):
+                self.problems.add((*place, key), reason)
+                wrong.append(key)
         try:
-            return None if wrong else ModelPlan(record, describe(record.configuration))
+            shape = None if wrong else describe(record.configuration)
         except UnknownNameError as error:
             self.problems.add((*place, "model_type"), str(error))
         except KeyError as error:
             self.problems.add((*place, str(error.args[0])), "this key is required")
+        else:
+            return self._plan(record, shape, at) if shape else None
         return None
 
+    def _plan(self, record: Model, shape: Shape, at: Location) -> ModelPlan:
+        if isinstance(record, Network):
+            return ModelPlan(record, shape)
+        allowed = shape.architecture.poolings
+        if record.pooling not in (None, *allowed):
+            self.problems.add(
+                (*at, "pooling"), refused(record.pooling, f"allowed: {', '.join(allowed)}, or null")
+            )
+        return ModelPlan(record, shape, self._special_tokens(record, shape, at))
+
+    def _special_tokens(self, record: Checkpoint | RandomModel, shape: Shape, at: Location) -> int:
+        """What a local tokenizer adds to a text; a problem where the model cannot use it."""
+        if shape.architecture.reads != "text":
+            return 0
+        key = "tokenizer" if isinstance(record, RandomModel) else "source"
+        try:
+            files = sources.local_files(getattr(record, key))
+        except (sources.SourceError, OSError):
+            return 0  # noted where the source is checked
+        try:
+            found = check_tokenizer(files, record.configuration) if files else None
+        except TokenizerError as error:
+            self.problems.add((*at, key), str(error))
+            return 0
+        return found.special_tokens if found else 0
+
     def _checkpoint(self, name: str, entry: CheckpointEntry, at: Location) -> Checkpoint | None:
-        self._check_source(entry.source, (*at, "source"))
-        place = (*at, "configuration")
+        is_good, place = self._check_source(entry.source, (*at, "source")), (*at, "configuration")
         if entry.source.uri.startswith("hub:"):
             configuration = entry.configuration
             if not configuration:
@@ -139,12 +191,20 @@ class Catalogue:
                     place, "this key is required for a hub: source: it is planned unfetched"
                 )
         else:
-            configuration = self._local_configuration(entry, at)
+            configuration = self._local_configuration(entry, at) if is_good else {}
         if not configuration:
             return None
-        return Checkpoint(
-            kind="checkpoint", name=name, source=entry.source, configuration=configuration
+        record = Checkpoint(
+            kind="checkpoint",
+            name=name,
+            source=entry.source,
+            configuration=configuration,
+            pooling=entry.pooling,
+            head=entry.head,
         )
+        for problem in checkpoint_files.problems(record):
+            self.problems.add((*at, "source"), problem)
+        return record
 
     def _local_configuration(self, entry: CheckpointEntry, at: Location) -> dict[str, Any]:
         """The model's own configuration; what the entry expects of it has to be true."""
@@ -190,9 +250,14 @@ class Catalogue:
             return None
         return Pretraining(task=task.record, training=training, seed=entry.seed)
 
-    def _check_source(self, source: Source, at: Location) -> None:
-        for problem in sources.problems(source):
+    def _check_source(
+        self, source: Source, at: Location, files: tuple[str, ...] | None = None
+    ) -> bool:
+        """Whether nothing is wrong with a source, of which `files` are taken."""
+        found = sources.problems(source, files, self.hashed)
+        for problem in found:
             self.problems.add(at, problem)
+        return not found
 
 
 def _source_mismatch(source: Source | None, task: RegisteredTask) -> str | None:
@@ -203,26 +268,12 @@ def _source_mismatch(source: Source | None, task: RegisteredTask) -> str | None:
     return None if source else "this key is required"
 
 
-def network_mismatch(layers: tuple[int, ...], task: TaskPlan) -> str | None:
-    """Why a plain network of those widths cannot learn a task, or None."""
-    name, size, labels = task.record.name, task.task.input_size, len(task.task.labels)
-    if task.task.kind not in VECTOR_COLUMNS:
-        return f"a plain network cannot learn task {name!r} of kind {task.task.kind}"
-    if size is not None and layers[0] != size:
-        return f"layers start with {layers[0]}, task {name!r} has inputs of {size}; allowed: {size}"
-    if not labels and layers[-1] != 1:
-        return f"layers end in {layers[-1]}, task {name!r} is a regression; allowed: 1"
-    if labels and layers[-1] != labels:
-        return f"layers end in {layers[-1]}, task {name!r} has {labels} labels; allowed: {labels}"
-    return None
-
-
 def _wrong_sizes(configuration: Mapping[str, Any]) -> Iterator[str]:
     """The keys of a configuration that hold no size."""
     architecture = ARCHITECTURES.get(str(configuration.get("model_type")))
     if architecture is None:
         return
-    for key in architecture.size_keys():
+    for key in (*architecture.size_keys(), *_COUNTS):
         size = configuration.get(key, 1)
         if type(size) is not int or size < 1:
             yield key

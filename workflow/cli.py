@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from methods.registry import METHODS
 from records.plan import Plan
@@ -23,19 +20,20 @@ from records.registry import RegistrationError, Registry
 from records.result import RESULT_FILE
 from tasks.registry import TASKS
 from training.exits import EXIT_TRY_AGAIN
+from training.home import SNAKEMAKE, home_problem
 from training.signals import interruptible
+from training.tracking import ModeError, mirror_mode
 from workflow import listing, scaffold
 from workflow.benchmark import DEFAULT_BENCHMARK
 from workflow.pipeline import Pipeline
 from workflow.progress import Watch, follow
 from workflow.schemas.errors import ConfigurationError
 from workflow.surroundings import shut_out_working_folder
+from workflow.terminal import CONSOLE, explain_failure, print_table, show
 
 EXIT_CONFIGURATION = 78
 ROOT = Path(__file__).parent.parent
 SNAKEFILE = ROOT / "Snakefile"
-_CONSOLE = Console()
-_LOG_TAIL_LINES = 15
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 BenchmarkName = Annotated[str, typer.Argument(help="A benchmark of config/, by its name.")]
@@ -56,10 +54,10 @@ def check(benchmark: BenchmarkName = DEFAULT_BENCHMARK) -> None:
     """Check a benchmark file and say what it plans."""
     plan = _pipeline(benchmark, Path("results")).plan
     gaps = [cell for cell in plan.cells if cell.not_applicable]
-    _CONSOLE.print(f"{benchmark}: {len(plan.cells)} cells, {_count(plan)}")
+    CONSOLE.print(f"{benchmark}: {len(plan.cells)} cells, {_count(plan)}")
     for cell in gaps:
         name = f"{cell.task} x {cell.model} x {cell.variant}"
-        _CONSOLE.print(f"  not applicable: {name} ({cell.not_applicable})", soft_wrap=True)
+        CONSOLE.print(f"  not applicable: {name} ({cell.not_applicable})", soft_wrap=True)
 
 
 @app.command()
@@ -78,7 +76,7 @@ def plan(
     from analysis.errors import AnalysisError
     from workflow.forecast.command import forecast
     from workflow.forecast.profile import device_memory_gb
-    from workflow.forecast.tables import remarks, tables
+    from workflow.forecast.tables import failures, remarks, tables
 
     with _one_line_errors():
         memory = device_memory_gb(profile) if profile else None
@@ -90,9 +88,11 @@ def plan(
         sys.stderr.write(f"{error}\n")
         raise typer.Exit(1) from error
     for title, headers, rows in tables(found):
-        _print_table(title, headers, rows, whole=headers[:1])
+        print_table(title, headers, rows, whole=headers[:1])
     for remark in remarks(found):
-        _CONSOLE.print(remark, highlight=False, markup=False, soft_wrap=True)
+        CONSOLE.print(remark, highlight=False, markup=False, soft_wrap=True)
+    if any(failures(found)):
+        raise typer.Exit(EXIT_CONFIGURATION)
 
 
 @app.command()
@@ -105,9 +105,10 @@ def reproduce(
     ] = False,
 ) -> None:
     """Run a benchmark through Snakemake, show its progress, and print its table."""
+    _check_surroundings()
     pipeline = _pipeline(benchmark, results, allow_partial)
     watch = Watch(results, list(pipeline.jobs))
-    _CONSOLE.print(
+    CONSOLE.print(
         f"[bold]{benchmark}[/bold]: {_count(pipeline.plan)}, {len(watch.finished_before)} of them "
         + ("done; the others are left out" if allow_partial else "done before")
     )
@@ -121,14 +122,14 @@ def reproduce(
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-        follow(process, interruption, watch, _CONSOLE)
+        follow(process, interruption, watch, CONSOLE)
     if process.returncode and interruption.name:
-        _CONSOLE.print("interrupted: the same command goes on from here")
+        CONSOLE.print("interrupted: the same command goes on from here")
         raise typer.Exit(EXIT_TRY_AGAIN)
     if process.returncode:
-        _explain_failure(watch, log)
+        explain_failure(watch, log)
         raise typer.Exit(process.returncode)
-    _show(pipeline, results)
+    show(pipeline, results)
 
 
 @app.command()
@@ -151,11 +152,11 @@ def new_method(
     """Start a new method: a file to fill in."""
     with _one_line_errors():
         path = scaffold.new_method(name, directory)
-    _CONSOLE.print(f"wrote {path}; fill in what is marked TODO. Read next:", soft_wrap=True)
+    CONSOLE.print(f"wrote {path}; fill in what is marked TODO. Read next:", soft_wrap=True)
     for file, purpose in scaffold.NEXT.items():
-        _CONSOLE.print(f"  {file}: {purpose}", soft_wrap=True)
-    _CONSOLE.print("Its tests, which fail until then:")
-    _CONSOLE.print(f"  python -m pytest tests/methods/test_contract.py -k {name}", soft_wrap=True)
+        CONSOLE.print(f"  {file}: {purpose}", soft_wrap=True)
+    CONSOLE.print("Its tests, which fail until then:")
+    CONSOLE.print(f"  python -m pytest tests/methods/test_contract.py -k {name}", soft_wrap=True)
 
 
 @app.command()
@@ -177,7 +178,7 @@ def publish(
     except (reference.MissingResultError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         raise typer.Exit(1) from error
-    _CONSOLE.print(f"{len(written)} files under results/reference")
+    CONSOLE.print(f"{len(written)} files under results/reference")
 
 
 @app.command()
@@ -193,14 +194,13 @@ def compare(left: RunName, right: RunName, results: Results = Path("results")) -
         raise typer.Exit(1) from error
     found = comparing.compare(*sides)
     for where, side in zip(("left", "right"), sides, strict=True):
-        _CONSOLE.print(f"[bold]{where:>5}[/bold]  {side.run}", highlight=False, soft_wrap=True)
+        CONSOLE.print(f"[bold]{where:>5}[/bold]  {side.run}", highlight=False, soft_wrap=True)
     for title, headers, rows in comparing.tables(found, *sides):
         if rows:
-            _print_table(title, headers, rows)
+            print_table(title, headers, rows)
         else:
-            _CONSOLE.print(f"{title}: no difference\n")
-    verdict = f"not comparable: {'; '.join(found.obstacles)}" if found.obstacles else "comparable"
-    _CONSOLE.print(verdict, highlight=False, soft_wrap=True)
+            CONSOLE.print(f"{title}: no difference\n")
+    CONSOLE.print(found.verdict, highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -215,10 +215,10 @@ def rescore(
     again = {run.name: scoring.rescore(run) for run in recorded}
     for run, found in again.items():
         for problem in found.problems:
-            _CONSOLE.print(f"{run}: {problem}", highlight=False, markup=False, soft_wrap=True)
+            CONSOLE.print(f"{run}: {problem}", highlight=False, markup=False, soft_wrap=True)
     wrong = sum(bool(found.problems) for found in again.values())
     scores = sum(found.scores for found in again.values())
-    _CONSOLE.print(
+    CONSOLE.print(
         f"{scores} scores of {len(recorded)} runs computed again, {wrong} runs disagree; "
         f"{len(runs) - len(recorded)} planned runs have no record",
         soft_wrap=True,
@@ -240,26 +240,42 @@ def drift(
         Path | None, typer.Option(help="Prepared tasks and models; by default made afresh.")
     ] = None,
     cores: Annotated[int, typer.Option(min=1, help="Cores to use.")] = 1,
+    margin: Annotated[
+        float, typer.Option(help="The smallest shift of a score that counts, in its unit.")
+    ] = 0.01,
+    loss_margin: Annotated[
+        float, typer.Option(help="The same of the loss, as a share of the mean loss of then.")
+    ] = 0.05,
 ) -> None:
-    """Make a few cells again, and say what moved: losses, scores, and under which changes."""
-    from analysis.drift import remarks, tables
+    """Make a few cells again, and say what moved: losses, scores, and under which changes.
+
+    Status 0: every cell is identical, or equivalent within the margins. 1: one has shifted, one
+    cannot be told, or a run failed.
+    """
+    from analysis.drift import Margins
+    from analysis.drift_tables import remarks, tables
     from analysis.errors import AnalysisError
     from workflow import drift as drifting
 
+    for name, value in (("--margin", margin), ("--loss-margin", loss_margin)):
+        if not 0 < value < math.inf:
+            sys.stderr.write(f"{name} {value}: allowed: a number above 0\n")
+            raise typer.Exit(EXIT_CONFIGURATION)
+    margins = Margins(score=margin, loss=loss_margin)
     request = drifting.Request(
-        results, output, benchmark, cells, tuple(cell or ()), prepared, cores
+        results, output, benchmark, cells, tuple(cell or ()), prepared, cores, margins
     )
     try:
         with _one_line_errors():
-            found = drifting.drift(request, drifting.find_anchors(request), _CONSOLE)
+            found = drifting.drift(request, drifting.find_anchors(request), CONSOLE)
     except (AnalysisError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         bad = isinstance(error, AnalysisError)
         raise typer.Exit(EXIT_CONFIGURATION if bad else os.EX_IOERR) from error
     for title, headers, rows in tables(found):
-        _print_table(title, headers, rows)
+        print_table(title, headers, rows)
     for remark in remarks(found):
-        _CONSOLE.print(remark, highlight=False, markup=False, soft_wrap=True)
+        CONSOLE.print(remark, highlight=False, markup=False, soft_wrap=True)
     if not found.unmoved:
         raise typer.Exit(1)
 
@@ -272,7 +288,7 @@ def verify(
     """Check published parameter counts row by row, without a download."""
     from workflow.verify.command import run
 
-    raise typer.Exit(run(golden, json_file, _CONSOLE))
+    raise typer.Exit(run(golden, json_file, CONSOLE))
 
 
 def _count(plan: Plan) -> str:
@@ -282,13 +298,23 @@ def _count(plan: Plan) -> str:
 
 def _snakemake(benchmark: str, cores: str, pipeline: Pipeline) -> list[str]:
     options = ["--snakefile", str(SNAKEFILE), "--cores", cores, "--rerun-incomplete"]
-    # Without a profile: Snakemake would take one of the working folder, and evaluate parts of it.
-    options += ["--workflow-profile", "none"]
+    # Without a profile: Snakemake would take one of the working folder, and evaluate parts of it,
+    # and the one of SNAKEMAKE_PROFILE, which may keep a result though its method was edited.
+    options += ["--workflow-profile", "none", "--profile", "none"]
     # Snakemake reads the values as YAML; as JSON they are the text that they are.
     texts = {"benchmark": benchmark, "results": pipeline.results}
     config = ["--config", *(f"{name}={_yaml(text)}" for name, text in texts.items())]
     config += [f"allow_partial={str(pipeline.allow_partial).lower()}"]
     return [sys.executable, "-m", "snakemake", *options, "--keep-going", *config]
+
+
+def _check_surroundings() -> None:
+    """End the command where every run would end for what is around it."""
+    with _one_line_errors():
+        mirror_mode()
+    if problem := home_problem(SNAKEMAKE):
+        sys.stderr.write(f"{problem}\n")
+        raise typer.Exit(EXIT_CONFIGURATION)
 
 
 def _yaml(text: str) -> str:
@@ -306,7 +332,7 @@ def _one_line_errors() -> Iterator[None]:
     """End the command with the message alone where its input or a plug-in is at fault."""
     try:
         yield
-    except (ConfigurationError, RegistrationError, scaffold.ScaffoldError) as error:
+    except (ConfigurationError, RegistrationError, ModeError, scaffold.ScaffoldError) as error:
         sys.stderr.write(f"{error}\n")
         raise typer.Exit(EXIT_CONFIGURATION) from error
 
@@ -318,51 +344,7 @@ def _list(registry: Registry[Any], as_json: bool) -> None:
         sys.stdout.write(listing.as_json(listed) + "\n")
         return
     for block in listing.blocks(listed):
-        _CONSOLE.print(block)
-
-
-def _explain_failure(watch: Watch, log: Path) -> None:
-    for run in watch.unfinished():
-        _CONSOLE.print(f"[red]not finished[/red] {run}: see {watch.log(run)}")
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    _CONSOLE.print(f"Snakemake's last words, from {log}:")
-    for line in lines[-_LOG_TAIL_LINES:]:
-        _CONSOLE.print(f"  {line}", highlight=False, markup=False)
-
-
-def _show(pipeline: Pipeline, results: Path) -> None:
-    from analysis.columns import SHORT_LEGEND
-    from analysis.frame import read_runs
-    from analysis.notes import coverage
-    from analysis.tables import short_tables
-
-    frame = read_runs(results / "tables" / f"{pipeline.name}-runs.csv")
-    for title, headers, rows in short_tables(frame):
-        _print_table(title, headers, rows, whole=headers[:-1])
-    _CONSOLE.print(SHORT_LEGEND, highlight=False)
-    _CONSOLE.print(f"{coverage(frame)}\n", highlight=False)
-    for what, where in (
-        ("tables", f"tables/{pipeline.name}.md, .csv, .tex"),
-        ("pairs", f"tables/{pipeline.name}-pairs.md, .csv"),
-        ("plots", f"plots/{pipeline.name}-*.png, .svg"),
-        ("report", f"reports/{pipeline.name}.html"),
-        ("each run", "runs/<run>/result.json"),
-    ):
-        _CONSOLE.print(f"[bold]{what:>8}[/bold]  {results}/{where}", highlight=False)
-
-
-def _print_table(
-    title: str, headers: list[str], rows: list[list[str]], whole: Sequence[str] = ()
-) -> None:
-    """Print a table; where it is too wide, the columns `whole` are folded last."""
-    table = Table(
-        title=title, title_justify="left", box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0)
-    )
-    for header in headers:
-        table.add_column(header, overflow="fold", no_wrap=header in whole)
-    for row in rows:
-        table.add_row(*map(escape, row))
-    _CONSOLE.print(table, "")
+        CONSOLE.print(block)
 
 
 def main() -> None:

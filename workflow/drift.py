@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from analysis.anchors import RULE, Anchor, choose, named, read_anchors
-from analysis.drift import Drift, Pair, find_drift
+from analysis.drift import Drift, Margins, Pair, find_drift
 from analysis.errors import AnalysisError
 from analysis.reading import read_record
 from methods.registry import METHODS
@@ -50,6 +50,7 @@ class Request:
     prepared: Path | None = None
     """Prepared tasks and models; made afresh below `output` if None."""
     cores: int = 1
+    margins: Margins = Margins()  # noqa: RUF009  # a record does not change
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,7 @@ def drift(request: Request, anchors: Sequence[Anchor], console: Console) -> Drif
         results=str(request.results),
         remade=str(place.folder),
         selection=selection(request),
+        margins=request.margins,
     )
     found.write(request.output / DRIFT_FILE)
     return found

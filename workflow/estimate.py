@@ -15,7 +15,14 @@ from typing import Protocol
 
 from methods.architectures import describe
 from records.prepared import PreparedTask, SplitName
-from records.specification import Model, Network, Specification, Training, largest_share
+from records.specification import (
+    Model,
+    Network,
+    Specification,
+    Training,
+    accumulates,
+    largest_share,
+)
 
 _FLOAT_BYTES = 4
 _MEGABYTE = 1_000_000
@@ -32,7 +39,7 @@ _METHOD_ACTIVATIONS = 1.5
 _OPTIMIZER_STATES = {"adamw": 2, "adam": 2, "sgd": 1}
 """Numbers that an optimizer keeps for each that it trains."""
 _KEPT_STATES = 2
-"""Copies of what is trained while a new best state takes the place of the last."""
+"""Copies on the host of what is trained, while a new best state takes the place of the last."""
 _LARGEST_VOCABULARY = 262_144
 """Of the models in use, in tokens."""
 _TOKEN_BYTES = 52
@@ -91,7 +98,7 @@ def memory_megabytes(spec: Specification, *, trains_base: bool, data: Data) -> i
     """A bound of what the processes of a run take of a host's memory, in megabytes."""
     training = spec.training
     device, devices = training.device, training.devices_per_node
-    held: float = _data_bytes(spec, data)
+    held = _data_bytes(spec, data) + _FRAGMENTATION * _kept_bytes(spec, trains_base=trains_base)
     if device == "cpu":
         held += _FRAGMENTATION * device_bytes(spec, trains_base=trains_base)
     else:
@@ -114,14 +121,27 @@ def making_megabytes(model: Model) -> int:
 
 def device_bytes(spec: Specification, *, trains_base: bool) -> int:
     """A bound of the live tensors of a training step on one device, in bytes."""
-    parameters = base_parameters(spec.model)
-    trained = parameters if trains_base else max(_ADDED_SHARE * parameters, _ADDED_AT_LEAST)
-    states = 1 + _OPTIMIZER_STATES[spec.training.optimizer.name] + _KEPT_STATES
-    cast = 0.5 if spec.training.dtype == "bf16" else 0  # autocast keeps the weights in both types
-    numbers = parameters * (1 + cast) + trained * states
-    if spec.training.strategy == "fsdp":
-        numbers = numbers / spec.training.devices + _gathered(spec.model)
+    training, parameters = spec.training, base_parameters(spec.model)
+    states = 1 + _OPTIMIZER_STATES[training.optimizer.name]
+    if training.strategy == "ddp" and training.devices > 1 and accumulates(training):
+        states += 1  # gradients add up beside what the devices exchange them in
+    cast = 0.5 if training.dtype == "bf16" else 0  # autocast keeps the weights in both types
+    numbers = parameters * (1 + cast) + states * _trained(spec, trains_base=trains_base)
+    if training.strategy == "fsdp":
+        numbers = numbers / training.devices + _gathered(spec.model)
     return math.ceil(_FLOAT_BYTES * (numbers + _activations(spec)))
+
+
+def _trained(spec: Specification, *, trains_base: bool) -> float:
+    """Numbers that a method trains, at the most."""
+    parameters = base_parameters(spec.model)
+    return parameters if trains_base else max(_ADDED_SHARE * parameters, _ADDED_AT_LEAST)
+
+
+def _kept_bytes(spec: Specification, *, trains_base: bool) -> float:
+    """Of the best states on the host; each device's share of them under fsdp."""
+    shards = spec.training.devices if spec.training.strategy == "fsdp" else 1
+    return _KEPT_STATES * _FLOAT_BYTES * _trained(spec, trains_base=trains_base) / shards
 
 
 def _gathered(model: Model) -> float:

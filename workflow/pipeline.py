@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from methods.registry import METHODS
 from records.identity import canonical_json
@@ -22,7 +22,8 @@ from records.source import run_digest, source_digest
 from records.specification import Model, Network, Pretraining, Specification, Task, model_key
 from records.tuning import cell_specification, choice_file, possible, tuning_key
 from tasks.registry import TASKS
-from workflow.benchmark import benchmark_from_config
+from training.tracking import ModeError, mirror_mode
+from workflow.benchmark import as_written, benchmark_from_config
 from workflow.estimate import (
     FETCHING_MINUTES,
     Bound,
@@ -34,11 +35,14 @@ from workflow.estimate import (
     training_minutes,
 )
 from workflow.forecast.profile import DEVICE_MEMORY, check_device_memory
+from workflow.hashes import HASHES_FILE, Hashes
 from workflow.outputs import Outputs
+from workflow.pinning import pinned
 from workflow.plan import make_plan
 from workflow.schemas.benchmark import Benchmark
 from workflow.schemas.errors import ConfigurationError, refused
 
+T = TypeVar("T")
 RESULTS_PATTERN = r"(?!.*[^/]{201})[\w./~][\w./~ @+,=-]*(?<! )"
 """No sign that a shell, Snakemake or YAML reads as more than text, and no option's dash first."""
 RESULTS_ALLOWED = (
@@ -47,7 +51,17 @@ RESULTS_ALLOWED = (
 )
 # The digest follows imports inside the rooms of a run; workflow's own modules are named.
 PREPARE_TASK = ("workflow.prepare_task", "workflow.overlap", "workflow.sources")
-PREPARE_MODEL = ("workflow.prepare_model", "workflow.sources")
+PREPARE_MODEL = ("workflow.prepare_model", "workflow.checkpoint_files", "workflow.sources")
+
+
+class _Planned(dict[str, T]):
+    """What a plan holds by its key. A job that was submitted by another plan ends with a reason."""
+
+    def __missing__(self, key: str) -> T:
+        raise LookupError(
+            f"{key} is not of this plan: the benchmark or one of its local sources has changed "
+            "since this job was planned; allowed: to give the command again"
+        )
 
 
 @dataclass(frozen=True)
@@ -61,18 +75,21 @@ class Pipeline:
     """Whether tables and plots are made of the records that exist, and nothing is trained."""
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any], files: Iterable[Path] = ()) -> Pipeline:
-        """The pipeline of a Snakemake configuration, which was read from `files`.
+    def from_config(
+        cls, config: Mapping[str, Any], files: Iterable[Path] = (), arguments: Iterable[str] = ()
+    ) -> Pipeline:
+        """The pipeline of a Snakemake configuration, read from `files` and `--config arguments`.
 
         A wrong one ends the process with the list of what is wrong.
         """
         try:
-            return cls.plan_from(config, files)
-        except (ConfigurationError, RegistrationError) as error:
+            mirror_mode()
+            return cls.plan_from(as_written(config, files, arguments))
+        except (ConfigurationError, RegistrationError, ModeError) as error:
             sys.exit(str(error))
 
     @classmethod
-    def plan_from(cls, config: Mapping[str, Any], files: Iterable[Path] = ()) -> Pipeline:
+    def plan_from(cls, config: Mapping[str, Any]) -> Pipeline:
         """The same. Raises ConfigurationError, or RegistrationError for a broken plug-in."""
         content = dict(config)
         results = str(content.pop("results", "results"))
@@ -81,8 +98,9 @@ class Pipeline:
         if (memory := content.pop(DEVICE_MEMORY, None)) is not None:
             check_device_memory(memory)  # for `finegrid plan`: no job depends on it
         partial = _yes_or_no("allow_partial", content.pop("allow_partial", False))
-        benchmark = benchmark_from_config(content, files)
-        pipeline = cls(benchmark, make_plan(benchmark), results, partial)
+        hashed = Hashes(Path(_hashes(results)))
+        benchmark = pinned(benchmark_from_config(content), hashed)
+        pipeline = cls(benchmark, make_plan(benchmark, hashed), results, partial)
         if partial and not pipeline.recorded:
             problem = f"none of the {len(pipeline.runs)} runs has a record below {results}/runs"
             raise ConfigurationError([f"allow_partial: {problem}"])
@@ -94,8 +112,13 @@ class Pipeline:
         return self.benchmark.name
 
     @property
+    def hashes(self) -> str:
+        """The file that keeps the hashes of large files."""
+        return _hashes(self.results)
+
+    @property
     def benchmark_json(self) -> str:
-        """The benchmark, for the job that writes the plan."""
+        """The benchmark, its sources pinned, for the job that writes the plan."""
         return self.benchmark.model_dump_json(exclude_unset=True)
 
     @cached_property
@@ -131,15 +154,12 @@ class Pipeline:
     @cached_property
     def jobs(self) -> dict[str, Specification]:
         """Run identity -> specification of everything that trains: trials, then runs."""
-        return self.plan.trials | self.runs
+        return _Planned(self.plan.trials | self.runs)
 
     @cached_property
     def _tunings(self) -> dict[str, Cell]:
-        return {
-            tuning_key(next(iter(cell.runs.values()))): cell
-            for cell in self.plan.cells
-            if cell.trials
-        }
+        tuned = (cell for cell in self.plan.cells if cell.trials)
+        return _Planned({tuning_key(next(iter(cell.runs.values()))): cell for cell in tuned})
 
     @cached_property
     def _sizes(self) -> dict[str, Data]:
@@ -148,13 +168,13 @@ class Pipeline:
     @cached_property
     def _models(self) -> dict[str, Model]:
         models = {spec.model.name: spec.model for spec in self._one_a_cell}
-        return {model_key(model): model for model in models.values()}
+        return _Planned({model_key(model): model for model in models.values()})
 
     @cached_property
     def _tasks(self) -> dict[str, Task]:
         tasks = {spec.task.name: spec.task for spec in self._one_a_cell}
         sources = [p.task for model in self._models.values() if (p := _pretraining(model))]
-        return {task.key: task for task in [*tasks.values(), *sources]}
+        return _Planned({task.key: task for task in [*tasks.values(), *sources]})
 
     @property
     def _one_a_cell(self) -> list[Specification]:
@@ -346,6 +366,10 @@ class Pipeline:
 
     def _manifest(self, room: str, key: str) -> str:
         return f"{self.results}/prepared/{room}/{key}/{MANIFEST_FILE}"
+
+
+def _hashes(results: str) -> str:
+    return f"{results}/prepared/{HASHES_FILE}"
 
 
 def _yes_or_no(key: str, value: Any) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import sys
 from collections.abc import Iterator
@@ -14,16 +15,19 @@ from typing import Any
 from methods.contract import Method
 from methods.registry import METHODS
 from records.base import NAME_PATTERN
-from records.identity import content_hash
+from records.identity import content_hash, file_sha256
 from records.merge import deep_merge
 from records.plan import Cell, Plan
-from records.prepared import VECTOR_COLUMNS
 from records.registry import RegistrationError
-from records.specification import Network, Specification, Training, Variant
-from workflow.catalogue import Catalogue, ModelPlan, TaskPlan, network_mismatch
+from records.specification import Specification, Training, Variant
+from workflow.catalogue import Catalogue, ModelPlan, TaskPlan
+from workflow.checkpoint_files import head_problem
+from workflow.fits import mismatches
+from workflow.hashes import Hashes
+from workflow.pinning import pinned
 from workflow.plan_claims import check_claims
 from workflow.plan_size import check_size
-from workflow.plan_tuning import plan_trials, plan_tuning
+from workflow.plan_tuning import plan_trials, plan_tuning, settled
 from workflow.schemas.benchmark import Benchmark, Grid, VariantEntry
 from workflow.schemas.errors import (
     SAFE_NAME,
@@ -34,15 +38,22 @@ from workflow.schemas.errors import (
     dump_settings,
     refused,
 )
+from workflow.sources import Hash
 
 EXIT_CONFIGURATION = 78
+_EMPTY = "empty"
+"""In a variant's name: a text or a list that holds nothing."""
 _BRACES = r"{(.*?)}"
 
 
-def make_plan(benchmark: Benchmark) -> Plan:
-    """Expand a benchmark. Raises ConfigurationError with everything that is wrong with it."""
-    problems = Problems()
-    cells = tuple(_Planner(benchmark, Catalogue(benchmark, problems), problems).cells())
+def make_plan(benchmark: Benchmark, hashed: Hash = file_sha256) -> Plan:
+    """Expand a benchmark, whose local sources are pinned by `hashed`, the hash of a file.
+
+    Raises ConfigurationError with everything that is wrong with it.
+    """
+    problems, benchmark = Problems(), pinned(benchmark, hashed)
+    catalogue = Catalogue(benchmark, problems, hashed)
+    cells = tuple(_Planner(benchmark, catalogue, problems).cells())
     problems.check()
     check_size(benchmark, cells, problems)
     problems.check()
@@ -92,7 +103,7 @@ class _Planner:
     def _variants(self, grid: Grid, at: Location) -> Iterator[_Variant]:
         for template, entry in grid.variants.items():
             for name, settings in self._combinations(template, entry, (*at, "variants", template)):
-                if variant := self._variant(name, entry, settings, (*at, "variants", name)):
+                if variant := self._variant(name, entry, settings, (*at, "variants", template)):
                     yield variant
 
     def _combinations(
@@ -130,6 +141,8 @@ class _Planner:
             message = f"{method!r} does not fit model {name!r}: {reason}; {hint}"
             self.problems.add((*variant.at, "method"), message)
         runs = {} if reason else self._runs(grid, task, model, variant)
+        trials = plan_trials(list(runs.values()), self.problems)
+        self._check_trials(trials, task, model)
         return Cell(
             task=task.record.name,
             model=name,
@@ -137,23 +150,43 @@ class _Planner:
             method=method,
             not_applicable=reason,
             runs=runs,
-            trials=plan_trials(list(runs.values()), self.problems),
+            trials=trials,
         )
+
+    def _check_settings(self, model: ModelPlan, method: Method, at: Location) -> None:
+        for problem in method.problems(model.shape):
+            key, _, rest = problem.partition(": ")
+            self.problems.add((*at, "settings", key), f"{rest} (model {model.record.name!r})")
+
+    def _check_fit(
+        self, task: TaskPlan, model: ModelPlan, training: Training, method: Method, at: Location
+    ) -> None:
+        """Note what does not go together; `at` is the variant, or what else has these keys."""
+        for place, mismatch in mismatches(task, model, training, method):
+            self.problems.add((*at, *place) if place else at[:2], mismatch)
+
+    def _check_trials(
+        self, trials: dict[str, Specification], task: TaskPlan, model: ModelPlan
+    ) -> None:
+        """Hold what is tuned against the model as well; a file that is wrong already is enough."""
+        if self.problems.lines:
+            return
+        for spec in trials.values():
+            method = METHODS.build(spec.variant.method, spec.variant.settings)
+            self._check_settings(model, method, ("tuning",))
+            self._check_fit(task, model, spec.training, method, ("tuning",))
 
     def _runs(
         self, grid: Grid, task: TaskPlan, model: ModelPlan, variant: _Variant
     ) -> dict[str, Specification]:
-        for problem in variant.method.problems(model.shape):
-            key, _, rest = problem.partition(": ")
-            message = f"{rest} (model {model.record.name!r})"
-            self.problems.add((*variant.at, "settings", key), message)
+        if misfit := head_problem(model.record, task.task.labels):
+            at = ("models", model.record.name, "head")
+            self.problems.add(at, f"{misfit} (task {task.record.name!r})")
+        self._check_settings(model, variant.method, variant.at)
         training = self._training(grid, variant)
         if training is None:
             return {}
-        for place, mismatch in _mismatches(task, model, training):
-            self.problems.add(
-                (*variant.at, "training", place) if place else variant.at[:2], mismatch
-            )
+        self._check_fit(task, model, training, variant.method, variant.at)
         specs = [
             Specification(
                 task=task.record,
@@ -165,7 +198,7 @@ class _Planner:
             )
             for seed in self.benchmark.seeds
         ]
-        named = ((spec.run, spec) for spec in specs)
+        named = ((spec.run, spec) for spec in settled(specs))
         return {run: spec for run, spec in named if self._is_safe(run, spec, variant.at)}
 
     def _training(self, grid: Grid, variant: _Variant) -> Training | None:
@@ -197,34 +230,13 @@ class _Planner:
 
 def _label(value: Any) -> str:
     """A value of a grid as a part of its variant's name."""
+    if isinstance(value, dict):
+        value = [part for pair in value.items() for part in pair]
     if isinstance(value, list):
-        return "-".join(map(_label, value))
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _mismatches(
-    task: TaskPlan, model: ModelPlan, training: Training
-) -> Iterator[tuple[str | None, str]]:
-    """Why a model cannot be trained on a task or in that way: the key of `training`, the reason."""
-    record = model.record
-    name = f"model {record.name!r}"
-    if isinstance(record, Network):
-        if problem := network_mismatch(record.layers, task):
-            yield None, f"{name}: {problem}"
-        if training.dropout is not None:
-            yield "dropout", refused(training.dropout, f"{name} has no such layer; allowed: null")
-        if training.gradient_checkpointing:
-            yield "gradient_checkpointing", refused(True, f"{name} has no blocks; allowed: false")
-        return
-    if task.task.kind in VECTOR_COLUMNS:
-        yield None, f"{name} reads text, and task {task.record.name!r} is of kind {task.task.kind}"
-    positions = record.configuration.get("max_position_embeddings")
-    if not isinstance(positions, int):
-        return
-    longest = positions - model.shape.architecture.reserved_positions
-    if training.max_length > longest:
-        allowed = f"{name} has max_position_embeddings {positions}; allowed: 1 to {longest}"
-        yield "max_length", refused(training.max_length, allowed)
+        return "-".join(map(_label, value)) or _EMPTY
+    if isinstance(value, str):
+        return value or _EMPTY
+    return json.dumps(value).replace("e+", "e")  # null, true, 0.0001, 1e16
 
 
 def _content(spec: Specification) -> str:
@@ -240,10 +252,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m workflow.plan", description=main.__doc__)
     parser.add_argument("--benchmark", required=True, help="the benchmark as JSON; - reads stdin")
     parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--hashes", type=Path, help="a file of hashes of large files")
     options = parser.parse_args(arguments)
     text = sys.stdin.read() if options.benchmark == "-" else Path(options.benchmark).read_text()
     try:
-        make_plan(Benchmark.model_validate_json(text)).write(options.output)
+        benchmark = Benchmark.model_validate_json(text)
+        hashed = Hashes(options.hashes) if options.hashes else file_sha256
+        make_plan(benchmark, hashed).write(options.output)
     except (ConfigurationError, RegistrationError) as error:
         print(error, file=sys.stderr)  # noqa: T201
         return EXIT_CONFIGURATION

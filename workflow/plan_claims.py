@@ -50,7 +50,7 @@ def _named(test: Test) -> Iterator[tuple[Location, str]]:
 
 def _unfit(test: Test, cells: Sequence[Cell]) -> Iterator[tuple[Location, str]]:
     """What is known and does not make a test."""
-    reference = [] if isinstance(test, GradientTest) else [test.reference]
+    reference = [test.reference] if test.reference else []
     runs = {(cell.task, cell.variant) for cell in cells if cell.model == test.model and cell.runs}
     for task, variant in product(test.tasks, [*test.variants, *reference]):
         if (task, variant) not in runs:
@@ -64,25 +64,41 @@ def _unfit(test: Test, cells: Sequence[Cell]) -> Iterator[tuple[Location, str]]:
         yield ("harder",), refused(test.harder, "it is the easier one too; allowed: another")
     if isinstance(test, TrendTest):
         yield from _no_trend(test, cells)
+    if isinstance(test, GradientTest) and test.reference is None:
+        yield from _no_reference(test)
+
+
+def _no_reference(test: GradientTest) -> Iterator[tuple[Location, str]]:
+    """Every run that converges has a small last gradient."""
+    if test.figure == "last-to-first-step" and test.below is not None:
+        yield ("figure",), refused(test.figure, "below a bound it takes a reference")
 
 
 def _no_trend(test: TrendTest, cells: Sequence[Cell]) -> Iterator[tuple[Location, str]]:
-    """A trend needs two different positive numbers."""
+    """A trend needs two different positive numbers: along tasks, or on each task along variants."""
     room, _, key = test.along.partition(".")
-    names = test.tasks if room == "options" else test.variants
-    values = {name: _value(room, key, name, cells) for name in names}
-    wrong = [name for name, value in values.items() if not _positive(value)]
-    if wrong:
-        yield ("along",), refused(test.along, f"{wrong[0]!r} has no number above 0 there")
-    elif len(set(map(str, values.values()))) < 2:
-        yield ("along",), refused(test.along, "a trend takes two different numbers")
-
-
-def _value(room: str, key: str, name: str, cells: Sequence[Cell]) -> JsonValue:
-    specs = (spec for cell in cells for spec in cell.runs.values())
+    specs = [spec for cell in cells if cell.model == test.model for spec in cell.runs.values()]
     if room == "options":
-        return next(spec.task.options.get(key) for spec in specs if spec.task.name == name)
-    return next(spec.variant.settings.get(key) for spec in specs if spec.variant.name == name)
+        lines = [{spec.task.name: spec.task.options.get(key) for spec in specs}]
+        names = test.tasks
+    else:
+        lines = [
+            {
+                one.variant.name: one.variant.settings.get(key)
+                for one in specs
+                if one.task.name == task
+            }
+            for task in test.tasks
+        ]
+        names = test.variants
+    for values in lines:
+        wrong = [name for name in names if not _positive(values[name])]
+        if wrong:
+            yield ("along",), refused(test.along, f"{wrong[0]!r} has no number above 0 there")
+            return
+        if len({values[name] for name in names}) < 2:
+            yield ("along",), refused(test.along, "a trend takes two different numbers")
+            return
 
 
 def _positive(value: JsonValue) -> bool:

@@ -9,9 +9,9 @@ from pydantic import JsonValue, ValidationError
 from methods.registry import METHODS
 from records.merge import deep_merge
 from records.specification import LEARNING_RATE, Specification, Tuning
-from records.tuning import candidates, rounded, trial
+from records.tuning import candidates, rounded, trial, tuned
 from workflow.schemas.benchmark import Grid, PartialTraining, TuningEntry
-from workflow.schemas.errors import Location, Problems, dotted, explain
+from workflow.schemas.errors import Location, Problems, dotted, dump_settings, explain
 
 _OTHERS: Location = ("tuning", "others")
 _TUNED = dotted(_OTHERS)
@@ -52,6 +52,33 @@ def plan_trials(runs: list[Specification], problems: Problems) -> dict[str, Spec
         if problems.build(METHODS, (_OTHERS, method), settings):
             planned[one.run] = one
     return planned
+
+
+def settled(runs: list[Specification]) -> list[Specification]:
+    """The runs of a cell, the values of their tuning as a trial has them: 16 and 16.0 are one."""
+    tuning = runs[0].tuning
+    if tuning is None or tuning.grid.keys() == {LEARNING_RATE}:
+        return runs
+    grid = {
+        key: tuple(_settled(runs[0], key, value) for value in values)
+        for key, values in tuning.grid.items()
+    }
+    change = {"tuning": tuning.model_copy(update={"grid": grid})}
+    return [run.model_copy(update=change) for run in runs]
+
+
+def _settled(spec: Specification, key: str, value: JsonValue) -> JsonValue:
+    """The value as the key's type has it. A wrong one stays: the trials refuse it."""
+    try:
+        one = tuned(spec, {key: value})
+        settings = dump_settings(METHODS.build(one.variant.method, one.variant.settings))
+    except ValidationError:
+        return value
+    found: Any = {**one.training.model_dump(mode="json"), "settings": settings}
+    for part in key.split("."):
+        found = found[part]
+    plain: JsonValue = found
+    return plain
 
 
 def _given(training: PartialTraining) -> dict[str, Any]:

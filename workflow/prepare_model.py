@@ -5,12 +5,16 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
+from methods.architectures import ARCHITECTURES, attention_implementation
 from records.identity import file_sha256
 from records.prepared import MANIFEST_FILE, PreparedModel
 from records.specification import (
@@ -21,46 +25,70 @@ from records.specification import (
     Source,
     model_key,
 )
+from records.weights import INDEX_FILE, WEIGHTS_FILE, WeightsError, shards, weight_files
 from training.devices import NoDeviceError
-from workflow.sources import DOWNLOADS, SourceError, fetch, local_files
+from training.padding import padding_id
+from workflow.checkpoint_files import check_files
+from workflow.fits import check_prepared
+from workflow.sources import DOWNLOADS, DownloadError, SourceError, fetch, local_files
 
 CONFIGURATION_FILE = "config.json"
-WEIGHTS_FILE = "model.safetensors"
-ADAPTER_FILE = "adapter_config.json"
-"""Makes the library load more weights than the model's own."""
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
-HUB_FILES = (CONFIGURATION_FILE, WEIGHTS_FILE, *TOKENIZER_FILES)
-"""What is taken of a hub repository whose source lists no files; the tokenizer is a fast one."""
+HUB_FILES = (CONFIGURATION_FILE, *TOKENIZER_FILES)
+"""What is taken, beside the weights, of a hub repository whose source lists no files; the tokenizer
+is a fast one."""
 TAKEN = (".json", ".safetensors", ".txt", ".model")
 """Endings of what is taken of a folder whose source lists no files."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """How the weights of a checkpoint were made to fit, and what they lack."""
+
+    drawn_modules: tuple[str, ...] = ()
+    stripped: tuple[str, ...] = ()
 
 
 def prepare_model(model: Model, destination: Path, tasks: Path, cache: Path) -> PreparedModel:
     """Write the model's files to `destination`, and its manifest.
 
     `tasks` holds the prepared tasks, for a network's pretraining; `cache` keeps downloads. Raises
-    SourceError, also for weights that are no safetensors, OSError, ValueError where a configuration
-    is not the one that was planned, and NoDeviceError where a pretraining's device is missing.
+    SourceError, OSError, WeightsError for weights that are no safetensors or do not fit the model,
+    ValueError where a configuration is not the one that was planned, and NoDeviceError where a
+    pretraining's device is missing.
     """
     (destination / MANIFEST_FILE).unlink(missing_ok=True)
-    destination.mkdir(parents=True, exist_ok=True)
+    # The library would find what an earlier attempt has left, such as one file beside the shards.
+    shutil.rmtree(destination, ignore_errors=True)
+    destination.mkdir(parents=True)
     pretraining: dict[str, JsonValue] | None = None
+    fitted = Fitted()
     if isinstance(model, Checkpoint):
-        _fetch_checkpoint(model, destination, cache)
+        fitted = _fetch_checkpoint(model, destination, cache)
     elif isinstance(model, RandomModel):
-        _make_random(model, destination, cache)
+        fitted = _make_random(model, destination, cache)
     else:
         pretraining = _make_network(model, tasks, destination)
+    if not isinstance(model, Network):
+        _check_padding(destination)
     files = {path.name: file_sha256(path) for path in sorted(destination.iterdir())}
-    manifest = PreparedModel(key=model_key(model), spec=model, files=files, pretraining=pretraining)
+    manifest = PreparedModel(
+        key=model_key(model),
+        spec=model,
+        files=files,
+        pretraining=pretraining,
+        drawn_modules=fitted.drawn_modules,
+        stripped=fitted.stripped,
+    )
     manifest.write(destination / MANIFEST_FILE)
     return manifest
 
 
-def _fetch_checkpoint(model: Checkpoint, destination: Path, cache: Path) -> None:
+def _fetch_checkpoint(model: Checkpoint, destination: Path, cache: Path) -> Fitted:
     files = _taken(model.source, HUB_FILES)
     fetch(model.source, destination, files, cache=cache, repo_type="model")
-    _check_weights(model.source, destination)
+    if files == HUB_FILES:
+        _fetch_weights(model.source, destination, cache)
     found = json.loads((destination / CONFIGURATION_FILE).read_text(encoding="utf-8"))
     for key, value in model.configuration.items():
         if found.get(key) != value:
@@ -68,28 +96,73 @@ def _fetch_checkpoint(model: Checkpoint, destination: Path, cache: Path) -> None
                 f"configuration.{key}: {value!r} was planned, {CONFIGURATION_FILE} has "
                 f"{found.get(key)!r}"
             )
+    check_prepared(destination, found)
+    _check_weights(model.source, destination, found)
+    return _fit(model, destination)
 
 
-def _make_random(model: RandomModel, destination: Path, cache: Path) -> None:
-    import torch
+def _fetch_weights(source: Source, destination: Path, cache: Path) -> None:
+    """Fetch the weights of a hub repository: one file, or the shards that its index names."""
+    for name in (WEIGHTS_FILE, INDEX_FILE):
+        try:
+            fetch(source, destination, (name,), cache=cache, repo_type="model")
+        except DownloadError:
+            raise
+        except SourceError:
+            continue  # the repository has no such file
+        if name == INDEX_FILE:
+            names = tuple(shards(destination / name))
+            fetch(source, destination, names, cache=cache, repo_type="model")
+        return
+
+
+def _fit(model: Checkpoint | RandomModel, folder: Path) -> Fitted:
+    """Hold the weights against the model; a wrapper's words are taken off their names."""
+    from training.pretrained import fit
+
+    stripped, drawn = fit(
+        folder, model.pooling, keeps_head=isinstance(model, Checkpoint) and model.keeps_head
+    )
+    if stripped:
+        _say(f"{', '.join(stripped)} taken off the names of the weights")
+    if drawn:
+        _say(f"the weights lack {', '.join(drawn)}, which is drawn with the head")
+    return Fitted(drawn_modules=drawn, stripped=stripped)
+
+
+def _make_random(model: RandomModel, destination: Path, cache: Path) -> Fitted:
     from transformers import AutoConfig, AutoModel
 
+    from training.seeds import seed_global, weights_stream
+
     options = dict(model.configuration)
-    torch.manual_seed(model.seed)
+    seed_global(model.seed, weights_stream(model.name))
     config = AutoConfig.for_model(str(options.pop("model_type")), **options)
     files = _taken(model.tokenizer, TOKENIZER_FILES)
     fetch(model.tokenizer, destination, files, cache=cache, repo_type="model")
-    made = AutoModel.from_config(config, trust_remote_code=False, attn_implementation="sdpa")
+    kind = attention_implementation(config)
+    made = AutoModel.from_config(config, trust_remote_code=False, attn_implementation=kind)
     made.save_pretrained(destination)
-    _check_weights(model.tokenizer, destination)
+    check_prepared(destination, config.to_dict())
+    _check_weights(model.tokenizer, destination, model.configuration)
+    is_text = ARCHITECTURES[config.model_type].reads == "text"
+    return _fit(model, destination) if is_text else Fitted()
 
 
 def _taken(source: Source, of_hub: tuple[str, ...]) -> tuple[str, ...] | None:
     """The files to fetch; None for those that the source lists, or for the one that it is."""
+    if source.uri.startswith("hub:") and not source.sha256:
+        return of_hub
+    return taken_of_folder(source)
+
+
+def taken_of_folder(source: Source) -> tuple[str, ...] | None:
+    """The files of a model that are taken of a local source; None for those listed, or for all.
+
+    Raises SourceError and OSError.
+    """
     if source.sha256:
         return None
-    if source.uri.startswith("hub:"):
-        return of_hub
     return tuple(name for name in local_files(source) if _is_taken(name)) or None
 
 
@@ -97,15 +170,22 @@ def _is_taken(name: str) -> bool:
     return name.endswith(TAKEN) and "/" not in name
 
 
-def _check_weights(source: Source, folder: Path) -> None:
+def _check_weights(source: Source, folder: Path, configuration: Mapping[str, Any]) -> None:
     """Refuse a model without safetensors, and one whose folder adds other weights."""
-    if not (folder / WEIGHTS_FILE).exists():
-        raise SourceError(
-            f"{source.uri}: no {WEIGHTS_FILE}; pickled weights, such as pytorch_model.bin, are "
-            "never read; allowed: weights saved as safetensors, in one file"
-        )
-    if (folder / ADAPTER_FILE).exists():
-        raise SourceError(f"{source.uri}: {ADAPTER_FILE} adds other weights; allowed: none such")
+    files = {path.name: path for path in folder.iterdir()}
+    try:
+        check_files(files, configuration)
+        weight_files(files)
+    except WeightsError as error:
+        raise SourceError(f"{source.uri}: {error}") from error
+
+
+def _check_padding(folder: Path) -> None:
+    """Refuse a model for which no id of padding can be told, before any run."""
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    padding_id(config.to_dict(), folder)
 
 
 def _make_network(model: Network, tasks: Path, destination: Path) -> dict[str, JsonValue] | None:
@@ -143,8 +223,12 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _fail(code: int, message: str) -> int:
-    sys.stderr.write(f"prepare_model: {' '.join(message.split())}\n")
+    _say(message)
     return code
+
+
+def _say(message: str) -> None:
+    sys.stderr.write(f"prepare_model: {' '.join(message.split())}\n")
 
 
 if __name__ == "__main__":

@@ -93,17 +93,18 @@ def _table(split: SplitName, frames: Mapping[SplitName, pd.DataFrame], task: Reg
     columns = [name for name in types if name in frame]
     if tuple(columns[1:-1]) not in _INPUTS or set(columns) != set(frame.columns):
         raise ValueError(f"split {split} has the columns {', '.join(frame.columns)}")
-    table = pa.table({name: _column(split, frame[name], types[name]) for name in columns})
-    _check_labels(split, table["label"].to_numpy(), len(task.labels))
+    table = pa.table({name: _column(split, frame, name, types[name]) for name in columns})
+    _check_labels(split, table, len(task.labels))
     if columns[1] in VECTOR_COLUMNS.values():
         _check_vectors(split, table, columns[1])
     return table
 
 
-def _column(split: SplitName, values: pd.Series[Any], kind: Any) -> Any:
-    where = f"split {split}, column {values.name}"
-    if values.isna().any():
-        raise ValueError(f"{where}: {values.isna().sum()} missing values")
+def _column(split: SplitName, frame: pd.DataFrame, name: str, kind: Any) -> Any:
+    where, values = f"split {split}, column {name}", frame[name]
+    if (missing := values.isna()).any():
+        rows = _first([repr(row) for row in frame["id"][missing]])
+        raise ValueError(f"{where}: {missing.sum()} missing values, in rows {rows}")
     # pyarrow would cut 0.5 to the whole number 0 without a word.
     if pa.types.is_integer(kind) and not pd.api.types.is_integer_dtype(values):
         raise ValueError(f"{where}: {values.dtype} in the place of whole numbers")
@@ -113,13 +114,19 @@ def _column(split: SplitName, values: pd.Series[Any], kind: Any) -> Any:
         raise ValueError(f"{where}: {error}") from error
 
 
-def _check_labels(split: SplitName, labels: NDArray[Any], classes: int) -> None:
+def _check_labels(split: SplitName, table: Any, classes: int) -> None:
+    labels: NDArray[Any] = table["label"].to_numpy()
     bad = (labels < 0) | (labels >= classes) if classes else ~np.isfinite(labels)
     if bad.any():
         allowed = f"0 to {classes - 1}" if classes else "finite numbers"
-        raise ValueError(
-            f"split {split}: {bad.sum()} labels such as {labels[bad][0]}; allowed: {allowed}"
+        rows = _first(
+            [f"{labels[at]} in row {table['id'][at].as_py()!r}" for at in np.flatnonzero(bad)]
         )
+        raise ValueError(f"split {split}: {bad.sum()} labels, {rows}; allowed: {allowed}")
+
+
+def _first(rows: list[str]) -> str:
+    return ", ".join(rows[:_EXAMPLES]) + (", ..." if len(rows) > _EXAMPLES else "")
 
 
 def _check_vectors(split: SplitName, table: Any, column: str) -> None:

@@ -37,10 +37,11 @@ def publish(name: str, files: Iterable[Path], results: Path, reference: Path) ->
 
 def show(name: str, reference: Path, readme: Path) -> None:
     """Put a benchmark's short table between the README's markers."""
-    from analysis.frame import read_runs
+    from analysis.frame import read_pairs, read_runs
     from analysis.tables import short_markdown
 
-    table = short_markdown(read_runs(reference / "tables" / f"{name}-runs.csv"))
+    runs, pairs = (reference / "tables" / f"{name}-{table}.csv" for table in ("runs", "pairs"))
+    table = short_markdown(read_runs(runs), read_pairs(pairs))
     write_text(readme, with_table(readme.read_text(encoding="utf-8"), table))
 
 

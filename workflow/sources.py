@@ -10,7 +10,7 @@ import sys
 import tarfile
 import tempfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from importlib.util import find_spec
 from itertools import product
 from pathlib import Path, PurePosixPath
@@ -32,6 +32,7 @@ _FORMS = {
     ),
     "path": (r"(?P<path>.+)", "<path>"),
 }
+Hash = Callable[[Path], str]
 _Parts = dict[str, str]
 _CODE = (".py", ".pyc", ".pyd", ".so", ".sh", ".ipynb")
 _PICKLES = (".bin", ".ckpt", ".dill", ".joblib", ".pickle", ".pkl", ".pt", ".pth")
@@ -84,37 +85,51 @@ def fetch(
         }
 
 
-def problems(source: Source) -> list[str]:
+def problems(
+    source: Source, files: tuple[str, ...] | None = None, hashed: Hash = file_sha256
+) -> list[str]:
     """What is wrong with a source as far as this machine alone can tell; empty if nothing is.
 
-    Checks the form, that local files exist and that they have the hashes listed for them.
+    Checks the form, that local files exist, those of `files` and those that are listed, and that
+    they have the hashes listed for them, by `hashed`.
     """
     try:
         scheme, parts = _parse(source.uri)
-        wanted = _wanted(source, parts, None)
+        listed = _wanted(source, parts, None)
         if scheme == "sdist":
             _archive_hash(source, parts)
-        if scheme not in ("package", "path"):
+        if not is_local(source.uri):
             return []
+        wanted = tuple(sorted({*(listed or ()), *(files or ())})) or None
         found = _chosen(source, _from_disk(parts, wanted), wanted)
         # Which of a folder's other files are fetched, if any, the task or the model decides.
-        _check_kinds(source.sha256, source.uri)
+        _check_kinds(wanted or (), source.uri)
+        hashes = {name: hashed(found[name]) for name in source.sha256 if name in found}
     except SourceError as error:
         return [str(error)]
-    hashes = {name: file_sha256(found[name]) for name in source.sha256 if name in found}
+    except OSError as error:
+        return [unreadable(source, error)]
     checked = (_mismatch(name, source.sha256[name], hashes[name]) for name in hashes)
     return [problem for problem in checked if problem]
 
 
-def local_files(source: Source) -> dict[str, Path]:
-    """Relative name -> path of the files that a source has on this machine; empty elsewhere."""
-    try:
-        scheme, parts = _parse(source.uri)
-        if scheme not in ("package", "path"):
-            return {}
-        return _from_disk(parts, _wanted(source, parts, None))
-    except SourceError:
-        return {}
+def is_local(uri: str) -> bool:
+    """Whether the source lies on this machine, where nothing but its bytes pins it."""
+    return uri.startswith(("package:", "path:"))
+
+
+def local_files(source: Source, files: tuple[str, ...] | None = None) -> dict[str, Path]:
+    """Relative name -> path of the files that a source has on this machine; empty elsewhere.
+
+    These are `files`, or those that the source lists, or all. Raises SourceError and OSError.
+    """
+    _, parts = _parse(source.uri)
+    return _from_disk(parts, _wanted(source, parts, files)) if is_local(source.uri) else {}
+
+
+def unreadable(source: Source, error: OSError) -> str:
+    """The sentence on a file of a source that the system does not let us read."""
+    return f"{source.uri}: {error.filename or source.uri} cannot be read: {error.strerror}"
 
 
 def _parse(uri: str) -> tuple[str, _Parts]:
@@ -159,8 +174,10 @@ def _chosen(source: Source, found: dict[str, Path], wanted: _Names) -> dict[str,
     """The wanted ones of the files found. Raises SourceError for one that is missing."""
     names = sorted(found) if wanted is None else wanted
     for name in names:
-        if name not in found or not found[name].is_file():
-            raise SourceError(f"file {name} not found in {source.uri}")
+        path = found.get(name)
+        if path is None or not path.is_file():
+            leads = f": it is a link to {path.readlink()}" if path and path.is_symlink() else ""
+            raise SourceError(f"file {name} not found in {source.uri}{leads}")
     if not names:
         raise SourceError(f"{source.uri} holds no files")
     return {name: found[name] for name in names}
@@ -169,7 +186,10 @@ def _chosen(source: Source, found: dict[str, Path], wanted: _Names) -> dict[str,
 def _mismatch(name: str, expected: str | None, found: str) -> str | None:
     if expected is None or expected == found:
         return None
-    return f"file {name} has sha256 {found}, expected {expected}"
+    return (
+        f"file {name} has sha256 {found}, expected {expected}: "
+        "its content has changed since that hash was taken"
+    )
 
 
 def _bring(path: Path, target: Path, expected: str | None) -> str:
@@ -185,27 +205,54 @@ def _bring(path: Path, target: Path, expected: str | None) -> str:
 
 def _inside(path: Path, root: Path) -> Path:
     """The path with links followed, as long as it stays below `root`."""
-    resolved = path.resolve()
-    if not resolved.is_relative_to(root.resolve()):
+    resolved = Path(os.path.realpath(path))
+    if not resolved.is_relative_to(os.path.realpath(root)):
         raise SourceError(f"file {path.name} leads outside of {root.name}")
     return resolved
 
 
-def _listing(folder: Path, root: Path, wanted: _Names) -> dict[str, Path]:
-    """Name below the folder -> file; links are followed below `root` only."""
+def _listing(folder: Path, wanted: _Names, root: Path | None = None) -> dict[str, Path]:
+    """Name below the folder -> file. With `root`, links are followed below that alone."""
     names = wanted
     if names is None:
-        inside = (path for path in sorted(folder.rglob("*")) if path.is_file())
-        names = tuple(path.relative_to(folder).as_posix() for path in inside)
-    return {name: _inside(folder / name, root) for name in names}
+        names = tuple(path.relative_to(folder).as_posix() for path in _below(folder))
+    paths = {name: folder / name for name in names}
+    return {name: _inside(path, root) for name, path in paths.items()} if root else paths
+
+
+def _below(folder: Path, above: frozenset[str] = frozenset()) -> Iterator[Path]:
+    """The files below a folder in their order, also those below links to folders.
+
+    A link that leads nowhere is one of them; one to a folder that it lies in is passed over.
+    """
+    real = os.path.realpath(folder)
+    for path in sorted(folder.iterdir()) if real not in above else ():
+        if path.is_dir():
+            yield from _below(path, above | {real})
+        elif path.is_file() or path.is_symlink():
+            yield path
 
 
 def _from_disk(parts: _Parts, wanted: _Names) -> dict[str, Path]:
-    """Files of an installed package or of a path on this machine."""
-    path = _in_package(parts) if "package" in parts else Path(parts["path"])
+    """Files of an installed package or of a path on this machine.
+
+    What lies at a path is the user's own, and so are the links in it, wherever they lead.
+    """
+    path = _in_package(parts) if "package" in parts else _expanded(parts["path"])
     if not path.exists():
-        raise SourceError(f"path {path} does not exist")
-    return {path.name: path} if path.is_file() else _listing(path, path, wanted)
+        where = "" if path.is_absolute() else f" in {Path.cwd()}"
+        raise SourceError(f"path {path} does not exist{where}")
+    if path.is_file():
+        return {path.name: path}
+    return _listing(path, wanted, path if "package" in parts else None)
+
+
+def _expanded(path: str) -> Path:
+    """A path as the shell reads it: a `~` at its beginning is the user's home."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise SourceError(f"path {path}: it is not known what ~ is; set HOME") from error
 
 
 def _in_package(parts: _Parts) -> Path:
@@ -240,7 +287,7 @@ def _from_hub(
         raise DownloadError(f"{source.uri} at {source.revision}: {error}") from error
     folder = Path(snapshot)
     # A snapshot links to `blobs` beside it, so the repository's whole cache folder is its ground.
-    return _listing(folder, folder.parent.parent, wanted)
+    return _listing(folder, wanted, folder.parent.parent)
 
 
 def _archive_name(parts: _Parts) -> str:

@@ -1,5 +1,6 @@
-"""Where the processes that finegrid starts import from: its own folder, never the working one."""
+"""What the processes that finegrid starts find around them: not the working folder, and a user."""
 
+import getpass
 import os
 from pathlib import Path
 
@@ -16,3 +17,14 @@ def shut_out_working_folder() -> None:
     paths = dict.fromkeys([str(ROOT), *filter(None, given)])
     os.environ["PYTHONPATH"] = os.pathsep.join(paths)
     os.environ["PYTHONSAFEPATH"] = "1"
+
+
+def name_user() -> None:
+    """Give a user that the system does not know a name, which Snakemake asks for.
+
+    Containers run under numbers that stand in no list of users.
+    """
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):
+        os.environ["LOGNAME"] = f"user-{os.getuid()}"

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from statistics import median
 
+from records.costs import Time
 from records.identity import canonical_json
-from records.result import Machine, Result, Time
+from records.result import Machine, Result
 from records.specification import LEARNING_RATE, Specification, model_key
 from workflow.estimate import computed_parameters
 

@@ -16,10 +16,18 @@ from records.plan import Cell
 from records.prediction import Prediction, Question
 from records.result import Result
 from records.source import source_digest
-from records.specification import Network, Specification, largest_share, model_key
+from records.specification import (
+    Model,
+    Network,
+    Specification,
+    accumulates,
+    largest_share,
+    model_key,
+)
 from records.tuning import effective, possible
 from tasks.registry import TASKS
 from workflow.estimate import device_bytes
+from workflow.forecast.prepared import drawn_modules
 from workflow.forecast.record import Peak
 
 BatchKey = tuple[Any, ...]
@@ -43,6 +51,7 @@ class Tracer:
 
     results: Path
     _digests: dict[str, str] = field(default_factory=dict)
+    _drawn: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def trace(self, questions: Sequence[Question]) -> list[Prediction]:
         """A prediction for each question, from the folder or from a new trace."""
@@ -57,6 +66,13 @@ class Tracer:
             answer.write(path)
         return [Prediction.read(path) for path in files]
 
+    def drawn_modules(self, model: Model) -> tuple[str, ...]:
+        """The modules that the model's checkpoint lacks, looked up once."""
+        key = model_key(model)
+        if key not in self._drawn:
+            self._drawn[key] = drawn_modules(model, self.results)
+        return self._drawn[key]
+
     def _file(self, question: Question) -> Path:
         return self.results / FOLDER / f"{content_hash(self._identity(question))}.json"
 
@@ -66,11 +82,14 @@ class Tracer:
         task = TASKS.build(spec.task.task, spec.task.options)
         return {
             "model": spec.model.configuration,
+            "pooling": None if isinstance(spec.model, Network) else spec.model.pooling,
             "method": spec.variant.method,
             "settings": spec.variant.settings,
+            "drawn_modules": question.drawn_modules,
             "outputs": [task.kind, len(task.labels)],
             "training": spec.training.model_dump(mode="json", include=set(_TRACED)),
             "batch": question.batch,
+            "accumulates": accumulates(spec.training),
             "source": self._digest(METHODS.get(spec.variant.method).__module__),
             "libraries": [version(name) for name in _LIBRARIES],
         }
@@ -110,7 +129,11 @@ def peaks(
     specs = [(run, choice) for run, spec in firsts for choice in possible(spec)]
     known, measured = _recorded_batches(records), _measured(records)
     questions = [
-        Question(spec=spec, batch=known.get(_batch_key(spec)) or _largest(spec))
+        Question(
+            spec=spec,
+            batch=known.get(_batch_key(spec)) or _largest(spec),
+            drawn_modules=tracer.drawn_modules(spec.model) if tracer else (),
+        )
         for _, spec in specs
     ]
     no_trace = Prediction(peak_bytes=None, reason="tracing was left out")
@@ -118,7 +141,9 @@ def peaks(
     found: dict[str, Peak] = {}
     for (run, _), question, answer in zip(specs, questions, answers, strict=True):
         peak = _peak(question, answer, known, measured)
-        found[run] = max(found.get(run, peak), peak, key=lambda one: one.predicted_bytes or 0)
+        found[run] = max(
+            *(found.get(run, peak), peak), key=lambda one: (one.run_fails, one.predicted_bytes or 0)
+        )
     return found
 
 
@@ -133,6 +158,7 @@ def _peak(question: Question, answer: Prediction, known: Batches, measured: Size
         predicted_bytes=answer.peak_bytes if traced else bound,
         instrument="trace" if traced else "bound",
         reason=answer.reason,
+        run_fails=answer.run_fails,
         measured_bytes=measured.get(_step_key(spec, question.batch)),
     )
 
@@ -142,16 +168,26 @@ def _measured(records: Sequence[Result]) -> Sizes:
     found: dict[str, int] = {}
     for one in records:
         if one.memory is not None:
-            key = _step_key(effective(one), one.memory.batch)
+            key = _step_key(_performed(one), one.memory.batch)
             found[key] = max(found.get(key, 0), one.memory.peak_training_bytes)
     return found
+
+
+def _performed(record: Result) -> Specification:
+    """What the run did in the micro-batches that memory sufficed for."""
+    spec, size = effective(record), record.micro_batch_size
+    if size is None:
+        return spec
+    training = spec.training.model_copy(update={"micro_batch_size": size})
+    return spec.model_copy(update={"training": training})
 
 
 def _step_key(spec: Specification, batch: tuple[int, int]) -> str:
     """What decides the memory of a step."""
     training = spec.training.model_dump(mode="json", include=set(_TRACED))
     variant = [spec.variant.method, dict(spec.variant.settings)]
-    return canonical_json([*_batch_key(spec), *variant, training, batch])
+    adds_up = accumulates(spec.training)
+    return canonical_json([*_batch_key(spec), *variant, training, batch, adds_up])
 
 
 def _batch_key(spec: Specification) -> BatchKey:

@@ -8,9 +8,10 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 from analysis.reading import read_record
-from records.prepared import PreparedModel, PreparedTask
-from records.specification import Checkpoint, Model, Network
-from workflow.prepare_model import WEIGHTS_FILE
+from records.prepared import MANIFEST_FILE, PreparedModel, PreparedTask
+from records.specification import Checkpoint, Model, Network, model_key
+from records.weights import WEIGHTS_FILE, WeightsError
+from workflow import checkpoint_files
 
 _HEAD = "head."
 """Beginning of the names of a network's head, which every run draws for itself."""
@@ -33,6 +34,20 @@ def model_sha256(manifest: Path) -> str | None:
         return _body_sha256(manifest.with_name(WEIGHTS_FILE))
     except (OSError, SafetensorError):
         return None
+
+
+def drawn_modules(model: Model, results: Path) -> tuple[str, ...]:
+    """The modules that the model's checkpoint lacks: as prepared, or by its files on this machine.
+
+    None is known of before it is fetched. Raises AnalysisError for no manifest, or OSError.
+    """
+    manifest = results / "prepared" / "models" / model_key(model) / MANIFEST_FILE
+    if manifest.exists():
+        return read_record(PreparedModel, manifest).drawn_modules
+    try:
+        return checkpoint_files.drawn_modules(model)
+    except WeightsError:
+        return ()  # `check` has said so, or the source is gone by now
 
 
 def is_pinned(model: Model) -> bool:

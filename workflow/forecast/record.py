@@ -75,6 +75,8 @@ class Peak(Record):
     """The step traced without numbers, or arithmetic on the specification, which is no less."""
     reason: str | None = None
     """Why it was not traced."""
+    run_fails: bool = False
+    """Whether that is an error which the run itself would end with."""
     measured_bytes: Count | None = None
     """The largest of the cell's records with that micro-batch."""
 
@@ -97,6 +99,11 @@ class CellForecast(Record):
     """Of its runs, with what takes most of all that their tuning may choose."""
     fits: bool | None = None
     """Whether the peak fits the profile's device; null without one, and for a run on the CPU."""
+
+    @property
+    def error(self) -> str | None:
+        """What its runs would end with, as far as a trace of their step meets it."""
+        return self.peak.reason if self.peak and self.peak.run_fails else None
 
 
 class Forecast(Record):

@@ -6,13 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from analysis.reading import read_results
 from records.place import record_file
 from records.result import FAILURE_FILE, RESULT_FILE, Result
+from records.specification import Specification
 from workflow.forecast.prepared import data_sha256, is_pinned, model_sha256
 from workflow.forecast.record import Reason
 from workflow.pipeline import Pipeline
+from workflow.sources import is_local
 
 
 @dataclass(frozen=True)
@@ -57,23 +60,35 @@ class Status:
         return Path(self.pipeline.results) / "runs"
 
     @cached_property
-    def _others(self) -> set[str]:
-        """Cell and seed of the folder's runs that are not of the plan."""
+    def _others(self) -> dict[str, list[str]]:
+        """Cell and seed -> the folder's runs of these that are not of the plan."""
         folders = self._runs.iterdir() if self._runs.is_dir() else ()
         names = {folder.name for folder in folders if record_file(self._runs, folder.name)}
-        return {_cell_and_seed(name) for name in names - self.pipeline.jobs.keys()}
+        found: dict[str, list[str]] = {}
+        for name in names - self.pipeline.jobs.keys():
+            found.setdefault(_cell_and_seed(name), []).append(name)
+        return found
 
     def _reason(self, run: str) -> Reason | None:
         record = self.records.get(run)
         if record is None:
             if (self._runs / run / FAILURE_FILE).exists():
                 return "failed"
-            return "specification" if _cell_and_seed(run) in self._others else "new"
+            return self._reason_for_another(run)
         if not self._data_are_those_of(run, record):
             return "data"
         return (
             None if record.provenance.source_digest == self.pipeline.run_digest(run) else "source"
         )
+
+    def _reason_for_another(self, run: str) -> Reason:
+        """Why a run without a record is another than those of its cell and seed that have one."""
+        others = self._others.get(_cell_and_seed(run), [])
+        if not others:
+            return "new"
+        planned = _without_content(self.pipeline.jobs[run])
+        specs = (self.records[name].spec for name in others if name in self.records)
+        return "data" if planned in map(_without_content, specs) else "specification"
 
     def _data_are_those_of(self, run: str, record: Result) -> bool:
         """Whether task and model are there, and have the hashes of the record, so far as known."""
@@ -103,3 +118,16 @@ class Status:
 
 def _cell_and_seed(run: str) -> str:
     return run.rpartition("-")[0]
+
+
+def _without_content(spec: Specification) -> dict[str, Any]:
+    """The specification, whatever its local sources hold, a model's configuration included."""
+    plain = spec.model_dump(mode="json")
+    pretraining = plain["model"].get("pretraining") or {}
+    for record in (plain["task"], plain["model"], pretraining.get("task", {})):
+        for key in ("source", "tokenizer"):
+            if (source := record.get(key)) and is_local(source["uri"]):
+                source.pop("sha256")
+                if key == "source":
+                    record.pop("configuration", None)
+    return plain

@@ -38,6 +38,14 @@ def remarks(found: Forecast) -> Iterator[str]:
     if found.unchecked_models:
         yield f"{_UNCHECKED}: {', '.join(found.unchecked_models)}"
     yield from _unfit(found)
+    yield from failures(found)
+
+
+def failures(found: Forecast) -> Iterator[str]:
+    """The cells whose runs would fail, with the error that a trace of their step meets."""
+    for cell in found.cells:
+        if cell.error:
+            yield f"error: {cell.task} x {cell.model} x {cell.variant}: {cell.error}"
 
 
 def _row(cell: CellForecast) -> list[str]:
@@ -146,7 +154,8 @@ def _signs(found: Forecast) -> Iterator[str]:
         "peak memory: live tensors of one training step, traced without numbers; ≤ a bound, by "
         "the longest batch allowed or by arithmetic where a step cannot be traced"
     )
-    reasons = Counter(cell.peak.reason for cell in found.cells if cell.peak and cell.peak.reason)
+    untraced = [cell.peak for cell in found.cells if cell.peak and not cell.error]
+    reasons = Counter(peak.reason for peak in untraced if peak.reason)
     for reason, count in reasons.items():
         yield f"{count} {'cell' if count == 1 else 'cells'}: {reason}"
     off = [abs(one) for one in errors(found.cells)]

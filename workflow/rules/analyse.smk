@@ -27,7 +27,8 @@ rule collect:
 rule tables:
     """One row a cell."""
     input:
-        f"{RESULTS}/tables/{NAME}-runs.csv",
+        runs=f"{RESULTS}/tables/{NAME}-runs.csv",
+        pairs=f"{RESULTS}/tables/{NAME}-pairs.csv",
     output:
         OUTPUTS.tables,
     log:
@@ -38,7 +39,8 @@ rule tables:
         stem=lambda wildcards: f"{RESULTS}/tables/{NAME}",
         source=PIPELINE.module_digest("analysis.tables"),
     shell:
-        "python -m analysis.tables --runs-table {input:q} --output-stem {params.stem:q} 2> {log:q}"
+        "python -m analysis.tables --runs-table {input.runs:q} --pairs-table {input.pairs:q} "
+        "--output-stem {params.stem:q} 2> {log:q}"
 
 
 rule evidence:

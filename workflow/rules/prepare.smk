@@ -12,9 +12,10 @@ rule plan:
     params:
         benchmark=lambda wildcards: PIPELINE.benchmark_json,
         source=PIPELINE.module_digest("workflow.plan"),
+        hashes=PIPELINE.hashes,
     shell:
-        "printf %s {params.benchmark:q} | "
-        "python -m workflow.plan --benchmark - --output {output:q} 2> {log:q}"
+        "printf %s {params.benchmark:q} | python -m workflow.plan --benchmark - "
+        "--output {output:q} --hashes {params.hashes:q} 2> {log:q}"
 
 
 rule prepare_task:

@@ -3,11 +3,27 @@
 import re
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_type_hints
 
-from pydantic import AfterValidator, Field, JsonValue, create_model, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    JsonValue,
+    create_model,
+    model_validator,
+)
 
 from records.base import Name, Record
 from records.claims import Claims
-from records.specification import LEARNING_RATE, Optimizer, Positive, Source, Training
+from records.specification import (
+    LEARNING_RATE,
+    Head,
+    Optimizer,
+    Pooling,
+    Positive,
+    Source,
+    Training,
+)
+from tasks.files import Columns, FilesKind, HeldOut, SplitFiles
 
 Seed = Annotated[int, Field(ge=0)]
 TABLE_ENDINGS = ("across-tasks", "claims", "pairs", "pareto", "runs", "tuning", "variance")
@@ -44,13 +60,42 @@ else:
     )
 
 
-class TaskEntry(Record):
-    """A data set: the registered task, where its files come from, and its options."""
+def _one_file(files: Any) -> Any:
+    """One file alone is the training file, which `split` cuts."""
+    return {"train": files} if isinstance(files, str) else files
 
-    task: str
+
+class TaskEntry(Record):
+    """A data set: a registered task with its source and options, or files of the user's own."""
+
+    task: str | None = None
     source: Source | None = None
     """Required unless the task's options hold the data; refused there."""
     options: dict[str, JsonValue] = {}
+    kind: FilesKind | None = None
+    """With `files` and `columns`, in place of `task`."""
+    files: Annotated[SplitFiles | None, BeforeValidator(_one_file)] = None
+    columns: Columns | None = None
+    split: HeldOut | None = None
+
+    @model_validator(mode="after")
+    def _is_registered_or_own(self) -> Self:
+        given = self.model_fields_set
+        own, registered = {"kind", "files", "columns", "split"}, {"task", "source", "options"}
+        if "task" in given:
+            for key in sorted(given & own):
+                raise ValueError(
+                    f"{key}: this key is not for a registered task; allowed: task or kind"
+                )
+            return self
+        if not given & own:
+            raise ValueError("task: this key is required, or kind with files and columns")
+        for key in sorted(given & registered):
+            raise ValueError(f"{key}: this key is for a registered task, which `task` names")
+        for key in ("kind", "files", "columns"):
+            if getattr(self, key) is None:
+                raise ValueError(f"{key}: this key is required for files of one's own")
+        return self
 
 
 class CheckpointEntry(Record):
@@ -60,6 +105,10 @@ class CheckpointEntry(Record):
     source: Source
     configuration: dict[str, JsonValue] = {}
     """Required for `hub:` sources, which are planned before they are fetched; checked after."""
+    pooling: Pooling | None = None
+    """How a text's features are pooled before a linear head; None: the architecture's own head."""
+    head: Head = "new"
+    """Whether each run draws the task's head, or starts from the checkpoint's."""
 
 
 class RandomEntry(Record):
@@ -69,6 +118,7 @@ class RandomEntry(Record):
     configuration: dict[str, JsonValue]
     tokenizer: Source
     seed: Seed = 0
+    pooling: Pooling | None = None
 
 
 class PretrainingEntry(Record):

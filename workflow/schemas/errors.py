@@ -24,7 +24,7 @@ _NO_NUMBER = ("float_type", "int_type")
 _PATTERNS = {
     NAME_PATTERN: SAFE_NAME,
     SHA256_PATTERN: "64 hexadecimal digits, lower case",
-    SOURCE_PATTERN: "hub:, package:, sdist: or path:, and what it names, without spaces",
+    SOURCE_PATTERN: "hub:, package:, sdist: or path:, and what it names; spaces in a path: alone",
     ALONG_PATTERN: "options.<key> of the tasks, or settings.<key> of the variants",
     REVISION_PATTERN: "40 hexadecimal digits, lower case: a commit, no branch or tag",
 }
@@ -103,7 +103,13 @@ def explain(error: ValidationError, schema: Mapping[str, Any], prefix: Location 
 
     `prefix` is where the checked value stands in the file.
     """
-    return [_line(dict(one), schema, prefix) for one in error.errors()]
+    found = [dict(one) for one in error.errors()]
+    return [_line(one, schema, prefix) for one in found if not _follows_on(one)]
+
+
+def _follows_on(one: Mapping[str, Any]) -> bool:
+    """Whether a list is called too short for its bad items, which have lines of their own."""
+    return bool(one["type"] == "too_short" and len(one["input"]) >= one["ctx"]["min_length"])
 
 
 def _line(one: dict[str, Any], schema: Mapping[str, Any], prefix: Location) -> str:
@@ -151,7 +157,7 @@ def _sentence(one: Mapping[str, Any]) -> str:
         return f"allowed: at least {one['ctx']['min_length']}"
     message = _message(one)
     if kind in _NO_NUMBER and isinstance(value, str) and _NUMBER.fullmatch(value):
-        message += "; YAML reads this as text: write 1.0e-3 for 1e-3, and no quotes"
+        message += "; this is text: write a number, with no quotes"
     return message[:1].lower() + message[1:]
 
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import JsonValue
 
-from methods.architectures import Shape, architecture_of, describe
+from methods.anatomy import Shape
+from methods.architectures import architecture_of, describe
 from methods.contract import Method
 from methods.peft_types import NOT_OFFERED
 from methods.registry import METHODS
@@ -33,7 +34,7 @@ _RENAMED = {
 }
 _PLACEMENTS: Mapping[str, str] = {
     "attention output": "attention",
-    "feed-forward output": "pfeiffer",
+    "feed-forward output": "feed-forward",
 }
 _ROLES: Mapping[str, str] = {"feed-forward output": "down"}
 _INNER = ("feed-forward intermediate", "down")
@@ -317,11 +318,13 @@ def _bridged(words: Settings, place: Place) -> Settings:
 
 def _part_of_fused(targets: JsonValue, model: nn.Module) -> str | None:
     """Why a bridge cannot adapt the targets; it would count the whole of a fused projection."""
-    fused = set(architecture_of(model).fused)
-    named = fused.intersection(map(str, targets)) if isinstance(targets, list) else set()
-    if named in (set(), fused):
+    architecture = architecture_of(model)
+    named = set(map(str, targets)) if isinstance(targets, list) else set()
+    other = {architecture.roles[role] for role in architecture.fused if role not in named}
+    halved = sorted(r for r in named & set(architecture.fused) if architecture.roles[r] in other)
+    if not halved:
         return None
-    parts = ", ".join(sorted(named))
+    parts = ", ".join(halved)
     return f"{parts} are part of a fused projection, which the library adapts as a whole"
 
 
