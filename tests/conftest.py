@@ -14,11 +14,17 @@ if TYPE_CHECKING:
     from tests.training.assets import Assets
 
 
-def pytest_configure() -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--matrix`: methods on all architectures, in place of a covering choice."""
+    parser.addoption("--matrix", action="store_true", help="test methods on all architectures")
+
+
+def pytest_configure(config: pytest.Config) -> None:
     """Children hear the signals that this process was started to ignore, as `nohup` starts it.
 
     That a signal is ignored they would inherit; a handler that does nothing they do not.
     """
+    config.addinivalue_line("markers", "cases(list): the cases that the test is about")
     for one in (signal.SIGINT, signal.SIGHUP):
         if signal.getsignal(one) is signal.SIG_IGN:
             signal.signal(one, lambda number, frame: None)

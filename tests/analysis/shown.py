@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
+from analysis.cells import table_rows
 from analysis.columns import COLUMNS, HEADERS
 from analysis.figures.drawing import Inputs, house_style
 from analysis.plots import ACROSS, FIGURES, draw, figure_kinds
@@ -13,11 +14,11 @@ from analysis.summary import summarise
 from analysis.tables import write_tables
 
 
-def main_table(table: pd.DataFrame) -> list[dict[str, str]]:
+def main_table(table: pd.DataFrame, pairs: pd.DataFrame | None = None) -> list[dict[str, str]]:
     """Every row of the main table: header -> text."""
     return [
         dict(zip(HEADERS, (column.text(row) for column in COLUMNS), strict=True))
-        for _, row in summarise(table).iterrows()
+        for _, row in table_rows(table, pairs).iterrows()
     ]
 
 

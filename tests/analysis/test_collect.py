@@ -59,7 +59,7 @@ def test_figures_of_a_run(table: pd.DataFrame) -> None:
         "setting_rank": 8,
         "comparable_torch": "2.10",
         "comparable_python": "3.11",
-        "comparable_batch_size": "16",
+        "condition_batch_size": "16",
         "comparable_data_sha256": "a" * 64,
     }
     for name, value in expected.items():

@@ -113,11 +113,27 @@ def test_other_conditions_forbid_a_comparison() -> None:
     left, right = ok_side(), changed(ok_side(), threads=8, packages=packages, git_commit="f" * 40)
     found = compare(left, right)
     assert found.specification == ()
-    assert found.fingerprint == (
-        Difference("threads", '"1"', '"8"'),
-        Difference("torch", '"2.10"', '"2.11"'),
+    assert found.fingerprint == (Difference("torch", '"2.10"', '"2.11"'),)
+    assert found.costs == (Difference("threads", '"1"', '"8"'),)
+    assert found.obstacles == ("these keys differ: torch",)
+    assert found.verdict == "not comparable: these keys differ: torch"
+
+
+def test_batches_and_machines_forbid_a_comparison_of_costs_alone() -> None:
+    found = compare(ok_side(), changed(ok_side(batch_size=4), threads=8))
+    assert (found.fingerprint, found.obstacles) == ((), ())
+    assert found.verdict == (
+        "scores are comparable; memory and time are not: these keys differ: "
+        "batch_size, micro_batch_size, threads"
     )
-    assert found.obstacles == ("these keys differ: threads, torch",)
+    assert compare(ok_side(), ok_side()).verdict == "comparable"
+
+
+def test_a_library_that_one_side_does_not_use_forbids_nothing() -> None:
+    plain = {"torch": "2.10", "transformers": "5.1", "numpy": "2.4"}
+    old, new = (changed(ok_side(), packages=plain | {"peft": v}) for v in ("0.20", "0.21"))
+    assert compare(ok_side(), old).verdict == compare(new, ok_side()).verdict == "comparable"
+    assert compare(old, new).obstacles == ("these keys differ: peft",)
 
 
 def test_another_task_is_another_data_set() -> None:
@@ -129,7 +145,8 @@ def test_another_task_is_another_data_set() -> None:
 def test_the_verdict_is_that_of_the_tables(plan: Plan, runs: Path) -> None:
     """Every pair of measured runs of a task and model: comparable if they share a part."""
     for run, spec in list(plan.runs.items())[:3]:
-        record = changed(Side(run, spec, ok_result(spec)), threads=8).result
+        packages = {"torch": "2.11", "transformers": "5.1", "numpy": "2.4"}
+        record = changed(Side(run, spec, ok_result(spec)), packages=packages).result
         assert record is not None
         record.write(runs / run / RESULT_FILE)
     parts = [set(part.rows["run"].dropna()) for part in split_by_fingerprint(collect(plan, runs))]
@@ -156,7 +173,7 @@ def test_a_specification_alone_has_differences_and_no_verdict(tmp_path: Path) ->
     found = compare(ok_side(), begun)
     assert found.specification == (Difference("seed", "0", "1"),)
     assert found.obstacles == (f"{spec.run} has no result",)
-    assert [row[2] for row in tables(found, ok_side(), begun)[2][2]] == ["no result", *"————"]
+    assert [row[2] for row in tables(found, ok_side(), begun)[-1][2]] == ["no result", *"————"]
 
 
 def test_the_outcome_stands_side_by_side_with_units() -> None:
@@ -185,7 +202,7 @@ def test_what_was_not_measured_is_shown_with_its_reason() -> None:
     trial = Side(side.run, side.spec, side.result.model_copy(update=update))
     spec = specification("letters", "bulky", 0)
     oom = Side(spec.run, spec, bad_result(spec, "oom", "it was too large"))
-    rows = {name: values for name, *values in tables(compare(trial, oom), trial, oom)[2][2]}
+    rows = {name: values for name, *values in tables(compare(trial, oom), trial, oom)[-1][2]}
     assert rows["state"] == ["ok", "oom: it was too large"]
     assert rows["test"] == ["—", "—"]
     assert rows["validation"] == ["accuracy 0.7050 (n=100)", "—"]

@@ -7,7 +7,8 @@ import pytest
 from scipy import stats
 
 from analysis.anchors import Anchor, choose, named, read_anchors
-from analysis.drift import CellDrift, Change, Drift, Pair, Shift, find_drift, remarks, tables
+from analysis.drift import CellDrift, Change, Drift, Margins, Pair, Shift, find_drift
+from analysis.drift_tables import remarks, tables
 from analysis.errors import AnalysisError
 from records.plan import Plan
 from records.result import RESULT_FILE, Losses, Result, Score
@@ -47,8 +48,8 @@ def moved(result: Result, loss: float = 0.0, score: float = 0.0, **provenance: A
     )
 
 
-def drift(**cells: list[Pair]) -> Drift:
-    return find_drift(cells, "then", "now", "by hand")
+def drift(margins: Margins = Margins(), **cells: list[Pair]) -> Drift:  # noqa: B008
+    return find_drift(cells, "then", "now", "by hand", margins)
 
 
 def cell(pairs: list[Pair]) -> CellDrift:
@@ -72,12 +73,12 @@ def test_equal_runs_are_identical_whatever_their_conditions() -> None:
 def test_a_last_bit_is_enough_to_be_no_longer_identical() -> None:
     one, other = finished(0), finished(1)
     found = cell([Pair(one, one), Pair(other, moved(other, loss=2**-50))])
-    assert found.verdict == "within seeds' noise"
+    assert found.verdict == "equivalent"
     assert [one.losses_equal for one in found.reruns] == [True, False]
     assert [one.scores_equal for one in found.reruns] == [True, True]
 
 
-@pytest.mark.parametrize(("by", "verdict"), [(0.0, "within seeds' noise"), (0.1, "shifted")])
+@pytest.mark.parametrize(("by", "verdict"), [(0.0, "equivalent"), (0.1, "shifted")])
 def test_a_shift_is_that_of_the_paired_t_test(by: float, verdict: str) -> None:
     then = [finished(seed) for seed in SEEDS]
     now = [moved(one, loss=by + noise) for one, noise in zip(then, NOISE, strict=True)]
@@ -92,6 +93,53 @@ def test_a_shift_is_that_of_the_paired_t_test(by: float, verdict: str) -> None:
         (by + sum(NOISE) / 3, interval.low, interval.high, expected.pvalue, 3)
     )
     assert found.verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("scores", "verdict"),
+    [
+        ((0.001, -0.001, 0.0005), "equivalent"),  # far below the margin
+        ((0.0030, 0.0031, 0.0029), "equivalent"),  # there is a shift, and it does not count
+        ((0.02, -0.015, 0.01), "cannot tell"),  # no test finds a shift, nor that there is none
+        ((0.0098, 0.0102, 0.0100), "shifted"),  # as large as the margin
+        ((-0.05, -0.0501, -0.0502), "shifted"),
+    ],
+)
+def test_three_verdicts_by_an_equivalence_test(scores: tuple[float, ...], verdict: str) -> None:
+    then = [finished(seed) for seed in SEEDS]
+    found = drift(
+        top=[Pair(one, moved(one, score=by)) for one, by in zip(then, scores, strict=True)]
+    )
+    assert found.cells[0].verdict == verdict
+    assert found.unmoved == (verdict == "equivalent")
+    test = shift(found.cells[0], "test")
+    assert test.margin == found.margins.score == 0.01
+    sides = [
+        stats.ttest_1samp(scores, by, alternative=side).pvalue
+        for by, side in ((-0.01, "greater"), (0.01, "less"))
+    ]
+    assert test.p_equivalence == pytest.approx(max(sides), rel=1e-6)
+    assert any("margin: 0.01 of a score" in line for line in remarks(found))
+
+
+def test_the_margins_are_the_callers_and_the_losss_a_share() -> None:
+    then = [finished(seed) for seed in SEEDS]
+    now = [moved(one, loss=by) for one, by in zip(then, (0.02, 0.021, 0.022), strict=True)]
+    pairs = [Pair(*pair) for pair in zip(then, now, strict=True)]
+    found = [drift(Margins(loss=share), top=pairs).cells[0] for share in (0.01, 0.1)]
+    assert [one.verdict for one in found] == ["shifted", "equivalent"]
+    mean = sum(LOSSES) / 3
+    margins = [shift(one, "final training loss").margin for one in found]
+    assert margins == pytest.approx([0.01 * mean, 0.1 * mean])
+
+
+def test_what_else_a_record_says_of_the_task_is_no_shift_of_the_model() -> None:
+    """A record of today has the trivial predictor's score, one from before has none."""
+    one = finished(0)
+    assert one.metrics
+    now = one.model_copy(update={"metrics": one.metrics.model_copy(update={"trivial": None})})
+    assert now != one
+    assert cell([Pair(one, now)]).verdict == "identical"
 
 
 def test_p_values_are_adjusted_over_cells_and_measures() -> None:
@@ -109,7 +157,7 @@ def test_p_values_are_adjusted_over_cells_and_measures() -> None:
         loss = shift(found.cells[0], "final training loss")
         assert found.tests == tests
         assert loss.p_adjusted == pytest.approx(tests * raw)
-    assert both.cells[0].verdict == "within seeds' noise"
+    assert both.cells[0].verdict == "cannot tell"
     assert alone.cells[0].verdict == "shifted"
 
 
@@ -128,7 +176,7 @@ def test_scores_shift_apart_from_losses_with_their_items() -> None:
 
 def test_a_shift_that_is_the_same_for_every_seed_is_not_tested() -> None:
     found = drift(top=[Pair(one, moved(one, score=-0.017)) for one in map(finished, SEEDS)])
-    assert found.cells[0].verdict == "untested"
+    assert found.cells[0].verdict == "cannot tell"
     assert not found.unmoved
     assert found.tests == 1
     test = shift(found.cells[0], "test")
@@ -145,7 +193,7 @@ def test_one_seed_has_a_shift_and_no_interval() -> None:
     assert loss.mean == pytest.approx(0.5)
     assert (loss.low, loss.high, loss.p_value) == (None, None, None)
     assert loss.reason == "one seed has no interval and no test"
-    assert found.verdict == "untested"
+    assert found.verdict == "cannot tell"
     assert not drift(top=[Pair(one, moved(one, loss=0.5))]).unmoved
     assert drift(top=[Pair(one, one)]).cells[0].verdict == "identical"
 
@@ -159,7 +207,7 @@ def test_a_record_without_losses_says_so_and_is_never_called_identical() -> None
     assert loss.reason == (
         "the record of then holds no training losses (seed 0, 1, 2); no seed has it then and now"
     )
-    assert found.verdict == "within seeds' noise"
+    assert found.verdict == "equivalent"
     assert shift(found, "test").mean == 0
 
 
@@ -172,7 +220,7 @@ def test_a_failed_re_run_is_shown_and_not_averaged(state: str) -> None:
     assert not found.unmoved
     assert [one.n for one in found.cells[0].shifts] == [2, 2, 2]
     (_, _, rows), *_ = tables(found)
-    assert ["seed 1", "", state, "no <more> memory", ""] in rows
+    assert ["seed 1", "", state, "no <more> memory", "", "", ""] in rows
 
 
 def test_a_re_run_without_a_record_keeps_its_reason() -> None:

@@ -189,10 +189,21 @@ def test_a_broken_history_is_an_error_that_names_the_line(plan: Plan, runs: Path
 def test_two_fingerprints_are_two_facets(plan: Plan, table: pd.DataFrame, finished: Path) -> None:
     split = table.copy()
     last = (split["variant"] == "top") & (split["seed"] == 2) & (split["task"] == "letters")
-    split.loc[last, ["fingerprint", "comparable_threads"]] = ["0badcafe", "8"]
+    split.loc[last, ["fingerprint", "comparable_torch"]] = ["0badcafe", "8"]
     titles = [axes.get_title() for axes in drawn("learning-curves", split, finished).axes]
     assert [title for title in titles if title] == [
-        "letters · tiny\nthreads = 1",
-        "letters · tiny\nthreads = 8",
+        "letters · tiny\ntorch = 2.10",
+        "letters · tiny\ntorch = 8",
         "words · tiny",
     ]
+
+
+def test_a_variant_may_have_another_rank_on_another_task(
+    table: pd.DataFrame, finished: Path
+) -> None:
+    frame = table.copy()
+    elsewhere = (frame["variant"] == "small-2") & (frame["task"] == "words")
+    frame.loc[elsewhere, "setting_rank"] = 64
+    first, second = drawn("score-by-rank", frame, finished).axes[:2]
+    ticks = [[float(tick) for tick in axes.get_xticks()] for axes in (first, second)]
+    assert ticks == [[2.0, 8.0], [8.0, 64.0]]

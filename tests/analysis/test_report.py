@@ -96,12 +96,12 @@ def test_every_ok_run_is_linked_with_its_own_numbers(page: Page, table: pd.DataF
         (link,) = [link for link in page.links if f"/{row['run']}/{RESULT_FILE}" in link]
         assert f"seed {row['seed']}: {row['test_score']:.3f}" in page.links[link]
         assert f"seed {row['seed']}: {row['train_seconds']:.1f} s" in page.links[link]
-        assert len(page.links[link]) == 8
+        assert len(page.links[link]) == 10
 
 
 def test_every_number_of_the_main_table_is_linked(html: str) -> None:
     cells = re.findall(r'<td class="number">(.*?)</td>', html, flags=re.DOTALL)
-    assert len(cells) == 12 * 8
+    assert len(cells) == 14 * 8
     assert all(cell == "—" or "<a href=" in cell for cell in cells)
 
 
@@ -172,7 +172,7 @@ def test_a_table_that_is_not_there_is_an_error(
     plan: Plan, table: pd.DataFrame, places: Places, tmp_path: Path
 ) -> None:
     lost = replace(places, tables_stem=tmp_path / "demo")
-    with pytest.raises(AnalysisError, match=r"demo\.csv: the report links to it"):
+    with pytest.raises(AnalysisError, match=r"demo-pairs\.csv: the report links to it"):
         render(plan, table, lost)
 
 

@@ -1,5 +1,6 @@
 """The main table: right numbers, honest gaps, well-formed text."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,12 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from analysis.cells import table_rows
 from analysis.collect import collect
+from analysis.comparisons.pairs import pair_rows
 from analysis.errors import AnalysisError
 from analysis.frame import STATES
+from analysis.notes import lost_mirrors, notes
 from analysis.quantities import byte_text, percent_text, quantity
 from analysis.summary import summarise
 from analysis.tables import short_tables, write_tables
@@ -19,6 +23,9 @@ from records.plan import Plan
 from records.result import RESULT_FILE
 from tests.analysis.benchmark import rewrite, run_of
 from tests.analysis.shown import main_table, written
+
+TRIVIAL = "majority class"
+SCORE = "test score (mean ± 95 % t interval)"
 
 
 def cell(table: pd.DataFrame, variant: str) -> dict[str, str]:
@@ -33,6 +40,12 @@ def names(row: dict[str, str]) -> tuple[str, str, str]:
 
 def text(table: pd.DataFrame, variant: str, start: str) -> str:
     return next(value for name, value in cell(table, variant).items() if name.startswith(start))
+
+
+def summary_row(table: pd.DataFrame, variant: str) -> pd.Series:
+    """The row of a variant on the first task."""
+    rows = table_rows(table)
+    return rows[(rows["task"] == "letters") & (rows["variant"] == variant)].iloc[0]
 
 
 def test_means_and_intervals(table: pd.DataFrame) -> None:
@@ -73,19 +86,95 @@ def test_text_of_a_complete_cell(table: pd.DataFrame) -> None:
 
 def test_rows_keep_the_order_of_the_plan(plan: Plan, table: pd.DataFrame) -> None:
     expected = [(cell.task, cell.model, cell.variant) for cell in plan.cells]
-    assert [names(row) for row in main_table(table)] == expected
     turned = table.iloc[::-1].reset_index(drop=True)
-    assert [names(row) for row in main_table(turned)] == expected[::-1]
+    for frame, order in ((table, expected), (turned, expected[::-1])):
+        rows = [names(row) for row in main_table(frame)]
+        assert [row for row in rows if row[2] != TRIVIAL] == order
 
 
 def test_a_terminal_gets_the_same_texts_cut_by_task_and_model(table: pd.DataFrame) -> None:
     shown = [row for _, headers, rows in short_tables(table) for row in rows]
     whole = [list(row.values()) for row in main_table(table)]
-    short = {"not applicable": "n/a"}
+    short = {"not applicable": "n/a", TRIVIAL: "majority"}
+    texts = [(row[2], row[7].removesuffix(" (n=3)"), row[-1].split(" (")[0]) for row in whole]
     assert sorted((row[0], row[3], row[-1].split(" (")[0]) for row in shown) == sorted(
-        (row[2], row[7], short.get(row[-1], row[-1].split(" (")[0])) for row in whole
+        (short.get(name, name), score, short.get(state, state)) for name, score, state in texts
     )
     assert len({title for title, _, _ in short_tables(table)}) == len(short_tables(table))
+
+
+def trivial_of(table: pd.DataFrame) -> list[dict[str, str]]:
+    """The first row of each task and model."""
+    rows = main_table(table)
+    places = [(row["task"], row["model"]) for row in rows]
+    return [row for at, row in enumerate(rows) if at == 0 or places[at] != places[at - 1]]
+
+
+def test_the_trivial_predictor_is_the_first_row_of_each_group(
+    table: pd.DataFrame, plan: Plan, runs: Path
+) -> None:
+    shown = [(row["task"], row["variant"], row[SCORE], row["runs"]) for row in trivial_of(table)]
+    assert shown == [("letters", TRIVIAL, "0.400", "ok"), ("words", TRIVIAL, "0.350", "ok")]
+    row = summary_row(table, TRIVIAL)
+    assert len(row["runs"].split()) == 12  # the runs of the task that are ok
+    assert row["n_test"] == 200
+    assert [rows[0][0] for _, _, rows in short_tables(table)] == ["majority"] * 2
+
+    def old(record: dict[str, Any]) -> None:
+        del record["metrics"]["trivial"]
+
+    for path in runs.glob(f"letters-*/{RESULT_FILE}"):
+        if "metrics" in path.read_text() and json.loads(path.read_text())["metrics"]:
+            rewrite(path, old)
+    first, _ = trivial_of(collect(plan, runs))
+    assert (first["variant"], first[SCORE]) == ("trivial predictor", "—")
+    assert first["runs"] == "missing"
+
+
+def test_a_metric_that_has_no_value_for_a_constant_is_shown_so(plan: Plan, runs: Path) -> None:
+    def by_f1(record: dict[str, Any]) -> None:
+        record["metrics"]["primary"] = "f1"
+        record["metrics"]["validation"]["f1"] = {"value": 0.5, "n": 100}
+
+    for path in runs.glob(f"*/{RESULT_FILE}"):
+        if json.loads(path.read_text())["metrics"]:
+            rewrite(path, by_f1)
+    first, second = trivial_of(collect(plan, runs))
+    assert (first[SCORE], first["runs"], second[SCORE]) == ("undefined", "undefined", "undefined")
+
+
+def test_runs_of_one_group_agree_on_the_trivial_predictor(plan: Plan, runs: Path) -> None:
+    def other(record: dict[str, Any]) -> None:
+        record["metrics"]["trivial"]["test"]["accuracy"]["value"] = 0.41
+
+    rewrite(runs / run_of("letters", "top", 0) / RESULT_FILE, other)
+    with pytest.raises(AnalysisError, match="letters-tiny: its runs differ in trivial predictor"):
+        table_rows(collect(plan, runs))
+
+
+def test_the_difference_to_the_best_has_the_interval_of_seeds_and_items(
+    table: pd.DataFrame, finished: Path
+) -> None:
+    pairs = pair_rows(table, finished)
+    row = pairs.query("task == 'letters' and first == 'everything' and second == 'small-8'").iloc[0]
+    low, high = -row["bootstrap_high"], -row["bootstrap_low"]
+    assert low < -0.04 < high
+    shown = {row["variant"]: row for row in main_table(table, pairs) if row["task"] == "letters"}
+    header = next(name for name in shown["top"] if name.startswith("against the best"))
+    assert shown["small-8"][header] == f"n.s., {low:+.3f} to {high:+.3f}"
+    assert shown["everything"][header] == "best"
+    assert shown["bulky"][header] == shown[TRIVIAL][header] == "—"
+    (_, headers, rows), *_ = short_tables(table, pairs)
+    place = headers.index("to the best")
+    by_variant = {row[0]: row[place] for row in rows}
+    assert by_variant["small-8"] == f"{low:+.3f}, {high:+.3f}"
+    assert by_variant["everything"] == "best"
+    # The best may stand second in its pair.
+    turned = table.assign(test_score=1 - table["test_score"])
+    best = table_rows(turned, pairs.assign()).query("task == 'letters'").set_index("variant")
+    assert best.loc["top", "standing"] == "best"
+    pair = pairs.query("task == 'letters' and first == 'small-8' and second == 'top'").iloc[0]
+    assert best.loc["small-8", "gap_low"] == pytest.approx(pair["bootstrap_low"])
 
 
 def test_signs_of_cells_without_a_number(table: pd.DataFrame) -> None:
@@ -154,7 +243,7 @@ def test_counts_that_differ_between_seeds_are_an_error(plan: Plan, runs: Path) -
 def test_markdown_has_one_width_and_notes(table: pd.DataFrame, tmp_path: Path) -> None:
     lines = written(table, tmp_path).splitlines()
     rows = [line for line in lines if line.startswith("|")]
-    assert len(rows) == 2 + 12
+    assert len(rows) == 2 + 2 + 12
     assert len({row.count("|") for row in rows}) == 1
     notes = "\n".join(line for line in lines if line.startswith("- "))
     for part in (
@@ -184,10 +273,10 @@ def test_written_csv_holds_raw_numbers(table: pd.DataFrame, tmp_path: Path) -> N
     write_tables(table, tmp_path / "v1.0")
     assert {path.name for path in tmp_path.iterdir()} == {"v1.0.csv", "v1.0.md", "v1.0.tex"}
     frame = pd.read_csv(tmp_path / "v1.0.csv")
-    assert frame["test_score_mean"].iloc[0] == pytest.approx(0.91)
-    assert frame["stored_bytes_mean"].iloc[0] == 4_000_000
+    assert frame["test_score_mean"].iloc[1] == pytest.approx(0.91)
+    assert frame["stored_bytes_mean"].iloc[1] == 4_000_000
     assert frame["test_score_mean"].isna().sum() == 4
-    assert frame["runs"].iloc[0].split() == list(table["run"].iloc[:3])
+    assert frame["runs"].iloc[1].split() == list(table["run"].iloc[:3])
 
 
 @pytest.mark.parametrize(
@@ -205,3 +294,31 @@ def test_written_csv_holds_raw_numbers(table: pd.DataFrame, tmp_path: Path) -> N
 )
 def test_quantities(shown: str, expected: str) -> None:
     assert shown == expected
+
+
+def test_lost_mirrors_are_counted(plan: Plan, runs: Path) -> None:
+    assert lost_mirrors(collect(plan, runs)) == []
+    tracking = {"run_id": "0" * 16, "mode": "offline", "warning": "ValueError: a tag\nis too long"}
+    for number in (0, 1):
+        path = runs / run_of("letters", "top", number) / RESULT_FILE
+        rewrite(path, lambda record: record.update(tracking=tracking))
+    frame = collect(plan, runs)
+    [note] = lost_mirrors(frame)
+    planned = len(frame.dropna(subset="run"))
+    assert f"2 of {planned} mirrors are missing or incomplete" in note
+    assert "ValueError: a tag is too long" in note
+    assert note in notes(frame, summarise(frame))
+
+
+def test_an_unusual_base_is_told_below_the_table(plan: Plan, runs: Path, tmp_path: Path) -> None:
+    run = runs / run_of("letters", "top", 0) / RESULT_FILE
+    assert "the checkpoint" not in written(collect(plan, runs), tmp_path)
+
+    def edit(record: dict[str, Any]) -> None:
+        record["provenance"] |= {"drawn_modules": ["bert.pooler"], "stripped": ["module."]}
+
+    rewrite(run, edit)
+    text = written(collect(plan, runs).assign(base_head_kept=True), tmp_path)
+    assert text.count("tiny: every run starts from the checkpoint's own head.") == 1
+    assert text.count("tiny: the checkpoint lacks bert.pooler, which is part of the head: ") == 1
+    assert text.count("tiny: module. was taken off the names of the checkpoint's weights.") == 1

@@ -46,7 +46,7 @@ def files(place: Place, pipeline: Pipeline) -> list[Path]:
 
 def make_another_version(path: Path) -> None:
     """As a later version of finegrid might write it."""
-    content = json.loads(path.read_text()) | {"schema_version": 2, "more": 1}
+    content = json.loads(path.read_text()) | {"schema_version": 3, "more": 1}
     del content["record_sha256"]
     path.write_text(json.dumps(content | {"record_sha256": content_hash(content)}))
 
@@ -68,7 +68,9 @@ def test_each_is_named_with_what_is_wrong(place: Place, pipeline: Pipeline) -> N
         _ = Status(pipeline).reasons
     assert aggregated.value.damaged == planned.value.damaged == ()
     for caught in (aggregated, planned):
-        assert said_of(str(caught.value), other) == "schema_version: Input should be 1, found 2"
+        assert (
+            said_of(str(caught.value), other) == "schema_version: Input should be 1 or 2, found 3"
+        )
         assert len(str(caught.value).splitlines()) == 2
     run, source = copied.parent.name, original.parent.name
     assert said_of(str(aggregated.value), copied) == (
@@ -91,7 +93,7 @@ def test_the_commands_say_the_same(place: Place, pipeline: Pipeline) -> None:
     command = ["plan", str(place.file), "--results", str(place.results), "--no-trace"]
     done = CliRunner().invoke(app, command)
     assert done.exit_code == 1
-    assert done.stderr.count("schema_version: Input should be 1, found 2\n") == 2
+    assert done.stderr.count("schema_version: Input should be 1 or 2, found 3\n") == 2
 
 
 def test_a_copy_of_a_whole_folder_is_named(place: Place, pipeline: Pipeline) -> None:

@@ -15,8 +15,9 @@ import pytest
 import torch
 
 from analysis.collect import collect
+from records.costs import Inference, Time
 from records.plan import Plan
-from records.result import RESULT_FILE, Inference, Time
+from records.result import RESULT_FILE
 from records.specification import Specification
 from tests.faults.benchmarks import plan_of
 from tests.faults.damage import flip

@@ -13,7 +13,8 @@ from transformers import (
     AutoModelForSequenceClassification,
 )
 
-from methods.architectures import Shape, describe
+from methods.anatomy import Shape
+from methods.architectures import attention_implementation, describe
 from tests.methods.mould import Mould
 from training.network import LinearStack
 
@@ -27,7 +28,6 @@ _PAD, _END = 1, 2
 def transformer(
     model_type: str,
     head: Any = AutoModelForSequenceClassification,
-    attn: str = "sdpa",
     **options: Any,
 ) -> nn.Module:
     """A transformers classifier with 64 features, two blocks and two heads."""
@@ -40,18 +40,19 @@ def transformer(
         "max_position_embeddings": 32,
     }
     config = AutoConfig.for_model(model_type, num_labels=CLASSES, **(sizes | options))
-    model: nn.Module = head.from_config(config, attn_implementation=attn)
+    attention = attention_implementation(config)
+    model: nn.Module = head.from_config(config, attn_implementation=attention)
     return model
 
 
-_IMAGES: Options = {"image_size": 8, "patch_size": 4, "num_channels": 1}
-_SPEECH: Options = {
+IMAGES: Options = {"image_size": 8, "patch_size": 4, "num_channels": 1}
+SPEECH: Options = {
     "num_mel_bins": 8,
     "max_source_positions": _LENGTH,
     "classifier_proj_size": 16,
 }
 _GROUPED: Options = {"num_key_value_heads": 1, "pad_token_id": _PAD}
-_SEQ2SEQ: Options = {
+SEQ2SEQ: Options = {
     "d_model": 64,
     "encoder_layers": 2,
     "decoder_layers": 2,
@@ -60,7 +61,7 @@ _SEQ2SEQ: Options = {
     "encoder_ffn_dim": 96,
     "decoder_ffn_dim": 96,
 }
-_T5: Options = {
+T5: Options = {
     "d_model": 64,
     "d_kv": 32,
     "d_ff": 96,
@@ -68,27 +69,42 @@ _T5: Options = {
     "num_heads": 2,
     "decoder_start_token_id": 0,
 }
+_WINDOWS: Options = {"layer_types": ["sliding_attention", "full_attention"]}
+_ENDS: Options = dict.fromkeys([f"{key}_token_id" for key in ("bos", "cls", "eos", "sep")], _END)
 TINY: dict[str, Callable[[], nn.Module]] = {
-    "bart": lambda: transformer("bart", **_SEQ2SEQ, eos_token_id=_END, pad_token_id=_PAD),
+    "bart": lambda: transformer("bart", **SEQ2SEQ, eos_token_id=_END, pad_token_id=_PAD),
     "bert": lambda: transformer("bert"),
     "deberta-v2": lambda: transformer(
-        "deberta-v2", attn="eager", relative_attention=True, pos_att_type=["p2c", "c2p"]
+        "deberta-v2", relative_attention=True, pos_att_type=["p2c", "c2p"]
     ),
     "distilbert": lambda: transformer("distilbert", dim=64, n_layers=2, n_heads=2, hidden_dim=96),
+    "gemma3_text": lambda: transformer(
+        "gemma3_text", **_GROUPED, **_WINDOWS, head_dim=16, sliding_window=4
+    ),
     "gpt2": lambda: transformer("gpt2", n_embd=64, n_layer=2, n_head=2, pad_token_id=_PAD),
     "linear-stack": lambda: LinearStack(_WIDTHS),
     "llama": lambda: transformer("llama", **_GROUPED),
+    "mistral": lambda: transformer("mistral", **_GROUPED, head_dim=16, sliding_window=4),
+    "modernbert": lambda: transformer(
+        "modernbert",
+        **_WINDOWS,
+        local_attention=4,
+        classifier_pooling="mean",
+        pad_token_id=_PAD,
+        **_ENDS,
+    ),
     "qwen2": lambda: transformer("qwen2", **_GROUPED),
     "qwen3": lambda: transformer("qwen3", **_GROUPED, head_dim=16),
     "roberta": lambda: transformer("roberta"),
-    "t5": lambda: transformer("t5", **_T5, feed_forward_proj="gated-gelu", eos_token_id=_END),
-    "vit": lambda: transformer("vit", AutoModelForImageClassification, **_IMAGES),
+    "t5": lambda: transformer("t5", **T5, feed_forward_proj="gated-gelu", eos_token_id=_END),
+    "vit": lambda: transformer("vit", AutoModelForImageClassification, **IMAGES),
     "whisper": lambda: transformer(
         "whisper",
         AutoModelForAudioClassification,
-        **_SEQ2SEQ,
-        **_SPEECH,
+        **SEQ2SEQ,
+        **SPEECH,
     ),
+    "xlm-roberta": lambda: transformer("xlm-roberta"),
 }
 
 

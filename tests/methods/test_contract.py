@@ -1,8 +1,10 @@
-"""What every registered method promises, on every architecture.
+"""What every registered method promises, on a covering choice of architectures.
 
 A new method is tested with its default settings as soon as it is registered; `SETTINGS` adds more
 settings, one line each. A new architecture is one line in `tests/methods/architectures.py`. The
 many types of a bridge to another library are tested on the architectures of `BRIDGED`.
+`tests/methods/covering.py` says what is chosen; with `--matrix`, as `make test-matrix` has it, the
+tests run on the full product.
 """
 
 from dataclasses import dataclass, field, fields
@@ -25,6 +27,7 @@ from methods.parameters import (
 )
 from methods.registry import METHODS
 from tests.methods.architectures import TINY, inputs, labels, logits, shape, tiny
+from tests.methods.covering import covering
 
 SETTINGS: dict[str, list[dict[str, Any]]] = {
     "lora": [
@@ -98,6 +101,16 @@ class Case:
         return f"{self.model_type}-{self.name}" + (f"-{values}" if values else "")
 
     @property
+    def settings_key(self) -> str:
+        """The method with its settings."""
+        return f"{self.name} {sorted(self.settings.items())}"
+
+    @property
+    def family(self) -> str:
+        """The method; of a bridge, the class that stands for many of its types."""
+        return type(self.method).__bases__[0].__name__ if ":" in self.name else self.name
+
+    @property
     def method(self) -> Method:
         """The method, built as a run builds it."""
         return METHODS.build(self.name, self.settings)
@@ -120,15 +133,24 @@ class Case:
         return model.eval()
 
 
-CASES = [
+MATRIX = [
     Case(name, model_type, settings)
     for name in METHODS
     for settings in settings_of(name)
     for model_type in architectures(name)
 ]
-FITTING = [case for case in CASES if case.reason is None]
+FITTING = [case for case in MATRIX if case.reason is None]
 CHECKPOINTED = {name for name in TINY if hasattr(tiny(name), "gradient_checkpointing_enable")}
-on_fitting = pytest.mark.parametrize("case", FITTING, ids=str)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Give each test its cases: the covering ones, or with `--matrix` all."""
+    if "case" not in metafunc.fixturenames:
+        return
+    about = metafunc.definition.get_closest_marker("cases")
+    wanted: list[Case] = about.args[0] if about else FITTING
+    chosen = wanted if metafunc.config.getoption("matrix") else covering(wanted)
+    metafunc.parametrize("case", chosen, ids=str)
 
 
 def train(model: nn.Module, model_type: str, count: int) -> list[dict[str, torch.Tensor]]:
@@ -165,29 +187,26 @@ def test_every_method_fits_some_architecture() -> None:
 
 def test_every_settings_fit_some_architecture() -> None:
     fitting = [(case.name, case.settings) for case in FITTING]
-    assert all((case.name, case.settings) in fitting for case in CASES)
+    assert all((case.name, case.settings) in fitting for case in MATRIX)
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case.reason is not None], ids=str)
+@pytest.mark.cases([case for case in MATRIX if case.reason is not None])
 def test_a_reason_not_to_apply_is_true(case: Case) -> None:
     assert case.reason
     with pytest.raises(ValueError, match=r"the model has no|attention"):
         case.applied()
 
 
-@on_fitting
 def test_settings_of_the_tests_are_in_range(case: Case) -> None:
     assert list(case.method.problems(shape(case.model_type))) == []
 
 
-@on_fitting
 def test_closed_form_equals_the_live_count(case: Case) -> None:
     expected = case.method.expected_parameters(tiny(case.model_type))
     live = sum(p.numel() for p in case.applied().parameters() if p.requires_grad)
     assert live == expected > 0
 
 
-@on_fitting
 def test_closed_form_needs_shapes_alone(case: Case) -> None:
     with torch.device("meta"):
         model = TINY[case.model_type]()
@@ -196,7 +215,6 @@ def test_closed_form_needs_shapes_alone(case: Case) -> None:
     assert case.method.expected_parameters(model) == expected
 
 
-@on_fitting
 def test_categories_sum_up_and_the_head_is_trained(case: Case) -> None:
     plain, model = tiny(case.model_type), case.applied()
     base_names = frozenset(name for name, _ in plain.named_parameters())
@@ -209,7 +227,6 @@ def test_categories_sum_up_and_the_head_is_trained(case: Case) -> None:
     assert counts["adapter"] == sum(p.numel() for p in added)
 
 
-@on_fitting
 @torch.no_grad()
 def test_function_at_the_start(case: Case) -> None:
     plain, applied = tiny(case.model_type), case.applied()
@@ -217,7 +234,6 @@ def test_function_at_the_start(case: Case) -> None:
     assert (difference == 0) == case.method.identity_at_start
 
 
-@on_fitting
 def test_the_generator_alone_decides_the_start(case: Case) -> None:
     torch.manual_seed(11)
     first = trainable_state(case.applied(seed=5))
@@ -226,14 +242,12 @@ def test_the_generator_alone_decides_the_start(case: Case) -> None:
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
-@on_fitting
 def test_another_seed_changes_what_is_drawn(case: Case) -> None:
     first, second = (delta_state(case.applied(seed=seed)) for seed in (5, 6))
     same = all(torch.equal(first[name], second[name]) for name in first)
     assert same != case.method.draws
 
 
-@on_fitting
 def test_every_trained_tensor_learns_after_an_evaluation(case: Case) -> None:
     model = case.applied()
     with torch.no_grad():
@@ -245,7 +259,6 @@ def test_every_trained_tensor_learns_after_an_evaluation(case: Case) -> None:
     assert {name for step in late for name in step} == trainable
 
 
-@on_fitting
 def test_training_changes_what_is_trained_and_nothing_else(case: Case) -> None:
     model = case.applied()
     frozen = frozen_state(model)
@@ -258,7 +271,6 @@ def test_training_changes_what_is_trained_and_nothing_else(case: Case) -> None:
     assert [name for name in start if torch.equal(start[name], end[name])] == []
 
 
-@on_fitting
 def test_merging(case: Case) -> None:
     """In double precision, where rounding hides nothing."""
     model, method = case.trained().double(), case.method
@@ -279,7 +291,6 @@ def test_merging(case: Case) -> None:
     assert (after - logits(plain, case.model_type)).abs().max() > 1e-3
 
 
-@on_fitting
 def test_finishing_keeps_the_function(case: Case) -> None:
     model = case.trained()
     before = logits(model, case.model_type)
@@ -289,10 +300,12 @@ def test_finishing_keeps_the_function(case: Case) -> None:
     assert stored <= case.method.expected_parameters(tiny(case.model_type))
 
 
-@on_fitting
 def test_saved_and_loaded_gives_the_same_outputs(case: Case, tmp_path: Path) -> None:
     model = case.trained()
-    save_file(delta_state(model), tmp_path / "delta.safetensors")
+    delta = delta_state(model)
+    save_file(delta, tmp_path / "delta.safetensors")
+    constants = delta.keys() - trainable_state(model).keys()
+    assert all(delta[name].shape == () for name in constants)  # seeds that draw the rest
     fresh = case.applied(seed=8)
     expected = logits(model, case.model_type)
     assert not torch.equal(logits(fresh, case.model_type), expected)
@@ -301,7 +314,6 @@ def test_saved_and_loaded_gives_the_same_outputs(case: Case, tmp_path: Path) -> 
     assert torch.equal(logits(fresh, case.model_type), expected)
 
 
-@on_fitting
 def test_a_state_that_does_not_fit_is_refused(case: Case) -> None:
     model = case.applied()
     state = {name: tensor.clone() for name, tensor in trainable_state(model).items()}
@@ -315,7 +327,6 @@ def test_a_state_that_does_not_fit_is_refused(case: Case) -> None:
         load_trainable(model, state | {name: state[name][:1, None]})
 
 
-@on_fitting
 def test_applying_twice_is_refused_where_something_is_added(case: Case) -> None:
     model = case.applied()
     names = {name for name, _ in model.named_parameters()}
@@ -328,7 +339,6 @@ def test_applying_twice_is_refused_where_something_is_added(case: Case) -> None:
         assert {name for name, _ in model.named_parameters()} == names
 
 
-@on_fitting
 def test_padding_changes_nothing(case: Case) -> None:
     """A row alone, without its padding, gives what it gives in the batch."""
     model, batch = case.trained(), inputs(case.model_type)
@@ -340,7 +350,6 @@ def test_padding_changes_nothing(case: Case) -> None:
         torch.testing.assert_close(alone[0], together[row], atol=1e-5, rtol=0)
 
 
-@on_fitting
 def test_bf16_is_finite_and_has_gradients(case: Case) -> None:
     model = case.trained()
     with torch.autocast("cpu", torch.bfloat16):
@@ -354,7 +363,7 @@ def test_bf16_is_finite_and_has_gradients(case: Case) -> None:
             assert parameter.grad.isfinite().all(), name
 
 
-@pytest.mark.parametrize("case", [c for c in FITTING if c.model_type in CHECKPOINTED], ids=str)
+@pytest.mark.cases([case for case in FITTING if case.model_type in CHECKPOINTED])
 def test_gradient_checkpointing_changes_no_gradient(case: Case) -> None:
     """In training mode, where checkpoints work; the same seed draws the same dropout."""
     model, found = case.trained().train(), []

@@ -1,6 +1,7 @@
 """The bridge to peft: what it offers, how it counts, and what it refuses before a run."""
 
 import re
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +9,12 @@ import pytest
 import torch
 import yaml
 from peft import PeftType
+from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 
-from methods.peft import OnLayers, PeftMethod
+from methods.peft import OnLayers, PeftMethod, _annotations
 from methods.peft_types import IA3, LN_TUNING, NOT_OFFERED, TYPES, Config, Type
 from methods.registry import METHODS
+from records.identity import canonical_json
 from tests.methods.architectures import shape, tiny
 
 PAGE = Path(__file__).parents[2] / "docs" / "peft.md"
@@ -32,6 +35,28 @@ def build(name: str, **config: object) -> PeftMethod:
     method = METHODS.build(f"peft:{name}", {"config": config})  # type: ignore[dict-item]  # JSON
     assert isinstance(method, PeftMethod)
     return method
+
+
+@pytest.mark.parametrize("name", ["ln_tuning", *TYPES, "ia3"])
+def test_numbers_that_mean_the_same_are_one_setting(name: str) -> None:
+    """Of every key that peft's own class annotates as an integer or as a float."""
+    kind = PEFT_TYPE_TO_CONFIG_MAPPING[PeftType(ALIASES.get(name, name).upper())]
+    kinds = {entry.name: str(entry.type) for entry in fields(kind)}
+    keys = [key for key in _annotations(ALIASES.get(name, name)) if key in kinds]
+    for key in keys:
+        floats, integers = "float" in kinds[key], "int" in kinds[key]
+        if floats == integers:
+            continue
+        whole, real = (build(name, **{key: value}) for value in (2, 2.0))
+        assert whole == real
+        assert canonical_json(whole.settings()) == canonical_json(real.settings())
+        assert isinstance(whole.settings()[key], float if floats else int)
+
+
+def test_what_may_be_a_number_or_a_share_stays_what_it_is() -> None:
+    """An effective rank of 1 is one direction, and 1.0 all of them."""
+    assert isinstance(build("osf", effective_rank=1).settings()["effective_rank"], int)
+    assert isinstance(build("osf", effective_rank=1.0).settings()["effective_rank"], float)
 
 
 def test_every_type_of_peft_is_offered_or_has_a_reason() -> None:

@@ -32,6 +32,9 @@ def test_an_encoder_decoder_reads_the_prompt_in_its_encoder_alone(model_type: st
     torch.testing.assert_close(logits(model, model_type), expected, atol=1e-6, rtol=0)
 
 
-def test_more_positions_than_the_model_has_are_refused() -> None:
-    with pytest.raises(ValueError, match="take 33 positions, the model has 32"):
-        logits(applied("prompt", "bert", length=24), "bert")
+@pytest.mark.parametrize(("model_type", "limit"), [("bert", 32), ("gpt2", 32), ("roberta", 30)])
+def test_more_positions_than_the_model_has_are_refused(model_type: str, limit: int) -> None:
+    """Of RoBERTa's 32 no token takes the first two."""
+    logits(applied("prompt", model_type, length=limit - 9), model_type)
+    with pytest.raises(ValueError, match=f"take {limit + 1} positions, the model has {limit}"):
+        logits(applied("prompt", model_type, length=limit - 8), model_type)

@@ -111,7 +111,8 @@ def test_a_record_comes_back_from_its_file(tmp_path: Path) -> None:
         ("hub:owner/name", COMMIT[:-1]),
         ("http://x", None),
         ("hub:", COMMIT),
-        ("path:a b", None),
+        ("path: a", None),
+        ("hub:owner/a name", COMMIT),
     ],
 )
 def test_a_source_that_is_not_pinned_is_refused(uri: str, revision: str | None) -> None:

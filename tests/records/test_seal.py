@@ -1,7 +1,9 @@
 """A record that carries its own hash is refused once it holds anything else."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -11,6 +13,9 @@ from analysis.reading import read_record
 from records import result as module
 from records.identity import content_hash
 from records.result import RESULT_FILE, Result
+from records.specification import Specification
+
+Change = Callable[[dict[str, Any]], object]
 
 REFERENCE = Path(module.__file__).parents[1] / "results" / "reference" / "runs"
 
@@ -72,3 +77,76 @@ def test_a_record_that_a_later_version_knows_more_of_keeps_its_seal(sealed: Path
         added: int = 3
 
     assert Later.model_validate_json(sealed.read_text()).added == 3
+
+
+VERSION_1 = {
+    "weights_bytes": 1000,
+    "gradients_bytes": 600,
+    "optimizer_bytes": 1200,
+    "activations_bytes": 100,
+    "peak_load_bytes": 1000,
+    "peak_forward_bytes": 2900,
+    "peak_backward_bytes": 2900,
+    "peak_step_bytes": 2800,
+    "peak_evaluate_bytes": 2300,
+    "peak_training_bytes": 2900,
+    "batch": [8, 20],
+    "instrument": "cpu-allocator-events",
+}
+"""Of which version 1 made 2900 - 1000 - 1200 - 600 bytes of activations."""
+
+
+def of_version_1(old: Result, change: Change = lambda plain: None) -> dict[str, Any]:
+    """A sealed record as version 1 wrote it, of a changed run."""
+    plain: dict[str, Any] = json.loads(old.model_dump_json(exclude={"record_sha256"}))
+    plain |= {"schema_version": 1, "memory": dict(VERSION_1), "memory_reason": None}
+    change(plain)
+    plain["run"] = Specification.model_validate_json(json.dumps(plain["spec"])).run
+    return plain | {"record_sha256": content_hash(plain)}
+
+
+def test_a_record_of_version_1_is_read_as_one_of_version_2(old: Result) -> None:
+    plain = of_version_1(old)
+    read = Result.model_validate_json(json.dumps(plain))
+    assert read.schema_version == 2
+    assert read.memory is not None
+    assert read.memory.activations_bytes == 2900 - 1000 - 1200
+    assert read.memory.peak_training_bytes == 2900
+    assert read.record_sha256 is None, "it belongs to the bytes of version 1"
+    again = Result.model_validate_json(read.sealed().model_dump_json())
+    assert again.model_copy(update={"record_sha256": None}) == read
+
+
+def test_the_seal_of_version_1_is_checked_against_what_was_written(old: Result) -> None:
+    plain = of_version_1(old)
+    plain["memory"]["peak_forward_bytes"] += 1
+    with pytest.raises(ValidationError, match="sha256 is"):
+        Result.model_validate_json(json.dumps(plain))
+
+
+def test_what_devices_exchange_gradients_in_was_no_activation(old: Result) -> None:
+    plain = of_version_1(old, lambda one: one["spec"]["training"].update(devices=2))
+    memory = Result.model_validate_json(json.dumps(plain)).memory
+    assert memory is not None
+    assert memory.activations_bytes == 2900 - 1000 - 1200 - 600
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda one: one["spec"]["training"].update(micro_batch_size=8),
+        lambda one: one.update(micro_batch_size=4),
+    ],
+    ids=["planned", "memory ran out"],
+)
+def test_version_1_did_not_measure_gradients_that_add_up(old: Result, change: Change) -> None:
+    read = Result.model_validate_json(json.dumps(of_version_1(old, change)))
+    assert read.memory is None
+    assert "without the gradients that micro-batches add up" in str(read.memory_reason)
+
+
+def test_a_whole_batch_as_a_micro_batch_adds_up_nothing(old: Result) -> None:
+    def change(plain: dict[str, Any]) -> None:
+        plain["spec"]["training"]["micro_batch_size"] = plain["spec"]["training"]["batch_size"]
+
+    assert Result.model_validate_json(json.dumps(of_version_1(old, change))).memory is not None

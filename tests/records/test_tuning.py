@@ -1,11 +1,12 @@
 """Trials of a cell, and the choice by their scores, against choices made by hand."""
 
+import json
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from records.result import Score, Trial, Values
+from records.result import Choice, Score, Trial, Values
 from records.specification import (
     Network,
     Optimizer,
@@ -128,15 +129,67 @@ def test_a_run_that_is_not_tuned_has_no_key() -> None:
     ],
     ids=["inside", "equal scores", "upper", "one diverged", "negative scores", "one rate"],
 )
-def test_the_best_score_wins(
+def test_the_best_score_wins_where_a_score_has_no_standard_error_over_items(
     scores: dict[float, float | None], rate: float, edge: str | None
 ) -> None:
     trials = [tried(*one) for one in reversed(scores.items())]
-    choice = choose("key", "accuracy", trials)
+    choice = choose("key", "pearson", trials)
     assert choice.chosen == {"learning_rate": rate}
-    assert choice.chosen_run == f"r{rate}"
+    assert choice.chosen_run == choice.best_run == f"r{rate}"
     assert choice.edge == edge
+    assert (choice.rule, choice.standard_error) == ("best", None)
     assert [one.values["learning_rate"] for one in choice.trials] == sorted(scores)
+
+
+@pytest.mark.parametrize(
+    ("scores", "rate", "best", "edge"),
+    [
+        # On 100 items the standard error of 0.8 is 0.04.
+        ({0.1: 0.75, 0.3: 0.77, 0.9: 0.8}, 0.3, 0.9, "upper"),
+        ({0.1: 0.77, 0.3: 0.8, 0.9: 0.6}, 0.1, 0.3, None),
+        ({0.1: 0.5, 0.3: 0.6, 0.9: 0.8}, 0.9, 0.9, "upper"),
+        ({0.1: 0.8, 0.3: 0.79, 0.9: 0.8}, 0.1, 0.1, "lower"),
+        ({0.1: None, 0.3: 0.78, 0.9: 0.8}, 0.3, 0.9, "upper"),
+        # Of a perfect score it is 0.
+        ({0.1: 0.99, 0.3: 1.0, 0.9: 1.0}, 0.3, 0.3, None),
+    ],
+)
+def test_the_lowest_rate_within_one_standard_error_of_the_best_wins(
+    scores: dict[float, float | None], rate: float, best: float, edge: str | None
+) -> None:
+    trials = [
+        tried(rate, value, score=None if value is None else Score(value=value, n=100))
+        for rate, value in scores.items()
+    ]
+    choice = choose("key", "accuracy", trials)
+    assert (choice.chosen, choice.chosen_run) == ({"learning_rate": rate}, f"r{rate}")
+    assert (choice.best_run, choice.edge) == (f"r{best}", edge)
+    assert choice.rule == "one-standard-error"
+    top = max(value for value in scores.values() if value is not None)
+    assert choice.standard_error == pytest.approx((top * (1 - top) / 100) ** 0.5)
+
+
+def test_of_one_learning_rate_the_better_of_its_trials_wins() -> None:
+    values = {(0.1, 0.0): 0.78, (0.1, 0.5): 0.79, (0.3, 0.0): 0.8, (0.03, 0.5): 0.5}
+    trials = [
+        tried(
+            rate,
+            value,
+            run=f"r{rate}-{decay}",
+            values={"learning_rate": rate, "optimizer.weight_decay": decay},
+            score=Score(value=value, n=100),
+        )
+        for (rate, decay), value in values.items()
+    ]
+    assert choose("key", "accuracy", trials).chosen_run == "r0.1-0.5"
+
+
+def test_a_choice_from_before_there_were_two_rules_is_one_by_the_best_score() -> None:
+    plain = choose("key", "pearson", [tried(0.1, 0.5)]).model_dump(mode="json")
+    for key in ("rule", "best_run", "standard_error"):
+        del plain[key]
+    old = Choice.model_validate_json(json.dumps(plain))
+    assert (old.rule, old.chosen_run, old.best_run) == ("best", "r0.1", None)
 
 
 def test_nothing_is_chosen_where_no_trial_has_a_score() -> None:

@@ -73,8 +73,8 @@ def prepare(one: Checkpoint, folder: Path) -> tuple[int, Path]:
     return main(["--spec", str(spec), *places]), output
 
 
-def make_hostile(folder: Path, canary: Path) -> None:
-    """Add all that a model's folder could hold to be run."""
+def make_hostile(folder: Path, canary: Path, *, in_config: bool = True) -> None:
+    """Add all that a model's folder could hold to be run; `in_config`, its configuration asks."""
     (folder / "pytorch_model.bin").write_bytes(pickle.dumps(Trap(canary)))
     (folder / "training_args.bin").write_bytes(pickle.dumps(Trap(canary)))
     (folder / "modeling_trap.py").write_text(f"open({str(canary)!r}, 'w')\n")
@@ -87,7 +87,8 @@ def make_hostile(folder: Path, canary: Path) -> None:
         ("tokenizer_config", {"AutoTokenizer": ["a.B", "a.B"]}),
     ):
         path = folder / f"{name}.json"
-        path.write_text(json.dumps(json.loads(path.read_text()) | {"auto_map": classes}))
+        if in_config or name != "config":
+            path.write_text(json.dumps(json.loads(path.read_text()) | {"auto_map": classes}))
 
 
 # Models
@@ -96,7 +97,7 @@ def make_hostile(folder: Path, canary: Path) -> None:
 def test_a_model_that_is_a_pickle_alone_is_refused(
     checkpoint: Path, tmp_path: Path, canary: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    make_hostile(checkpoint, canary)
+    make_hostile(checkpoint, canary, in_config=False)
     (checkpoint / "model.safetensors").unlink()
     code, output = prepare(model(checkpoint), tmp_path)
     assert code == os.EX_DATAERR
@@ -121,11 +122,21 @@ def test_a_pickle_is_not_fetched_though_it_is_listed(
     assert not (output / "pytorch_model.bin").exists()
 
 
+def test_a_configuration_that_names_code_is_refused(
+    checkpoint: Path, tmp_path: Path, canary: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_hostile(checkpoint, canary)
+    code, output = prepare(model(checkpoint), tmp_path)
+    assert code == os.EX_DATAERR
+    assert "the model brings code of its own, which is never run" in capsys.readouterr().err
+    assert not (output / MANIFEST_FILE).exists()
+
+
 def test_of_a_folder_with_code_only_the_data_are_taken_and_loaded(
     assets: Assets, checkpoint: Path, tmp_path: Path, canary: Path
 ) -> None:
     expected = {path.name for path in checkpoint.iterdir()}
-    make_hostile(checkpoint, canary)
+    make_hostile(checkpoint, canary, in_config=False)
     assert problems(model(checkpoint).source) == []
     code, output = prepare(model(checkpoint), tmp_path)
     assert code == 0

@@ -61,9 +61,9 @@ def rewrite(path: Path) -> None:
     plain = changed(json.loads(path.read_text()), poison)
     if plain.get("metrics"):
         plain["metrics"] |= {"primary": EVIL}
-        for split in ("validation", "test"):
-            scores = plain["metrics"][split]
-            plain["metrics"][split] = {EVIL: scores["accuracy"]}
+        scored = plain["metrics"]
+        for part, split in ((scored, "validation"), (scored, "test"), (scored["trivial"], "test")):
+            part[split] = {EVIL: part[split]["accuracy"]}
     path.write_text(json.dumps(plain))
 
 

@@ -10,6 +10,11 @@ from records.registry import UnknownNameError
 from tasks.registry import TASKS
 
 REQUIRED: dict[str, dict[str, JsonValue]] = {
+    "table-files": {
+        "splits": {"train": "a.csv", "validation": "b.csv", "test": "c.csv"},
+        "columns": {"text": "review", "label": "stars"},
+        "labels": ["bad", "good"],
+    },
     "glue": {"subset": "rte"},
     "given-points": {"x": [[1], [2], [3], [4], [5]], "y": [1, 2, 3, 4, 5], "held_out": 0},
 }
@@ -55,6 +60,11 @@ def test_an_unknown_option_is_refused_by_name(name: str) -> None:
         ("glue", "subset", "wnli"),
         ("glue", "train", 0),
         ("glue", "validation", None),
+        ("table-files", "splits", {"train": 1}),
+        ("table-files", "columns", {"text": "review"}),
+        ("table-files", "kind", "text-regression"),
+        ("table-files", "labels", []),
+        ("table-files", "split", {"validation": 0.1}),
         ("given-points", "x", [[1]]),
         ("given-points", "x", [[1], [2], [3], [4], []]),
         ("given-points", "x", [[1], [2], [3], [4], [5, 6]]),

@@ -1,10 +1,19 @@
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from records.prepared import SplitName
-from tasks.splitting import carve, interleaved, normalised, order_key, shuffled
+from tasks.splitting import (
+    carve,
+    divided,
+    grouped,
+    interleaved,
+    normalised,
+    order_key,
+    proportional,
+    shuffled,
+)
 
 
 def numbered(groups: list[int]) -> pd.DataFrame:
@@ -109,3 +118,44 @@ def test_every_prefix_of_an_interleaved_frame_is_balanced() -> None:
     for size in range(3, 61):
         counts = frame["group"].iloc[:size].value_counts()
         assert counts.max() - counts.min() <= 1
+
+
+@given(st.lists(st.sampled_from("aab"), min_size=1, max_size=40), st.integers(0, 3))
+@settings(max_examples=50)
+def test_every_beginning_has_the_labels_in_proportion(labels: list[str], seed: int) -> None:
+    order = proportional(labels, seed)
+    assert sorted(order) == list(range(len(labels)))
+    share = labels.count("a") / len(labels)
+    for end in range(1, len(order) + 1):
+        found = sum(labels[row] == "a" for row in order[:end])
+        assert abs(found - share * end) <= 1
+
+
+@given(
+    st.lists(st.sampled_from("abcdefgh"), min_size=8, max_size=40),
+    st.integers(0, 3),
+    st.sampled_from([{"test": 0.2}, {"test": 0.3, "validation": 0.2}]),
+)
+@settings(max_examples=50)
+def test_a_group_is_never_divided(
+    groups: list[str], seed: int, shares: dict[SplitName, float]
+) -> None:
+    order = grouped(groups, seed)
+    assert sorted(order) == list(range(len(groups)))
+    try:
+        parts = divided(order, shares, groups)
+    except ValueError:  # large groups may leave a split without rows
+        assume(False)
+    assert len({(group, part) for group, part in zip(groups, parts, strict=True)}) == len(
+        set(groups)
+    )
+    for name, share in shares.items():
+        assert parts.count(name) >= round(share * len(groups))
+
+
+def test_a_split_without_rows_is_named() -> None:
+    assert divided([1, 0, 2, 3], {"test": 0.25}) == ["train", "test", "train", "train"]
+    with pytest.raises(ValueError, match=r"validation: a share of 0\.1 of 4 rows is none"):
+        divided([0, 1, 2, 3], {"validation": 0.1})
+    with pytest.raises(ValueError, match="nothing is left to train on of 4 rows"):
+        divided([0, 1, 2, 3], {"test": 0.5, "validation": 0.5})

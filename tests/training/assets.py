@@ -98,7 +98,7 @@ class Assets:
         """The model of a run as it is before the first step."""
         model = self.plain(spec)
         method = METHODS.build(spec.variant.method, spec.variant.settings)
-        method.apply(model, generator(spec.seed, "initialisation"))
+        method.apply(model, generator(spec.seed, "method"))
         return model
 
     def perform(self, spec: Specification, folder: Path) -> Experiment:
@@ -150,8 +150,8 @@ def make_assets(root: Path) -> Assets:
     sentences = _sentences(sum(SIZES.values()))
     text = Task(name="films", task="rated-snippets", source=Source(uri="path:none"))
     images = Task(name="images", task="digits", source=Source(uri="path:none"))
-    _write_task(prepared, text, "text-classification", LABELS, sentences)
-    _write_task(prepared, images, "image-classification", ("a", "b", "c"), _images())
+    write_task(prepared, text, "text-classification", LABELS, sentences)
+    write_task(prepared, images, "image-classification", ("a", "b", "c"), _images())
     models: dict[str, Model] = {
         "bert": _bert(root / "tokenizer", [row["text"] for row in sentences]),
         "network": Network(kind="network", name="network", layers=WIDTHS),
@@ -185,7 +185,7 @@ def _images() -> list[dict[str, Any]]:
     return rows
 
 
-def _write_task(
+def write_task(
     prepared: Path, task: Task, kind: TaskKind, labels: tuple[str, ...], rows: list[dict[str, Any]]
 ) -> None:
     folder = prepared / "tasks" / task.key

@@ -18,13 +18,13 @@ from pydantic import ValidationError
 from safetensors.torch import load_file
 
 import training
+from records.costs import Memory
 from records.identity import file_sha256
 from records.result import (
     DELTA_FILE,
     FAILURE_FILE,
     PREDICTIONS_FILE,
     RESULT_FILE,
-    Memory,
     Metrics,
     Parameters,
     Result,
@@ -162,8 +162,25 @@ def test_the_peak_of_a_device_is_predicted_with_ddp_alone(shared: Outcomes) -> N
     assert ddp is not None
     assert fsdp is not None
     assert ddp.predicted_peak_bytes == pytest.approx(ddp.peak_training_bytes, rel=0.04)
-    reason = "not predictable: NotImplementedError: what fsdp gathers at a time is not traced"
+    reason = "not predictable: NotTracedError: what fsdp gathers at a time is not traced"
     assert fsdp.predicted_reason == reason
+
+
+def test_gradients_add_up_beside_what_devices_exchange_them_in(
+    shared: Outcomes, assets: Assets, tmp_path: Path
+) -> None:
+    """Until the last micro-batch: then they move there."""
+    whole = shared["ddp bert full"].memory
+    found = shared_by(2, ["bert full"], assets, tmp_path, micro_batch_size=8)
+    parts = found["ddp bert full"].memory
+    assert whole is not None
+    assert parts is not None
+    assert parts.batch[0] * 2 == whole.batch[0]
+    fixed = whole.weights_bytes + whole.optimizer_bytes + 2 * whole.gradients_bytes
+    assert parts.peak_forward_bytes >= fixed + parts.activations_bytes
+    assert parts.gradients_bytes == whole.gradients_bytes
+    assert parts.activations_bytes == pytest.approx(whole.activations_bytes / 2, rel=0.05)
+    assert parts.predicted_peak_bytes == pytest.approx(parts.peak_training_bytes, rel=0.04)
 
 
 def test_a_process_without_examples_takes_part(assets: Assets, tmp_path: Path) -> None:

@@ -9,11 +9,13 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Never
+from types import SimpleNamespace
+from typing import Any, Never, cast
 
 import pytest
 import torch
 
+from records.prepared import PreparedTask
 from records.result import (
     DELTA_FILE,
     FAILURE_FILE,
@@ -129,13 +131,37 @@ def test_a_state_without_a_score_is_passed_over(
 @pytest.mark.parametrize(
     ("calls", "checkpoint"), [({1, 2}, "best"), ({2}, "last"), ({3}, "best")], ids=str
 )
-def test_no_score_in_the_end_is_a_divergence(
+def test_no_score_in_the_end_is_undefined_and_no_divergence(
     assets: Assets, tmp_path: Path, monkeypatch: Patch, calls: set[int], checkpoint: str
 ) -> None:
     without_a_score(calls, monkeypatch)
     result = assets.run(assets.specification(evaluations=2, checkpoint=checkpoint), tmp_path)
-    assert result.state == "diverged"
-    assert result.metrics is None
+    assert result.state == "undefined"
+    assert result.reason is not None
+    assert result.reason.startswith(("accuracy has no value on validation", "test: "))
+    assert (result.metrics, result.failed_step) == (None, None)
+    assert result.losses is not None
+    assert result.gradients is not None
+
+
+def test_the_last_step_counts_where_the_last_is_kept(
+    assets: Assets, tmp_path: Path, monkeypatch: Patch
+) -> None:
+    without_a_score({1}, monkeypatch)
+    result = assets.run(assets.specification(evaluations=2, checkpoint="last"), tmp_path)
+    assert result.state == "ok"
+    assert result.metrics is not None
+    assert result.metrics.best_step == 4
+
+
+def test_a_further_metric_without_a_value_is_missing_alone() -> None:
+    task = SimpleNamespace(labels=("a", "b"), metrics=("accuracy", "pearson"))
+    logits = torch.tensor([[1.0, 0.0]] * 3)
+    found = evaluation.score(logits, [0, 0, 1], cast(PreparedTask, task))
+    assert {name: (one.value, one.n) for name, one in found.items()} == {"accuracy": (2 / 3, 3)}
+    task.metrics = ("pearson", "accuracy")
+    with pytest.raises(evaluation.UndefinedScoreError, match="pearson has no value"):
+        evaluation.score(logits, [0, 0, 1], cast(PreparedTask, task))
 
 
 OUT_OF_MEMORY = [

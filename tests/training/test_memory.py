@@ -2,14 +2,20 @@
 
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
-from records.result import Memory
+from records.costs import Memory
+from records.specification import Specification
 from tests.training.assets import WIDTHS, Assets
-from training.memory import PeakMeter, optimizer_bytes, tensor_bytes
+from training.batches import evaluation_batches
+from training.loop import Step, Trainer
+from training.memory import PeakMeter, optimizer_bytes, probe_memory, tensor_bytes
+from training.optimization import make_optimizer
+from training.prediction import with_prediction
 
 CPU = torch.device("cpu")
 HEAD = WIDTHS[-2] * WIDTHS[-1] + WIDTHS[-1]
@@ -50,8 +56,7 @@ def test_peaks_hold_what_lives_in_them(assets: Assets, tmp_path: Path, method: s
     assert memory.peak_step_bytes >= fixed + memory.gradients_bytes
     phases = (memory.peak_forward_bytes, memory.peak_backward_bytes, memory.peak_step_bytes)
     assert memory.peak_training_bytes == max(phases)
-    passes = max(memory.peak_forward_bytes, memory.peak_backward_bytes)
-    assert memory.activations_bytes == passes - fixed - memory.gradients_bytes > 0
+    assert 0 < memory.activations_bytes <= memory.peak_forward_bytes - fixed
     assert memory.peak_forward_bytes >= fixed + FLOAT * BATCH * (WIDTHS[0] + WIDTHS[-1])
     assert memory.peak_load_bytes >= memory.weights_bytes
     assert memory.peak_evaluate_bytes >= fixed
@@ -62,7 +67,124 @@ def test_a_frozen_body_keeps_no_activations(assets: Assets, tmp_path: Path) -> N
     assert head.activations_bytes < full.activations_bytes
     assert head.peak_training_bytes < full.peak_training_bytes
     hidden = FLOAT * BATCH * sum(WIDTHS[1:-1])
+    assert full.activations_bytes >= head.activations_bytes + hidden
     assert full.peak_forward_bytes >= full.weights_bytes + full.optimizer_bytes + hidden
+
+
+@pytest.mark.parametrize(
+    ("model", "method", "settings", "training"),
+    [
+        ("network", "full", {}, {}),
+        ("network", "lora", {"targets": ["linear"]}, {}),
+        ("network", "head", {}, {}),
+        ("bert", "full", {}, {}),
+        ("bert", "full", {}, {"micro_batch_size": 8}),
+        ("bert", "full", {}, {"optimizer": {"name": "sgd"}, "dropout": 0.0}),
+        ("bert", "lora", {"targets": ["q", "v"]}, {}),
+        ("bert", "prefix", {}, {"micro_batch_size": 4}),
+        ("bert", "bitfit", {}, {}),
+        ("bert", "head", {}, {}),
+    ],
+)
+def test_activations_are_what_autograd_saves(
+    assets: Assets, model: str, method: str, settings: dict[str, Any], training: dict[str, Any]
+) -> None:
+    spec = assets.specification(method, model=model, settings=settings, **training)
+    trainer = prepared(assets, spec)
+    memory = probe(trainer)
+    trainer.model.train()
+    # A few scalars, the loss among them, are held and not saved.
+    assert memory.activations_bytes == pytest.approx(saved_bytes(trainer), rel=0.01, abs=600)
+
+
+def test_recomputed_activations_are_not_kept(assets: Assets) -> None:
+    """Of each block its input, (batch, sequence, hidden), and what lies outside the blocks."""
+    kept = []
+    for sparing in (False, True):
+        spec = assets.specification("full", model="bert", gradient_checkpointing=sparing)
+        memory = probe(prepared(assets, spec))
+        kept.append(memory.activations_bytes)
+    hidden = FLOAT * memory.batch[0] * memory.batch[1] * 64
+    assert 2 * hidden < kept[1] < 8 * hidden < kept[0]
+
+
+@pytest.mark.parametrize(
+    ("model", "method", "micro_batch_size"),
+    [
+        ("bert", "full", None),
+        ("bert", "full", 8),
+        ("bert", "full", 2),
+        ("bert", "lora", 2),
+        ("network", "full", 4),
+    ],
+)
+def test_the_probe_and_the_trace_see_the_peak_of_the_step_itself(
+    assets: Assets, model: str, method: str, micro_batch_size: int | None
+) -> None:
+    spec = assets.specification(method, model=model, micro_batch_size=micro_batch_size)
+    trainer = prepared(assets, spec)
+    live = [*trainer.model.parameters(), *trainer.model.buffers()]
+    before = tensor_bytes(live) + optimizer_bytes(trainer.optimizer)
+    trainer.optimizer.zero_grad(set_to_none=True)
+    with PeakMeter(CPU) as meter:
+        trainer.step(1, evaluation_batches(trainer.train_split.lengths, 16)[0])
+    found = probe(trainer)
+    assert found.peak_training_bytes == pytest.approx(before + meter.peak, rel=0.02)
+    told = with_prediction(found, spec).predicted_peak_bytes
+    assert told == pytest.approx(before + meter.peak, rel=0.04)
+
+
+def test_gradients_that_add_up_are_there_in_the_forward_pass(assets: Assets) -> None:
+    whole, parts = (
+        assets.specification("full", batch_size=16, micro_batch_size=4),
+        assets.specification("full", batch_size=4),
+    )
+    several, one = (probe(prepared(assets, spec)) for spec in (whole, parts))
+    assert several.batch == one.batch == (4, 1)
+    assert several.peak_forward_bytes - one.peak_forward_bytes == FLOAT * ALL + FLOAT  # the loss
+    assert several.activations_bytes == one.activations_bytes
+    assert several.peak_evaluate_bytes == one.peak_evaluate_bytes
+
+
+def test_a_split_that_fits_into_a_micro_batch_has_no_second(assets: Assets) -> None:
+    spec = assets.specification("full", batch_size=128, micro_batch_size=64)
+    at_once = assets.specification("full", batch_size=128)
+    found, expected = (with_prediction(probe(prepared(assets, s)), s) for s in (spec, at_once))
+    assert found == expected
+
+
+def probe(trainer: Trainer) -> Memory:
+    return probe_memory(trainer.model, Step(trainer), trainer.optimizer, 0)
+
+
+def prepared(assets: Assets, spec: Specification) -> Trainer:
+    """A trainer after its first step, which makes the optimizer's state."""
+    name = spec.model.name
+    trainer = Trainer(
+        assets.applied(spec), assets.manifest(name), assets.splits(name), spec.training, print
+    )
+    trainer.optimizer = make_optimizer(trainer.model, spec.training)
+    Step(trainer).forward().backward()  # type: ignore[no-untyped-call]
+    trainer.optimizer.step()
+    return trainer
+
+
+def saved_bytes(trainer: Trainer) -> int:
+    """Bytes of the storages that autograd saves in a forward pass, parameters left out."""
+    model = trainer.model
+    own = {t.untyped_storage().data_ptr() for t in [*model.parameters(), *model.buffers()]}
+    saved: dict[int, int] = {}
+
+    def note(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            saved[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        loss = Step(trainer).forward()
+    assert loss.requires_grad
+    return sum(saved.values())
 
 
 def test_the_meter_counts_a_known_allocation_exactly() -> None:

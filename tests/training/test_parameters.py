@@ -1,7 +1,9 @@
 """The parameters in a run's record, against closed forms with numbers."""
 
 from pathlib import Path
+from typing import Any
 
+import pytest
 from safetensors.torch import load_file
 
 from records.result import DELTA_FILE
@@ -30,6 +32,25 @@ def test_what_only_training_needs_is_trained_and_not_stored(assets: Assets, tmp_
     assert counts.stored == 2 * LAYERS * length * WIDTH + head == 898
     delta = load_file(run_folder(spec, tmp_path) / DELTA_FILE)
     assert sum(tensor.numel() for tensor in delta.values()) == 898
+
+
+@pytest.mark.parametrize(
+    ("method", "settings", "seeds"),
+    [
+        ("vera", {"rank": 16}, 1),
+        ("lg", {"rank": 4}, 0),
+        ("lg", {"rank": 4, "residual": False}, 0),
+        ("lg", {"rank": 4, "start": "gaussian"}, 2 * LAYERS),
+    ],
+)
+def test_constants_that_a_seed_or_the_base_gives_again_are_not_stored(
+    assets: Assets, tmp_path: Path, method: str, settings: dict[str, Any], seeds: int
+) -> None:
+    """Kopiczko et al. 2023, section 3.2: the seed is stored in place of the frozen matrices."""
+    spec = assets.specification(method, model="bert", settings=settings)
+    counts = assets.run(spec, tmp_path).parameters
+    assert counts is not None
+    assert counts.stored == counts.trainable + seeds
 
 
 def test_of_a_flat_prefix_all_that_is_trained_is_stored(assets: Assets, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import torch
 from records import result as module
 from records.prediction import Prediction, Question
 from records.result import RESULT_FILE, Result
+from records.specification import Checkpoint, Source
 from records.tuning import effective
 from tests.training.assets import Assets
 from training.prediction import LiveBytes, main, predict, with_prediction
@@ -62,7 +63,7 @@ def test_so_it_does_for_other_ways_of_training(
 
 
 def test_the_committed_peaks_of_large_models_are_predicted() -> None:
-    """One record of each method on a transformer: what was measured on another day's machine."""
+    """One record of each method on a transformer: of another day's machine and source."""
     records = [Result.read(path) for path in sorted(REFERENCE.glob(f"*/{RESULT_FILE}"))]
     chosen = {
         one.spec.variant.method: one
@@ -73,7 +74,7 @@ def test_the_committed_peaks_of_large_models_are_predicted() -> None:
     for one in chosen.values():
         assert one.memory is not None
         found = predict(Question(spec=effective(one), batch=one.memory.batch))
-        assert found.peak_bytes == pytest.approx(one.memory.peak_training_bytes, rel=0.005)
+        assert found.peak_bytes == pytest.approx(one.memory.peak_training_bytes, rel=0.01)
 
 
 def test_a_step_that_needs_numbers_is_not_predictable(
@@ -87,6 +88,49 @@ def test_a_step_that_needs_numbers_is_not_predictable(
     assert found.peak_bytes is None
     assert str(found.reason).startswith("not predictable: DataDependentOutputException")
     assert gc.get_freeze_count() == 0, "the collector sees again what a trace hides from it"
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        lambda: torch.ones(1).item(),
+        lambda: torch.ones(1).tolist(),
+        lambda: torch.ones(1).numpy(),
+        lambda: torch.ones(1).nonzero(),
+        lambda: bool(torch.ones(1)),
+    ],
+)
+def test_what_tracing_alone_cannot_do_is_no_error_of_the_run(
+    assets: Assets, monkeypatch: pytest.MonkeyPatch, wanted: Any
+) -> None:
+    monkeypatch.setattr("training.prediction.make_optimizer", lambda model, training: wanted())
+    found = predict(Question(spec=assets.specification("full"), batch=(16, 1)))
+    assert str(found.reason).startswith("not predictable: ")
+    assert not found.run_fails
+
+
+def test_a_step_that_fails_is_an_error_of_the_run(
+    assets: Assets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = assets.specification("prompt", model="bert", settings={"length": 60})
+    found = predict(Question(spec=spec, batch=(16, 20)))
+    assert found.run_fails
+    assert found.reason == (
+        "the run fails: ValueError: prompt and sequence take 80 positions, the model has 64"
+    )
+    wrong = "training.prediction.make_optimizer"
+    monkeypatch.setattr(wrong, lambda *_: torch.mm(torch.ones(2, 3), torch.ones(2, 3)))
+    assert predict(Question(spec=assets.specification("full"), batch=(16, 1))).run_fails
+
+
+def test_what_a_repository_s_configuration_leaves_out_is_no_error(assets: Assets) -> None:
+    spec = assets.specification("prompt", model="bert", settings={"length": 60})
+    source = Source(uri="hub:someone/model", revision="0" * 40)
+    configuration = spec.model.configuration
+    hub = Checkpoint(kind="checkpoint", name="hub", source=source, configuration=configuration)
+    found = predict(Question(spec=spec.model_copy(update={"model": hub}), batch=(16, 20)))
+    assert not found.run_fails
+    assert str(found.reason).startswith("not predictable: ValueError: prompt and sequence take")
 
 
 def test_a_trace_draws_no_random_number(assets: Assets) -> None:

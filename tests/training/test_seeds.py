@@ -1,4 +1,4 @@
-"""One seed, three streams, each of which decides its own draws and no others."""
+"""One seed, four streams, each of which decides its own draws and no others."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +11,8 @@ from methods.parameters import trainable_state
 from records.specification import Specification
 from tests.training.assets import OWN_METHODS, Assets
 from training import seeds
-from training.loop import DivergedError, Trainer
+from training.evaluation import UndefinedScoreError
+from training.loop import Trainer
 from training.seeds import STREAMS, Stream, derive, generator
 
 
@@ -25,14 +26,19 @@ class Start:
 
     def differs(self, other: "Start") -> dict[str, bool]:
         """By stream, whether what it decides differs."""
-        pairs = [(self.initial[name], other.initial[name]) for name in self.initial]
-        changed = [not torch.equal(*pair) for pair in pairs if pair[0].any()]
-        assert any(changed) == all(changed), "some drawn tensors changed and others did not"
         return {
-            "initialisation": any(changed),
+            "head": self._starts_differ(other, of_head=True),
+            "method": self._starts_differ(other, of_head=False),
             "order": self.plan != other.plan,
             "dropout": not torch.equal(self.mask, other.mask),
         }
+
+    def _starts_differ(self, other: "Start", *, of_head: bool) -> bool:
+        names = [name for name in self.initial if name.startswith("classifier.") == of_head]
+        pairs = [(self.initial[name], other.initial[name]) for name in names]
+        changed = [not torch.equal(*pair) for pair in pairs if pair[0].any()]
+        assert any(changed) == all(changed), "some drawn tensors changed and others did not"
+        return any(changed)
 
 
 def observe(assets: Assets, spec: Specification, folder: Path) -> Start:
@@ -49,7 +55,7 @@ def observe(assets: Assets, spec: Specification, folder: Path) -> Start:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Trainer, "step", step)
         patch.setattr(Trainer, "evaluate", lambda self, number: None)
-        with pytest.raises(DivergedError, match="every validation score"):
+        with pytest.raises(UndefinedScoreError, match="at any evaluation"):
             assets.perform(spec, folder)
     return start
 
@@ -60,7 +66,7 @@ def lora(assets: Assets, seed: int = 0) -> Specification:
 
 def test_streams_are_distinct_and_stable() -> None:
     drawn = {derive(seed, stream) for seed in range(50) for stream in STREAMS}
-    assert len(drawn) == 150
+    assert len(drawn) == 200
     assert all(0 <= value < 2**63 for value in drawn)
     # The first 8 bytes of sha256("0/order"), halved: another value changes every number.
     assert derive(0, "order") == 0x489BA6AB785700AD

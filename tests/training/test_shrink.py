@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from analysis.comparability import fingerprint_fields
+from analysis.comparability import cost_fields
 from records.result import DELTA_FILE, RESULT_FILE
 from tests.training.assets import Assets, read_history, run_folder, steps
 from tests.training.interruptions import ask, assert_same_bits, interrupted
@@ -56,9 +56,9 @@ def test_a_run_fits_in_smaller_micro_batches(
 def test_such_a_run_is_not_compared_with_one_that_fitted(
     assets: Assets, tmp_path: Path, monkeypatch: Patch
 ) -> None:
-    whole = fingerprint_fields(assets.run(assets.specification(), tmp_path))
+    whole = cost_fields(assets.run(assets.specification(), tmp_path))
     limit(8, monkeypatch)
-    small = fingerprint_fields(assets.run(assets.specification(seed=1), tmp_path))
+    small = cost_fields(assets.run(assets.specification(seed=1), tmp_path))
     differs = {key: (whole[key], small[key]) for key in whole if whole[key] != small[key]}
     assert differs == {"micro_batch_size": ("16", "8")}
 

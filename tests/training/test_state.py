@@ -7,7 +7,10 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.overrides import TorchFunctionMode
 
+from methods.parameters import host_copy
 from tests.training.assets import Assets
 from training.evaluation import compute
 from training.loop import Event, Trainer
@@ -30,6 +33,24 @@ class Normalised(nn.Module):
         # As a library might: whatever is drawn here changes what is trained.
         scale = 1 + 0.1 * (random.random() + np.random.random())  # noqa: S311
         return Output(self.head(self.body(features)) * scale)
+
+
+class HostCopies(TorchFunctionMode):
+    """Keeps what is copied to a place that is named, and is the host."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.made: list[torch.Tensor] = []
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        returned = func(*args, **(kwargs or {}))
+        if func is torch.Tensor.to and args[1:] == ("cpu",) and (kwargs or {}).get("copy"):
+            self.made.append(returned)
+        return returned
+
+    def hold(self, state: dict[str, torch.Tensor]) -> bool:
+        """Whether each tensor of a state is such a copy."""
+        return bool(state) and {id(t) for t in state.values()} <= {id(t) for t in self.made}
 
 
 def trainer(assets: Assets, events: list[Event], **hooks: Any) -> Trainer:
@@ -80,3 +101,37 @@ def test_a_state_that_does_not_fit_the_model_is_refused(assets: Assets) -> None:
     other = trainer(assets, [], restore=lambda at: restore(at, tensors, state, ()))
     with pytest.raises(ValueError, match=r"do not fit the model: head\.bias"):
         other.train(generator(0, "order"))
+
+
+def test_a_copy_for_the_host_is_there_whatever_the_device() -> None:
+    with FakeTensorMode():
+        of_device = {"w": torch.empty(3, device="cuda", requires_grad=True)}
+        found = host_copy(of_device)["w"]
+    assert (of_device["w"].device.type, found.device.type) == ("cuda", "cpu")
+    assert not found.requires_grad
+    of_host = {"w": torch.ones(3)}
+    found = host_copy(of_host)["w"]
+    of_host["w"].zero_()
+    assert found.sum() == 3
+
+
+def test_the_best_state_is_kept_on_the_host_and_so_it_is_after_a_restart(assets: Assets) -> None:
+    """On the device it would be a copy of all that is trained that no figure of memory holds."""
+    taken: list[Any] = []
+    between = lambda at: taken.append((*capture(at), at.losses[:])) if at.best else None  # noqa: E731
+    with HostCopies() as copies:
+        best = trainer(assets, [], between=between).train(generator(0, "order")).best
+        assert copies.hold(best.state)
+        tensors, state, losses = taken[0]
+        events = [
+            {"seconds": 1.0, "loss": loss, "gradient_norm": 1.0, "layer_gradient_norms": {}}
+            for loss in losses
+        ]
+        kept: list[bool] = []
+
+        def put_back(at: Trainer) -> None:
+            restore(at, tensors, state, tuple(events))
+            kept.append(at.best is not None and copies.hold(at.best.state))
+
+        trainer(assets, [], restore=put_back).train(generator(0, "order"))
+    assert kept == [True]

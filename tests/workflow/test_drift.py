@@ -148,6 +148,8 @@ def test_a_run_whose_data_are_gone_is_reported(
         (["--cell", "images-network-haed"], "did you mean 'images-network-head'"),
         (["--benchmark", "other"], "unknown benchmark"),
         (["--output", "{results}"], "it holds the results of then"),
+        (["--margin", "0"], "--margin 0.0: allowed: a number above 0"),
+        (["--loss-margin", "nan"], "--loss-margin nan: allowed: a number above 0"),
     ],
 )
 def test_bad_input_is_one_line(

@@ -8,7 +8,8 @@ import pytest
 
 from methods.registry import METHODS
 from records import result as module
-from records.result import RESULT_FILE, Memory, Result
+from records.costs import Memory
+from records.result import RESULT_FILE, Result
 from records.specification import Network, RandomModel, Source, Specification
 from records.tuning import effective
 from tests.workflow.forecast.place import SIZES, Place
@@ -104,9 +105,9 @@ def test_tensors_of_a_network_by_hand(network: Specification) -> None:
     parameters = 4 * 3 + 3 + 3 * 2 + 2
     # Each layer keeps its input, its output and what ReLU makes of it; half as much for a method.
     activations = 1.5 * 5 * ((4 + 2 * 3) + (3 + 2 * 2))
-    # Weights; a gradient, two states of AdamW and two kept copies of each trained number.
-    full = parameters + 5 * parameters
-    added = parameters + 5 * 500_000
+    # Weights; a gradient and two states of AdamW of each trained number.
+    full = parameters + 3 * parameters
+    added = parameters + 3 * 500_000
     assert device_bytes(network, trains_base=True) == pytest.approx(4 * (full + activations), abs=1)
     assert device_bytes(network, trains_base=False) == pytest.approx(
         4 * (added + activations), abs=1
@@ -120,8 +121,34 @@ def test_a_frozen_base_of_some_size_leaves_a_method_a_quarter_of_it(
     large = network.model_copy(update={"model": model})
     parameters = 3001 * 1000 + 1001
     activations = 1.5 * 5 * ((3000 + 2 * 1000) + (1000 + 2 * 1))
-    expected = 4 * (parameters * 2.25 + activations)
+    expected = 4 * (parameters * 1.75 + activations)
     assert device_bytes(large, trains_base=False) == pytest.approx(expected, abs=1)
+
+
+def test_the_best_state_is_kept_on_the_host(network: Specification) -> None:
+    """Two copies of it, of 4 bytes a number: the kept one, and the one that takes its place."""
+    model = Network(kind="network", name="network", layers=(3000, 1000, 1))
+    parameters = 3001 * 1000 + 1001
+    wide = network.model_copy(update={"model": model})
+    cuda = wide.training.model_copy(update={"device": "cuda"})
+    on_device = wide.model_copy(update={"training": cuda})
+    assert device_bytes(on_device, trains_base=True) == device_bytes(wide, trains_base=True)
+    asked = [memory_megabytes(on_device, trains_base=t, data=SMALL) for t in (True, False)]
+    # A frozen base of that size leaves a quarter to train.
+    assert asked[0] - asked[1] == pytest.approx(1.5 * 2 * 4 * 0.75 * parameters / 1e6, abs=1)
+
+
+def test_gradients_that_add_up_stand_beside_what_devices_exchange_them_in(
+    network: Specification,
+) -> None:
+    def peak(**changes: Any) -> int:
+        training = network.training.model_copy(update={"batch_size": 8} | changes)
+        spec = network.model_copy(update={"training": training})
+        return device_bytes(spec, trains_base=True)
+
+    shared = {"devices": 2, "micro_batch_size": 4}
+    assert peak(**shared) - peak(micro_batch_size=2) == 4 * 23
+    assert peak(devices=2, micro_batch_size=8) == peak(micro_batch_size=4)
 
 
 def test_an_optimizer_with_less_state_takes_less(network: Specification) -> None:

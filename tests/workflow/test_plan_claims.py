@@ -62,6 +62,11 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
     "along what": (TREND | {"along": "train"}, [f'{AT}.along: "train"', "settings.<key>"]),
     "along nothing": (TREND | {"along": "options.trian"}, ["'digits' has no number above 0 there"]),
     "one point": (TREND, [f"{AT}.along", "a trend takes two different numbers"]),
+    "no reference": (
+        {key: COMMON[key] for key in ("model", "tasks", "variants")}
+        | {"kind": "gradients", "figure": "last-to-first-step", "below": 0.01},
+        [f'{AT}.figure: "last-to-first-step"', "below a bound it takes a reference"],
+    ),
     "one task": (INTERACTION, [f'{AT}.harder: "digits"', "allowed: another"]),
 }
 
@@ -144,5 +149,29 @@ def test_the_article_sweeps_one_domain_with_all_else_equal() -> None:
         for spec in make_plan(read_benchmark("article")).runs.values()
         if spec.task.options.get("domain") == "movie"
     }
-    assert sorted(map(str, options)) == sorted(["50", "100", "200", "500", "1000", "2000"])
+    assert sorted(map(str, options)) == sorted(["64", "128", "256", "500", "1024", "2048"])
     assert len(set(map(str, options.values()))) == 1
+
+
+def test_the_article_trains_on_every_size_for_as_many_steps() -> None:
+    """Else what little data cost could be what few steps cost; the trials train as runs do."""
+    plan = make_plan(read_benchmark("article"))
+    assert plan.claims is not None
+    (test,) = next(
+        one for one in plan.claims.hypotheses if one.id == "worse-with-little-data"
+    ).tests
+    steps = {
+        -(-int(str(spec.task.options["train"])) // spec.training.batch_size) * spec.training.epochs
+        for spec in (plan.runs | plan.trials).values()
+        if spec.task.name in test.tasks and spec.variant.name in (*test.variants, "full")
+    }
+    assert steps == {128}
+
+
+def test_trials_choose_among_as_many_states_as_runs() -> None:
+    for name in ("article", "default"):
+        for cell in make_plan(read_benchmark(name)).cells:
+            specs = [*cell.runs.values(), *cell.trials.values()]
+            assert (
+                len({(spec.training.evaluations, spec.training.checkpoint) for spec in specs}) < 2
+            )

@@ -59,6 +59,20 @@ def test_other_keys_multiply_the_trials(tuned: Content) -> None:
     assert found == [(rate, decay) for rate in (0.001, 0.01, 0.1) for decay in (0.0, 0.1)]
 
 
+def test_numbers_that_mean_the_same_give_one_identity(tuned: Content) -> None:
+    tuned["grids"] = tuned["grids"][:1]
+    tuned["grids"][0]["variants"] = {
+        "lora": {"method": "lora", "settings": {"targets": ["linear"]}, "learning_rate": 0.01}
+    }
+    found = []
+    for alphas, decays in (([8, 16], [0, 1]), ([8.0, 16.0], [0.0, 1.0])):
+        others = {"settings.alpha": alphas, "optimizer.weight_decay": decays}
+        tuned["tuning"]["others"] = others
+        made = plan(tuned)
+        found.append((set(made.runs), set(made.trials)))
+    assert found[0] == found[1]
+
+
 def test_a_trial_trains_as_the_tuning_says_and_keeps_the_rest(tuned: Content) -> None:
     tuned["training"] |= {"epochs": 4, "optimizer": {"weight_decay": 0.5, "betas": [0.8, 0.9]}}
     tuned["tuning"]["training"] = {"epochs": 2, "optimizer": {"weight_decay": 0.1}}

@@ -132,7 +132,7 @@ def test_it_passes_the_contract_tests_and_its_own(plugins: Path) -> None:
 
 def test_it_runs_in_a_benchmark(finished: Path) -> None:
     table = pd.read_csv(finished / TABLE)
-    assert table["variant"].tolist() == ["ssf"]
+    assert table["variant"].tolist() == ["majority class", "ssf"]
     runs = [json.loads(path.read_text()) for path in finished.glob("results/runs/*/result.json")]
     assert [(run["state"], run["spec"]["variant"]["method"]) for run in runs] == [
         ("ok", "scale-shift")
@@ -149,7 +149,7 @@ def test_an_edit_of_the_plug_in_reruns_its_runs_and_a_comment_none(
     module.write_text(module.read_text() + "\n# A comment.\n")
     assert planned(finished, copy) == {}
     module.write_text(module.read_text() + "\nADDED = 1\n")
-    assert planned(finished, copy) == {"run": 2, "collect": 1, "tables": 1}
+    assert planned(finished, copy) == {"run": 2, "collect": 1, "evidence": 1, "tables": 1}
 
 
 @pytest.mark.parametrize(

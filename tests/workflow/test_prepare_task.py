@@ -232,11 +232,11 @@ def test_images_are_compared_by_their_pixels(prepare: Any, tmp_path: Path) -> No
     [
         (frames(id=["a", "a"]), "1 ids occur more than once, such as 'a'"),
         (frames(id=["a", "e"]), "1 ids occur more than once, such as 'e'"),
-        (frames(label=[0, 2]), "split train: 1 labels such as 2; allowed: 0 to 1"),
-        (frames(label=[-1, 0]), "split train: 1 labels such as -1; allowed: 0 to 1"),
+        (frames(label=[0, 2]), "split train: 1 labels, 2 in row 'b'; allowed: 0 to 1"),
+        (frames(label=[-1, 0]), "split train: 1 labels, -1 in row 'a'; allowed: 0 to 1"),
         (frames(label=["0", "1"]), "split train, column label: str in the place of whole"),
         (frames(label=[0.5, 1]), "split train, column label: float64 in the place of whole"),
-        (frames(text=["one", None]), "split train, column text: 1 missing values"),
+        (frames(text=["one", None]), "split train, column text: 1 missing values, in rows 'b'"),
         (frames(id=[1, 2]), "split train, column id: "),
         (frames(extra=[1, 2]), "split train has the columns id, text, label, extra"),
         ({**frames(), "test": frames()["test"].iloc[:0]}, "split test has no examples"),
@@ -257,7 +257,7 @@ def test_wrong_data_is_named_and_leaves_nothing(
 
 def test_a_missing_regression_label_is_refused(prepare: Any) -> None:
     made = {name: frame.assign(label=[0.5, np.inf]) for name, frame in frames().items()}
-    with pytest.raises(ValueError, match="labels such as inf; allowed: finite numbers"):
+    with pytest.raises(ValueError, match=r"labels, inf in row .*; allowed: finite numbers"):
         prepare(made, labels=())
 
 

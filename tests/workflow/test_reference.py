@@ -10,7 +10,7 @@ from analysis.claims.hypotheses import Evidence
 from analysis.claims.page import page
 from analysis.claims.verdicts import claims_frame
 from analysis.collect import collect, ledger
-from analysis.frame import read_runs, write_table
+from analysis.frame import read_pairs, read_runs, write_table
 from analysis.tables import write_tables
 from records.plan import Plan
 from records.result import RESULT_FILE, Result
@@ -75,7 +75,8 @@ def test_the_table_of_trials_is_what_the_code_writes(published: Plan, tmp_path: 
 def test_the_tables_are_what_the_code_writes(
     published: Plan, runs_table: Path, ending: str
 ) -> None:
-    write_tables(read_runs(runs_table), runs_table.with_name(published.benchmark))
+    pairs = read_pairs(REFERENCE / "tables" / f"{published.benchmark}-pairs.csv")
+    write_tables(read_runs(runs_table), runs_table.with_name(published.benchmark), pairs)
     written = runs_table.with_name(f"{published.benchmark}{ending}")
     assert written.read_text() == committed(published, ending)
 

@@ -97,7 +97,7 @@ def test_the_three_tables_are_made_of_one_summary(tmp_path: Path) -> None:
     planned = plan_of(SHAPES[0])
     write_results(planned, tmp_path / "runs")
     frame = collect(planned, tmp_path / "runs")
-    with counted("analysis.tables.summarise", summarise) as calls:
+    with counted("analysis.cells.summarise", summarise) as calls:
         write_tables(frame, tmp_path / "table")
     assert len(calls) == 1
 

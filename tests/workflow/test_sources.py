@@ -9,6 +9,7 @@ from typing import Any
 
 import huggingface_hub
 import pytest
+from pydantic import ValidationError
 
 from records.identity import file_sha256
 from records.specification import Source
@@ -95,11 +96,11 @@ def test_a_path_may_be_relative(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_another_hash_is_refused_and_nothing_is_left(package: Path, tmp_path: Path) -> None:
     source = Source(uri="package:boxed/data/a", sha256={"a": WRONG})
-    message = f"file a has sha256 {sha('A')}, expected {WRONG}"
+    message = f"file a has sha256 {sha('A')}, expected {WRONG}: its content has changed since "
     with pytest.raises(SourceError, match=message):
         fetch(source, tmp_path / "out")
     assert contents(tmp_path / "out") == {}
-    assert problems(source) == [message]
+    assert problems(source) == [f"{message}that hash was taken"]
 
 
 @pytest.mark.parametrize(
@@ -152,15 +153,81 @@ def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
         fetch(Source(uri=f"path:{tmp_path}/empty"), tmp_path / "out")
 
 
-def test_a_link_out_of_the_folder_is_refused(tmp_path: Path) -> None:
-    write(tmp_path, private="s", data__a="A")
-    (tmp_path / "data" / "inner").symlink_to("a")
+def test_links_in_a_path_are_the_user_s_own(tmp_path: Path) -> None:
+    """As the hub's cache has them, scratch disks, and folders that one gathers of others."""
+    write(tmp_path, blobs__1="s", big__b="B", data__a="A")
+    data = tmp_path / "data"
+    (data / "inner").symlink_to("a")
+    (data / "outer").symlink_to("../blobs/1")
+    (data / "folder").symlink_to(tmp_path / "big")
+    (data / "folder" / "back").symlink_to(data)
+    (tmp_path / "other name").symlink_to(data)
+    for uri in (f"path:{data}", f"path:{tmp_path}/other name"):
+        found = fetch(Source(uri=uri), tmp_path / "out")
+        expected = {"a": "A", "folder/b": "B", "inner": "A", "outer": "s"}
+        assert contents(tmp_path / "out") == expected
+        assert found == {name: sha(text) for name, text in expected.items()}
+        assert not any(path.is_symlink() for path in (tmp_path / "out").rglob("*"))
+    assert fetch(Source(uri=f"path:{data}"), tmp_path / "one", ("folder/b",)) == {
+        "folder/b": sha("B")
+    }
+
+
+def test_a_link_that_leads_nowhere_is_named_with_what_it_names(tmp_path: Path) -> None:
+    write(tmp_path, data__a="A")
+    (tmp_path / "data" / "b").symlink_to("../blobs/2")
     source = Source(uri=f"path:{tmp_path}/data")
+    message = f"file b not found in path:{tmp_path}/data: it is a link to ../blobs/2"
+    assert problems(source) == [message]
+    with pytest.raises(SourceError, match=re.escape(message)):
+        fetch(source, tmp_path / "out")
+
+
+@pytest.mark.parametrize("links", ["file", "folder"])
+def test_a_link_out_of_a_package_is_refused(package: Path, tmp_path: Path, links: str) -> None:
+    write(tmp_path, private__s="s")
+    (package / "data" / "inner").symlink_to("a")
+    source = Source(uri="package:boxed/data")
     assert fetch(source, tmp_path / "out")["inner"] == sha("A")
-    assert not (tmp_path / "out" / "inner").is_symlink()
-    (tmp_path / "data" / "outer").symlink_to(tmp_path / "private")
+    leads_to = {"file": tmp_path / "private" / "s", "folder": tmp_path / "private"}
+    (package / "data" / "outer").symlink_to(leads_to[links])
+    [problem] = problems(source)
+    assert "leads outside of data" in problem
     with pytest.raises(SourceError, match="leads outside of data"):
         fetch(source, tmp_path / "other")
+
+
+@pytest.mark.parametrize(
+    "name", ["my data", "a  b/c d", "données", 'it\'s {x} $HOME & "more"', "~", "a:b"]
+)
+def test_a_path_is_any_that_the_system_has(tmp_path: Path, name: str) -> None:
+    write(tmp_path / name, a="A")
+    source = Source.model_validate_json(Source(uri=f"path:{tmp_path}/{name}").model_dump_json())
+    assert problems(source) == []
+    assert fetch(source, tmp_path / "out") == {"a": sha("A")}
+
+
+@pytest.mark.parametrize(
+    "uri", ["path:", "path: x", "path:x ", "path:a\nb", "path:a\0", "hub:a b/c"]
+)
+def test_a_path_that_is_a_slip_is_refused(uri: str) -> None:
+    with pytest.raises(ValidationError):
+        Source(uri=uri, revision=REVISION if uri.startswith("hub") else None)
+
+
+def test_a_tilde_is_the_user_s_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, data__a="A")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert fetch(Source(uri="path:~/data"), tmp_path / "out") == {"a": sha("A")}
+    [problem] = problems(Source(uri="path:~nobody-here/data"))
+    assert "it is not known what ~ is" in problem
+
+
+def test_a_relative_path_that_is_missing_says_from_where(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert problems(Source(uri="path:x")) == [f"path x does not exist in {tmp_path}"]
 
 
 # Source distributions

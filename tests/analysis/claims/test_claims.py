@@ -12,20 +12,18 @@ from pydantic import ValidationError
 from scipy import stats
 
 from analysis.claims.hypotheses import Evidence
-from records.result import Gradients, Result
+from analysis.claims.page import page
+from records.result import Result
 from tests.analysis.benchmark import SEEDS, VARIANTS, specification
 from tests.analysis.claims.evidence import (
     BASE,
     DIFFERENCE,
-    LAYERS,
     RATIO,
     Edit,
     Scores,
     build_evidence,
     claim,
     decide,
-    flat,
-    graded,
     only,
     pair,
     scored,
@@ -49,6 +47,49 @@ def test_a_ratio_of_constants_is_exact(build: Callable[..., Evidence]) -> None:
     assert only(decide(evidence, test | {"below": 0.005}))["verdict"] == "contradicted"
     equal = only(decide(evidence, test | {"below": 0.006}))
     assert (equal["verdict"], equal["reason"]) == ("not decided", "the effect equals the bound")
+
+
+def paced(*ratios: float | None) -> Edit:
+    """A run of seed s whose merged model takes the s-th ratio of the base's time."""
+
+    def edit(result: Result) -> Result:
+        assert result.inference is not None
+        update = {"merged_to_base": ratios[result.spec.seed]}
+        return result.model_copy(update={"inference": result.inference.model_copy(update=update)})
+
+    return edit
+
+
+def test_a_ratio_to_the_base_is_that_of_each_run_itself(build: Callable[..., Evidence]) -> None:
+    test = RATIO | {"reference": None, "measure": "inference_merged_to_base", "below": 1.05}
+    ratios = (0.99, 1.01, 1.002)
+    row = only(decide(build(pair(paced(*ratios), unchanged)), test))
+    interval = stats.t.interval(0.95, 2, loc=np.log(ratios).mean(), scale=stats.sem(np.log(ratios)))
+    assert row["effect"] == pytest.approx(stats.gmean(ratios))
+    assert (row["effect_low"], row["effect_high"]) == pytest.approx(tuple(np.exp(interval)))
+    assert (row["verdict"], row["n_seeds"], row["reference"]) == ("supported", 3, None)
+    assert len(row["runs"].split()) == 3
+
+
+def test_records_from_before_the_base_was_timed_decide_no_ratio_to_it(
+    build: Callable[..., Evidence],
+) -> None:
+    test = RATIO | {"reference": None, "measure": "inference_merged_to_base", "below": 1.05}
+    row = only(decide(build(pair(unchanged, unchanged)), test))
+    assert row["verdict"] == "not decided"
+    assert row["reason"] == "inference_merged_to_base is missing under seed 0, 1, 2"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"measure": "inference_merged_to_base"}, "is a ratio to the base; allowed: no reference"),
+        ({"measure": "train_seconds", "reference": None}, "reference is required of train_seconds"),
+    ],
+)
+def test_a_ratio_is_divided_once(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        claim(RATIO | {"below": 1.05} | changes)
 
 
 def test_a_ratio_is_the_geometric_mean_with_its_t_interval(build: Callable[..., Evidence]) -> None:
@@ -182,6 +223,57 @@ def test_a_trend_may_follow_a_setting(build: Callable[..., Evidence]) -> None:
     assert row["variants"] == "small-2 small-8"
 
 
+@pytest.mark.parametrize(
+    "names", [("a-50", "b-50", "c-400", "d-400"), ("d-400", "b-50", "a-50", "c-400")], ids=str
+)
+def test_tasks_that_share_a_number_are_all_points_of_a_trend(
+    names: tuple[str, ...], build: Callable[..., Evidence]
+) -> None:
+    gaps: dict[str, Scores] = {"a-50": (-0.20, -0.21, -0.22), "b-50": (0.0, 0.01, 0.02)}
+    gaps |= {"c-400": (-0.02, -0.02, -0.03), "d-400": (0.01, 0.0, 0.0)}
+    sizes = {name: {"train": int(name.partition("-")[2])} for name in gaps}
+    cells: dict[tuple[str, str], Edit] = {}
+    for task, values in gaps.items():
+        cells[task, "small-2"] = scored(*np.add(0.9, values))
+        cells[task, "everything"] = scored(0.9, 0.9, 0.9)
+    evidence = build(cells, options=sizes)
+    test = BASE | {"kind": "trend", "tasks": list(names), "variants": ["small-2"], "above": 0.0}
+    test |= {"along": "options.train"}
+    rows = decide(evidence, test)
+    row = only(rows)
+    x = np.log2([sizes[name]["train"] for name in gaps])
+    slopes = [stats.linregress(x, [gaps[t][s] for t in gaps]).slope for s in SEEDS]
+    assert row["effect"] == pytest.approx(np.mean(slopes))
+    made = page("demo", [claim(test)], rows, evidence)
+    assert all(name in made.partition("## it: small-2 by train")[2] for name in names)
+
+
+def test_a_setting_is_that_of_the_model_and_task(build: Callable[..., Evidence]) -> None:
+    """A variant's name may stand for other settings on another model."""
+    cells = {
+        ("letters", "small-2"): scored(0.80, 0.81, 0.80),
+        ("letters", "small-8"): scored(0.84, 0.85, 0.86),
+        ("letters", "everything"): scored(0.9, 0.9, 0.9),
+    }
+    evidence = build(cells)
+    first = evidence.plan.cells[0]
+    other = {
+        run: spec.model_copy(
+            update={
+                "model": spec.model.model_copy(update={"name": "large"}),
+                "variant": spec.variant.model_copy(update={"settings": {"rank": 64}}),
+            }
+        )
+        for run, spec in first.runs.items()
+    }
+    odd = first.model_copy(update={"model": "large", "runs": {s.run: s for s in other.values()}})
+    plan = evidence.plan.model_copy(update={"cells": (odd, *evidence.plan.cells)})
+    test: dict[str, Any] = BASE | {"kind": "trend", "along": "settings.rank", "above": 0.0}
+    test |= {"tasks": ["letters"], "variants": ["small-2", "small-8"]}
+    row = only(decide(Evidence(plan, evidence.frame, evidence.runs), test))
+    assert row["effect"] == pytest.approx(np.mean([0.04, 0.04, 0.06]) / 2)
+
+
 INTERACTION = BASE | {"kind": "interaction", "variants": ["small-2"], "below": 0.0}
 
 
@@ -201,59 +293,7 @@ def test_an_interaction_is_a_difference_of_gaps(build: Callable[..., Evidence]) 
     )
 
 
-@pytest.mark.parametrize(
-    ("smallest", "verdict"),
-    [
-        ((0.001, 0.0012, 0.0011), "supported"),
-        ((0.5, 0.6, 0.55), "contradicted"),
-        ((0.0001, 0.01, 0.9), "not decided"),
-        ((0.0, 0.0011, 0.001), "not decided"),
-    ],
-)
-def test_gradients_of_the_layers_are_compared(
-    build: Callable[..., Evidence], smallest: Scores, verdict: str
-) -> None:
-    row = only(decide(build({("letters", "small-2"): graded(*smallest)}), LAYERS | {"below": 0.01}))
-    assert row["verdict"] == verdict
-    if min(smallest) > 0:
-        assert row["effect"] == pytest.approx(stats.gmean(smallest))
-    else:
-        assert row["reason"] == (
-            "smallest-to-largest-block is 0 under seed 0, and a ratio needs more"
-        )
-
-
-def test_one_block_alone_is_compared_with_nothing(build: Callable[..., Evidence]) -> None:
-    def single(result: Result) -> Result:
-        norms = Gradients(**dict(flat(1.0)), layers={"body.0": flat(1.0), "last": flat(1e-9)})
-        return result.model_copy(update={"gradients": norms})
-
-    row = only(decide(build({("letters", "small-2"): single}), LAYERS | {"below": 0.01}))
-    assert row["verdict"] == "not decided"
-    assert row["reason"] == "smallest-to-largest-block is missing under seed 0, 1, 2"
-
-
-@pytest.mark.parametrize(
-    ("figure", "effect"), [("last-to-first-step", 0.5), ("largest-to-median-step", 5.0)]
-)
-def test_gradients_are_compared_over_the_steps(
-    build: Callable[..., Evidence], figure: str, effect: float
-) -> None:
-    evidence = build({("letters", "small-2"): graded(0.1, 0.2, 0.3)})
-    row = only(decide(evidence, LAYERS | {"figure": figure, "above": 100.0}))
-    assert (row["effect"], row["exact"], row["verdict"]) == (effect, True, "contradicted")
-
-
-def test_a_run_that_diverges_has_exploded(build: Callable[..., Evidence]) -> None:
-    cells: dict[tuple[str, str], Edit] = {("letters", "small-2"): graded(0.1, 0.2, 0.3)}
-    evidence = build(cells, bad={("letters", "small-2", 1): "diverged"})
-    row = only(decide(evidence, LAYERS | {"figure": "largest-to-median-step", "above": 100.0}))
-    assert row["verdict"] == "supported"
-    assert row["reason"].endswith(": diverged")
-    assert only(decide(evidence, LAYERS | {"below": 0.01}))["verdict"] == "not decided"
-
-
-@pytest.mark.parametrize("state", ["oom", "diverged", "failed", "missing"])
+@pytest.mark.parametrize("state", ["oom", "diverged", "undefined", "failed", "missing"])
 def test_a_run_that_is_not_ok_leaves_it_undecided_and_is_named(
     build: Callable[..., Evidence], state: str
 ) -> None:
@@ -272,15 +312,23 @@ def test_one_seed_decides_nothing(build: Callable[..., Evidence]) -> None:
     assert (row["verdict"], row["reason"]) == ("not decided", "one seed, and an interval takes 2")
 
 
-def test_runs_of_two_machines_are_not_mixed(build: Callable[..., Evidence]) -> None:
-    def elsewhere(result: Result) -> Result:
-        machine = result.provenance.machine.model_copy(update={"processor": "another"})
-        provenance = result.provenance.model_copy(update={"machine": machine})
-        return result.model_copy(update={"provenance": provenance})
+def elsewhere(result: Result) -> Result:
+    machine = result.provenance.machine.model_copy(update={"processor": "another"})
+    provenance = result.provenance.model_copy(update={"machine": machine})
+    return result.model_copy(update={"provenance": provenance})
 
-    row = only(decide(build(pair(elsewhere, unchanged)), DIFFERENCE | {"below": 0.0}))
+
+def test_costs_of_two_machines_are_not_mixed(build: Callable[..., Evidence]) -> None:
+    evidence = build(pair(elsewhere, unchanged))
+    row = only(decide(evidence, RATIO | {"measure": "train_seconds", "below": 2.0}))
     assert row["verdict"] == "not decided"
     assert row["reason"] == "the runs are not comparable, they differ in processor"
+    # what depends on no machine is compared, and so are scores
+    row = only(decide(evidence, RATIO | {"measure": "stored_bytes", "below": 0.5}))
+    assert row["verdict"] == "supported"
+    edits = scored(0.9, 0.91, 0.92), scored(0.5, 0.51, 0.53)
+    evidence = build(pair(lambda result: elsewhere(edits[0](result)), edits[1]))
+    assert only(decide(evidence, DIFFERENCE | {"above": 0.0}))["verdict"] == "supported"
 
 
 def test_two_tasks_differ_in_their_data_and_in_nothing_else(build: Callable[..., Evidence]) -> None:

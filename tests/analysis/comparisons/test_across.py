@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 from scipy import stats
 
 from analysis.collect import collect
@@ -141,9 +142,37 @@ def test_a_bar_joins_what_lies_closer_than_the_critical_difference() -> None:
 
 def test_the_diagram_shows_ranks_and_what_is_absent(table: pd.DataFrame, finished: Path) -> None:
     texts = texts_of("critical-difference", table, finished)
-    for part in (" everything  1.00 ", " 4.00  top ", "critical difference 3.32"):
+    for part in (" everything  1.00 ", " 4.00  top "):
         assert part in texts
+    assert any(text.startswith("critical difference 3.32; ") for text in texts)
     assert "unfit lacks letters · tiny: no ok run" in " ".join(texts)
+
+
+def bars(figure: Figure) -> list[tuple[float, float]]:
+    """The ends of the thick lines that join variants."""
+    thick = [line for line in figure.axes[0].lines if line.get_linewidth() > 3]
+    ends = [np.asarray(line.get_xdata(), dtype=float) for line in thick]
+    return [(float(one[0]), float(one[-1])) for one in ends]
+
+
+@pytest.mark.parametrize("equal", [False, True])
+def test_the_diagram_says_friedmans_p_and_tells_none_apart_without_it(
+    table: pd.DataFrame, finished: Path, equal: bool
+) -> None:
+    """Two groups that order four variants alike leave p above 0.05, six of them do not."""
+    copies = [table.assign(task=table["task"] + str(copy)) for copy in range(1 if equal else 3)]
+    figure = drawn("critical-difference", pd.concat(copies), finished)
+    ranks = [[1, 3, 2, 4]] * (2 * len(copies))
+    p_value = stats.friedmanchisquare(*np.transpose(ranks)).pvalue
+    (text,) = [one.get_text() for one in figure.axes[0].texts if "Friedman" in one.get_text()]
+    assert f"p {'= ' if p_value >= 0.001 else '< '}" in text
+    assert (p_value > 0.05) == equal == ("not significant" in text)
+    if equal:
+        assert f"p = {p_value:.3f}" in text
+        ((left, right),) = bars(figure)
+        assert (left, right) == pytest.approx((0.96, 4.04))
+    else:
+        assert len(bars(figure)) > 1
 
 
 def test_figures_and_tables_are_those_that_the_pipeline_expects(

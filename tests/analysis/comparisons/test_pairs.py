@@ -141,13 +141,13 @@ def test_the_text_names_the_gaps(table: pd.DataFrame, finished: Path) -> None:
 def test_no_pair_crosses_fingerprints(table: pd.DataFrame, finished: Path) -> None:
     split = table.copy()
     elsewhere = (split["task"] == "letters") & (split["seed"] == 2)
-    split.loc[elsewhere, ["fingerprint", "comparable_threads"]] = ["0badcafe", "8"]
+    split.loc[elsewhere, ["fingerprint", "comparable_torch"]] = ["0badcafe", "8"]
     rows = pair_rows(split, finished).query("task == 'letters' and n_seeds > 0")
     seeds = rows.groupby("fingerprint", sort=False)["seeds"].unique().map(list)
     assert sorted(seeds) == [["0 1"], ["2"]]
     text = pair_markdown(split, pair_rows(split, finished))
-    assert "**letters · tiny: threads = 1**" in text
-    assert "**letters · tiny: threads = 8**" in text
+    assert "**letters · tiny: torch = 2.10**" in text
+    assert "**letters · tiny: torch = 8**" in text
     assert "one shared seed: no interval" in text
 
 

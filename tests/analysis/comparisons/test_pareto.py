@@ -19,19 +19,19 @@ def front(rows: pd.DataFrame, cost: str) -> pd.DataFrame:
     return own.set_index("variant")
 
 
-def test_each_cell_has_a_row_a_cost(table: pd.DataFrame) -> None:
-    rows = pareto_rows(table)
+def test_each_cell_has_a_row_a_cost(table: pd.DataFrame, finished: Path) -> None:
+    rows = pareto_rows(table, finished)
     assert len(rows) == 2 * len(COSTS) * len(VARIANTS)
     own = front(rows, "peak_training_bytes")
     assert own.loc["small-2", "cost_mean"] == pytest.approx(7_082_000)
     assert own.loc["small-2", "test_score_mean"] == pytest.approx(0.81)
     assert own.loc["bulky", "reason"] == "no ok run with peak_training_bytes"
     assert own["on_front"].isna()["bulky"]
-    assert pareto_rows(table).to_csv() == rows.to_csv()
+    assert pareto_rows(table, finished).to_csv() == rows.to_csv()
 
 
-def test_the_front_by_hand(table: pd.DataFrame) -> None:
-    rows = pareto_rows(table)
+def test_the_front_by_hand(table: pd.DataFrame, finished: Path) -> None:
+    rows = pareto_rows(table, finished)
     # more parameters buy a higher score here, so that all four lie on the front
     assert front(rows, "trainable_parameters")["on_front"].dropna().all()
     # all take the same time, so that the best score alone does
@@ -39,23 +39,34 @@ def test_the_front_by_hand(table: pd.DataFrame) -> None:
     assert list(by_time[by_time.astype(bool)].index) == ["everything"]
 
 
-def test_the_probability_counts_resamples(table: pd.DataFrame) -> None:
+def test_the_probability_counts_resamples(table: pd.DataFrame, tmp_path: Path) -> None:
     two = table[table["variant"].isin(["everything", "small-2"]) & (table["task"] == "letters")]
     two = two[two["seed"] < 2].copy()
     scores = {"everything": [0.9, 0.9], "small-2": [0.8, 1.0]}
+    # without predictions the seeds alone are drawn
     for variant, values in scores.items():
         two.loc[two["variant"] == variant, "test_score"] = values
-    own = front(pareto_rows(two), "trainable_parameters")
+    own = front(pareto_rows(two, tmp_path), "trainable_parameters")
     # the dearer one is beaten where both draws are the 1.0, and where the mean is 0.9: 3 of 4
     assert own.loc["everything", "front_probability"] == pytest.approx(0.25, abs=0.02)
     assert own.loc["small-2", "front_probability"] == 1
     assert own.loc["everything", "on_front"] == np.False_
 
 
+def test_a_seed_is_drawn_for_all_cells_and_so_is_an_item(
+    table: pd.DataFrame, finished: Path
+) -> None:
+    """`everything` has all the items right that `small-8` has, and more, under every seed."""
+    own = front(pareto_rows(table, finished), "train_seconds")
+    assert own["front_probability"].fillna(0).to_dict() == pytest.approx(
+        dict.fromkeys(own.index, 0) | {"everything": 1}, abs=0.01
+    )
+
+
 def test_cells_of_one_seed_stand_apart(plan: Plan, runs: Path) -> None:
     for seed in (1, 2):
         (runs / run_of("letters", "everything", seed) / RESULT_FILE).unlink()
-    own = front(pareto_rows(collect(plan, runs)), "trainable_parameters")
+    own = front(pareto_rows(collect(plan, runs), runs), "trainable_parameters")
     assert own.loc["everything", "reason"] == "one seed: beside the front of the others"
     assert own["on_front"].isna()["everything"]
     assert own.loc["small-8", "front_probability"] == 1
@@ -63,7 +74,7 @@ def test_cells_of_one_seed_stand_apart(plan: Plan, runs: Path) -> None:
 
 def test_one_seed_has_a_front_without_a_probability(table: pd.DataFrame, finished: Path) -> None:
     one = table[table["seed"] == 0]
-    own = front(pareto_rows(one), "trainable_parameters")
+    own = front(pareto_rows(one, finished), "trainable_parameters")
     assert own.loc["small-2", "on_front"]
     assert own["front_probability"].isna().all()
     assert own.loc["small-2", "reason"] == "one seed: no probability"

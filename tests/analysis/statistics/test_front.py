@@ -1,11 +1,13 @@
 """The Pareto front against its definition and against enumeration of every resample."""
 
 import itertools
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from numpy.typing import ArrayLike
 
-from analysis.statistics.front import front_probability, pareto_front
+from analysis.statistics.front import Runs, front_probability, pareto_front
 
 
 def by_definition(costs: np.ndarray, scores: np.ndarray) -> list[bool]:
@@ -40,43 +42,76 @@ def test_front_is_its_definition(kinds: int) -> None:
         assert pareto_front(costs, scores).tolist() == by_definition(costs, scores)
 
 
-def test_probability_equals_the_enumeration_of_all_resamples() -> None:
-    costs = [np.array([[1.0], [4.0]]), np.array([[3.0], [2.0], [5.0]])]
-    scores = [np.array([0.5, 0.9]), np.array([0.8, 0.4, 0.7])]
-    draws = [
-        [
-            (cost[list(drawn)].mean(axis=0), score[list(drawn)].mean())
-            for drawn in itertools.product(range(len(score)), repeat=len(score))
-        ]
-        for cost, score in zip(costs, scores, strict=True)
-    ]
-    hits = np.mean(
-        [
-            pareto_front(np.stack([one[0], other[0]]), [one[1], other[1]])
-            for one, other in itertools.product(*draws)
-        ],
-        axis=0,
-    )
-    assert ((hits > 0.1) & (hits < 0.9)).any()
-    found = front_probability(costs, scores, np.random.default_rng(37), 40_000)
-    np.testing.assert_allclose(found, hits, atol=0.01)
+def cell(costs: list[float], scores: ArrayLike, seeds: Sequence[int] | None = None) -> Runs:
+    """The runs of a cell of one cost; a score without items is one item."""
+    values = np.asarray(scores, dtype=float)
+    by_item = values[:, np.newaxis] if values.ndim == 1 else values
+    return Runs.of("it", seeds or range(len(costs)), np.transpose([costs]), by_item)
+
+
+def enumerated(cells: list[Runs], seeds: int) -> np.ndarray:
+    """The share of all resamples of seeds and items, the same for all cells."""
+    hits, items = [], cells[0].scores.shape[1]
+    for drawn in itertools.product(range(seeds), repeat=seeds):
+        own = [[cell.seeds.index(seed) for seed in drawn if seed in cell.seeds] for cell in cells]
+        if not all(own):
+            continue
+        for chosen in itertools.product(range(items), repeat=items):
+            points = [
+                (one.costs[at].mean(axis=0), one.scores[at][:, chosen].mean())
+                for one, at in zip(cells, own, strict=True)
+            ]
+            costs, scores = zip(*points, strict=True)
+            hits.append(pareto_front(np.stack(costs), scores))
+    shares: np.ndarray = np.mean(hits, axis=0)
+    return shares
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        [cell([1, 4, 2], [0.5, 0.9, 0.6]), cell([3, 2, 5], [0.8, 0.4, 0.7])],
+        [cell([1, 4], [0.5, 0.9], (0, 2)), cell([3, 2, 5], [0.8, 0.4, 0.7])],
+        [cell([1, 4], [0.5, 0.9], (0, 1)), cell([3, 2], [0.8, 0.4], (2, 3))],
+        [cell([1, 2], [[1, 0, 1], [1, 1, 0]]), cell([2, 1.2], [[0, 1, 1], [1, 1, 1]])],
+    ],
+    ids=["one item", "a seed is missing", "no seed is shared", "items"],
+)
+def test_probability_equals_the_enumeration_of_all_resamples(cells: list[Runs]) -> None:
+    expected = enumerated(cells, 1 + max(seed for one in cells for seed in one.seeds))
+    assert ((expected > 0.1) & (expected < 0.95)).any()
+    found = front_probability(cells, np.random.default_rng(37), 40_000)
+    np.testing.assert_allclose(found, expected, atol=0.01)
+
+
+def test_what_a_seed_or_an_item_does_to_all_cells_leaves_the_front_sure() -> None:
+    """One cell is better by one item under every seed; both vary far more than that."""
+    rng = np.random.default_rng(5)
+    shared = (rng.random((3, 40)) < rng.random((3, 1)) * rng.random(40)).astype(float)
+    shared[:, 0] = 0
+    better = shared.copy()
+    better[:, :1] = 1
+    cells = [cell([1, 1, 1], better), cell([1, 1, 1], shared)]
+    found = front_probability(cells, np.random.default_rng(6), 4000)
+    assert found[0] == 1
+    # the item that tells them apart is in all but (39 / 40)^40 of the draws
+    assert found[1] == pytest.approx((39 / 40) ** 40, abs=0.03)
 
 
 def test_a_constant_cost_stays_tied() -> None:
     # 0.1 is no binary number: the rounding of its sums must not make one cell cheaper
-    costs = np.full((2, 10, 1), 0.1)
-    scores = np.array([[0.5], [0.7]]) + np.arange(10) / 100
-    found = front_probability(list(costs), list(scores), np.random.default_rng(38), 2000)
+    steps = np.arange(10) / 100
+    cells = [cell([0.1] * 10, 0.5 + steps), cell([0.1] * 10, 0.7 + steps)]
+    found = front_probability(cells, np.random.default_rng(38), 2000)
     assert found.tolist() == [0, 1]
 
 
 def test_twins_without_spread_share_the_front() -> None:
-    costs, scores = [[[0.1], [0.1]]] * 2, [[0.7, 0.7]] * 2
-    assert front_probability(costs, scores, np.random.default_rng(39), 50).tolist() == [1, 1]
+    twins = [cell([0.1, 0.1], [0.7, 0.7])] * 2
+    assert front_probability(twins, np.random.default_rng(39), 50).tolist() == [1, 1]
 
 
 def test_cost_and_score_of_a_seed_are_drawn_together() -> None:
     # every seed of the first cell lies on one line with the second: no draw dominates it
-    costs = [[[1.0], [3.0]], [[2.0], [2.0]]]
-    scores = [[0.25, 0.75], [0.5, 0.5]]
-    assert front_probability(costs, scores, np.random.default_rng(40), 500).tolist() == [1, 1]
+    cells = [cell([1.0, 3.0], [0.25, 0.75]), cell([2.0, 2.0], [0.5, 0.5])]
+    assert front_probability(cells, np.random.default_rng(40), 500).tolist() == [1, 1]

@@ -20,20 +20,28 @@ from analysis.statistics.comparison import (
     indistinguishable_from_best,
     mcnemar,
     paired_bootstrap,
+    paired_equivalence,
     paired_t,
 )
 from analysis.statistics.components import variance_components
-from analysis.statistics.front import front_probability, pareto_front
+from analysis.statistics.front import Runs, front_probability, pareto_front
 from analysis.statistics.intervals import t_interval
 from analysis.statistics.ranking import flip_shares
 
 RNG = np.random.default_rng(0)
+
+
+def front(costs: Any, scores: Any, resamples: int = 9) -> ArrayLike:
+    cells = [Runs.of("cell 0", range(len(costs)), costs, scores)]
+    return front_probability(cells, RNG, resamples)
+
 
 TAKES: dict[str, tuple[Callable[[Any], Any], tuple[int, ...], tuple[int, ...]]] = {
     "t_interval": (t_interval, (3,), (1,)),
     "variance_components, seeds": (variance_components, (3, 4), (1, 4)),
     "variance_components, items": (variance_components, (3, 4), (3, 1)),
     "paired_t": (lambda x: paired_t(x, x), (3,), (1,)),
+    "paired_equivalence": (lambda x: paired_equivalence(x, x, 1.0), (3,), (1,)),
     "paired_bootstrap, seeds": (lambda x: paired_bootstrap(x, x, RNG, 9), (3, 4), (1, 4)),
     "paired_bootstrap, items": (lambda x: paired_bootstrap(x, x, RNG, 9), (3, 4), (3, 1)),
     "mcnemar": (lambda x: mcnemar(x, x), (3,), (0,)),
@@ -57,11 +65,8 @@ TAKES: dict[str, tuple[Callable[[Any], Any], tuple[int, ...], tuple[int, ...]]] 
     "performance_profile, thresholds": (lambda x: performance_profile([[1.0]], x), (3,), (0,)),
     "pareto_front, costs": (lambda x: pareto_front(x, [1.0, 2.0]), (2, 3), (2, 0)),
     "pareto_front, scores": (lambda x: pareto_front([[1.0], [2.0]], x), (2,), (0,)),
-    "front_probability": (
-        lambda x: front_probability([x], [x[:, 0]], RNG, 9),
-        (3, 2),
-        (1, 2),
-    ),
+    "front_probability, costs": (lambda x: front(x, np.ones((3, 2))), (3, 2), (1, 2)),
+    "front_probability, scores": (lambda x: front(np.ones((3, 2)), x), (3, 2), (3, 0)),
 }
 """Function and axis -> the call with one array, a shape that is good, one that is too short."""
 
@@ -95,7 +100,7 @@ def test_refuses_too_few(name: str) -> None:
         call(scores(short))
 
 
-@pytest.mark.parametrize("name", [name for name in TAKES if name != "front_probability"])
+@pytest.mark.parametrize("name", TAKES)
 def test_refuses_another_number_of_axes(name: str) -> None:
     call, shape, _ = TAKES[name]
     with pytest.raises(ValueError, match="must have the axes"):
@@ -127,7 +132,7 @@ def test_refuses_a_share_that_is_none(call: Callable[[float], Any], share: float
         lambda: flip_shares(np.ones((2, 2, 2)), RNG, 0),
         lambda: interquartile_mean(np.eye(2), RNG, 0),
         lambda: probability_of_improvement(np.eye(2), np.eye(2), RNG, 0),
-        lambda: front_probability([np.eye(2)], [[1.0, 2.0]], RNG, 0),
+        lambda: front(np.eye(2), np.eye(2), 0),
     ],
 )
 def test_refuses_no_resamples(call: Callable[[], Any]) -> None:
@@ -139,6 +144,7 @@ def test_refuses_no_resamples(call: Callable[[], Any]) -> None:
     ("call", "reason"),
     [
         (lambda: paired_t([1.0, 2.0], [1.0, 2.0, 3.0]), r"paired, not \(2,\) and \(3,\)"),
+        (lambda: paired_equivalence([1.0, 2.0], [1.0, 2.0], 0.0), "margin must be above 0"),
         (lambda: mcnemar([1, 0], [1, 0.5]), "1 where the item is right"),
         (lambda: holm([0.5, 1.5]), "reach 0.5 to 1.5"),
         (lambda: holm([-0.1, 0.5]), "reach -0.1 to 0.5"),
@@ -148,15 +154,27 @@ def test_refuses_no_resamples(call: Callable[[], Any]) -> None:
             "first has 3 tasks, second 4",
         ),
         (lambda: pareto_front([[1.0], [2.0]], [1.0]), "costs have 2 points, scores 1"),
-        (lambda: front_probability([], [], RNG), "costs are of 0 cells, scores of 0"),
-        (lambda: front_probability([np.eye(2)], [], RNG), "costs are of 1 cells, scores of 0"),
+        (lambda: front_probability([], RNG), "there is no cell"),
+        (lambda: front(np.eye(2), np.eye(3)), "cell 0 has 2 seeds, costs of 2, scores of 3"),
         (
-            lambda: front_probability([np.eye(2)], [[1.0, 2.0, 3.0]], RNG),
-            "costs have 2 seeds of cell 0, scores 3",
+            lambda: front_probability(
+                [
+                    Runs.of("one", (0, 1), np.eye(2), np.eye(2)),
+                    Runs.of("other", (0, 1), np.ones((2, 1)), np.eye(2)),
+                ],
+                RNG,
+            ),
+            r"same kinds of cost, not \[1, 2\]",
         ),
         (
-            lambda: front_probability([np.eye(2), np.ones((2, 1))], [[1, 2], [1, 2]], RNG),
-            r"not \[1, 2\] of them",
+            lambda: front_probability(
+                [
+                    Runs.of("one", (0, 1), np.eye(2), np.eye(2)),
+                    Runs.of("other", (0, 1), np.eye(2), np.ones((2, 3))),
+                ],
+                RNG,
+            ),
+            r"same number of items, not \[2, 3\]",
         ),
     ],
 )

@@ -7,8 +7,8 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from records.prediction import Prediction
-from records.result import Time
+from records.costs import Time
+from records.prediction import Prediction, Question
 from tests.workflow.forecast.place import Place
 from workflow.cli import EXIT_CONFIGURATION, app
 from workflow.forecast import memory
@@ -31,7 +31,7 @@ PEAK = 17 * 10**9
 @pytest.fixture(autouse=True)
 def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
     """The console of the command line was made before the test: it is the test's to widen."""
-    monkeypatch.setattr("workflow.cli._CONSOLE.width", 160)
+    monkeypatch.setattr("workflow.terminal.CONSOLE.width", 160)
 
 
 @pytest.fixture(autouse=True)
@@ -220,3 +220,19 @@ def test_bad_input_is_one_line(place: Place, tmp_path: Path) -> None:
         done = CliRunner().invoke(app, ["plan", *arguments])
         assert done.exit_code == EXIT_CONFIGURATION
         assert "Traceback" not in done.output
+
+
+def test_a_step_that_fails_is_an_error_with_its_cell(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def answer(questions: list[Question]) -> list[Prediction]:
+        wrong = Prediction(peak_bytes=None, reason="the run fails: ValueError: x", run_fails=True)
+        is_full = (one.spec.variant.name == "full" for one in questions)
+        return [wrong if full else Prediction(peak_bytes=1) for full in is_full]
+
+    monkeypatch.setattr(memory, "_traced", answer)
+    done = CliRunner().invoke(app, ["plan", str(place.file), "--results", str(place.results)])
+    assert done.exit_code == EXIT_CONFIGURATION
+    assert "error: digits x network x full: the run fails: ValueError: x" in done.output
+    assert "1 cell: " not in done.output
+    assert "lora-r2: the run" not in done.output

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from records.result import Result, Time
+from records.costs import Time
+from records.result import Result
 from records.specification import Specification
 from tests.workflow.forecast.place import Place, recorded
 from workflow.forecast.hours import Duration, Timings

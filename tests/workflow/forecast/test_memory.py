@@ -62,6 +62,30 @@ def test_another_batch_is_another_step(place: Place, asked: Asked, tmp_path: Pat
     assert sorted(one.batch for one in asked) == [(16, 1), (16, 1), (32, 1), (32, 1)]
 
 
+def test_a_micro_batch_among_others_is_another_step(
+    place: Place, asked: Asked, tmp_path: Path
+) -> None:
+    """Of 16 examples as a batch is; its gradients meet those of an earlier one."""
+    plain = {"epochs": 1, "learning_rate": 0.01, "batch_size": 16}
+    parts = plain | {"batch_size": 32, "micro_batch_size": 16}
+    for training in (plain, parts, parts | {"batch_size": 64}):
+        found(place.pipeline(training=training), [], Tracer(tmp_path))
+    assert [one.batch for one in asked] == [(16, 1)] * 4
+    records = probed(place.pipeline(training=plain), (16, 1), 5)
+    peaks_of_parts = found(place.pipeline(training=parts), records, None)
+    assert {peak.measured_bytes for peak in peaks_of_parts} == {None}
+
+
+def test_a_step_that_had_to_shrink_was_measured_as_it_was_taken(place: Place) -> None:
+    shrunk = [
+        one.model_copy(update={"micro_batch_size": 8})
+        for one in probed(place.pipeline(), (8, 1), 8_000)
+    ]
+    training = {"epochs": 1, "learning_rate": 0.01, "batch_size": 32, "micro_batch_size": 8}
+    for peak in found(place.pipeline(training=training), shrunk, None):
+        assert (peak.batch, peak.measured_bytes) == ((8, 1), 8_000)
+
+
 def test_the_largest_recorded_batch_is_asked_for_and_compared(
     place: Place, asked: Asked, tmp_path: Path
 ) -> None:
@@ -123,6 +147,19 @@ def test_what_cannot_be_traced_is_bounded_and_says_why(
         assert (peak.instrument, peak.reason) == ("bound", "not predictable: SomeError")
         assert peak.predicted_bytes is not None
         assert peak.predicted_bytes > 4 * PARAMETERS
+
+
+def test_a_choice_of_a_tuning_that_fails_is_the_cell_s_error(
+    place: Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def answer(questions: Asked) -> list[Prediction]:
+        wrong = Prediction(peak_bytes=None, reason="the run fails: E", run_fails=True)
+        small = [one.batch[0] == 8 for one in questions]
+        return [wrong if is_small else Prediction(peak_bytes=10**12) for is_small in small]
+
+    monkeypatch.setattr(memory, "_traced", answer)
+    for peak in found(place.pipeline(tuning=tuning(64, 8)), [], Tracer(tmp_path)):
+        assert (peak.run_fails, peak.reason) == (True, "the run fails: E")
 
 
 def test_a_process_that_dies_leaves_questions_open(

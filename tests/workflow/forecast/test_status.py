@@ -175,3 +175,27 @@ def test_a_record_that_is_none_is_an_error_that_names_it(place: Place) -> None:
     path.write_text("{}")
     with pytest.raises(AnalysisError, match=path.parent.name):
         _ = Status(pipeline).reasons
+
+
+def own_data(folder: Path, content: str) -> Content:
+    """A task and a tokenizer of the user's own, with that content."""
+    for name in ("train", "validation"):
+        path = folder / "data" / "sst2" / f"{name}-00000-of-00001.parquet"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+    source = {"uri": f"path:{folder}/data"}
+    return {"own": {"task": "glue", "source": source, "options": {"subset": "sst2"}}}
+
+
+def test_edited_data_are_the_reason_where_nothing_else_differs(
+    place: Place, small: Content
+) -> None:
+    training = small["training"] | {"max_length": 32}
+    grid = {"tasks": ["own"], "models": ["tiny"], "variants": {"full": {"method": "full"}}}
+    content = {"tasks": own_data(place.folder, "one"), "grids": [grid], "training": training}
+    place.finish(place.pipeline(**content, models={"tiny": small["models"]["tiny"]}))
+    own_data(place.folder, "two")
+    assert reasons(place.pipeline()) == {"data"}
+    assert reasons(place.pipeline(training=training | {"epochs": 2})) == {"specification"}
+    own_data(place.folder, "one")
+    assert reasons(place.pipeline(training=training)) == {None}

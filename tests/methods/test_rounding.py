@@ -1,0 +1,81 @@
+"""Small changes of what is trained, in bf16: a product is rounded, and not a factor beforehand.
+
+Training moves a factor that starts from one in steps far below the 0.0078 that bf16 has there.
+"""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from methods.parameters import trainable_state
+from methods.registry import METHODS
+from tests.methods.architectures import inputs, shape, tiny
+
+STEP = 1.003
+SETTINGS: dict[str, list[dict[str, Any]]] = {
+    "adapter": [
+        {"size": 8, "layer_norm": True, "placement": placement}
+        for placement in ("houlsby", "pfeiffer", "parallel")
+    ],
+    "bitfit": [{}, {"added_to": ["all"]}],
+    "lg": [{"rank": 4}, {"rank": 4, "residual": False}, {"rank": 4, "start": "gaussian"}],
+    "lora": [{}, {"rank_stabilised": True, "alpha": 2.0}],
+    "vera": [{"rank": 16, "targets": ["all"]}],
+}
+BRIDGED = ("peft:ia3", "peft:vera")
+"""The references of what others do."""
+EXEMPT = ("prefix",)
+"""Its keys and values are rounded as those of the sequence are, for one attention over both."""
+CASES = [
+    (name, model_type, settings)
+    for name in METHODS
+    if name not in EXEMPT and (":" not in name or name in BRIDGED)
+    for settings in SETTINGS.get(name, [{}])
+    for model_type in ("bert", "gpt2", "llama")
+    if METHODS.build(name, settings).not_applicable(shape(model_type)) is None
+]
+
+
+def kinds(model: nn.Module) -> dict[str, list[nn.Parameter]]:
+    """The trained tensors below the head, by the last part of their names."""
+    found: dict[str, list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad and not name.startswith(("classifier", "score")):
+            found.setdefault(name.split(".")[-1], []).append(parameter)
+    return found
+
+
+@torch.no_grad()
+def changes(model: Any, model_type: str, parameters: list[nn.Parameter], bf16: bool) -> Any:
+    """How the last hidden states change as the parameters grow by the step."""
+    outputs = []
+    for factor in (1.0, STEP):
+        kept = [parameter.clone() for parameter in parameters]
+        for parameter in parameters:
+            parameter.mul_(factor)
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            found = model(**inputs(model_type), output_hidden_states=True)
+        outputs.append(found.hidden_states[-1].double().flatten())
+        for parameter, old in zip(parameters, kept, strict=True):
+            parameter.copy_(old)
+    return outputs[1] - outputs[0]
+
+
+@pytest.mark.parametrize(("name", "model_type", "settings"), CASES)
+def test_a_small_change_of_what_is_trained_is_seen_in_bf16(
+    name: str, model_type: str, settings: dict[str, Any]
+) -> None:
+    """By its projection on the change in fp32, as each single output is rounded."""
+    model = tiny(model_type)
+    draw = torch.Generator().manual_seed(2)
+    METHODS.build(name, settings).apply(model, draw)
+    for parameter in trainable_state(model).values():
+        if not parameter.any():  # what starts from zero hides the rest
+            parameter.normal_(std=0.5, generator=draw)
+    for kind, parameters in kinds(model).items():
+        exact = changes(model, model_type, parameters, bf16=False)
+        rounded = changes(model, model_type, parameters, bf16=True)
+        share = float(rounded @ exact / (exact @ exact))
+        assert 0.3 < share < 3, f"{kind}: {share}"
