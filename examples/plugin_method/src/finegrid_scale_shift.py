@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from methods.architectures import Shape
+from methods.anatomy import Shape
 from methods.contract import Method
 from methods.injection import add_parameters, added, change_output, remove
 from methods.layers import Layer, linear_layers
