@@ -11,7 +11,7 @@ READY := $(VENV)/.ready
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce test test-faults test-slurm lint format lock wandb-sync clean
+.PHONY: help setup reproduce test test-matrix test-faults test-slurm lint format lock wandb-sync clean
 
 help: ## Show what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -35,6 +35,9 @@ reproduce: $(READY) ## Run the default benchmark and print its table (BENCHMARK=
 
 test: $(READY) ## Run the tests
 	@python -m pytest -n 2 --dist loadfile --ignore tests/slurm --ignore tests/faults
+
+test-matrix: $(READY) ## Run the tests of methods on every architecture, not a covering choice
+	@python -m pytest -n 2 --matrix tests/methods/test_contract.py
 
 test-faults: $(READY) ## Inject faults and check that nothing is lost
 	@python -m pytest -n 2 --dist loadfile tests/faults
