@@ -159,13 +159,15 @@ def _freeze_uncounted(model: nn.Module, claim: Claim) -> int:
     """Freeze what is trained and the source leaves out of its count; how much that is."""
     heads = {id(module) for module in head_modules(model)}
     left = [
-        module
+        parameter
         for name, module in model.named_children()
         if id(module) in heads and not (claim.counts_head and claim.head_part in (None, name))
+        for parameter in module.parameters()
     ]
-    if not claim.counts_norms:
-        left += [module for module in model.modules() if is_norm(module)]
-    found = {id(p): p for module in left for p in module.parameters() if p.requires_grad}
+    if not claim.counts_norms:  # their own alone: an adapter may hang at a norm
+        norms = filter(is_norm, model.modules())
+        left += [parameter for norm in norms for parameter in norm.parameters(recurse=False)]
+    found = {id(parameter): parameter for parameter in left if parameter.requires_grad}
     for parameter in found.values():
         parameter.requires_grad = False
     return sum(parameter.numel() for parameter in found.values())
