@@ -26,20 +26,25 @@ PREDICTIONS_FILE = "predictions.parquet"
 HISTORY_FILE = "history.jsonl"
 DELTA_FILE = "delta.safetensors"
 _SEAL = "record_sha256"
+_VERSIONS = (1, 2)
 _WITHOUT_GRADIENTS = "measured by version 1, without the gradients that micro-batches add up"
 
 
 def is_as_written(content: bytes) -> bool:
-    """Whether a file of a record may be as it was written: JSON whose seal, if any, is its own.
+    """Whether what cannot be read may be as it was written: JSON whose seal is its own.
 
-    A record of another version is, though it cannot be read.
+    A record of another version is, with or without a seal.
     """
     try:
         plain = json.loads(content)
     except ValueError:
         return False
-    seal = plain.pop(_SEAL, None) if isinstance(plain, dict) else None
-    return seal is None or seal == content_hash(plain)
+    if not isinstance(plain, dict):
+        return False
+    seal = plain.pop(_SEAL, None)
+    if seal is None:
+        return plain.get("schema_version") not in _VERSIONS
+    return bool(seal == content_hash(plain))
 
 
 class Score(Record):

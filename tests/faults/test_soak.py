@@ -172,6 +172,9 @@ def test_a_tenth_of_faults_changes_no_other_cell(assets: Assets, tmp_path: Path)
     lost = {specs[number].run: LOSES[f] for number, f in faults.items() if f in LOSES}
     assert len(lost) == 8
     assert found.loc[list(lost), "state"].to_dict() == lost
+    without = {specs[number].run for number, f in faults.items() if f is lose_the_tracker}
+    assert {*found.index[found.pop("mirror_warning").notna()]} == without
+    assert expected.pop("mirror_warning").isna().all()
     pd.testing.assert_frame_equal(found.drop(index=[*lost]), expected.drop(index=[*lost]))
     assert set(expected["state"]) == {"ok"}
     assert expected["loss_last"].nunique() > CELLS // 2, "the cells are too much alike"
