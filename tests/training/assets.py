@@ -186,8 +186,14 @@ def _images() -> list[dict[str, Any]]:
 
 
 def write_task(
-    prepared: Path, task: Task, kind: TaskKind, labels: tuple[str, ...], rows: list[dict[str, Any]]
+    prepared: Path,
+    task: Task,
+    kind: TaskKind,
+    labels: tuple[str, ...],
+    rows: list[dict[str, Any]],
+    metrics: tuple[str, ...] = ("accuracy",),
 ) -> None:
+    """Write a prepared task of these rows, cut into splits of `SIZES`."""
     folder = prepared / "tasks" / task.key
     folder.mkdir(parents=True)
     splits, left = {}, list(rows)
@@ -201,7 +207,7 @@ def write_task(
         spec=task,
         kind=kind,
         labels=labels,
-        metrics=("accuracy",),
+        metrics=metrics,
         splits=splits,
         overlaps=(),
         sha256=content_hash(rows),
