@@ -27,12 +27,12 @@ from analysis.frame import (
     write_table,
 )
 from analysis.reading import check_files, read_record, set_aside
-from records.base import Record
-from records.costs import Inference, Memory, Time
-from records.identity import canonical_json
-from records.place import record_file
-from records.plan import Cell, Plan
-from records.result import (
+from finegrid.records.base import Record
+from finegrid.records.costs import Inference, Memory, Time
+from finegrid.records.identity import canonical_json
+from finegrid.records.place import record_file
+from finegrid.records.plan import Cell, Plan
+from finegrid.records.result import (
     FAILURE_FILE,
     RESULT_FILE,
     Choice,
@@ -45,8 +45,8 @@ from records.result import (
     Trial,
     Trivial,
 )
-from records.specification import LEARNING_RATE, Checkpoint, Specification
-from records.tuning import effective
+from finegrid.records.specification import LEARNING_RATE, Checkpoint, Specification
+from finegrid.records.tuning import effective
 
 Row = dict[str, Any]
 

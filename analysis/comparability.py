@@ -7,9 +7,9 @@ from typing import Any
 import pandas as pd
 
 from analysis.frame import COMPARABLE, CONDITION, LIBRARY
-from records.identity import short_hash
-from records.result import Result
-from records.tuning import effective
+from finegrid.records.identity import short_hash
+from finegrid.records.result import Result
+from finegrid.records.tuning import effective
 
 PACKAGES = ("torch", "transformers", "tokenizers", "numpy", "scikit-learn", "evaluate")
 """Those of every run whose version may move its scores."""

@@ -12,7 +12,7 @@ from analysis.comparability import UNMEASURED, Fields, cost_fields, fingerprint_
 from analysis.errors import AnalysisError
 from analysis.quantities import NONE, byte_text, count_text, quantity
 from analysis.reading import read_record
-from records.result import (
+from finegrid.records.result import (
     FAILURE_FILE,
     RESULT_FILE,
     SPECIFICATION_FILE,
@@ -20,8 +20,8 @@ from records.result import (
     Result,
     Score,
 )
-from records.specification import Specification
-from records.tuning import effective
+from finegrid.records.specification import Specification
+from finegrid.records.tuning import effective
 
 Split = Literal["validation", "test"]
 Table = tuple[str, list[str], list[list[str]]]

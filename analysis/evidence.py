@@ -14,7 +14,7 @@ from analysis.comparisons.pareto import pareto_rows
 from analysis.comparisons.variance import variance_rows
 from analysis.errors import one_line_errors
 from analysis.frame import read_runs, write_table
-from records.write import write_text
+from finegrid.records.write import write_text
 
 
 def evidence_files(stem: Path, several_groups: bool) -> list[Path]:

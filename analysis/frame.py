@@ -8,8 +8,8 @@ from typing import Any
 import pandas as pd
 
 from analysis.errors import AnalysisError
-from records.specification import LEARNING_RATE
-from records.write import write_text
+from finegrid.records.specification import LEARNING_RATE
+from finegrid.records.write import write_text
 
 IDENTITY = ("benchmark", "task", "model", "variant", "method", "run")
 TEXT = (

@@ -8,9 +8,9 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from analysis.errors import AnalysisError
-from records.base import Record
-from records.quarantine import quarantine
-from records.result import HISTORY_FILE, PREDICTIONS_FILE, Result, is_as_written
+from finegrid.records.base import Record
+from finegrid.records.quarantine import quarantine
+from finegrid.records.result import HISTORY_FILE, PREDICTIONS_FILE, Result, is_as_written
 
 R = TypeVar("R", bound=Record)
 

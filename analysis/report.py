@@ -28,11 +28,11 @@ from analysis.plots import FigureKind, figure_kinds
 from analysis.quantities import NONE, TRIVIAL, count_text, percent_text, plain_score
 from analysis.reading import read_record
 from analysis.summary import CELL
-from records.identity import canonical_json
-from records.place import record_file
-from records.plan import Plan
-from records.prepared import MANIFEST_FILE, Overlap, PreparedTask
-from records.write import write_text
+from finegrid.records.identity import canonical_json
+from finegrid.records.place import record_file
+from finegrid.records.plan import Plan
+from finegrid.records.prepared import MANIFEST_FILE, Overlap, PreparedTask
+from finegrid.records.write import write_text
 
 TEMPLATE = "report.html.j2"
 TABLE_ENDINGS = ("csv", "md", "tex")

@@ -14,7 +14,7 @@ from analysis.comparisons.contenders import Standing, standings
 from analysis.errors import AnalysisError
 from analysis.frame import STATES
 from analysis.statistics.intervals import t_interval
-from records.prepared import MEANS_OVER_ITEMS
+from finegrid.records.prepared import MEANS_OVER_ITEMS
 
 CATEGORIES = ("weights_bytes", "gradients_bytes", "optimizer_bytes", "activations_bytes")
 CONDITIONED = (*CATEGORIES, "peak_training_bytes", "train_seconds", "examples_per_second")

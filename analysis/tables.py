@@ -18,7 +18,7 @@ from analysis.frame import read_pairs, read_runs, write_table
 from analysis.markdown import document
 from analysis.notes import cost_notes, coverage, notes
 from analysis.summary import groups
-from records.write import write_text
+from finegrid.records.write import write_text
 
 LATEX = str.maketrans(
     {

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import ConfigDict
 
-from methods.anatomy import Shape
-from methods.architectures import architecture_of
+from finegrid.models.shape import Shape
+from finegrid.models.architectures import architecture_of
 
 if TYPE_CHECKING:
     import torch

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
-from methods.anatomy import Shape
+from finegrid.models.shape import Shape
 from methods.contract import Method, head_parameters
-from methods.layers import blocks_of
+from finegrid.models.layers import blocks_of
 from methods.registry import register
 
 if TYPE_CHECKING:

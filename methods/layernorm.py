@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from methods.anatomy import Shape
+from finegrid.models.shape import Shape
 from methods.contract import Method
 from methods.parameters import norms
 from methods.registry import register

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ConfigDict
 
-from records.prepared import SplitName, TaskKind
+from finegrid.records.prepared import SplitName, TaskKind
 
 if TYPE_CHECKING:
     import pandas as pd

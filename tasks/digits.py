@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
-from records.prepared import SplitName
+from finegrid.records.prepared import SplitName
 from tasks.contract import Task
 from tasks.registry import register
 from tasks.splitting import carve, interleaved, shuffled

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field
 
-from records.base import Record
-from records.prepared import SPLITS, SplitName
+from finegrid.records.base import Record
+from finegrid.records.prepared import SPLITS, SplitName
 from tasks.contract import Task
 from tasks.registry import register
 from tasks.splitting import divided, grouped, proportional

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from records.prepared import SPLITS, SplitName
+from finegrid.records.prepared import SPLITS, SplitName
 from tasks.contract import Task
 from tasks.registry import register
 from tasks.splitting import carve, shuffled

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 from pydantic import Field
 
-from records.prepared import SplitName, TaskKind
+from finegrid.records.prepared import SplitName, TaskKind
 from tasks.contract import Task
 from tasks.registry import register
 from tasks.splitting import carve, shuffled

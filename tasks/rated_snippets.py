@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from records.prepared import SplitName
+from finegrid.records.prepared import SplitName
 from tasks.contract import Task
 from tasks.registry import register
 from tasks.splitting import carve, normalised, shuffled

@@ -1,6 +1,6 @@
 """The registry of tasks: every file of this room, and every installed plug-in."""
 
-from records.registry import Registry
+from finegrid.records.registry import Registry
 from tasks.contract import Task
 
 TASKS: Registry[Task] = Registry("task", Task, "tasks")

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from records.prepared import SplitName
+from finegrid.records.prepared import SplitName
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from methods.injection import added
-from methods.layers import linear_layers
+from finegrid.models.layers import linear_layers
 from methods.lg import LG
-from records.specification import (
+from finegrid.records.specification import (
     Network,
     Optimizer,
     Specification,
@@ -20,13 +20,13 @@ from records.specification import (
     model_key,
 )
 from tests.training.assets import Assets, read_history, steps
-from training.batches import epoch_batches
-from training.network import LinearStack
-from training.seeds import generator
-from workflow.benchmark import read_benchmark
-from workflow.plan import make_plan
-from workflow.prepare_model import prepare_model
-from workflow.prepare_task import prepare_task
+from finegrid.training.batches import epoch_batches
+from finegrid.models.network import LinearStack
+from finegrid.models.seeds import generator
+from finegrid.planning.benchmark import read_benchmark
+from finegrid.planning.plan import make_plan
+from finegrid.prepare.model import prepare_model
+from finegrid.prepare.task import prepare_task
 
 # The second example. The second column of W meets the 0 of x, so that any numbers do there.
 X, Y = torch.tensor([1.0, 0.0]), torch.tensor([1.0, 0.0])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-import records
+import finegrid.records
 from methods.registry import METHODS
 from tasks.registry import TASKS
 
@@ -30,35 +30,35 @@ HOMES = {
 """Registered name -> the module of its class."""
 OTHER_MEANINGS = {
     ("head", "analysis/figures/scores.py"): "the first rows of a frame",
-    ("head", "methods/architectures.py"): "the modules of the task's head, which all methods train",
+    ("head", "finegrid/models/architectures.py"): "the modules of the task's head, which all methods train",
     ("head", "methods/contract.py"): "the same",
     ("head", "methods/full.py"): "the same",
     ("head", "analysis/comparisons/pareto.py"): "the first rows of a table",
-    ("head", "methods/anatomy.py"): "the modules of the task's head",
+    ("head", "finegrid/models/shape.py"): "the modules of the task's head",
     ("head", "methods/parameters.py"): "the category of the task's head",
     ("head", "methods/prompt.py"): "the modules of the task's head",
-    ("head", "training/seeds.py"): "the stream that draws the task's head",
-    ("head", "records/result.py"): "the same category, a field of the record",
-    ("head", "records/specification.py"): "whether the checkpoint's head is kept",
-    ("head", "training/experiment.py"): "the same category, on its way into the record",
-    ("head", "training/models.py"): "the stream that the task's head is drawn from",
-    ("head", "training/network.py"): "the last layer of a network",
-    ("head", "training/pooling.py"): "the modules of the task's head",
-    ("head", "training/pretrained.py"): "the same",
-    ("head", "workflow/catalogue.py"): "whether the checkpoint's head is kept",
-    ("head", "workflow/checkpoint_files.py"): "the modules of the task's head",
-    ("head", "workflow/plan.py"): "whether the checkpoint's head is kept",
-    ("head", "workflow/schemas/benchmark.py"): "the same",
-    ("head", "workflow/schemas/errors.py"): "the first line of a message",
+    ("head", "finegrid/models/seeds.py"): "the stream that draws the task's head",
+    ("head", "finegrid/records/result.py"): "the same category, a field of the record",
+    ("head", "finegrid/records/specification.py"): "whether the checkpoint's head is kept",
+    ("head", "finegrid/training/experiment.py"): "the same category, on its way into the record",
+    ("head", "finegrid/models/loading.py"): "the stream that the task's head is drawn from",
+    ("head", "finegrid/models/network.py"): "the last layer of a network",
+    ("head", "finegrid/models/pooling.py"): "the modules of the task's head",
+    ("head", "finegrid/models/pretrained.py"): "the same",
+    ("head", "finegrid/planning/catalogue.py"): "whether the checkpoint's head is kept",
+    ("head", "finegrid/prepare/checkpoint_files.py"): "the modules of the task's head",
+    ("head", "finegrid/planning/plan.py"): "whether the checkpoint's head is kept",
+    ("head", "finegrid/planning/schema.py"): "the same",
+    ("head", "finegrid/problems.py"): "the first line of a message",
     ("adapter", "methods/parameters.py"): "the category of whatever a method adds",
-    ("adapter", "records/result.py"): "the same category, a field of the record",
-    ("adapter", "training/experiment.py"): "the same category, on its way into the record",
-    ("adapter", "records/registry.py"): "a pydantic TypeAdapter",
+    ("adapter", "finegrid/records/result.py"): "the same category, a field of the record",
+    ("adapter", "finegrid/training/experiment.py"): "the same category, on its way into the record",
+    ("adapter", "finegrid/records/registry.py"): "a pydantic TypeAdapter",
     ("ia3", "methods/peft.py"): "peft's name of its own implementation",
     ("lora", "methods/peft_types.py"): "the same",
     ("vera", "methods/peft_types.py"): "the same",
-    ("prefix", "records/write.py"): "the start of a temporary file's name",
-    ("prefix", "workflow/schemas/errors.py"): "the start of a location",
+    ("prefix", "finegrid/records/write.py"): "the start of a temporary file's name",
+    ("prefix", "finegrid/problems.py"): "the start of a location",
 }
 """English words that are a registered name by chance: (name, file) -> what they mean there."""
 
@@ -134,7 +134,7 @@ def test_every_exception_is_still_needed() -> None:
         ("import workflow.pipeline", {"torch", "transformers", "pandas"}),
         ("from methods.registry import METHODS; list(METHODS)", {"torch", "transformers"}),
         ("from tasks.registry import TASKS; list(TASKS)", {"torch", "transformers", "pandas"}),
-        ("import training.run", {"torch", "transformers", "pandas"}),
+        ("import finegrid.training.run", {"torch", "transformers", "pandas"}),
     ],
 )
 def test_what_starts_fast_loads_nothing_heavy(code: str, absent: set[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from records.plan import Plan
+from finegrid.records.plan import Plan
 
 PLOTS = (
     "score-by-parameters",

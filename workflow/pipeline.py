@@ -12,19 +12,19 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from methods.registry import METHODS
-from records.identity import canonical_json
-from records.place import record_file
-from records.plan import Cell, Plan
-from records.prepared import MANIFEST_FILE
-from records.registry import RegistrationError
-from records.result import RESULT_FILE
-from records.source import run_digest, source_digest
-from records.specification import Model, Network, Pretraining, Specification, Task, model_key
-from records.tuning import cell_specification, choice_file, possible, tuning_key
+from finegrid.records.identity import canonical_json
+from finegrid.records.place import record_file
+from finegrid.records.plan import Cell, Plan
+from finegrid.records.prepared import MANIFEST_FILE
+from finegrid.records.registry import RegistrationError
+from finegrid.records.result import RESULT_FILE
+from finegrid.records.source import run_digest, source_digest
+from finegrid.records.specification import Model, Network, Pretraining, Specification, Task, model_key
+from finegrid.records.tuning import cell_specification, choice_file, possible, tuning_key
 from tasks.registry import TASKS
-from training.tracking import ModeError, mirror_mode
-from workflow.benchmark import as_written, benchmark_from_config
-from workflow.estimate import (
+from finegrid.training.tracking import ModeError, mirror_mode
+from finegrid.planning.benchmark import as_written, benchmark_from_config
+from finegrid.planning.estimate import (
     FETCHING_MINUTES,
     Bound,
     Data,
@@ -35,12 +35,12 @@ from workflow.estimate import (
     training_minutes,
 )
 from workflow.forecast.profile import DEVICE_MEMORY, check_device_memory
-from workflow.hashes import HASHES_FILE, Hashes
+from finegrid.prepare.hashes import HASHES_FILE, Hashes
 from workflow.outputs import Outputs
-from workflow.pinning import pinned
-from workflow.plan import make_plan
-from workflow.schemas.benchmark import Benchmark
-from workflow.schemas.errors import ConfigurationError, refused
+from finegrid.planning.pinning import pinned
+from finegrid.planning.plan import make_plan
+from finegrid.planning.schema import Benchmark
+from finegrid.problems import ConfigurationError, refused
 
 T = TypeVar("T")
 RESULTS_PATTERN = r"(?!.*[^/]{201})[\w./~][\w./~ @+,=-]*(?<! )"
@@ -50,8 +50,8 @@ RESULTS_ALLOWED = (
     "other sign than ./~_ first, no space last, at most 200 a part"
 )
 # The digest follows imports inside the rooms of a run; workflow's own modules are named.
-PREPARE_TASK = ("workflow.prepare_task", "workflow.overlap", "workflow.sources")
-PREPARE_MODEL = ("workflow.prepare_model", "workflow.checkpoint_files", "workflow.sources")
+PREPARE_TASK = ("finegrid.prepare.task", "finegrid.prepare.overlap", "finegrid.prepare.sources")
+PREPARE_MODEL = ("finegrid.prepare.model", "finegrid.prepare.checkpoint_files", "finegrid.prepare.sources")
 
 
 class _Planned(dict[str, T]):
@@ -274,7 +274,7 @@ class Pipeline:
 
     def tuning_digest(self, key: str) -> str:
         """The digest of the source that decides a cell's choice."""
-        return source_digest(["training.tune"]) + self.run_digest(self._tuned(key).run)
+        return source_digest(["finegrid.training.tune"]) + self.run_digest(self._tuned(key).run)
 
     def tuning_task(self, key: str) -> str:
         """The manifest of the cell's task, which names the metric of its trials."""

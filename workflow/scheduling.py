@@ -12,7 +12,7 @@ from typing import Any
 
 from snakemake_interface_common.exceptions import WorkflowError
 
-from training.devices import NoDeviceError, visible_devices
+from finegrid.training.processes.devices import NoDeviceError, visible_devices
 
 GPU = "gpu"
 ATTEMPTS = "FINEGRID_ATTEMPTS"

@@ -14,8 +14,8 @@ from analysis.claims.verdicts import claims_frame
 from analysis.errors import AnalysisError, one_line_errors
 from analysis.frame import read_runs, write_table
 from analysis.reading import read_record
-from records.plan import Plan
-from records.write import write_text
+from finegrid.records.plan import Plan
+from finegrid.records.write import write_text
 
 
 def write_claims(evidence: Evidence, stem: Path, plots: Path) -> None:

@@ -11,7 +11,7 @@ import pandas as pd
 from analysis.claims.obstacles import obstacles
 from analysis.frame import present
 from analysis.reading import read_record
-from records.claims import (
+from finegrid.records.claims import (
     DifferenceTest,
     GradientTest,
     InteractionTest,
@@ -19,9 +19,9 @@ from records.claims import (
     Test,
     TrendTest,
 )
-from records.place import record_file
-from records.plan import Plan
-from records.result import Gradients, Result
+from finegrid.records.place import record_file
+from finegrid.records.plan import Plan
+from finegrid.records.result import Gradients, Result
 
 Values = dict[int, float]
 """Seed -> value."""

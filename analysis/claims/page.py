@@ -12,7 +12,7 @@ from analysis.markdown import bullets, table
 from analysis.notes import coverage, shared_conditions
 from analysis.quantities import NONE
 from analysis.statistics.intervals import t_interval
-from records.claims import Claim, GradientTest, TrendTest
+from finegrid.records.claims import Claim, GradientTest, TrendTest
 
 WORDS = ("claim", "statement", "verdict", "what", "on", "reason", "unit", "layer")
 NOTES = (

@@ -15,8 +15,8 @@ from analysis.claims.page import gradient_places
 from analysis.claims.verdicts import CONTRADICTED, OPEN, SUPPORTED
 from analysis.figures.drawing import FACETS_A_ROW, NOTHING, empty, finish, house_style, save
 from analysis.figures.steps import BINS, middles, step_records
-from records.claims import Claim
-from records.result import HISTORY_FILE
+from finegrid.records.claims import Claim
+from finegrid.records.result import HISTORY_FILE
 
 COLORS = {SUPPORTED: "#0173b2", CONTRADICTED: "#d55e00", OPEN: "0.45"}
 MARKERS = {SUPPORTED: "o", CONTRADICTED: "s", OPEN: "D"}

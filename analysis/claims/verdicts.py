@@ -14,7 +14,7 @@ from analysis.claims.hypotheses import Evidence, Sample, samples
 from analysis.frame import present
 from analysis.statistics.comparison import NO_SPREAD, holm, paired_t
 from analysis.statistics.intervals import t_interval
-from records.claims import Claim, RatioTest, TrendTest
+from finegrid.records.claims import Claim, RatioTest, TrendTest
 
 Row = dict[str, Any]
 LEVEL = 0.05

@@ -10,8 +10,8 @@ import pyarrow as pa
 from analysis.errors import AnalysisError
 from analysis.frame import present
 from analysis.statistics.arrays import Floats
-from records.prepared import MEANS_OVER_ITEMS
-from records.result import PREDICTIONS_FILE
+from finegrid.records.prepared import MEANS_OVER_ITEMS
+from finegrid.records.result import PREDICTIONS_FILE
 
 ROUNDING = 1e-9
 """Two sums of the same zeros and ones may differ by this share."""

@@ -26,7 +26,7 @@ from analysis.statistics.comparison import (
 )
 from analysis.statistics.ranking import flip_shares
 from analysis.summary import summarise
-from records.prepared import MEANS_OVER_ITEMS
+from finegrid.records.prepared import MEANS_OVER_ITEMS
 
 Row = dict[str, Any]
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from records.identity import short_hash
+from finegrid.records.identity import short_hash
 
 SEEDED = (
     "Random numbers are seeded by the hash of the names that they are drawn for: the same runs "

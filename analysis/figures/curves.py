@@ -24,7 +24,7 @@ from analysis.figures.drawing import (
 )
 from analysis.figures.steps import middles, step_records
 from analysis.statistics.intervals import t_half_width
-from records.result import HISTORY_FILE
+from finegrid.records.result import HISTORY_FILE
 
 
 def learning_curves(inputs: Inputs) -> Figure:

@@ -18,7 +18,7 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from analysis.summary import groups
-from records.write import atomic_path
+from finegrid.records.write import atomic_path
 
 MARKERS = "os^DvPX<>pdh"
 DASHES: tuple[tuple[int, tuple[float, ...]], ...] = (

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from records.costs import Inference, Memory, Time
-from records.plan import Cell, Plan
-from records.prepared import (
+from finegrid.records.costs import Inference, Memory, Time
+from finegrid.records.plan import Cell, Plan
+from finegrid.records.prepared import (
     MANIFEST_FILE,
     SPLITS,
     Overlap,
@@ -18,7 +18,7 @@ from records.prepared import (
     SharedExample,
     Split,
 )
-from records.result import (
+from finegrid.records.result import (
     FAILURE_FILE,
     HISTORY_FILE,
     PREDICTIONS_FILE,
@@ -33,7 +33,7 @@ from records.result import (
     Score,
     Trivial,
 )
-from records.specification import (
+from finegrid.records.specification import (
     RandomModel,
     Source,
     Specification,

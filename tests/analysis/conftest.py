@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from analysis.collect import collect, ledger
-from records.plan import Plan
+from finegrid.records.plan import Plan
 from tests.analysis.benchmark import fill, make_plan
 from tests.analysis.tuned import fill_tuned, make_tuned_plan
 

@@ -12,8 +12,8 @@ import pytest
 from analysis.collect import collect
 from analysis.errors import AnalysisError
 from analysis.frame import read_runs, tidy, write_table
-from records.plan import Plan
-from records.result import FAILURE_FILE, RESULT_FILE
+from finegrid.records.plan import Plan
+from finegrid.records.result import FAILURE_FILE, RESULT_FILE
 from tests.analysis.benchmark import rewrite, run_of
 
 

@@ -19,11 +19,11 @@ from analysis.comparisons.pareto import UNLIKE, pareto_rows
 from analysis.frame import CONDITION
 from analysis.notes import notes
 from analysis.summary import summarise
-from records.plan import Plan
-from records.result import RESULT_FILE, Result
+from finegrid.records.plan import Plan
+from finegrid.records.result import RESULT_FILE, Result
 from tests.analysis.benchmark import SEEDS, rewrite, run_of
 from tests.analysis.shown import written
-from training import provenance
+from finegrid.training import provenance
 
 Edit = Callable[[dict[str, Any]], None]
 

@@ -9,8 +9,8 @@ from analysis.collect import collect
 from analysis.comparability import split_by_fingerprint
 from analysis.compare import Difference, Side, compare, find, tables
 from analysis.errors import AnalysisError
-from records.plan import Plan
-from records.result import (
+from finegrid.records.plan import Plan
+from finegrid.records.result import (
     RESULT_FILE,
     SPECIFICATION_FILE,
     Choice,
@@ -20,7 +20,7 @@ from records.result import (
     Trial,
     Values,
 )
-from records.specification import Optimizer, Tuning
+from finegrid.records.specification import Optimizer, Tuning
 from tests.analysis.benchmark import bad_result, ok_result, specification
 
 

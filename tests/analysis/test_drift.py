@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 from scipy import stats
 
-from analysis.anchors import Anchor, choose, named, read_anchors
-from analysis.drift import CellDrift, Change, Drift, Margins, Pair, Shift, find_drift
-from analysis.drift_tables import remarks, tables
+from analysis.drift.findings.anchors import Anchor, choose, named, read_anchors
+from analysis.drift.findings.findings import CellDrift, Change, Drift, Margins, Pair, Shift, find_drift
+from analysis.drift.findings.tables import remarks, tables
 from analysis.errors import AnalysisError
-from records.plan import Plan
-from records.result import RESULT_FILE, Losses, Result, Score
-from records.specification import Specification
+from finegrid.records.plan import Plan
+from finegrid.records.result import RESULT_FILE, Losses, Result, Score
+from finegrid.records.specification import Specification
 from tests.analysis.benchmark import SEEDS, bad_result, ok_result, specification
 
 LOSSES = (0.41, 0.47, 0.44)

@@ -15,8 +15,8 @@ from analysis.figures.drawing import house_style, looks, save
 from analysis.figures.steps import BINS
 from analysis.plots import FIGURES
 from analysis.summary import summarise
-from records.plan import Plan
-from records.result import HISTORY_FILE, RESULT_FILE
+from finegrid.records.plan import Plan
+from finegrid.records.result import HISTORY_FILE, RESULT_FILE
 from tests.analysis.benchmark import run_of
 from tests.analysis.shown import drawn, words
 

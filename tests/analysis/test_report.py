@@ -16,9 +16,9 @@ from analysis.evidence import write_evidence
 from analysis.plots import figure_kinds, write_plots
 from analysis.report import Places, render
 from analysis.tables import write_tables
-from records.plan import Plan
-from records.prepared import MANIFEST_FILE
-from records.result import RESULT_FILE
+from finegrid.records.plan import Plan
+from finegrid.records.prepared import MANIFEST_FILE
+from finegrid.records.result import RESULT_FILE
 from tests.analysis.benchmark import prepare
 
 

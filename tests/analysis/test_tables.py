@@ -19,8 +19,8 @@ from analysis.notes import lost_mirrors, notes
 from analysis.quantities import byte_text, percent_text, quantity
 from analysis.summary import summarise
 from analysis.tables import short_tables, write_tables
-from records.plan import Plan
-from records.result import RESULT_FILE
+from finegrid.records.plan import Plan
+from finegrid.records.result import RESULT_FILE
 from tests.analysis.benchmark import rewrite, run_of
 from tests.analysis.shown import main_table, written
 

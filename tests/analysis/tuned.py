@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from records.plan import Cell, Plan
-from records.result import RESULT_FILE, Metrics, Score, Trial, Values
-from records.specification import LEARNING_RATE, Specification, Tuning
-from records.tuning import candidates, choose, trial, tuning_key
+from finegrid.records.plan import Cell, Plan
+from finegrid.records.result import RESULT_FILE, Metrics, Score, Trial, Values
+from finegrid.records.specification import LEARNING_RATE, Specification, Tuning
+from finegrid.records.tuning import candidates, choose, trial, tuning_key
 from tests.analysis.benchmark import bad_result, make_plan, ok_result
 
 # variant -> validation score of the trial at each learning rate; None: it diverged

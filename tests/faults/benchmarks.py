@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
-from records.plan import Cell, Plan
-from records.specification import Specification
+from finegrid.records.plan import Cell, Plan
+from finegrid.records.specification import Specification
 
 
 def plan_of(specs: Iterable[Specification]) -> Plan:

@@ -17,15 +17,15 @@ from typing import Any
 import psutil
 import yaml
 
-from records.result import RESULT_FILE, Result
-from records.specification import Specification
-from workflow.benchmark import parse_benchmark
-from workflow.plan import make_plan
+from finegrid.records.result import RESULT_FILE, Result
+from finegrid.records.specification import Specification
+from finegrid.planning.benchmark import parse_benchmark
+from finegrid.planning.plan import make_plan
 
 REPOSITORY = Path(__file__).parents[2]
 INSIDE = Path(__file__).parent / "inside"
 ROOMS = ("records", "methods", "tasks", "training", "analysis", "workflow", "config")
-FINEGRID = ("-P", "-c", "from workflow.cli import main; main()")
+FINEGRID = ("-P", "-c", "from finegrid.cli.main import main; main()")
 MIDDLE = 300
 """Steps before a run is held; it has as many after."""
 SECONDS = 300.0

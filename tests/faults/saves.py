@@ -8,11 +8,11 @@ from pathlib import Path
 
 import torch
 
-from records import result as module
-from records.result import RESULT_FILE, Result
-from training.checkpoint import Checkpoints, Identity, Past
-from training.record import write_result
-from training.state import Tensors, TrainerState
+from finegrid.records import result as module
+from finegrid.records.result import RESULT_FILE, Result
+from finegrid.training.state.checkpoint import Checkpoints, Identity, Past
+from finegrid.training.record import write_result
+from finegrid.training.state.snapshot import Tensors, TrainerState
 
 Saved = tuple[int, dict[int, float]]
 NOTHING, CHECKPOINT, RESULT = range(3)

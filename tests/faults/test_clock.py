@@ -11,7 +11,7 @@ import pytest
 from tests.faults.saves import IDENTITY, past, tensors
 from tests.training.assets import Assets
 from tests.training.interruptions import ask, assert_same_bits, interrupted
-from training.checkpoint import Checkpoints
+from finegrid.training.state.checkpoint import Checkpoints
 
 Patch = pytest.MonkeyPatch
 

@@ -10,17 +10,17 @@ import pytest
 import torch
 from filelock import FileLock
 
-from records.prepared import MANIFEST_FILE
-from records.result import RESULT_FILE, Result
-from records.specification import Specification
+from finegrid.records.prepared import MANIFEST_FILE
+from finegrid.records.result import RESULT_FILE, Result
+from finegrid.records.specification import Specification
 from tests.training.assets import Assets, run_folder
 from tests.training.interruptions import at_step
-from training import exits
+from finegrid.training.processes import exits
 
 WRONG_METHOD = """
 import sys
 from methods.full import Full
-from training.run import main
+from finegrid.training.run import main
 
 Full.expected_parameters = lambda *arguments: 1
 sys.exit(main())
@@ -33,7 +33,7 @@ def command(
     """A run in a process of its own."""
     results.mkdir(parents=True, exist_ok=True)
     spec.write(results / "spec.json")
-    line = [sys.executable, *(["-c", code] if code else ["-m", "training.run"])]
+    line = [sys.executable, *(["-c", code] if code else ["-m", "finegrid.training.run"])]
     line += ["--spec", str(results / "spec.json"), "--results", str(results)]
     line += ["--prepared", str(assets.prepared)]
     return subprocess.run(line, capture_output=True, text=True, check=False)
@@ -105,7 +105,7 @@ def test_78_its_specification_is_wrong(assets: Assets, tmp_path: Path) -> None:
     file = tmp_path / "spec.json"
     text = assets.specification().model_dump_json()
     file.write_text(text.replace('"epochs":1', '"epochs":-1'))
-    line = [sys.executable, "-m", "training.run", "--spec", str(file)]
+    line = [sys.executable, "-m", "finegrid.training.run", "--spec", str(file)]
     done = subprocess.run(line, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == exits.EXIT_CONFIGURATION == os.EX_CONFIG == 78
     assert "epochs" in done.stderr

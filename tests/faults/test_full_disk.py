@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from records.result import FAILURE_FILE, RESULT_FILE
-from records.specification import Specification
+from finegrid.records.result import FAILURE_FILE, RESULT_FILE
+from finegrid.records.specification import Specification
 from tests.training.assets import Assets, run_folder
 from tests.training.interruptions import ask, assert_same_bits, checkpoints, interrupted
-from training import job
-from training.checkpoint import Checkpoints
-from training.experiment import Experiment
+from finegrid.training import job
+from finegrid.training.state.checkpoint import Checkpoints
+from finegrid.training.experiment import Experiment
 
 Patch = pytest.MonkeyPatch
 Fill = Callable[[], None]

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import torch
 
-from records.result import PREDICTIONS_FILE
+from finegrid.records.result import PREDICTIONS_FILE
 from tests.training.assets import Assets, read_history, run_folder, steps
 from tests.training.interruptions import at_step
-from training.loop import Trainer
+from finegrid.training.loop import Trainer
 
 Patch = pytest.MonkeyPatch
 

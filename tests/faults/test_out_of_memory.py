@@ -7,10 +7,10 @@ from typing import Any, Never
 import pytest
 import torch
 
-from records.result import RESULT_FILE, Result
+from finegrid.records.result import RESULT_FILE, Result
 from tests.training.assets import Assets, read_history, run_folder, steps
 from tests.training.interruptions import assert_same_bits, interrupted
-from training import experiment, loop
+from finegrid.training import experiment, loop
 
 Place = tuple[str, int]
 IN_A_STEP: list[Place] = [("step", 1), ("step", 4)]

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from records.result import RESULT_FILE
-from records.specification import Specification
+from finegrid.records.result import RESULT_FILE
+from finegrid.records.specification import Specification
 from tests.training.assets import Assets, run_folder
 from tests.training.interruptions import ask, assert_same_bits, checkpoints, interrupted
 
@@ -62,7 +62,7 @@ def test_a_killed_process_goes_on_in_another_one(assets: Assets, tmp_path: Path)
     assets.run(spec, tmp_path / "whole")
     spec.write(tmp_path / "spec.json")
     results = tmp_path / "results"
-    line = [sys.executable, "-m", "training.run", "--spec", str(tmp_path / "spec.json")]
+    line = [sys.executable, "-m", "finegrid.training.run", "--spec", str(tmp_path / "spec.json")]
     line += ["--results", str(results), "--prepared", str(assets.prepared)]
     line += ["--checkpoint-seconds", "0"]
     for sent, code in ((signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, TRY_AGAIN)):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from records.result import RESULT_FILE, Result
+from finegrid.records.result import RESULT_FILE, Result
 from tests.security.test_process import blocked
 from tests.training.assets import Assets, run_folder
 from tests.training.interruptions import assert_same_bits
@@ -30,7 +30,7 @@ class Raising:
 
 wandb.init = lambda **settings: Raising()
 """
-RUN = "from training.run import main; sys.exit(main())"
+RUN = "from finegrid.training.run import main; sys.exit(main())"
 
 
 @pytest.mark.parametrize(

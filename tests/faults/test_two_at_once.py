@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from records.result import SPECIFICATION_FILE
+from finegrid.records.result import SPECIFICATION_FILE
 from tests.faults.place import Place
 
 
@@ -25,7 +25,7 @@ def test_two_workers_on_one_run(place: Place) -> None:
     """The second ends at once and asks to be tried again."""
     run = place.runs[0]
     place.specification(run).write(place.folder / SPECIFICATION_FILE)
-    worker = [sys.executable, "-m", "training.run", "--spec", SPECIFICATION_FILE]
+    worker = [sys.executable, "-m", "finegrid.training.run", "--spec", SPECIFICATION_FILE]
     first = place.hold_in_the_middle(worker)
     second = place.run(worker)
     assert second.returncode == os.EX_TEMPFAIL

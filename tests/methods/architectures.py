@@ -13,10 +13,10 @@ from transformers import (
     AutoModelForSequenceClassification,
 )
 
-from methods.anatomy import Shape
-from methods.architectures import attention_implementation, describe
+from finegrid.models.shape import Shape
+from finegrid.models.architectures import attention_implementation, describe
 from tests.methods.mould import Mould
-from training.network import LinearStack
+from finegrid.models.network import LinearStack
 
 Options = dict[str, Any]
 CLASSES = 3

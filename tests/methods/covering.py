@@ -9,7 +9,7 @@ from collections.abc import Hashable, Iterable
 from functools import cache
 from typing import Protocol, TypeVar
 
-from methods.architectures import architecture_of
+from finegrid.models.architectures import architecture_of
 from methods.parameters import is_norm
 from tests.methods.architectures import inputs, shape, tiny
 

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional
 
-from methods.architectures import ARCHITECTURES
+from finegrid.models.architectures import ARCHITECTURES
 from methods.contract import Method, head_parameters
 from methods.parameters import (
     count_trainable,

@@ -6,7 +6,7 @@ from peft import LoraConfig, inject_adapter_in_model
 from torch import nn
 
 from methods.injection import added
-from methods.layers import linear_layers
+from finegrid.models.layers import linear_layers
 from tests.methods.architectures import inputs, tiny
 from tests.methods.reference import applied, assert_agree, train_head
 

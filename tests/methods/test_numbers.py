@@ -6,8 +6,8 @@ from typing import get_type_hints
 import pytest
 
 from methods.registry import METHODS
-from records.identity import canonical_json
-from workflow.schemas.errors import dump_settings
+from finegrid.records.identity import canonical_json
+from finegrid.problems import dump_settings
 
 OWN = [name for name in METHODS if ":" not in name]
 

@@ -14,7 +14,7 @@ from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 from methods.peft import OnLayers, PeftMethod, _annotations
 from methods.peft_types import IA3, LN_TUNING, NOT_OFFERED, TYPES, Config, Type
 from methods.registry import METHODS
-from records.identity import canonical_json
+from finegrid.records.identity import canonical_json
 from tests.methods.architectures import shape, tiny
 
 PAGE = Path(__file__).parents[2] / "docs" / "peft.md"

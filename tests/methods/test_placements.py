@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn import functional
 from transformers import AutoModelForAudioClassification, AutoModelForImageClassification
 
-from methods.layers import blocks_of
+from finegrid.models.layers import blocks_of
 from methods.registry import METHODS
 from tests.methods.architectures import IMAGES, SEQ2SEQ, SPEECH, T5, tiny, transformer
 

@@ -9,7 +9,7 @@ from peft import VeraConfig, get_peft_model
 from torch import nn
 
 from methods.injection import added
-from methods.layers import linear_layers
+from finegrid.models.layers import linear_layers
 from tests.methods.architectures import inputs, tiny
 from tests.methods.reference import applied, assert_agree, train_head
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from records.base import NAME_PATTERN
-from records.identity import canonical_json, content_hash, file_sha256, short_hash
-from records.specification import Specification, Task
+from finegrid.records.base import NAME_PATTERN
+from finegrid.records.identity import canonical_json, content_hash, file_sha256, short_hash
+from finegrid.records.specification import Specification, Task
 
 HASH = "a" * 64
 PLAIN: dict[str, Any] = {

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from pydantic import ConfigDict, ValidationError
 
-from records import registry
-from records.registry import RegistrationError, Registry, UnknownNameError
+from finegrid.records import registry
+from finegrid.records.registry import RegistrationError, Registry, UnknownNameError
 
 
 class Shape:

@@ -7,10 +7,10 @@ from typing import Annotated, Any
 import pytest
 from pydantic import Field, TypeAdapter, ValidationError
 
-from records.base import Name, Record
-from records.plan import Cell, Plan
-from records.result import Machine, Metrics, Parameters, Provenance, Result, Score
-from records.specification import Source, Specification, Training
+from finegrid.records.base import Name, Record
+from finegrid.records.plan import Cell, Plan
+from finegrid.records.result import Machine, Metrics, Parameters, Provenance, Result, Score
+from finegrid.records.specification import Source, Specification, Training
 
 HASH = "0" * 64
 COMMIT = "0" * 40

@@ -10,10 +10,10 @@ from pydantic import ValidationError
 
 from analysis.errors import AnalysisError
 from analysis.reading import read_record
-from records import result as module
-from records.identity import content_hash
-from records.result import RESULT_FILE, Result
-from records.specification import Specification
+from finegrid.records import result as module
+from finegrid.records.identity import content_hash
+from finegrid.records.result import RESULT_FILE, Result
+from finegrid.records.specification import Specification
 
 Change = Callable[[dict[str, Any]], object]
 

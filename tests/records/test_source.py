@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from records import source
-from records.source import run_digest, source_digest
+from finegrid.records import source
+from finegrid.records.source import run_digest, source_digest
 
 FILES = {
     "base.py": "VALUE = 1\n",
@@ -103,15 +103,15 @@ def test_an_unknown_module_is_an_error() -> None:
 def test_a_run_depends_on_its_own_method_and_task_alone() -> None:
     digests = {run_digest(f"methods.{method}", "tasks.digits") for method in ("head", "full")}
     assert len(digests) == 2
-    closure = source._closure(["training.run", "methods.head"])
-    assert {"training.loop", "methods.head", "methods.contract", "records.result"} <= closure
+    closure = source._closure(["finegrid.training.run", "methods.head"])
+    assert {"finegrid.training.loop", "methods.head", "methods.contract", "finegrid.records.result"} <= closure
     assert not {"methods.full", "tasks.digits"} & closure
 
 
 def test_the_metrics_decide_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = run_digest("methods.head")
     plain = source._tree
-    name = "training/metrics/accuracy/accuracy.py"
+    name = "finegrid/metrics/accuracy/accuracy.py"
     monkeypatch.setattr(
         source, "_tree", lambda path: plain(path) + "x" * path.as_posix().endswith(name)
     )

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from records.result import Choice, Score, Trial, Values
-from records.specification import (
+from finegrid.records.result import Choice, Score, Trial, Values
+from finegrid.records.specification import (
     Network,
     Optimizer,
     Source,
@@ -17,7 +17,7 @@ from records.specification import (
     Tuning,
     Variant,
 )
-from records.tuning import (
+from finegrid.records.tuning import (
     beyond,
     candidates,
     cell_specification,

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from records.weights import WEIGHTS_FILE, WeightsError, rename_weights, stored_shapes
-from tests.workflow.checkpoints import write_shards
+from finegrid.records.weights import WEIGHTS_FILE, WeightsError, rename_weights, stored_shapes
+from tests.prepare.checkpoints import write_shards
 
 
 def test_weights_get_other_names_and_keep_their_numbers(tmp_path: Path) -> None:

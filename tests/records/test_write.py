@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from records.identity import file_sha256
-from records.write import atomic_path, remove_unfinished, write_by_hash, write_text
+from finegrid.records.identity import file_sha256
+from finegrid.records.write import atomic_path, remove_unfinished, write_by_hash, write_text
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -110,7 +110,7 @@ def test_what_a_killed_process_left_unfinished_is_removed_and_nothing_else(
     for name in (".lock", "file.json", "file.tar.gz", "deep/.hidden.json"):
         (tmp_path / name).write_text("whole")
     code = (
-        "import os, pathlib, signal; from records.write import *\n"
+        "import os, pathlib, signal; from finegrid.records.write import *\n"
         "def die(*path): os.kill(os.getpid(), signal.SIGKILL)\n"
         f"folder = pathlib.Path({str(tmp_path)!r})\n{write}"
     )

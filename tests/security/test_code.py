@@ -19,7 +19,7 @@ RUNS_CODE = {"cwl", "notebook", "run", "script", "template_engine", "wrapper"}
 """Directives of Snakemake that run something else than a shell line."""
 NUMBERS = {"threads"}
 """What a shell line may hold without `:q`: Snakemake itself makes sure that it is a number."""
-DYNAMIC_IMPORTS = {"records/registry.py": 2}
+DYNAMIC_IMPORTS = {"finegrid/records/registry.py": 2}
 """File -> how many times it imports a module by a name that it computes."""
 
 BAD = {

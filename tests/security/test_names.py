@@ -10,16 +10,16 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from records.base import NAME_PATTERN
-from records.plan import Plan
-from records.specification import Specification
+from finegrid.records.base import NAME_PATTERN
+from finegrid.records.plan import Plan
+from finegrid.records.specification import Specification
 from tests.security.hostile import NAMES
 from tests.workflow.conftest import SMALL
-from workflow.cli import EXIT_CONFIGURATION, app
+from finegrid.cli.main import EXIT_CONFIGURATION, app
 from workflow.pipeline import Pipeline
-from workflow.plan import make_plan
-from workflow.schemas.benchmark import Benchmark
-from workflow.schemas.errors import ConfigurationError
+from finegrid.planning.plan import make_plan
+from finegrid.planning.schema import Benchmark
+from finegrid.problems import ConfigurationError
 
 EXPECTED = {"name": "name", "tasks": "tasks.", "models": "models.", "variants": "grids[0].variants"}
 SAFE_FOLDERS = (
@@ -102,7 +102,7 @@ def test_a_folder_of_results_is_plain_text_or_one_error(place: Path, name: str) 
 @pytest.mark.parametrize("part", ["task", "model", "variant"])
 @pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
 def test_a_hostile_specification_starts_no_run(place: Path, part: str, name: str) -> None:
-    from training.run import main
+    from finegrid.training.run import main
 
     spec = next(iter(make_plan(Benchmark.model_validate_json(json.dumps(SMALL))).runs.values()))
     plain = spec.model_dump(mode="json")

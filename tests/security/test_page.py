@@ -17,9 +17,9 @@ from analysis.frame import write_table
 from analysis.plots import write_plots
 from analysis.report import Places, render
 from analysis.tables import write_tables
-from records.claims import Claims
-from records.plan import Plan
-from records.result import RESULT_FILE
+from finegrid.records.claims import Claims
+from finegrid.records.plan import Plan
+from finegrid.records.result import RESULT_FILE
 from tests.analysis.benchmark import fill, make_plan, prepare
 
 EVIL = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'><svg/onload=alert(3)>"

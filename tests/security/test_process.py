@@ -21,14 +21,14 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from records.result import RESULT_FILE, Result
+from finegrid.records.result import RESULT_FILE, Result
 from tests.security.hostile import MODULES, fill
 from tests.training.assets import Assets
-from workflow.cli import EXIT_CONFIGURATION
+from finegrid.cli.main import EXIT_CONFIGURATION
 from workflow.surroundings import shut_out_working_folder
 
 REPOSITORY = Path(__file__).parents[2]
-FINEGRID = ("-P", "-c", "from workflow.cli import main; main()")
+FINEGRID = ("-P", "-c", "from finegrid.cli.main import main; main()")
 """What the installed script does: its own folder is searched for modules, not the working one."""
 RESULTS = "res ults,+@=~é"
 """Every sign that the path of a folder of results may have."""
@@ -308,7 +308,7 @@ def test_a_run_on_text_tries_no_connection(assets: Assets, tmp_path: Path) -> No
     spec = assets.specification("lora", model="bert")
     spec.write(tmp_path / "spec.json")
     places = ["--spec", str(tmp_path / "spec.json"), "--results", str(tmp_path)]
-    code = "from training.run import main; sys.exit(main())"
+    code = "from finegrid.training.run import main; sys.exit(main())"
     done = blocked(code, *places, "--prepared", str(assets.prepared), WANDB_MODE="disabled")
     assert "tried" not in done.stderr
     assert done.returncode == 0, done.stderr

@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from records.prepared import SPLITS, PreparedTask
-from records.specification import Network, Task
+from finegrid.records.prepared import SPLITS, PreparedTask
+from finegrid.records.specification import Network, Task
 from tasks.given_points import GivenPoints
-from workflow.benchmark import parse_benchmark
-from workflow.plan import make_plan
-from workflow.prepare_task import prepare_task
-from workflow.schemas.errors import ConfigurationError
+from finegrid.planning.benchmark import parse_benchmark
+from finegrid.planning.plan import make_plan
+from finegrid.prepare.task import prepare_task
+from finegrid.problems import ConfigurationError
 
 X = ((1.0, -1.0), (2.0, 0.5), (3.0, 0.0), (4.0, 2.0), (5.0, 1e6), (6.0, 0.0), (7.0, 3.0))
 Y = (2.0, 4.0, 6.0, 8.0, -10.0, 12.0, 14.0)
@@ -103,7 +103,7 @@ def test_a_loss_cannot_be_the_primary_metric(tmp_path: Path) -> None:
 
 
 def test_a_line_has_no_layer_to_factor() -> None:
-    from methods.architectures import describe
+    from finegrid.models.architectures import describe
 
     shape = describe(Network(kind="network", name="line", layers=(1, 1)).configuration)
     assert shape.missing(("linear",)) == ["linear"]

@@ -5,8 +5,8 @@ import sys
 import pytest
 from pydantic import JsonValue, ValidationError
 
-from records.prepared import LOSSES
-from records.registry import UnknownNameError
+from finegrid.records.prepared import LOSSES
+from finegrid.records.registry import UnknownNameError
 from tasks.registry import TASKS
 
 REQUIRED: dict[str, dict[str, JsonValue]] = {

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from records.prepared import SplitName
+from finegrid.records.prepared import SplitName
 from tasks.splitting import (
     carve,
     divided,

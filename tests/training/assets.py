@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 from torch import nn
 
 from methods.registry import METHODS
-from records.identity import content_hash, file_sha256
-from records.prepared import (
+from finegrid.records.identity import content_hash, file_sha256
+from finegrid.records.prepared import (
     MANIFEST_FILE,
     SPLITS,
     PreparedModel,
@@ -21,8 +21,8 @@ from records.prepared import (
     SplitName,
     TaskKind,
 )
-from records.result import HISTORY_FILE, RESULT_FILE, Result
-from records.specification import (
+from finegrid.records.result import HISTORY_FILE, RESULT_FILE, Result
+from finegrid.records.specification import (
     Model,
     Network,
     RandomModel,
@@ -33,12 +33,12 @@ from records.specification import (
     Variant,
     model_key,
 )
-from training.data import Examples, load_examples
-from training.experiment import Experiment
-from training.models import load_model
-from training.run import main
-from training.seeds import generator
-from workflow.prepare_model import prepare_model
+from finegrid.training.data import Examples, load_examples
+from finegrid.training.experiment import Experiment
+from finegrid.models.loading import load_model
+from finegrid.training.run import main
+from finegrid.models.seeds import generator
+from finegrid.prepare.model import prepare_model
 
 SIZES: dict[SplitName, int] = {"train": 50, "validation": 21, "test": 24}
 LABELS = ("negative", "positive")

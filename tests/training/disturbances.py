@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 import torch
 
-from training import job
-from training.checkpoint import Checkpoints
-from training.distributed import Group
-from training.launch import EndedAloneError, Work, run_workers
-from training.loop import Trainer
-from training.signals import Interruption
+from finegrid.training import job
+from finegrid.training.state.checkpoint import Checkpoints
+from finegrid.training.processes.distributed import Group
+from finegrid.training.processes.launch import EndedAloneError, Work, run_workers
+from finegrid.training.loop import Trainer
+from finegrid.training.processes.signals import Interruption
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from records.result import DELTA_FILE, PREDICTIONS_FILE, RESULT_FILE, Result
-from records.specification import Specification
+from finegrid.records.result import DELTA_FILE, PREDICTIONS_FILE, RESULT_FILE, Result
+from finegrid.records.specification import Specification
 from tests.training.assets import Assets, read_history, run_folder, steps
-from training.experiment import Experiment
-from training.loop import Trainer
+from finegrid.training.experiment import Experiment
+from finegrid.training.loop import Trainer
 
 PLACES = {
     "step": (Trainer, "step"),

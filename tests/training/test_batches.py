@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from tests.training.assets import Assets, read_history, run_folder
-from training.batches import epoch_batches, evaluation_batches
-from training.evaluation import predict
+from finegrid.training.batches import epoch_batches, evaluation_batches
+from finegrid.training.evaluation import predict
 
 CPU = torch.device("cpu")
 

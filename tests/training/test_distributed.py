@@ -18,9 +18,9 @@ from pydantic import ValidationError
 from safetensors.torch import load_file
 
 import training
-from records.costs import Memory
-from records.identity import file_sha256
-from records.result import (
+from finegrid.records.costs import Memory
+from finegrid.records.identity import file_sha256
+from finegrid.records.result import (
     DELTA_FILE,
     FAILURE_FILE,
     PREDICTIONS_FILE,
@@ -29,14 +29,14 @@ from records.result import (
     Parameters,
     Result,
 )
-from records.specification import Pretraining, Specification, Training
+from finegrid.records.specification import Pretraining, Specification, Training
 from tests.training.assets import OWN_METHODS, Assets, run_folder
 from tests.training.disturbances import Disturbed, disturb
 from tests.training.interruptions import SHARED_OUTCOME, assert_same_bits, checkpoints
-from training.distributed import ALONE, Group
-from training.experiment import Experiment
-from training.launch import run_workers
-from training.signals import Interruption
+from finegrid.training.processes.distributed import ALONE, Group
+from finegrid.training.experiment import Experiment
+from finegrid.training.processes.launch import run_workers
+from finegrid.training.processes.signals import Interruption
 
 REPOSITORY = Path(training.__file__).parents[1]
 Patch = pytest.MonkeyPatch
@@ -289,7 +289,7 @@ def test_the_processes_of_a_run_die_with_the_one_that_holds_its_locks(
     """Else the next attempt would begin while they still write."""
     spec = specification(assets, "network full", devices=2, epochs=10_000)
     spec.write(tmp_path / "given.json")
-    command = [sys.executable, "-m", "training.run", "--spec", tmp_path / "given.json"]
+    command = [sys.executable, "-m", "finegrid.training.run", "--spec", tmp_path / "given.json"]
     command += ["--results", tmp_path, "--prepared", assets.prepared, "--checkpoint-seconds", "0"]
     parent = psutil.Popen(command, stderr=subprocess.DEVNULL, cwd=REPOSITORY)
     try:

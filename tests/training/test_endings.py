@@ -15,8 +15,8 @@ from typing import Any, Never, cast
 import pytest
 import torch
 
-from records.prepared import PreparedTask
-from records.result import (
+from finegrid.records.prepared import PreparedTask
+from finegrid.records.result import (
     DELTA_FILE,
     FAILURE_FILE,
     HISTORY_FILE,
@@ -26,11 +26,11 @@ from records.result import (
     Result,
     Score,
 )
-from records.specification import Specification, model_key
+from finegrid.records.specification import Specification, model_key
 from tests.training.assets import Assets, read_history, run_folder
 from tests.training.interruptions import at_step
-from training import evaluation, experiment, loop
-from training.loop import Trainer
+from finegrid.training import evaluation, experiment, loop
+from finegrid.training.loop import Trainer
 
 NO_NUMBER = torch.tensor(float("nan"), requires_grad=True)
 CPU_MESSAGE = "[enforce fail at alloc_cpu.cpp:127] . DefaultCPUAllocator: can't allocate memory"
@@ -234,7 +234,7 @@ def test_a_task_that_is_not_prepared_is_a_missing_file(assets: Assets, tmp_path:
 
 def command(spec: Path, results: Path) -> "subprocess.CompletedProcess[str]":
     """The command in a process of its own; it ends before anything heavy is loaded."""
-    line = [sys.executable, "-m", "training.run", "--spec", str(spec), "--results", str(results)]
+    line = [sys.executable, "-m", "finegrid.training.run", "--spec", str(spec), "--results", str(results)]
     return subprocess.run(line, capture_output=True, text=True, check=False)
 
 

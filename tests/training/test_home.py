@@ -8,8 +8,8 @@ from typing import Never
 import pytest
 
 from tests.training.assets import Assets
-from training.exits import EXIT_CONFIGURATION
-from training.home import HUGGING_FACE, SNAKEMAKE, home_problem
+from finegrid.training.processes.exits import EXIT_CONFIGURATION
+from finegrid.training.processes.home import HUGGING_FACE, SNAKEMAKE, home_problem
 
 REMEDY = "set HOME to a folder that can be written"
 

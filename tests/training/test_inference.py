@@ -8,10 +8,10 @@ import torch
 
 from methods.registry import METHODS
 from tests.training.assets import OWN_METHODS, Assets
-from training import inference
-from training.experiment import Experiment
-from training.inference import measure_inference
-from training.network import LinearStack, Output
+from finegrid.training.measure import inference
+from finegrid.training.experiment import Experiment
+from finegrid.training.measure.inference import measure_inference
+from finegrid.models.network import LinearStack, Output
 
 CPU = torch.device("cpu")
 

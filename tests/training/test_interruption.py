@@ -13,8 +13,8 @@ import pytest
 import torch
 from filelock import FileLock
 
-from records.identity import file_sha256
-from records.result import (
+from finegrid.records.identity import file_sha256
+from finegrid.records.result import (
     DELTA_FILE,
     HISTORY_FILE,
     PREDICTIONS_FILE,
@@ -22,7 +22,7 @@ from records.result import (
     SPECIFICATION_FILE,
     Result,
 )
-from records.specification import Specification
+from finegrid.records.specification import Specification
 from tests.training.assets import Assets, run_folder
 from tests.training.interruptions import (
     KilledError,
@@ -32,11 +32,12 @@ from tests.training.interruptions import (
     die,
     interrupted,
 )
-from training import checkpoint, provenance
-from training.checkpoint import Checkpoints
-from training.loop import Trainer
-from training.signals import SIGNALS, interruptible
-from training.tensors import write_tensors
+from finegrid.training.state import checkpoint
+from finegrid.training import provenance
+from finegrid.training.state.checkpoint import Checkpoints
+from finegrid.training.loop import Trainer
+from finegrid.training.processes.signals import SIGNALS, interruptible
+from finegrid.training.state.tensors import write_tensors
 
 REPOSITORY = Path(__file__).parents[2]
 TRY_AGAIN = os.EX_TEMPFAIL
@@ -119,7 +120,7 @@ def test_a_process_that_is_gone_costs_what_came_after_the_last_checkpoint(
 def killed_as_it_writes(path: Path) -> None:
     """A process that is gone in the middle of writing that file."""
     code = (
-        "import os, pathlib, signal, sys; from records.write import atomic_path\n"
+        "import os, pathlib, signal, sys; from finegrid.records.write import atomic_path\n"
         "with atomic_path(pathlib.Path(sys.argv[1])): os.kill(os.getpid(), signal.SIGKILL)"
     )
     line = [sys.executable, "-c", code, str(path)]

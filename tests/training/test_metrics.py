@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import torch
 
-from records.prepared import PreparedTask
+from finegrid.records.prepared import PreparedTask
 from tests.training.assets import Assets
-from training.evaluation import (
+from finegrid.training.evaluation import (
     METRICS_FOLDER,
     UndefinedScoreError,
     compute,
@@ -22,7 +22,7 @@ from training.evaluation import (
     load_metric,
     score,
 )
-from training.loop import Trainer
+from finegrid.training.loop import Trainer
 
 METRICS = sorted(
     path.name for path in METRICS_FOLDER.iterdir() if (path / f"{path.name}.py").exists()
@@ -142,8 +142,8 @@ def test_a_score_that_is_no_number_is_refused(assets: Assets) -> None:
 
 
 def test_a_regression_minimises_the_squared_error(assets: Assets) -> None:
-    from training.data import VectorExamples
-    from training.loop import Trainer
+    from finegrid.training.data import VectorExamples
+    from finegrid.training.loop import Trainer
 
     examples = VectorExamples(list("ab"), torch.tensor([1.0, 3.0]), torch.rand(2, 12))
     spec = assets.specification()

@@ -14,22 +14,22 @@ import psutil
 import pytest
 from pydantic import ValidationError
 
-from records.result import FAILURE_FILE, RESULT_FILE, Result
-from records.specification import Specification, Training
+from finegrid.records.result import FAILURE_FILE, RESULT_FILE, Result
+from finegrid.records.specification import Specification, Training
 from tests.training.assets import Assets, read_history, run_folder
 from tests.training.interruptions import SHARED_OUTCOME, assert_same_bits, checkpoints
-from training import nodes
-from training.nodes import Report
-from training.signals import Interruption
+from finegrid.training.processes import nodes
+from finegrid.training.processes.nodes import Report
+from finegrid.training.processes.signals import Interruption
 
 TRY_AGAIN, CONFIGURATION = os.EX_TEMPFAIL, os.EX_CONFIG
-AGENT = ["-m", "training.agent"]
+AGENT = ["-m", "finegrid.training.processes.agent"]
 INSIDE = """
 import atexit, os, signal, sys
 is_worker = "--multiprocessing-fork" in sys.orig_argv
 if is_worker:
     os.write(1, b"a library's version\\n")
-if is_worker or "training.agent" in sys.orig_argv:
+if is_worker or "finegrid.training.processes.agent" in sys.orig_argv:
     atexit.register(os.kill, os.getpid(), signal.SIGUSR1)
 """
 """Lets the workers print, past Python, and sends them and the agents a request as they exit."""

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file
 
-from records.result import DELTA_FILE
+from finegrid.records.result import DELTA_FILE
 from tests.training.assets import Assets, run_folder
 
 LAYERS, WIDTH, LABELS = 2, 64, 2

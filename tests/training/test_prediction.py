@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 import torch
 
-from records import result as module
-from records.prediction import Prediction, Question
-from records.result import RESULT_FILE, Result
-from records.specification import Checkpoint, Source
-from records.tuning import effective
+from finegrid.records import result as module
+from finegrid.records.prediction import Prediction, Question
+from finegrid.records.result import RESULT_FILE, Result
+from finegrid.records.specification import Checkpoint, Source
+from finegrid.records.tuning import effective
 from tests.training.assets import Assets
-from training.prediction import LiveBytes, main, predict, with_prediction
+from finegrid.training.measure.prediction import LiveBytes, main, predict, with_prediction
 
 REFERENCE = Path(module.__file__).parents[1] / "results" / "reference" / "runs"
 TOLERANCE = 0.04
@@ -82,7 +82,7 @@ def test_a_step_that_needs_numbers_is_not_predictable(
 ) -> None:
     spec = assets.specification("full")
     monkeypatch.setattr(
-        "training.prediction.make_optimizer", lambda model, training: torch.ones(1).item()
+        "finegrid.training.measure.prediction.make_optimizer", lambda model, training: torch.ones(1).item()
     )
     found = predict(Question(spec=spec, batch=(16, 1)))
     assert found.peak_bytes is None
@@ -103,7 +103,7 @@ def test_a_step_that_needs_numbers_is_not_predictable(
 def test_what_tracing_alone_cannot_do_is_no_error_of_the_run(
     assets: Assets, monkeypatch: pytest.MonkeyPatch, wanted: Any
 ) -> None:
-    monkeypatch.setattr("training.prediction.make_optimizer", lambda model, training: wanted())
+    monkeypatch.setattr("finegrid.training.measure.prediction.make_optimizer", lambda model, training: wanted())
     found = predict(Question(spec=assets.specification("full"), batch=(16, 1)))
     assert str(found.reason).startswith("not predictable: ")
     assert not found.run_fails
@@ -118,7 +118,7 @@ def test_a_step_that_fails_is_an_error_of_the_run(
     assert found.reason == (
         "the run fails: ValueError: prompt and sequence take 80 positions, the model has 64"
     )
-    wrong = "training.prediction.make_optimizer"
+    wrong = "finegrid.training.measure.prediction.make_optimizer"
     monkeypatch.setattr(wrong, lambda *_: torch.mm(torch.ones(2, 3), torch.ones(2, 3)))
     assert predict(Question(spec=assets.specification("full"), batch=(16, 1))).run_fails
 

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from records.specification import Network, Pretraining, Training
+from finegrid.records.specification import Network, Pretraining, Training
 from tests.training.assets import SIZES, WIDTHS, Assets
-from training import pretrain
-from training.devices import VISIBLE, leased
-from training.network import LinearStack
-from training.pretrain import make_network
-from training.signals import Interruption
-from workflow.prepare_model import main
+from finegrid.training import pretrain
+from finegrid.training.processes.devices import VISIBLE, leased
+from finegrid.models.network import LinearStack
+from finegrid.training.pretrain import make_network
+from finegrid.training.processes.signals import Interruption
+from finegrid.prepare.model import main
 
 Patch = pytest.MonkeyPatch
 

@@ -7,10 +7,10 @@ from textwrap import dedent
 import pytest
 
 from methods.contract import Method
-from records.registry import Registry
-from records.specification import Variant
+from finegrid.records.registry import Registry
+from finegrid.records.specification import Variant
 from tests.training.assets import Assets
-from training import provenance
+from finegrid.training import provenance
 
 MODULE = "plugin_of_the_provenance_test"
 METHOD = """

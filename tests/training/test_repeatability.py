@@ -8,13 +8,13 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from records.result import DELTA_FILE, PREDICTIONS_FILE, RESULT_FILE, SPECIFICATION_FILE, Result
-from records.specification import Specification
+from finegrid.records.result import DELTA_FILE, PREDICTIONS_FILE, RESULT_FILE, SPECIFICATION_FILE, Result
+from finegrid.records.specification import Specification
 from tests.training.assets import Assets, read_history, run_folder, steps
 
 
 def launch(assets: Assets, spec_file: Path, results: Path) -> None:
-    command = [sys.executable, "-m", "training.run", "--spec", str(spec_file)]
+    command = [sys.executable, "-m", "finegrid.training.run", "--spec", str(spec_file)]
     subprocess.run(
         [*command, "--results", str(results), "--prepared", str(assets.prepared)],
         check=True,

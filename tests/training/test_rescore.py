@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from records.identity import file_sha256
-from records.result import (
+from finegrid.records.identity import file_sha256
+from finegrid.records.result import (
     DELTA_FILE,
     HISTORY_FILE,
     PREDICTIONS_FILE,
@@ -22,7 +22,7 @@ from records.result import (
     Score,
 )
 from tests.training.assets import SIZES, Assets, run_folder
-from training.rescore import Rescored, rescore
+from finegrid.training.rescore import Rescored, rescore
 
 
 @pytest.fixture(scope="module")

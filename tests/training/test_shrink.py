@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from analysis.comparability import cost_fields
-from records.result import DELTA_FILE, RESULT_FILE
+from finegrid.records.result import DELTA_FILE, RESULT_FILE
 from tests.training.assets import Assets, read_history, run_folder, steps
 from tests.training.interruptions import ask, assert_same_bits, interrupted
-from training.loop import Trainer
-from training.shrink import smaller_micro_batch
+from finegrid.training.loop import Trainer
+from finegrid.training.shrink import smaller_micro_batch
 
 Patch = pytest.MonkeyPatch
 TRY_AGAIN = os.EX_TEMPFAIL

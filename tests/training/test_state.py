@@ -12,11 +12,11 @@ from torch.overrides import TorchFunctionMode
 
 from methods.parameters import host_copy
 from tests.training.assets import Assets
-from training.evaluation import compute
-from training.loop import Event, Trainer
-from training.network import Output
-from training.seeds import generator
-from training.state import TrainerState, capture, restore
+from finegrid.training.evaluation import compute
+from finegrid.training.loop import Event, Trainer
+from finegrid.models.network import Output
+from finegrid.models.seeds import generator
+from finegrid.training.state.snapshot import TrainerState, capture, restore
 
 STEP = 3
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from tests.training.assets import Assets, read_history, run_folder
-from training.summaries import layer_norms, layer_of, summarise_gradients, summarise_losses
+from finegrid.training.measure.summaries import layer_norms, layer_of, summarise_gradients, summarise_losses
 
 
 @pytest.mark.parametrize(

@@ -9,14 +9,14 @@ from typing import Any, Never
 import pytest
 import wandb
 
-from records.result import RESULT_FILE, Result
-from records.specification import Specification
+from finegrid.records.result import RESULT_FILE, Result
+from finegrid.records.specification import Specification
 from tests.training.assets import Assets, read_history, run_folder
 from tests.training.interruptions import ask, interrupted
 from tests.training.wandb_file import Mirror, read_mirror
-from training import tracking
-from training.exits import EXIT_CONFIGURATION
-from training.tracking import Tracker, mirror_mode, tag, tracking_id
+from finegrid.training import tracking
+from finegrid.training.processes.exits import EXIT_CONFIGURATION
+from finegrid.training.tracking import Tracker, mirror_mode, tag, tracking_id
 
 
 @pytest.fixture(scope="module")

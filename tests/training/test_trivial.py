@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from records.prepared import PreparedTask
+from finegrid.records.prepared import PreparedTask
 from tests.training.assets import Assets, run_folder
-from training.rescore import rescore
-from training.trivial import trivial_scores
+from finegrid.training.rescore import rescore
+from finegrid.training.trivial import trivial_scores
 
 
 def task(metrics: tuple[str, ...], labels: tuple[str, ...] = ()) -> PreparedTask:

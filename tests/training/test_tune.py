@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from records.prepared import SPLITS
-from records.result import (
+from finegrid.records.prepared import SPLITS
+from finegrid.records.result import (
     DELTA_FILE,
     HISTORY_FILE,
     PREDICTIONS_FILE,
@@ -22,12 +22,12 @@ from records.result import (
     Choice,
     Result,
 )
-from records.specification import Specification, Tuning
-from records.tuning import candidates, choice_file, effective, trial, tuned, tuning_key
+from finegrid.records.specification import Specification, Tuning
+from finegrid.records.tuning import candidates, choice_file, effective, trial, tuned, tuning_key
 from tests.training.assets import Assets, read_history, run_folder, steps
 from tests.training.interruptions import ask, interrupted
-from training import provenance, tune
-from training.run import main
+from finegrid.training import provenance, tune
+from finegrid.training.run import main
 
 
 def tuned_specification(assets: Assets, rates: tuple[float, ...], **changed: Any) -> Specification:

@@ -12,9 +12,9 @@ import pytest
 import yaml
 
 from tests.workflow.forecast.place import Place
-from workflow.benchmark import parse_benchmark
-from workflow.plan import make_plan
-from workflow.schemas.errors import ConfigurationError
+from finegrid.planning.benchmark import parse_benchmark
+from finegrid.planning.plan import make_plan
+from finegrid.problems import ConfigurationError
 
 REPOSITORY = Path(__file__).parents[2]
 SHA256 = "846f6cad587fea3877f6e0fe0a1968dfc68867ce170d3bc9fc2dccdbed17961d"

@@ -14,14 +14,14 @@ import pandas as pd
 import pytest
 import yaml
 
-from records import source
-from records.source import run_digest, source_digest
-from workflow.cli import EXIT_CONFIGURATION
+from finegrid.records import source
+from finegrid.records.source import run_digest, source_digest
+from finegrid.cli.main import EXIT_CONFIGURATION
 
 REPOSITORY = Path(__file__).parents[2]
 EXAMPLE = REPOSITORY / "examples" / "plugin_method"
 MODULE = "finegrid_scale_shift"
-CHECK = ("-m", "workflow.cli", "check")
+CHECK = ("-m", "finegrid.cli.main", "check")
 SNAKEMAKE = ("-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile"), "--cores", "2")
 TABLE = "results/tables/plugin.csv"
 BENCHMARK: dict[str, Any] = {
@@ -108,7 +108,7 @@ def test_it_brings_one_module_and_no_file_of_ours(plugins: Path) -> None:
 
 def test_it_is_listed_with_its_origin_and_without_torch(plugins: Path) -> None:
     code = (
-        "import sys; from workflow.cli import app; app(['methods', '--json'], standalone_mode=0);"
+        "import sys; from finegrid.cli.main import app; app(['methods', '--json'], standalone_mode=0);"
         "print('torch' in sys.modules)"
     )
     done = python("-c", code, plugins=plugins)
@@ -117,7 +117,7 @@ def test_it_is_listed_with_its_origin_and_without_torch(plugins: Path) -> None:
     assert (entry["origin"], torch_loaded) == ("finegrid-scale-shift 0.1.0", "False")
     assert entry["paper"] == "Lian et al. 2022, arXiv:2210.08823"
     assert [setting["name"] for setting in entry["settings"]] == ["targets"]
-    assert "scale-shift" not in python("-m", "workflow.cli", "methods").stdout
+    assert "scale-shift" not in python("-m", "finegrid.cli.main", "methods").stdout
 
 
 def test_it_passes_the_contract_tests_and_its_own(plugins: Path) -> None:
@@ -261,8 +261,8 @@ def test_the_digest_follows_a_plug_in_s_own_modules(package: Path, name: str, co
 
 def test_the_digest_of_a_plug_in_holds_ours_and_imports_nothing(package: Path) -> None:
     closure = source._closure(["plugin_of_the_test.method"])
-    assert {"plugin_of_the_test.layers", "methods.contract", "methods.architectures"} <= closure
-    assert not {"math", "methods.registry", "workflow.cli"} & closure
+    assert {"plugin_of_the_test.layers", "methods.contract", "finegrid.models.architectures"} <= closure
+    assert not {"math", "methods.registry", "finegrid.cli.main"} & closure
     alone = {"plugin_of_the_test", "plugin_of_the_test.other"}
     assert source._closure(["plugin_of_the_test.other"]) == alone
     assert run_digest("plugin_of_the_test.method") != run_digest("plugin_of_the_test.other")

@@ -17,7 +17,7 @@ import pytest
 import yaml
 from snakemake.cli import get_argument_parser
 
-from workflow.estimate import FETCHING_MINUTES
+from finegrid.planning.estimate import FETCHING_MINUTES
 from workflow.forecast.profile import device_memory_gb
 
 PROFILES = Path(__file__).parents[2] / "workflow" / "profiles"

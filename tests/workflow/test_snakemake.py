@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 import yaml
 
-from records.plan import Plan
-from records.result import RESULT_FILE, Result
-from workflow.benchmark import parse_benchmark
+from finegrid.records.plan import Plan
+from finegrid.records.result import RESULT_FILE, Result
+from finegrid.planning.benchmark import parse_benchmark
 from workflow.forecast.record import Forecast
 from workflow.outputs import PLOTS
-from workflow.plan import make_plan
+from finegrid.planning.plan import make_plan
 
 REPOSITORY = Path(__file__).parents[2]
 SNAKEMAKE = (sys.executable, "-m", "snakemake")
@@ -197,12 +197,12 @@ def test_a_method_s_source_decides_its_own_runs_and_a_comment_none(finished: Wor
 
 
 def test_what_trains_decides_all_runs(finished: Workplace) -> None:
-    with finished.appended("training/loop.py", "\nADDED = 1\n"):
+    with finished.appended("finegrid/training/loop.py", "\nADDED = 1\n"):
         assert finished.planned()["run"] == 4
 
 
 def test_what_makes_the_model_decides_the_model_and_its_runs(finished: Workplace) -> None:
-    with finished.appended("training/pretrain.py", "\nADDED = 1\n"):
+    with finished.appended("finegrid/training/pretrain.py", "\nADDED = 1\n"):
         assert finished.planned() == {"prepare_model": 1, "run": 4} | ANALYSIS
 
 
@@ -248,7 +248,7 @@ def test_what_a_run_asks_for_decides_no_rerun(finished: Workplace) -> None:
 def test_the_forecast_plans_the_runs_that_snakemake_does(finished: Workplace) -> None:
     def would_run() -> Counter[str]:
         file = finished.folder / "forecast.json"
-        command = [sys.executable, "-m", "workflow.cli", "plan", "benchmark.yaml", "--no-trace"]
+        command = [sys.executable, "-m", "finegrid.cli.main", "plan", "benchmark.yaml", "--no-trace"]
         subprocess.run(
             [*command, "--json", str(file)],
             cwd=finished.folder,

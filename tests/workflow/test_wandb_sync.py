@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from records.result import RESULT_FILE
+from finegrid.records.result import RESULT_FILE
 
 REPOSITORY = Path(__file__).parents[2]
 STAND_IN = f'#!/bin/sh\nexec {sys.executable} -m wandb "$@" --dry-run\n'

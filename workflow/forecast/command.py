@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from records.plan import Cell
+from finegrid.records.plan import Cell
 from workflow.forecast.hours import Timings
 from workflow.forecast.memory import Tracer, peaks
 from workflow.forecast.record import CellForecast, Forecast, Job, Peak, Reason, Work

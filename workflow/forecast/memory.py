@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from methods.registry import METHODS
-from records.identity import canonical_json, content_hash
-from records.plan import Cell
-from records.prediction import Prediction, Question
-from records.result import Result
-from records.source import source_digest
-from records.specification import (
+from finegrid.records.identity import canonical_json, content_hash
+from finegrid.records.plan import Cell
+from finegrid.records.prediction import Prediction, Question
+from finegrid.records.result import Result
+from finegrid.records.source import source_digest
+from finegrid.records.specification import (
     Model,
     Network,
     Specification,
@@ -24,9 +24,9 @@ from records.specification import (
     largest_share,
     model_key,
 )
-from records.tuning import effective, possible
+from finegrid.records.tuning import effective, possible
 from tasks.registry import TASKS
-from workflow.estimate import device_bytes
+from finegrid.planning.estimate import device_bytes
 from workflow.forecast.prepared import drawn_modules
 from workflow.forecast.record import Peak
 
@@ -96,14 +96,14 @@ class Tracer:
 
     def _digest(self, module: str) -> str:
         if module not in self._digests:
-            self._digests[module] = source_digest(["training.prediction", module])
+            self._digests[module] = source_digest(["finegrid.training.measure.prediction", module])
         return self._digests[module]
 
 
 def _traced(questions: Sequence[Question]) -> list[Prediction]:
-    """The answers of `training.prediction`, which loads torch, to questions of one line each."""
+    """The answers of `finegrid.training.measure.prediction`, which loads torch, to questions of one line each."""
     done = subprocess.run(  # our own interpreter, arguments without a shell
-        [sys.executable, "-m", "training.prediction"],
+        [sys.executable, "-m", "finegrid.training.measure.prediction"],
         input="".join(question.model_dump_json() + "\n" for question in questions),
         capture_output=True,
         text=True,

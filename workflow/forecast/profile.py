@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from workflow.benchmark import load_yaml
-from workflow.schemas.errors import ConfigurationError, refused
+from finegrid.planning.benchmark import load_yaml
+from finegrid.problems import ConfigurationError, refused
 
 DEVICE_MEMORY = "device_memory_gb"
 PROFILE_FILE = "config.yaml"

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from records.base import Name, Record
+from finegrid.records.base import Name, Record
 
 Reason = Literal["new", "specification", "failed", "data", "source", "tuning"]
 REASONS: dict[Reason, str] = {

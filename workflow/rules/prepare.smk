@@ -11,10 +11,10 @@ rule plan:
         "../../environment.yml"
     params:
         benchmark=lambda wildcards: PIPELINE.benchmark_json,
-        source=PIPELINE.module_digest("workflow.plan"),
+        source=PIPELINE.module_digest("finegrid.planning.plan"),
         hashes=PIPELINE.hashes,
     shell:
-        "printf %s {params.benchmark:q} | python -m workflow.plan --benchmark - "
+        "printf %s {params.benchmark:q} | python -m finegrid.planning.plan --benchmark - "
         "--output {output:q} --hashes {params.hashes:q} 2> {log:q}"
 
 
@@ -32,7 +32,7 @@ rule prepare_task:
         folder=lambda wildcards, output: str(Path(output[0]).parent),
         cache=f"{RESULTS}/prepared/downloads",
     shell:
-        "printf %s {params.spec:q} | python -m workflow.prepare_task --spec - "
+        "printf %s {params.spec:q} | python -m finegrid.prepare.task --spec - "
         "--output {params.folder:q} --cache {params.cache:q} 2> {log:q}"
 
 
@@ -60,5 +60,5 @@ rule prepare_model:
         tasks=f"{RESULTS}/prepared/tasks",
         cache=f"{RESULTS}/prepared/downloads",
     shell:
-        "printf %s {params.spec:q} | python -m workflow.prepare_model --spec - "
+        "printf %s {params.spec:q} | python -m finegrid.prepare.model --spec - "
         "--output {params.folder:q} --tasks {params.tasks:q} --cache {params.cache:q} 2> {log:q}"

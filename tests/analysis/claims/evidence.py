@@ -10,10 +10,10 @@ from pydantic import TypeAdapter
 from analysis.claims.hypotheses import Evidence
 from analysis.claims.verdicts import claims_frame
 from analysis.collect import collect
-from records.claims import Claim, Test
-from records.plan import Cell, Plan
-from records.result import RESULT_FILE, Gradients, Norms, Result, Score
-from records.specification import Specification
+from finegrid.records.claims import Claim, Test
+from finegrid.records.plan import Cell, Plan
+from finegrid.records.result import RESULT_FILE, Gradients, Norms, Result, Score
+from finegrid.records.specification import Specification
 from tests.analysis.benchmark import SEEDS, VARIANTS, bad_result, ok_result, specification
 
 Edit = Callable[[Result], Result]

@@ -13,7 +13,7 @@ from scipy import stats
 
 from analysis.claims.hypotheses import Evidence
 from analysis.claims.page import page
-from records.result import Result
+from finegrid.records.result import Result
 from tests.analysis.benchmark import SEEDS, VARIANTS, specification
 from tests.analysis.claims.evidence import (
     BASE,

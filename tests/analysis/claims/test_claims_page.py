@@ -14,8 +14,8 @@ from analysis.claims.hypotheses import Evidence
 from analysis.claims.page import page
 from analysis.claims.plots import forest, norms
 from analysis.errors import AnalysisError
-from records.claims import Claim, Claims
-from records.result import HISTORY_FILE
+from finegrid.records.claims import Claim, Claims
+from finegrid.records.result import HISTORY_FILE
 from tests.analysis.benchmark import specification
 from tests.analysis.claims.evidence import (
     BASE,

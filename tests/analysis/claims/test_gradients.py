@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from analysis.claims.hypotheses import Evidence
-from records.result import Gradients, Losses, Result
+from finegrid.records.result import Gradients, Losses, Result
 from tests.analysis.benchmark import SEEDS, specification
 from tests.analysis.claims.evidence import (
     LAYERS,

@@ -19,8 +19,8 @@ from analysis.comparisons.across import (
 from analysis.evidence import evidence_files, write_evidence
 from analysis.figures.ranks import cliques
 from analysis.plots import ACROSS, FIGURES, figure_kinds
-from records.plan import Plan
-from records.result import RESULT_FILE
+from finegrid.records.plan import Plan
+from finegrid.records.result import RESULT_FILE
 from tests.analysis.benchmark import run_of
 from tests.analysis.shown import drawn
 from workflow.outputs import ACROSS_PLOTS, PLOTS

@@ -10,8 +10,8 @@ from scipy import stats
 from analysis.collect import collect
 from analysis.comparisons.contenders import BEST, NOT_SIGNIFICANT, WORSE, contenders, standings
 from analysis.summary import summarise
-from records.plan import Plan
-from records.result import RESULT_FILE
+from finegrid.records.plan import Plan
+from finegrid.records.result import RESULT_FILE
 from tests.analysis.benchmark import run_of
 from tests.analysis.shown import written
 

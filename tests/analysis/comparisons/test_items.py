@@ -10,8 +10,8 @@ import pytest
 from analysis.collect import collect
 from analysis.comparisons.items import item_matrix, read_items, why_no_items
 from analysis.errors import AnalysisError
-from records.plan import Plan
-from records.result import PREDICTIONS_FILE
+from finegrid.records.plan import Plan
+from finegrid.records.result import PREDICTIONS_FILE
 from tests.analysis.benchmark import run_of
 
 Change = Callable[[pd.DataFrame], pd.DataFrame]

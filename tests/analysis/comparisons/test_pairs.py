@@ -12,8 +12,8 @@ from analysis.collect import collect
 from analysis.comparisons.pairs import pair_markdown, pair_rows
 from analysis.comparisons.variance import variance_rows
 from analysis.statistics.comparison import holm
-from records.plan import Plan
-from records.result import PREDICTIONS_FILE, RESULT_FILE
+from finegrid.records.plan import Plan
+from finegrid.records.result import PREDICTIONS_FILE, RESULT_FILE
 from tests.analysis.benchmark import VARIANTS, run_of
 
 SAME = "every seed gives the same value, whose spread cannot be told"

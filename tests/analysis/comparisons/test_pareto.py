@@ -8,8 +8,8 @@ import pytest
 
 from analysis.collect import collect
 from analysis.comparisons.pareto import COSTS, pareto_rows
-from records.plan import Plan
-from records.result import RESULT_FILE
+from finegrid.records.plan import Plan
+from finegrid.records.result import RESULT_FILE
 from tests.analysis.benchmark import VARIANTS, run_of
 from tests.analysis.shown import drawn
 

@@ -19,8 +19,8 @@ from analysis.plots import figure_kinds, write_plots
 from analysis.quantities import rate_text
 from analysis.report import Places, render
 from analysis.tables import short_tables, write_tables
-from records.plan import Plan
-from records.result import RESULT_FILE
+from finegrid.records.plan import Plan
+from finegrid.records.result import RESULT_FILE
 from tests.analysis.benchmark import make_plan, prepare, rewrite
 from tests.analysis.shown import drawn, main_table, words, written
 from tests.analysis.tuned import TRIALS, TUNING, tuned_cell

@@ -22,7 +22,7 @@ class Hook(MetaPathFinder):
     """Changes the training loop when it is imported, and no earlier."""
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
-        if name != "training.loop" or not (spec := PathFinder.find_spec(name, path)):
+        if name != "finegrid.training.loop" or not (spec := PathFinder.find_spec(name, path)):
             return None
         loader: Any = spec.loader
         plain = loader.exec_module
@@ -59,5 +59,5 @@ def note(what: str) -> None:
         stream.write(f"{what}\n")
 
 
-if os.environ.get("FINEGRID_TEST_FOLDER") and "training.run" in sys.orig_argv:
+if os.environ.get("FINEGRID_TEST_FOLDER") and "finegrid.training.run" in sys.orig_argv:
     sys.meta_path.insert(0, Hook())

@@ -60,7 +60,7 @@ def watch_jobs(job: Any) -> None:
             note(run, "ends")
             os.kill(os.getpid(), signal.SIGKILL)
         if is_among("FINEGRID_TEST_HOLD", run):
-            hold_in_the_middle(sys.modules["training.loop"], run)
+            hold_in_the_middle(sys.modules["finegrid.training.loop"], run)
         try:
             return plain(self)
         finally:
@@ -134,15 +134,15 @@ def attempt() -> int:
 
 if "FINEGRID_TEST_FOLDER" in os.environ:
     pretends = "FINEGRID_TEST_DEVICES" in os.environ
-    if "training.run" in sys.orig_argv:
-        sys.meta_path.insert(0, Hook("training.job", watch_jobs))
+    if "finegrid.training.run" in sys.orig_argv:
+        sys.meta_path.insert(0, Hook("finegrid.training.job", watch_jobs))
         if pretends:
-            sys.meta_path.insert(0, Hook("training.provenance", pretend_device))
+            sys.meta_path.insert(0, Hook("finegrid.training.provenance", pretend_device))
     elif "--multiprocessing-fork" in sys.orig_argv and "FINEGRID_TEST_HOLD" in os.environ:
         (held,) = os.environ["FINEGRID_TEST_HOLD"].split()
-        sys.meta_path.insert(0, Hook("training.loop", partial(hold_in_the_middle, run=held)))
-    elif "training.agent" in sys.orig_argv and pretends:
-        sys.meta_path.insert(0, Hook("training.launch", note_devices))
+        sys.meta_path.insert(0, Hook("finegrid.training.loop", partial(hold_in_the_middle, run=held)))
+    elif "finegrid.training.processes.agent" in sys.orig_argv and pretends:
+        sys.meta_path.insert(0, Hook("finegrid.training.processes.launch", note_devices))
     elif "snakemake" in sys.orig_argv:
         module = "snakemake_interface_executor_plugins.executors.remote"
         sys.meta_path.insert(0, Hook(module, poll_often))

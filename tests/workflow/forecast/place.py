@@ -10,12 +10,12 @@ import numpy as np
 import yaml
 from safetensors.numpy import save_file
 
-from records import result as module
-from records.identity import file_sha256
-from records.prepared import PreparedModel, PreparedTask, Split, SplitName
-from records.result import RESULT_FILE, Choice, Result, Score, Trial
-from records.specification import Network, Specification, model_key
-from records.tuning import candidates, choose, trial, tuning_key
+from finegrid.records import result as module
+from finegrid.records.identity import file_sha256
+from finegrid.records.prepared import PreparedModel, PreparedTask, Split, SplitName
+from finegrid.records.result import RESULT_FILE, Choice, Result, Score, Trial
+from finegrid.records.specification import Network, Specification, model_key
+from finegrid.records.tuning import candidates, choose, trial, tuning_key
 from workflow.pipeline import Pipeline
 
 REFERENCE = Path(module.__file__).parents[1] / "results" / "reference" / "runs"

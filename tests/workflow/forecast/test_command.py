@@ -7,10 +7,10 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from records.costs import Time
-from records.prediction import Prediction, Question
+from finegrid.records.costs import Time
+from finegrid.records.prediction import Prediction, Question
 from tests.workflow.forecast.place import Place
-from workflow.cli import EXIT_CONFIGURATION, app
+from finegrid.cli.main import EXIT_CONFIGURATION, app
 from workflow.forecast import memory
 from workflow.forecast.record import REASONS, Forecast, Job
 from workflow.pipeline import Pipeline
@@ -31,7 +31,7 @@ PEAK = 17 * 10**9
 @pytest.fixture(autouse=True)
 def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
     """The console of the command line was made before the test: it is the test's to widen."""
-    monkeypatch.setattr("workflow.terminal.CONSOLE.width", 160)
+    monkeypatch.setattr("finegrid.cli.terminal.CONSOLE.width", 160)
 
 
 @pytest.fixture(autouse=True)

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from records.costs import Time
-from records.result import Result
-from records.specification import Specification
+from finegrid.records.costs import Time
+from finegrid.records.result import Result
+from finegrid.records.specification import Specification
 from tests.workflow.forecast.place import Place, recorded
 from workflow.forecast.hours import Duration, Timings
 

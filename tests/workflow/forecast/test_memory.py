@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from records.prediction import Prediction, Question
-from records.result import Result
+from finegrid.records.prediction import Prediction, Question
+from finegrid.records.result import Result
 from tests.workflow.forecast.place import Place, recorded
 from workflow.forecast import memory
 from workflow.forecast.memory import Tracer, peaks

@@ -7,7 +7,7 @@ import pytest
 
 from workflow.forecast.profile import device_memory_gb
 from workflow.pipeline import Pipeline
-from workflow.schemas.errors import ConfigurationError
+from finegrid.problems import ConfigurationError
 
 
 def profile(folder: Path, text: str) -> Path:

@@ -12,7 +12,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from analysis.errors import AnalysisError
-from records.result import FAILURE_FILE, RESULT_FILE
+from finegrid.records.result import FAILURE_FILE, RESULT_FILE
 from tests.workflow.forecast.place import Place, weights
 from workflow.forecast.status import Status
 from workflow.pipeline import Pipeline

@@ -1,0 +1,137 @@
+"""A prepared base model, loaded with a fresh head for a task."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+from safetensors.torch import load_file
+from torch import nn
+
+from methods.contract import add_to_head, head_parameters
+from finegrid.records.base import Record
+from finegrid.records.identity import file_sha256
+from finegrid.records.labels import kept_head_problem
+from finegrid.records.prepared import MANIFEST_FILE, PreparedModel, PreparedTask
+from finegrid.records.specification import Checkpoint, Model, Network, Pooling
+from finegrid.records.weights import WEIGHTS_FILE, WeightsError
+from finegrid.models.network import LinearStack
+from finegrid.models.padding import set_padding
+from finegrid.models.pretrained import check_body, check_head, draw_head, listen, read_weights
+from finegrid.models.seeds import seed_global
+
+R = TypeVar("R", bound=Record)
+
+
+class CorruptedFileError(Exception):
+    """A prepared file is not the one that the manifest names, or the manifest is none."""
+
+    def __init__(self, path: Path, problem: str) -> None:
+        super().__init__(f"{path}: {problem}")
+        self.folder = path.parent
+
+
+def read_manifest(kind: type[R], folder: Path) -> R:
+    """The manifest in a prepared folder. Raises CorruptedFileError where it is none, or OSError."""
+    try:
+        return kind.read(folder / MANIFEST_FILE)
+    except ValidationError as error:
+        raise CorruptedFileError(folder / MANIFEST_FILE, str(error)) from error
+
+
+def check_files(folder: Path, files: dict[str, str]) -> None:
+    """Compare every file with its recorded hash. Raises CorruptedFileError with both hashes."""
+    for name, expected in files.items():
+        found = file_sha256(folder / name)
+        if found != expected:
+            raise CorruptedFileError(folder / name, f"sha256 {found}, recorded {expected}")
+
+
+def _check_complete(folder: Path, files: dict[str, str]) -> None:
+    """Refuse files beside those of the manifest: transformers would find and load some of them.
+
+    It looks for none that is hidden, as those are that file systems leave.
+    """
+    names = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
+    if unknown := names - {*files, MANIFEST_FILE}:
+        raise CorruptedFileError(folder / min(unknown), f"{MANIFEST_FILE} does not name it")
+
+
+def load_model(
+    folder: Path, prepared: PreparedModel, task: PreparedTask, seed: int, dropout: float | None
+) -> nn.Module:
+    """The base model with its pretrained weights and a head drawn by the run's seed.
+
+    The head is the checkpoint's where the model says `head: keep`. Raises CorruptedFileError for a
+    file that has changed, or that the manifest does not name, and WeightsError for weights that do
+    not fit the model, or a head that is to be kept and does not fit the task.
+    """
+    check_files(folder, prepared.files)
+    _check_complete(folder, prepared.files)
+    if isinstance(prepared.spec, Network):
+        model = _load_network(folder, prepared.spec)
+    else:
+        model = _load_transformer(folder, prepared, prepared.spec.pooling, task.labels, dropout)
+    if not keeps_head(prepared.spec):
+        seed_global(seed, "head")
+        draw_head(model)
+    return model
+
+
+def keeps_head(model: Model) -> bool:
+    """Whether runs start from the head that the checkpoint holds."""
+    return isinstance(model, Checkpoint) and model.keeps_head
+
+
+def _load_network(folder: Path, spec: Network) -> nn.Module:
+    model = LinearStack(spec.layers)
+    model.load_state_dict(load_file(folder / WEIGHTS_FILE))
+    return model
+
+
+def _load_transformer(
+    folder: Path,
+    prepared: PreparedModel,
+    pooling: Pooling | None,
+    labels: Sequence[str],
+    dropout: float | None,
+) -> nn.Module:
+    from transformers import AutoConfig
+
+    listen()
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    if keeps_head(prepared.spec) and (problem := kept_head_problem(config.to_dict(), labels)):
+        raise WeightsError(f"head: keep: {problem}")
+    # Set here, as the library refuses a number that does not go with what a classifier has stored.
+    config.num_labels = len(labels) or 1
+    set_padding(config, folder)
+    if dropout is not None:
+        override_dropout(config, dropout)
+    model, report = read_weights(folder, config, pooling)
+    add_to_head(model, prepared.drawn_modules)
+    check_body(model, report)
+    if keeps_head(prepared.spec):
+        check_head(model, report)
+    return model
+
+
+def override_dropout(config: Any, dropout: float) -> None:
+    """Set every dropout of a transformers configuration, whatever its name.
+
+    Layer drop, which leaves out whole layers, is none.
+    """
+    for key, value in config.to_dict().items():
+        if ("dropout" in key or key.endswith("pdrop")) and type(value) in (int, float, type(None)):
+            setattr(config, key, dropout)
+
+
+def base_sha256(model: nn.Module) -> str:
+    """Hash of names and bytes of all weights but the head's, as they stand in memory."""
+    heads = {id(parameter) for parameter in head_parameters(model)}
+    digest = hashlib.sha256()
+    for name, parameter in sorted(model.named_parameters()):
+        if id(parameter) not in heads:
+            digest.update(name.encode())
+            digest.update(parameter.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

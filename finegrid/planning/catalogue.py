@@ -1,0 +1,280 @@
+"""The tasks and models of a benchmark, resolved once, with the problems that they have."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import ValidationError
+
+from finegrid.models.shape import Shape
+from finegrid.models.architectures import ARCHITECTURES, describe
+from finegrid.records.identity import file_sha256
+from finegrid.records.registry import UnknownNameError, unknown_name
+from finegrid.records.specification import (
+    Checkpoint,
+    Model,
+    Network,
+    Pretraining,
+    RandomModel,
+    Source,
+    Task,
+    Training,
+)
+from tasks.contract import Task as RegisteredTask
+from tasks.registry import TASKS
+from finegrid.models.padding import padding_problem
+from finegrid.prepare import checkpoint_files, sources
+from finegrid.planning import own_files
+from finegrid.planning.fits import check_tokenizer, network_mismatch, unfit_configuration
+from finegrid.planning.schema import (
+    Benchmark,
+    CheckpointEntry,
+    NetworkEntry,
+    PretrainingEntry,
+    RandomEntry,
+)
+from finegrid.problems import Location, Problems, dump_settings, refused
+from finegrid.prepare.sources import Hash
+from finegrid.prepare.tokenizer_file import TokenizerError
+
+CONFIGURATION_FILE = "config.json"
+_COUNTS = ("vocab_size", "max_position_embeddings", "n_positions")
+"""Keys of a configuration that hold a whole number where they are there."""
+
+
+@dataclass(frozen=True)
+class TaskPlan:
+    """A task's record, and the registered task that it names."""
+
+    record: Task
+    task: RegisteredTask
+
+
+@dataclass(frozen=True)
+class ModelPlan:
+    """A model's record, and the shape that methods are checked against."""
+
+    record: Model
+    shape: Shape
+    special_tokens: int = 0
+    """How many the tokenizer adds to a text, as far as that is known before it is fetched."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of the configuration is known: a repository's is, once it is fetched."""
+        record = self.record
+        return not (isinstance(record, Checkpoint) and record.source.uri.startswith("hub:"))
+
+
+@dataclass
+class Catalogue:
+    """Looks up what a benchmark names. Each problem is noted once; None stands for a bad entry."""
+
+    benchmark: Benchmark
+    problems: Problems
+    hashed: Hash = file_sha256
+    _tasks: dict[str, TaskPlan | None] = field(default_factory=dict)
+    _models: dict[str, ModelPlan | None] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in self.benchmark.tasks:
+            self._tasks[name] = self._resolve_task(name)
+        for name in self.benchmark.models:
+            self._models[name] = self._resolve_model(name)
+
+    def task(self, name: str, at: Location) -> TaskPlan | None:
+        """The task of that name; `at` is where it is asked for."""
+        if name not in self._tasks:
+            self.problems.add(at, unknown_name("task", name, list(self._tasks)))
+        return self._tasks.get(name)
+
+    def model(self, name: str, at: Location) -> ModelPlan | None:
+        """The model of that name; `at` is where it is asked for."""
+        if name not in self._models:
+            self.problems.add(at, unknown_name("model", name, list(self._models)))
+        return self._models.get(name)
+
+    def training(self, merged: dict[str, Any], at: Location) -> Training | None:
+        """Training settings with all defaults filled in."""
+        try:
+            return Training.model_validate_json(json.dumps(merged))
+        except ValidationError as error:
+            self.problems.explain(error, Training.model_json_schema(), at)
+            return None
+
+    def _resolve_task(self, name: str) -> TaskPlan | None:
+        at: Location = ("tasks", name)
+        entry = own_files.registered(self.benchmark.tasks[name], at, self.problems)
+        if entry is None or entry.task is None:
+            return None
+        named, given = ((*at, "task"), entry.task), ((*at, "options"), entry.options)
+        task = self.problems.build(TASKS, named, given)
+        if entry.source is not None:
+            self._check_source(entry.source, (*at, "source"), task.files() if task else None)
+        if task is None:
+            return None
+        if problem := _source_mismatch(entry.source, task):
+            self.problems.add((*at, "source"), problem)
+        options = dump_settings(task)
+        return TaskPlan(
+            Task(name=name, task=entry.task, source=entry.source, options=options), task
+        )
+
+    def _resolve_model(self, name: str) -> ModelPlan | None:
+        entry, at = self.benchmark.models[name], ("models", name)
+        record: Model | None
+        if isinstance(entry, CheckpointEntry):
+            record = self._checkpoint(name, entry, at)
+        elif isinstance(entry, RandomEntry):
+            self._check_source(entry.tokenizer, (*at, "tokenizer"))
+            record = RandomModel(name=name, **dict(entry))
+        else:
+            record = self._network(name, entry, at)
+        return self._described(record, at) if record else None
+
+    def _described(self, record: Model, at: Location) -> ModelPlan | None:
+        place = (*at, "configuration")
+        wrong = list(_wrong_sizes(record.configuration))
+        for key in wrong:
+            allowed = "allowed: a whole number from 1"
+            self.problems.add((*place, key), refused(record.configuration[key], allowed))
+        if problem := padding_problem(record.configuration):
+            self.problems.add((*place, "pad_token_id"), problem)
+        if not isinstance(record, Network):
+            for key, reason in unfit_configuration(record.configuration):
+                self.problems.add((*place, key), reason)
+                wrong.append(key)
+        try:
+            shape = None if wrong else describe(record.configuration)
+        except UnknownNameError as error:
+            self.problems.add((*place, "model_type"), str(error))
+        except KeyError as error:
+            self.problems.add((*place, str(error.args[0])), "this key is required")
+        else:
+            return self._plan(record, shape, at) if shape else None
+        return None
+
+    def _plan(self, record: Model, shape: Shape, at: Location) -> ModelPlan:
+        if isinstance(record, Network):
+            return ModelPlan(record, shape)
+        allowed = shape.architecture.poolings
+        if record.pooling not in (None, *allowed):
+            self.problems.add(
+                (*at, "pooling"), refused(record.pooling, f"allowed: {', '.join(allowed)}, or null")
+            )
+        return ModelPlan(record, shape, self._special_tokens(record, shape, at))
+
+    def _special_tokens(self, record: Checkpoint | RandomModel, shape: Shape, at: Location) -> int:
+        """What a local tokenizer adds to a text; a problem where the model cannot use it."""
+        if shape.architecture.reads != "text":
+            return 0
+        key = "tokenizer" if isinstance(record, RandomModel) else "source"
+        try:
+            files = sources.local_files(getattr(record, key))
+        except (sources.SourceError, OSError):
+            return 0  # noted where the source is checked
+        try:
+            found = check_tokenizer(files, record.configuration) if files else None
+        except TokenizerError as error:
+            self.problems.add((*at, key), str(error))
+            return 0
+        return found.special_tokens if found else 0
+
+    def _checkpoint(self, name: str, entry: CheckpointEntry, at: Location) -> Checkpoint | None:
+        is_good, place = self._check_source(entry.source, (*at, "source")), (*at, "configuration")
+        if entry.source.uri.startswith("hub:"):
+            configuration = entry.configuration
+            if not configuration:
+                self.problems.add(
+                    place, "this key is required for a hub: source: it is planned unfetched"
+                )
+        else:
+            configuration = self._local_configuration(entry, at) if is_good else {}
+        if not configuration:
+            return None
+        record = Checkpoint(
+            kind="checkpoint",
+            name=name,
+            source=entry.source,
+            configuration=configuration,
+            pooling=entry.pooling,
+            head=entry.head,
+        )
+        for problem in checkpoint_files.problems(record):
+            self.problems.add((*at, "source"), problem)
+        return record
+
+    def _local_configuration(self, entry: CheckpointEntry, at: Location) -> dict[str, Any]:
+        """The model's own configuration; what the entry expects of it has to be true."""
+        path = sources.local_files(entry.source).get(CONFIGURATION_FILE)
+        if path is None:
+            self.problems.add((*at, "source"), f"{entry.source.uri} has no {CONFIGURATION_FILE}")
+            return {}
+        try:
+            found: dict[str, Any] = dict(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError) as error:
+            self.problems.add((*at, "source"), f"{CONFIGURATION_FILE} cannot be read: {error}")
+            return {}
+        for key, value in entry.configuration.items():
+            if found.get(key) != value:
+                allowed = f"{CONFIGURATION_FILE} has {found.get(key)!r}"
+                self.problems.add((*at, "configuration", key), refused(value, allowed))
+        return found
+
+    def _network(self, name: str, entry: NetworkEntry, at: Location) -> Network | None:
+        pretraining = None
+        if entry.pretraining is not None:
+            pretraining = self._pretraining(entry.pretraining, entry.layers, (*at, "pretraining"))
+            if pretraining is None:
+                return None
+        return Network(
+            kind="network",
+            name=name,
+            layers=entry.layers,
+            pretraining=pretraining,
+            seed=entry.seed,
+        )
+
+    def _pretraining(
+        self, entry: PretrainingEntry, layers: tuple[int, ...], at: Location
+    ) -> Pretraining | None:
+        task = self.task(entry.task, (*at, "task"))
+        merged = entry.training.model_dump(mode="json", exclude_unset=True)
+        training = self.training(merged, (*at, "training"))
+        if task is None or training is None:
+            return None
+        if problem := network_mismatch(layers, task):
+            self.problems.add((*at, "task"), problem)
+            return None
+        return Pretraining(task=task.record, training=training, seed=entry.seed)
+
+    def _check_source(
+        self, source: Source, at: Location, files: tuple[str, ...] | None = None
+    ) -> bool:
+        """Whether nothing is wrong with a source, of which `files` are taken."""
+        found = sources.problems(source, files, self.hashed)
+        for problem in found:
+            self.problems.add(at, problem)
+        return not found
+
+
+def _source_mismatch(source: Source | None, task: RegisteredTask) -> str | None:
+    """Why a task has to have a source, or none; None where it is as it has to be."""
+    if task.files() == ():
+        allowed = "the task's options hold the data; allowed: no source"
+        return refused(source.uri, allowed) if source else None
+    return None if source else "this key is required"
+
+
+def _wrong_sizes(configuration: Mapping[str, Any]) -> Iterator[str]:
+    """The keys of a configuration that hold no size."""
+    architecture = ARCHITECTURES.get(str(configuration.get("model_type")))
+    if architecture is None:
+        return
+    for key in (*architecture.size_keys(), *_COUNTS):
+        size = configuration.get(key, 1)
+        if type(size) is not int or size < 1:
+            yield key

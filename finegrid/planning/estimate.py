@@ -1,0 +1,231 @@
+"""What a run asks of a scheduler: bounds by arithmetic on its specification. Loads no torch.
+
+They bound what a run takes on its first attempt without being tight: a scheduler ends a job that
+takes more than it asked for. `finegrid.training.measure.prediction` traces what a step really takes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Protocol
+
+from finegrid.models.architectures import describe
+from finegrid.records.prepared import PreparedTask, SplitName
+from finegrid.records.specification import (
+    Model,
+    Network,
+    Specification,
+    Training,
+    accumulates,
+    largest_share,
+)
+
+_FLOAT_BYTES = 4
+_MEGABYTE = 1_000_000
+PROCESS_MEGABYTES = {"cpu": 1000, "mps": 1000, "cuda": 4000}
+"""The process with its libraries and no tensor in it, by device."""
+_FRAGMENTATION = 1.5
+"""What the allocator of the host holds, in what it was asked for."""
+_ADDED_SHARE = 0.25
+"""Of a frozen base's size, what a method may add to it."""
+_ADDED_AT_LEAST = 500_000
+"""Numbers that a method may add to any base: in a small one a rank may be a matrix's own."""
+_METHOD_ACTIVATIONS = 1.5
+"""Activations of a step with any method, in those of the base model."""
+_OPTIMIZER_STATES = {"adamw": 2, "adam": 2, "sgd": 1}
+"""Numbers that an optimizer keeps for each that it trains."""
+_KEPT_STATES = 2
+"""Copies on the host of what is trained, while a new best state takes the place of the last."""
+_LARGEST_VOCABULARY = 262_144
+"""Of the models in use, in tokens."""
+_TOKEN_BYTES = 52
+"""Of a token on the host: its id as a Python integer, and what masks say of it."""
+_VALUE_BYTES = 24
+"""Of a number of an input on the host, on its way from the file to a tensor."""
+_START_MINUTES = 10
+"""Start, evaluation of metrics, probe and records."""
+FETCHING_MINUTES = 60
+"""Of a base model that is not pretrained here: as the profiles give to the short jobs."""
+_OPERATIONS_PER_SECOND = {"cpu": 1e10, "mps": 1e12, "cuda": 1e13}
+"""What small batches reach at the least: of one thread, or of one device."""
+_TRAINED_FACTOR, _FROZEN_FACTOR, _FORWARD_FACTOR = 6, 4, 2
+"""Operations for each token and parameter: a backward pass takes as much as a forward pass for the
+inputs, and the same again for the parameters (Kaplan et al. 2020, arXiv:2001.08361, section 2.1).
+"""
+
+
+@dataclass(frozen=True)
+class Data:
+    """How much a prepared task holds, by split: examples, and bytes of its files."""
+
+    examples: Mapping[SplitName, int]
+    file_bytes: Mapping[SplitName, int]
+
+
+class Bound(Protocol):
+    """A figure that a run stays below."""
+
+    def __call__(self, spec: Specification, *, trains_base: bool, data: Data) -> int:
+        """The bound of a run with a method that trains the base's own matrices, or does not."""
+
+
+def read_data(manifest_file: Path) -> Data:
+    """The size of a prepared task. Raises FileNotFoundError before it is prepared."""
+    manifest, folder = PreparedTask.read(manifest_file), manifest_file.parent
+    examples = {name: split.n for name, split in manifest.splits.items()}
+    files = {name: (folder / f"{name}.parquet").stat().st_size for name in manifest.splits}
+    return Data(examples, files)
+
+
+def base_parameters(model: Model) -> int:
+    """Weights and biases of the base model with its head, within a few in a hundred.
+
+    Exact for a network. Where a configuration does not say how many tokens there are, a bound.
+    """
+    computed = computed_parameters(model)
+    if isinstance(model, Network):
+        return computed
+    vocabulary = int(str(model.configuration.get("vocab_size", _LARGEST_VOCABULARY)))
+    positions = int(str(model.configuration.get("max_position_embeddings", 0)))
+    return (vocabulary + positions) * _width(model) + computed
+
+
+def memory_megabytes(spec: Specification, *, trains_base: bool, data: Data) -> int:
+    """A bound of what the processes of a run take of a host's memory, in megabytes."""
+    training = spec.training
+    device, devices = training.device, training.devices_per_node
+    held = _data_bytes(spec, data) + _FRAGMENTATION * _kept_bytes(spec, trains_base=trains_base)
+    if device == "cpu":
+        held += _FRAGMENTATION * device_bytes(spec, trains_base=trains_base)
+    else:
+        # The file, and the model on its way to the device.
+        held += 2 * base_parameters(spec.model) * _FLOAT_BYTES
+    # With the one that starts the others, and on each of several nodes one more.
+    starting = 0 if training.devices == 1 else 1 if training.nodes == 1 else 2
+    return (devices + starting) * PROCESS_MEGABYTES[device] + math.ceil(devices * held / _MEGABYTE)
+
+
+def making_megabytes(model: Model) -> int:
+    """A bound of what it takes of the host's memory to make a base model, in megabytes."""
+    pretraining = model.pretraining if isinstance(model, Network) else None
+    device = pretraining.training.device if pretraining else "cpu"
+    # Weights, gradients, two states of an optimizer and two kept states.
+    return PROCESS_MEGABYTES[device] + math.ceil(
+        6 * base_parameters(model) * _FLOAT_BYTES / _MEGABYTE
+    )
+
+
+def device_bytes(spec: Specification, *, trains_base: bool) -> int:
+    """A bound of the live tensors of a training step on one device, in bytes."""
+    training, parameters = spec.training, base_parameters(spec.model)
+    states = 1 + _OPTIMIZER_STATES[training.optimizer.name]
+    if training.strategy == "ddp" and training.devices > 1 and accumulates(training):
+        states += 1  # gradients add up beside what the devices exchange them in
+    cast = 0.5 if training.dtype == "bf16" else 0  # autocast keeps the weights in both types
+    numbers = parameters * (1 + cast) + states * _trained(spec, trains_base=trains_base)
+    if training.strategy == "fsdp":
+        numbers = numbers / training.devices + _gathered(spec.model)
+    return math.ceil(_FLOAT_BYTES * (numbers + _activations(spec)))
+
+
+def _trained(spec: Specification, *, trains_base: bool) -> float:
+    """Numbers that a method trains, at the most."""
+    parameters = base_parameters(spec.model)
+    return parameters if trains_base else max(_ADDED_SHARE * parameters, _ADDED_AT_LEAST)
+
+
+def _kept_bytes(spec: Specification, *, trains_base: bool) -> float:
+    """Of the best states on the host; each device's share of them under fsdp."""
+    shards = spec.training.devices if spec.training.strategy == "fsdp" else 1
+    return _KEPT_STATES * _FLOAT_BYTES * _trained(spec, trains_base=trains_base) / shards
+
+
+def _gathered(model: Model) -> float:
+    """Numbers that a device gathers of a divided model: two of its parts, and their gradients."""
+    parameters = base_parameters(model)
+    if isinstance(model, Network):
+        return 4 * parameters
+    computed = computed_parameters(model)
+    return 4 * max(parameters - computed, computed / describe(model.configuration).blocks)
+
+
+def runtime_minutes(spec: Specification, *, trains_base: bool, data: Data) -> int:
+    """A bound of the minutes of a run. Devices that share it may be no faster than one."""
+    return training_minutes(spec.model, spec.training, trains_base=trains_base, data=data)
+
+
+def training_minutes(model: Model, training: Training, *, trains_base: bool, data: Data) -> int:
+    """The same, where there is no run: of a pretraining, which does no more than a run."""
+    factor = _TRAINED_FACTOR if trains_base else _FROZEN_FACTOR
+    passes = factor * training.epochs * _tokens(model, training, data, "train")
+    passes += _FORWARD_FACTOR * training.evaluations * _tokens(model, training, data, "validation")
+    passes += _FORWARD_FACTOR * _tokens(model, training, data, "test")
+    rate = _OPERATIONS_PER_SECOND[training.device]
+    rate *= training.threads if training.device == "cpu" else 1
+    return _START_MINUTES + math.ceil(passes * computed_parameters(model) / rate / 60)
+
+
+def computed_parameters(model: Model) -> int:
+    """Those that an operation multiplies with: weights and biases of linear layers and norms."""
+    if isinstance(model, Network):
+        return sum((inputs + 1) * outputs for inputs, outputs in pairwise(model.layers))
+    shape = describe(model.configuration)
+    sizes = [size for layers in shape.sizes.values() for size in layers]
+    if len(shape.architecture.keys.layers) > 1:  # a decoder attends to its encoder as well
+        sizes += [size for role in "qkvo" for size in shape.sizes.get(role, ())]
+    # The head of a model for sentences is at most one square layer and the outputs.
+    return sum((inputs + 3) * outputs for inputs, outputs in sizes) + _width(model) ** 2
+
+
+def _activations(spec: Specification) -> float:
+    """Numbers that a training step or an evaluation keeps at once.
+
+    Every linear layer keeps its input and its output, attention its scores, their softmax and its
+    dropout (Korthikanti et al. 2022, arXiv:2205.05198, equation 1, in numbers for bytes).
+    """
+    training, length = spec.training, _length(spec)
+    layers = _layer_activations(spec.model, length)
+    batch = largest_share(training)
+    kept = max(layers) + len(layers) * _width(spec.model) if training.gradient_checkpointing else 0
+    trained = batch * length * (kept or sum(layers)) * _METHOD_ACTIVATIONS
+    evaluated = training.evaluation_batch_size * length * max(layers)
+    return max(trained, evaluated)
+
+
+def _layer_activations(model: Model, length: int) -> list[float]:
+    """Numbers that each block keeps for each token, or each layer for each example."""
+    if isinstance(model, Network):
+        return [inputs + 2 * outputs for inputs, outputs in pairwise(model.layers)]
+    shape = describe(model.configuration)
+    heads = int(str(model.configuration[shape.architecture.keys.heads]))
+    linear = [sum(size) for layers in shape.sizes.values() for size in layers[:1]]
+    twice = 2 if len(shape.architecture.keys.layers) > 1 else 1
+    return [twice * sum(linear) + twice * 2.5 * heads * length] * shape.blocks
+
+
+def _width(model: Model) -> int:
+    if isinstance(model, Network):
+        return max(model.layers)
+    return int(str(model.configuration[describe(model.configuration).architecture.keys.hidden]))
+
+
+def _length(spec: Specification) -> int:
+    return 1 if isinstance(spec.model, Network) else spec.training.max_length
+
+
+def _tokens(model: Model, training: Training, data: Data, split: SplitName) -> int:
+    """Tokens of a split at the most: examples for a network; no token is less than a byte."""
+    if isinstance(model, Network):
+        return data.examples[split]
+    return min(data.examples[split] * training.max_length, data.file_bytes[split])
+
+
+def _data_bytes(spec: Specification, data: Data) -> int:
+    if isinstance(spec.model, Network):
+        return _VALUE_BYTES * sum(data.examples.values()) * spec.model.layers[0]
+    tokens = (_tokens(spec.model, spec.training, data, split) for split in data.examples)
+    return sum(_TOKEN_BYTES * count for count in tokens)

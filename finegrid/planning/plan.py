@@ -1,0 +1,269 @@
+"""From a benchmark to its plan: every cell, every run, every problem, before any job starts."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from methods.contract import Method
+from methods.registry import METHODS
+from finegrid.records.base import NAME_PATTERN
+from finegrid.records.identity import content_hash, file_sha256
+from finegrid.records.merge import deep_merge
+from finegrid.records.plan import Cell, Plan
+from finegrid.records.registry import RegistrationError
+from finegrid.records.specification import Specification, Training, Variant
+from finegrid.planning.catalogue import Catalogue, ModelPlan, TaskPlan
+from finegrid.prepare.checkpoint_files import head_problem
+from finegrid.planning.fits import mismatches
+from finegrid.prepare.hashes import Hashes
+from finegrid.planning.pinning import pinned
+from finegrid.planning.claims import check_claims
+from finegrid.planning.size import check_size
+from finegrid.planning.tuning import plan_trials, plan_tuning, settled
+from finegrid.planning.schema import Benchmark, Grid, VariantEntry
+from finegrid.problems import (
+    SAFE_NAME,
+    ConfigurationError,
+    Location,
+    Problems,
+    dotted,
+    dump_settings,
+    refused,
+)
+from finegrid.prepare.sources import Hash
+
+EXIT_CONFIGURATION = 78
+_EMPTY = "empty"
+"""In a variant's name: a text or a list that holds nothing."""
+_BRACES = r"{(.*?)}"
+
+
+def make_plan(benchmark: Benchmark, hashed: Hash = file_sha256) -> Plan:
+    """Expand a benchmark, whose local sources are pinned by `hashed`, the hash of a file.
+
+    Raises ConfigurationError with everything that is wrong with it.
+    """
+    problems, benchmark = Problems(), pinned(benchmark, hashed)
+    catalogue = Catalogue(benchmark, problems, hashed)
+    cells = tuple(_Planner(benchmark, catalogue, problems).cells())
+    problems.check()
+    check_size(benchmark, cells, problems)
+    problems.check()
+    if benchmark.claims is not None:
+        check_claims(benchmark.claims, cells, problems)
+        problems.check()
+    return Plan(
+        benchmark=benchmark.name,
+        description=benchmark.description,
+        cells=cells,
+        claims=benchmark.claims,
+    )
+
+
+@dataclass(frozen=True)
+class _Variant:
+    """A variant of a grid, with its method built and its place in the file."""
+
+    entry: VariantEntry
+    method: Method
+    record: Variant
+    at: Location
+
+
+@dataclass
+class _Planner:
+    benchmark: Benchmark
+    catalogue: Catalogue
+    problems: Problems
+    _seen: dict[str, str] = field(default_factory=dict)
+
+    def cells(self) -> Iterator[Cell]:
+        """The cells of every grid, in the order of the file."""
+        for number, grid in enumerate(self.benchmark.grids):
+            at: Location = ("grids", number)
+            tasks = [self.catalogue.task(n, (*at, "tasks", i)) for i, n in enumerate(grid.tasks)]
+            models = [
+                self.catalogue.model(n, (*at, "models", i)) for i, n in enumerate(grid.models)
+            ]
+            variants = list(self._variants(grid, at))
+            for task, model, variant in product(tasks, models, variants):
+                if task and model:
+                    cell = self._cell(grid, task, model, variant)
+                    self._refuse_twins(cell, variant.at)
+                    yield cell
+
+    def _variants(self, grid: Grid, at: Location) -> Iterator[_Variant]:
+        for template, entry in grid.variants.items():
+            for name, settings in self._combinations(template, entry, (*at, "variants", template)):
+                if variant := self._variant(name, entry, settings, (*at, "variants", template)):
+                    yield variant
+
+    def _combinations(
+        self, template: str, entry: VariantEntry, at: Location
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
+        """The name and the settings of each variant that the entry spans."""
+        for key in sorted(set(entry.grid) & set(entry.settings)):
+            self.problems.add((*at, "settings", key), "this key is in grid too; allowed: one place")
+        if sorted(re.findall(_BRACES, template)) != sorted(entry.grid):
+            wanted = ", ".join(f"{{{key}}}" for key in entry.grid) or "no braces"
+            self.problems.add(at, f"the name holds each key of its grid once; allowed: {wanted}")
+            return
+        for values in product(*entry.grid.values()):
+            chosen = dict(zip(entry.grid, values, strict=True))
+            name = re.sub(_BRACES, lambda match: _label(chosen[match[1]]), template)  # noqa: B023
+            yield name, entry.settings | chosen
+
+    def _variant(
+        self, name: str, entry: VariantEntry, settings: dict[str, Any], at: Location
+    ) -> _Variant | None:
+        named, given = ((*at, "method"), entry.method), ((*at, "settings"), settings)
+        method = self.problems.build(METHODS, named, given)
+        if not re.fullmatch(NAME_PATTERN, name):
+            self.problems.add(at, refused(name, f"allowed: {SAFE_NAME}"))
+        elif method is not None:
+            record = Variant(name=name, method=entry.method, settings=dump_settings(method))
+            return _Variant(entry, method, record, at)
+        return None
+
+    def _cell(self, grid: Grid, task: TaskPlan, model: ModelPlan, variant: _Variant) -> Cell:
+        method, name = variant.entry.method, model.record.name
+        reason = variant.method.not_applicable(model.shape)
+        if reason and grid.not_applicable == "error":
+            hint = "set not_applicable: show for a row that says so"
+            message = f"{method!r} does not fit model {name!r}: {reason}; {hint}"
+            self.problems.add((*variant.at, "method"), message)
+        runs = {} if reason else self._runs(grid, task, model, variant)
+        trials = plan_trials(list(runs.values()), self.problems)
+        self._check_trials(trials, task, model)
+        return Cell(
+            task=task.record.name,
+            model=name,
+            variant=variant.record.name,
+            method=method,
+            not_applicable=reason,
+            runs=runs,
+            trials=trials,
+        )
+
+    def _check_settings(self, model: ModelPlan, method: Method, at: Location) -> None:
+        for problem in method.problems(model.shape):
+            key, _, rest = problem.partition(": ")
+            self.problems.add((*at, "settings", key), f"{rest} (model {model.record.name!r})")
+
+    def _check_fit(
+        self, task: TaskPlan, model: ModelPlan, training: Training, method: Method, at: Location
+    ) -> None:
+        """Note what does not go together; `at` is the variant, or what else has these keys."""
+        for place, mismatch in mismatches(task, model, training, method):
+            self.problems.add((*at, *place) if place else at[:2], mismatch)
+
+    def _check_trials(
+        self, trials: dict[str, Specification], task: TaskPlan, model: ModelPlan
+    ) -> None:
+        """Hold what is tuned against the model as well; a file that is wrong already is enough."""
+        if self.problems.lines:
+            return
+        for spec in trials.values():
+            method = METHODS.build(spec.variant.method, spec.variant.settings)
+            self._check_settings(model, method, ("tuning",))
+            self._check_fit(task, model, spec.training, method, ("tuning",))
+
+    def _runs(
+        self, grid: Grid, task: TaskPlan, model: ModelPlan, variant: _Variant
+    ) -> dict[str, Specification]:
+        if misfit := head_problem(model.record, task.task.labels):
+            at = ("models", model.record.name, "head")
+            self.problems.add(at, f"{misfit} (task {task.record.name!r})")
+        self._check_settings(model, variant.method, variant.at)
+        training = self._training(grid, variant)
+        if training is None:
+            return {}
+        self._check_fit(task, model, training, variant.method, variant.at)
+        specs = [
+            Specification(
+                task=task.record,
+                model=model.record,
+                variant=variant.record,
+                training=training,
+                seed=seed,
+                tuning=plan_tuning(self.benchmark.tuning, grid, training.learning_rate),
+            )
+            for seed in self.benchmark.seeds
+        ]
+        named = ((spec.run, spec) for spec in settled(specs))
+        return {run: spec for run, spec in named if self._is_safe(run, spec, variant.at)}
+
+    def _training(self, grid: Grid, variant: _Variant) -> Training | None:
+        entry = variant.entry
+        merged: dict[str, Any] = {}
+        for layer in (self.benchmark.training, grid.training, entry.training):
+            merged = deep_merge(merged, layer.model_dump(mode="json", exclude_unset=True))
+        if entry.learning_rate is not None:
+            merged["learning_rate"] = entry.learning_rate
+        return self.catalogue.training(merged, (*variant.at, "training"))
+
+    def _is_safe(self, run: str, spec: Specification, at: Location) -> bool:
+        safe = re.fullmatch(NAME_PATTERN, run) is not None
+        if not safe:
+            allowed = "task, model and variant together are too long for a run's name; allowed: 106"
+            self.problems.add(at, refused(spec.cell, allowed))
+        return safe
+
+    def _refuse_twins(self, cell: Cell, at: Location) -> None:
+        """A cell that stands twice, under the same name or under another."""
+        name = f"{cell.task} x {cell.model} x {cell.variant}"
+        contents = [_content(spec) for spec in list(cell.runs.values())[:1]]
+        for key in (name, *contents):
+            if key in self._seen:
+                self.problems.add(at, f"{name} is the same cell as {self._seen[key]}; allowed: one")
+                return
+            self._seen[key] = f"{name} at {dotted(at)}"
+
+
+def _label(value: Any) -> str:
+    """A value of a grid as a part of its variant's name."""
+    if isinstance(value, dict):
+        value = [part for pair in value.items() for part in pair]
+    if isinstance(value, list):
+        return "-".join(map(_label, value)) or _EMPTY
+    if isinstance(value, str):
+        return value or _EMPTY
+    return json.dumps(value).replace("e+", "e")  # null, true, 0.0001, 1e16
+
+
+def _content(spec: Specification) -> str:
+    """What the cell computes, whatever its parts are called."""
+    plain = spec.model_dump(mode="json")
+    for part in ("task", "model", "variant"):
+        plain[part].pop("name")
+    return content_hash(plain)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """`python -m finegrid.planning.plan --benchmark - --output FILE`: write the plan of a benchmark."""
+    parser = argparse.ArgumentParser(prog="python -m finegrid.planning.plan", description=main.__doc__)
+    parser.add_argument("--benchmark", required=True, help="the benchmark as JSON; - reads stdin")
+    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--hashes", type=Path, help="a file of hashes of large files")
+    options = parser.parse_args(arguments)
+    text = sys.stdin.read() if options.benchmark == "-" else Path(options.benchmark).read_text()
+    try:
+        benchmark = Benchmark.model_validate_json(text)
+        hashed = Hashes(options.hashes) if options.hashes else file_sha256
+        make_plan(benchmark, hashed).write(options.output)
+    except (ConfigurationError, RegistrationError) as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return EXIT_CONFIGURATION
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,235 @@
+"""Prepare a base model: fetched, made on the spot, or pretrained; the manifest is written last."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import JsonValue, TypeAdapter, ValidationError
+
+from finegrid.models.architectures import ARCHITECTURES, attention_implementation
+from finegrid.records.identity import file_sha256
+from finegrid.records.prepared import MANIFEST_FILE, PreparedModel
+from finegrid.records.specification import (
+    Checkpoint,
+    Model,
+    Network,
+    RandomModel,
+    Source,
+    model_key,
+)
+from finegrid.records.weights import INDEX_FILE, WEIGHTS_FILE, WeightsError, shards, weight_files
+from finegrid.training.processes.devices import NoDeviceError
+from finegrid.models.padding import padding_id
+from finegrid.prepare.checkpoint_files import check_files
+from finegrid.planning.fits import check_prepared
+from finegrid.prepare.sources import DOWNLOADS, DownloadError, SourceError, fetch, local_files
+
+CONFIGURATION_FILE = "config.json"
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
+HUB_FILES = (CONFIGURATION_FILE, *TOKENIZER_FILES)
+"""What is taken, beside the weights, of a hub repository whose source lists no files; the tokenizer
+is a fast one."""
+TAKEN = (".json", ".safetensors", ".txt", ".model")
+"""Endings of what is taken of a folder whose source lists no files."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """How the weights of a checkpoint were made to fit, and what they lack."""
+
+    drawn_modules: tuple[str, ...] = ()
+    stripped: tuple[str, ...] = ()
+
+
+def prepare_model(model: Model, destination: Path, tasks: Path, cache: Path) -> PreparedModel:
+    """Write the model's files to `destination`, and its manifest.
+
+    `tasks` holds the prepared tasks, for a network's pretraining; `cache` keeps downloads. Raises
+    SourceError, OSError, WeightsError for weights that are no safetensors or do not fit the model,
+    ValueError where a configuration is not the one that was planned, and NoDeviceError where a
+    pretraining's device is missing.
+    """
+    (destination / MANIFEST_FILE).unlink(missing_ok=True)
+    # The library would find what an earlier attempt has left, such as one file beside the shards.
+    shutil.rmtree(destination, ignore_errors=True)
+    destination.mkdir(parents=True)
+    pretraining: dict[str, JsonValue] | None = None
+    fitted = Fitted()
+    if isinstance(model, Checkpoint):
+        fitted = _fetch_checkpoint(model, destination, cache)
+    elif isinstance(model, RandomModel):
+        fitted = _make_random(model, destination, cache)
+    else:
+        pretraining = _make_network(model, tasks, destination)
+    if not isinstance(model, Network):
+        _check_padding(destination)
+    files = {path.name: file_sha256(path) for path in sorted(destination.iterdir())}
+    manifest = PreparedModel(
+        key=model_key(model),
+        spec=model,
+        files=files,
+        pretraining=pretraining,
+        drawn_modules=fitted.drawn_modules,
+        stripped=fitted.stripped,
+    )
+    manifest.write(destination / MANIFEST_FILE)
+    return manifest
+
+
+def _fetch_checkpoint(model: Checkpoint, destination: Path, cache: Path) -> Fitted:
+    files = _taken(model.source, HUB_FILES)
+    fetch(model.source, destination, files, cache=cache, repo_type="model")
+    if files == HUB_FILES:
+        _fetch_weights(model.source, destination, cache)
+    found = json.loads((destination / CONFIGURATION_FILE).read_text(encoding="utf-8"))
+    for key, value in model.configuration.items():
+        if found.get(key) != value:
+            raise ValueError(
+                f"configuration.{key}: {value!r} was planned, {CONFIGURATION_FILE} has "
+                f"{found.get(key)!r}"
+            )
+    check_prepared(destination, found)
+    _check_weights(model.source, destination, found)
+    return _fit(model, destination)
+
+
+def _fetch_weights(source: Source, destination: Path, cache: Path) -> None:
+    """Fetch the weights of a hub repository: one file, or the shards that its index names."""
+    for name in (WEIGHTS_FILE, INDEX_FILE):
+        try:
+            fetch(source, destination, (name,), cache=cache, repo_type="model")
+        except DownloadError:
+            raise
+        except SourceError:
+            continue  # the repository has no such file
+        if name == INDEX_FILE:
+            names = tuple(shards(destination / name))
+            fetch(source, destination, names, cache=cache, repo_type="model")
+        return
+
+
+def _fit(model: Checkpoint | RandomModel, folder: Path) -> Fitted:
+    """Hold the weights against the model; a wrapper's words are taken off their names."""
+    from finegrid.models.pretrained import fit
+
+    stripped, drawn = fit(
+        folder, model.pooling, keeps_head=isinstance(model, Checkpoint) and model.keeps_head
+    )
+    if stripped:
+        _say(f"{', '.join(stripped)} taken off the names of the weights")
+    if drawn:
+        _say(f"the weights lack {', '.join(drawn)}, which is drawn with the head")
+    return Fitted(drawn_modules=drawn, stripped=stripped)
+
+
+def _make_random(model: RandomModel, destination: Path, cache: Path) -> Fitted:
+    from transformers import AutoConfig, AutoModel
+
+    from finegrid.models.seeds import seed_global, weights_stream
+
+    options = dict(model.configuration)
+    seed_global(model.seed, weights_stream(model.name))
+    config = AutoConfig.for_model(str(options.pop("model_type")), **options)
+    files = _taken(model.tokenizer, TOKENIZER_FILES)
+    fetch(model.tokenizer, destination, files, cache=cache, repo_type="model")
+    kind = attention_implementation(config)
+    made = AutoModel.from_config(config, trust_remote_code=False, attn_implementation=kind)
+    made.save_pretrained(destination)
+    check_prepared(destination, config.to_dict())
+    _check_weights(model.tokenizer, destination, model.configuration)
+    is_text = ARCHITECTURES[config.model_type].reads == "text"
+    return _fit(model, destination) if is_text else Fitted()
+
+
+def _taken(source: Source, of_hub: tuple[str, ...]) -> tuple[str, ...] | None:
+    """The files to fetch; None for those that the source lists, or for the one that it is."""
+    if source.uri.startswith("hub:") and not source.sha256:
+        return of_hub
+    return taken_of_folder(source)
+
+
+def taken_of_folder(source: Source) -> tuple[str, ...] | None:
+    """The files of a model that are taken of a local source; None for those listed, or for all.
+
+    Raises SourceError and OSError.
+    """
+    if source.sha256:
+        return None
+    return tuple(name for name in local_files(source) if _is_taken(name)) or None
+
+
+def _is_taken(name: str) -> bool:
+    return name.endswith(TAKEN) and "/" not in name
+
+
+def _check_weights(source: Source, folder: Path, configuration: Mapping[str, Any]) -> None:
+    """Refuse a model without safetensors, and one whose folder adds other weights."""
+    files = {path.name: path for path in folder.iterdir()}
+    try:
+        check_files(files, configuration)
+        weight_files(files)
+    except WeightsError as error:
+        raise SourceError(f"{source.uri}: {error}") from error
+
+
+def _check_padding(folder: Path) -> None:
+    """Refuse a model for which no id of padding can be told, before any run."""
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    padding_id(config.to_dict(), folder)
+
+
+def _make_network(model: Network, tasks: Path, destination: Path) -> dict[str, JsonValue] | None:
+    from finegrid.training.pretrain import make_network
+
+    return make_network(model, tasks, destination)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line.
+
+    Returns 0, 65 for wrong data, 74 where reading or writing fails, or 78 where there is no device.
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        text = sys.stdin.read() if options.spec == "-" else Path(options.spec).read_text("utf-8")
+        model: Model = TypeAdapter(Model).validate_json(text)
+        prepare_model(model, options.output, options.tasks, options.cache)
+    except OSError as error:
+        return _fail(os.EX_IOERR, str(error))
+    except (SourceError, ValidationError, ValueError) as error:
+        return _fail(os.EX_DATAERR, str(error))
+    except NoDeviceError as error:
+        return _fail(os.EX_CONFIG, str(error))
+    return os.EX_OK
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m finegrid.prepare.model", description=__doc__)
+    parser.add_argument("--spec", required=True, help="the model as JSON: a file, or - for stdin")
+    parser.add_argument("--output", required=True, type=Path, help="folder to write")
+    parser.add_argument("--tasks", required=True, type=Path, help="folder of prepared tasks")
+    parser.add_argument("--cache", type=Path, default=DOWNLOADS, help="folder of downloads")
+    return parser
+
+
+def _fail(code: int, message: str) -> int:
+    _say(message)
+    return code
+
+
+def _say(message: str) -> None:
+    sys.stderr.write(f"prepare_model: {' '.join(message.split())}\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

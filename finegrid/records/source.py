@@ -1,0 +1,125 @@
+"""A digest of source code that changes with what the code does, not with how it is written."""
+
+import ast
+import hashlib
+from collections.abc import Iterable, Iterator
+from functools import cache
+from importlib.util import find_spec, resolve_name
+from pathlib import Path
+
+ROOMS = ("records", "methods", "tasks", "training", "analysis")
+"""Packages whose modules are followed through their imports."""
+_NAMED_ONE_BY_ONE = "workflow"
+"""Our one package that decides no numbers: those of its modules that count are given."""
+
+
+def run_digest(*modules: str) -> str:
+    """The digest of what decides a run's numbers: training with its metrics, and `modules`.
+
+    `modules` are those of the run's method and task.
+    """
+    training = _path("finegrid.training.run").parent
+    metrics = (path.stem for path in sorted((training / "metrics").glob("*/*.py")))
+    return source_digest(
+        ["finegrid.training.run", *modules, *(f"finegrid.metrics.{name}.{name}" for name in metrics)]
+    )
+
+
+def source_digest(modules: Iterable[str]) -> str:
+    """sha256 over the syntax trees of the modules and all that they import from our rooms.
+
+    A module of a plug-in brings what it imports from its own top-level package as well. Comments,
+    docstrings and layout change nothing. Raises ModuleNotFoundError for an unknown module.
+    """
+    digest = hashlib.sha256()
+    for name in sorted(_closure(modules)):
+        digest.update(name.encode())
+        digest.update(_tree(_path(name)).encode())
+    return digest.hexdigest()
+
+
+def _closure(modules: Iterable[str]) -> set[str]:
+    found: set[str] = set()
+    waiting = list(modules)
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting.extend(_imports(name))
+    return found
+
+
+@cache
+def _path(module: str) -> Path:
+    path = _find(module)
+    if path is None:
+        raise ModuleNotFoundError(f"no source file for module {module!r}")
+    return path
+
+
+def _find(module: str) -> Path | None:
+    """The module's source file. Imports nothing, as `find_spec` would the packages above it."""
+    top, *parts = module.split(".")
+    spec = find_spec(top)
+    if spec is None:
+        return None
+    if not parts:
+        return Path(spec.origin) if spec.origin else None
+    for folder in spec.submodule_search_locations or ():
+        stem = Path(folder, *parts)
+        for path in (stem / "__init__.py", stem.with_suffix(".py")):
+            if path.is_file():
+                return path
+    return None
+
+
+@cache
+def _imports(module: str) -> frozenset[str]:
+    """The followed modules that an import of this one runs: its packages, and what it imports."""
+    path = _path(module)
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+    names = set(_and_above(package))
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names.update(_imported(node, package))
+    followed = {*ROOMS, _top(module)} - {_NAMED_ONE_BY_ONE}
+    return frozenset(name for name in names if _top(name) in followed and _find(name))
+
+
+def _imported(node: ast.AST, package: str) -> Iterator[str]:
+    """What the statement may import; a name that it takes from a module may be a module too."""
+    if isinstance(node, ast.Import):
+        for alias in node.names:
+            yield from _and_above(alias.name)
+    elif isinstance(node, ast.ImportFrom):
+        source = resolve_name("." * node.level + (node.module or ""), package)
+        yield from _and_above(source)
+        yield from (f"{source}.{alias.name}" for alias in node.names)
+
+
+def _and_above(module: str) -> Iterator[str]:
+    """The module and the packages that hold it, all of which its import runs."""
+    while module:
+        yield module
+        module = module.rpartition(".")[0]
+
+
+def _top(module: str) -> str:
+    return module.split(".")[0]
+
+
+@cache
+def _tree(path: Path) -> str:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            node.body = [part for part in body if not _is_text(part)]  # type: ignore[attr-defined]
+    return ast.dump(tree)
+
+
+def _is_text(node: ast.AST) -> bool:
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )

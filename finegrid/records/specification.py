@@ -1,0 +1,288 @@
+"""The full specification of a run: everything that decides its numbers, and nothing else."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, JsonValue, model_validator
+
+from finegrid.records.base import Name, Record, Sha256
+from finegrid.records.identity import short_hash
+
+Positive = Annotated[int, Field(ge=1)]
+PositiveFloat = Annotated[float, Field(gt=0)]
+NonNegativeFloat = Annotated[float, Field(ge=0)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+DType = Literal["fp32", "bf16"]
+Device = Literal["cpu", "cuda", "mps"]
+Strategy = Literal["ddp", "fsdp"]
+Pooling = Literal["mean", "first", "last", "pooler"]
+Head = Literal["new", "keep"]
+LEARNING_RATE = "learning_rate"
+"""The key that every tuning searches."""
+_SHOWN = r"[^\x00-\x20\x7f]"
+SOURCE_PATTERN = rf"^(?:(?:hub|package|sdist):\S+|path:{_SHOWN}(?:[^\x00-\x1f\x7f]*{_SHOWN})?)$"
+"""Spaces stand in paths alone, and not at their ends."""
+
+
+class Source(Record):
+    """Where files come from, pinned by content.
+
+    `uri` is one of `hub:<owner>/<name>`, `package:<import name>/<path>`,
+    `sdist:<project>==<version>/<path>` or `path:<path>`, which may begin with `~` and is relative
+    to the folder that one works in.
+    """
+
+    uri: Annotated[str, Field(pattern=SOURCE_PATTERN)]
+    revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")] | None = None
+    """The commit of a hub repository; required for `hub:` and refused elsewhere."""
+    sha256: dict[str, Sha256] = {}
+    """File name below the source -> hash of its bytes. For `sdist:` also the archive itself.
+
+    A plan lists every file that it takes of a `package:` or a `path:`.
+    """
+
+    @model_validator(mode="after")
+    def _revision_belongs_to_hub(self) -> Self:
+        if self.uri.startswith("hub:") != (self.revision is not None):
+            raise ValueError("revision is required for hub: sources and for no other")
+        return self
+
+
+class Task(Record):
+    """A data set with its split: the registered task and its options, defaults filled in."""
+
+    name: Name
+    task: str
+    source: Source | None = None
+    """None for a task whose options hold the data."""
+    options: dict[str, JsonValue] = {}
+
+    @property
+    def key(self) -> str:
+        """The folder of the prepared task: name and content hash."""
+        return f"{self.name}-{short_hash(self)}"
+
+
+class Optimizer(Record):
+    """An optimizer of torch.optim with its settings except for the learning rate."""
+
+    name: Literal["adamw", "adam", "sgd"] = "adamw"
+    weight_decay: NonNegativeFloat = 0.0
+    betas: tuple[Fraction, Fraction] = (0.9, 0.999)
+    epsilon: PositiveFloat = 1e-8
+    momentum: Fraction = 0.0
+
+
+class Training(Record):
+    """How a run is trained. Lengths in tokens, sizes in examples."""
+
+    learning_rate: PositiveFloat
+    epochs: Positive
+    batch_size: Positive
+    micro_batch_size: Positive | None = None
+    """Examples a backward pass; smaller than batch_size accumulates gradients. None: all."""
+    evaluation_batch_size: Positive = 64
+    max_length: Positive = 128
+    optimizer: Optimizer = Optimizer()
+    schedule: Literal["linear", "cosine", "constant"] = "linear"
+    warmup_fraction: Fraction = 0.0
+    gradient_clip_norm: PositiveFloat | None = 1.0
+    gradient_checkpointing: bool = False
+    dropout: Fraction | None = None
+    """Overrides every dropout of the base model; None keeps the model's own."""
+    evaluations: Positive = 1
+    """Evaluations on validation, evenly spaced over the steps; the last is after the last step."""
+    checkpoint: Literal["best", "last"] = "best"
+    """Which evaluated state is kept: the best validation score, earliest of equals, or the last."""
+    dtype: DType = "fp32"
+    device: Device = "cpu"
+    threads: Positive = 1
+    """Of each process, of which there is one a device."""
+    devices: Positive = Field(default=1, exclude_if=lambda value: value == 1)
+    """Devices that share every micro-batch of a run."""
+    nodes: Positive = Field(default=1, exclude_if=lambda value: value == 1)
+    """Machines that the devices are spread over, as many on each."""
+    strategy: Strategy = Field(default="ddp", exclude_if=lambda value: value == "ddp")
+    """How several devices hold the model, its gradients and the optimizer's state: each of them
+    all of it (ddp), or its own part (fsdp)."""
+
+    @property
+    def devices_per_node(self) -> int:
+        """Devices of each node."""
+        return self.devices // self.nodes
+
+    @model_validator(mode="after")
+    def _micro_batch_divides(self) -> Self:
+        micro = self.micro_batch_size
+        if micro is not None and self.batch_size % micro:
+            raise ValueError(
+                f"micro_batch_size {micro} must divide batch_size {self.batch_size} evenly"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _devices_share_evenly(self) -> Self:
+        sizes = {"batch_size": self.batch_size, "micro_batch_size": self.micro_batch_size}
+        for key, size in sizes.items():
+            if size is not None and size % self.devices:
+                raise ValueError(
+                    f"devices: {self.devices} does not divide {key} {size} evenly; "
+                    f"allowed: a divisor of {size}"
+                )
+        if self.devices % self.nodes:
+            raise ValueError(
+                f"nodes: {self.nodes} does not divide devices {self.devices} evenly; "
+                f"allowed: a divisor of {self.devices}"
+            )
+        if self.device == "mps" and self.devices > 1:
+            raise ValueError(f"devices: {self.devices} of device mps; allowed: 1")
+        if self.strategy == "fsdp" and self.devices == 1:
+            raise ValueError("strategy: fsdp on 1 device; allowed: ddp, or devices from 2")
+        return self
+
+
+def largest_share(training: Training) -> int:
+    """The examples of a micro-batch that each device has at the most."""
+    return (training.micro_batch_size or training.batch_size) // training.devices
+
+
+def accumulates(training: Training) -> bool:
+    """Whether an optimizer step adds up the gradients of several micro-batches."""
+    return (training.micro_batch_size or training.batch_size) < training.batch_size
+
+
+class Tuning(Record):
+    """How a cell's tuned values are chosen: by trials on a seed that no run uses.
+
+    A trial is a run that ends with its validation score. Every combination of the grid is one.
+    """
+
+    seed: Annotated[int, Field(ge=0)]
+    grid: dict[str, Annotated[tuple[JsonValue, ...], Field(min_length=1)]]
+    """Tuned key -> candidates. A key of `training`, nested ones with a dot, or `settings.<key>`."""
+    ratio: Annotated[float, Field(gt=1)]
+    """Of a learning rate of the grid to the one below it."""
+    grow: bool = False
+    """Whether one more learning rate is tried beyond an edge of the grid that does best."""
+    training: dict[str, JsonValue] = {}
+    """What a trial trains differently from a run."""
+
+    @model_validator(mode="after")
+    def _has_learning_rates(self) -> Self:
+        if not self.grid.get(LEARNING_RATE):
+            raise ValueError(f"grid: {LEARNING_RATE} is missing; allowed: one value or more")
+        return self
+
+    @property
+    def learning_rates(self) -> list[float]:
+        """The learning rates of the grid, ascending."""
+        return sorted(float(str(rate)) for rate in self.grid[LEARNING_RATE])
+
+
+class Pretraining(Record):
+    """A source task on which a network is trained in full before it is fine-tuned."""
+
+    task: Task
+    training: Training
+    seed: Annotated[int, Field(ge=0)] = 0
+
+    @model_validator(mode="after")
+    def _takes_one_device(self) -> Self:
+        if self.training.devices > 1:
+            raise ValueError(f"devices: {self.training.devices} for a pretraining; allowed: 1")
+        return self
+
+
+class Checkpoint(Record):
+    """Real pretrained weights in the transformers layout."""
+
+    kind: Literal["checkpoint"]
+    name: Name
+    source: Source
+    configuration: dict[str, JsonValue]
+    """The model's own config.json: it decides which methods fit before anything is loaded."""
+    pooling: Pooling | None = Field(default=None, exclude_if=lambda value: value is None)
+    """How a text's features are pooled before a linear head; None: the architecture's own head."""
+    head: Head = Field(default="new", exclude_if=lambda value: value == "new")
+    """Whether a run draws the task's head, or starts from the one that the checkpoint holds."""
+
+    @property
+    def keeps_head(self) -> bool:
+        """Whether runs start from the head that the checkpoint holds."""
+        return self.head == "keep"
+
+
+class RandomModel(Record):
+    """A transformers model made on the spot from a configuration and a seed."""
+
+    kind: Literal["random"]
+    name: Name
+    configuration: dict[str, JsonValue]
+    tokenizer: Source
+    seed: Annotated[int, Field(ge=0)] = 0
+    pooling: Pooling | None = Field(default=None, exclude_if=lambda value: value is None)
+    """As for a checkpoint."""
+
+
+class Network(Record):
+    """A plain stack of linear layers with ReLU between them; the last layer is the head."""
+
+    kind: Literal["network"]
+    name: Name
+    layers: Annotated[tuple[Positive, ...], Field(min_length=2)]
+    pretraining: Pretraining | None = None
+    seed: Annotated[int, Field(ge=0)] = 0
+
+    @property
+    def configuration(self) -> dict[str, Any]:
+        """The same description that a transformers configuration gives."""
+        return {"model_type": "linear-stack", "layers": list(self.layers)}
+
+
+Model = Annotated[Checkpoint | RandomModel | Network, Field(discriminator="kind")]
+
+
+def model_key(model: Checkpoint | RandomModel | Network) -> str:
+    """The folder of the prepared model: name and content hash."""
+    return f"{model.name}-{short_hash(model)}"
+
+
+class Variant(Record):
+    """A method with all its hyper-parameters, defaults filled in."""
+
+    name: Name
+    method: str
+    settings: dict[str, JsonValue] = {}
+
+
+class Specification(Record):
+    """One run: task, model, variant, training and seed.
+
+    With `tuning`, the values of the tuned keys are those that stand when nothing is tuned: what
+    the trials choose takes their place.
+    """
+
+    schema_version: Literal[1] = 1
+    task: Task
+    model: Model
+    variant: Variant
+    training: Training
+    seed: Annotated[int, Field(ge=0)]
+    role: Literal["run", "trial"] = "run"
+    """A trial is scored on validation alone: it never reads the test split."""
+    tuning: Tuning | None = None
+
+    @model_validator(mode="after")
+    def _trials_are_not_tuned(self) -> Self:
+        if self.role == "trial" and self.tuning is not None:
+            raise ValueError("a trial has no tuning of its own")
+        return self
+
+    @property
+    def cell(self) -> str:
+        """task-model-variant: what the seeds of a cell share."""
+        return f"{self.task.name}-{self.model.name}-{self.variant.name}"
+
+    @property
+    def run(self) -> str:
+        """The run's identity, `<task>-<model>-<variant>-s<seed>-<8 hex>`, safe as a path."""
+        return f"{self.cell}-s{self.seed}-{short_hash(self)}"

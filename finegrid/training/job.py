@@ -1,0 +1,237 @@
+"""The work on a run: going on, starting again smaller, leaving it to a later attempt."""
+
+import logging
+import os
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Literal, Self
+
+from finegrid.records.base import Record
+from finegrid.records.costs import Seconds
+from finegrid.records.identity import content_hash
+from finegrid.records.result import Choice, Provenance, Result
+from finegrid.records.specification import Positive, Specification, Training
+from finegrid.records.tuning import tuned
+from finegrid.training.state.checkpoint import Checkpoints, Identity, Kept
+from finegrid.training.processes.distributed import ALONE, Group
+from finegrid.training.processes.exits import EXIT_TRY_AGAIN
+from finegrid.training.experiment import Experiment
+from finegrid.training.state.keeper import Keeper
+from finegrid.training.processes.launch import EndedAloneError, Rendezvous, run_workers
+from finegrid.training.processes.nodes import run_on_nodes
+from finegrid.training.record import Ending, conclude, unchosen, write_result
+from finegrid.training.shrink import free_memory, smaller_micro_batch
+from finegrid.training.processes.signals import Interruption, PreemptedError
+from finegrid.training.tracking import Tracker
+
+_LOGGER = logging.getLogger(__name__)
+
+
+class Assignment(Record):
+    """What a node is told of a run over several."""
+
+    planned: Specification
+    choice: Choice | None
+    origin: Provenance
+    prepared: str
+    folder: str
+    checkpoint_seconds: Seconds
+    micro_batch_size: Positive | None
+    rendezvous: Rendezvous
+
+
+@dataclass
+class Job:
+    """A planned run, and what this process was told about it."""
+
+    planned: Specification
+    choice: Choice | None
+    origin: Provenance
+    prepared: Path
+    folder: Path
+    interruption: Interruption
+    checkpoint_seconds: float
+    is_tried_again: bool
+    """Whether a further attempt follows, with more memory."""
+    group: Group = ALONE
+    """The processes that train the run; a run of several devices starts its own."""
+
+    def __post_init__(self) -> None:
+        chosen = self.choice.chosen if self.choice else None
+        self.spec = tuned(self.planned, chosen) if chosen else self.planned
+        self.checkpoints = Checkpoints(self.folder, self._identity())
+
+    @classmethod
+    def of(cls, assignment: Assignment, interruption: Interruption) -> Self:
+        """The same job on another node."""
+        return cls(
+            planned=assignment.planned,
+            choice=assignment.choice,
+            origin=assignment.origin,
+            prepared=Path(assignment.prepared),
+            folder=Path(assignment.folder),
+            interruption=interruption,
+            checkpoint_seconds=assignment.checkpoint_seconds,
+            is_tried_again=False,
+        )
+
+    def perform(self) -> int:
+        """Work until the run is recorded, and return the exit code.
+
+        Memory that runs out on the CPU is left to a further attempt, which has more; else the run
+        starts again with half the micro-batch, as long as there is half. Raises PreemptedError and
+        OSError.
+        """
+        kept = self.checkpoints.latest()
+        micro_batch_size = kept.past.micro_batch_size if kept else None
+        is_shared = self.spec.training.devices > 1 and not unchosen(self.choice)
+        attempt = self._try_together if is_shared else self._try
+        while (code := attempt(micro_batch_size, kept)) is None:
+            kept, micro_batch_size = None, smaller_micro_batch(self._training(micro_batch_size))
+            self.checkpoints.delete()
+            free_memory()
+            _LOGGER.info("%s: starts again in micro-batches of %s", self._run, micro_batch_size)
+        return code
+
+    def _try(self, micro_batch_size: int | None, kept: Kept | None) -> int | None:
+        """The exit code, or None where the run is to start again with smaller micro-batches.
+
+        When it returns, nothing refers to the model any more.
+        """
+        experiment, tracker = self._begun(micro_batch_size, kept)
+        try:
+            ending = unchosen(self.choice) or conclude(experiment.perform)
+        except PreemptedError:
+            tracker.abandon()
+            raise
+        if self.group.size > 1 and ending.state in ("oom", "failed"):
+            tracker.abandon()
+            raise EndedAloneError(ending)
+        return self._end(ending, experiment, tracker, micro_batch_size)
+
+    def _try_together(self, micro_batch_size: int | None, kept: Kept | None) -> int | None:
+        """The same, in processes of the run's own, one a device.
+
+        Where one of them ends alone, all that is known of the run is how that one ended. One that
+        is lost after a request to end may have been ended by it, before it could hear it.
+        """
+        training, threads = self._training(micro_batch_size), self.origin.threads
+        try:
+            if training.nodes > 1:
+                work = partial(self._assignment, micro_batch_size)
+                return run_on_nodes(work, training, threads, self.interruption)
+            part = partial(take_part, self, micro_batch_size)
+            return run_workers(part, training, threads, self.interruption)
+        except EndedAloneError as error:
+            ending = error.ending
+        if ending.state == "failed" and self.interruption.name:
+            _LOGGER.error("%s: %s", self._run, ending.reason)
+            self.interruption.obey()
+        return self._end(ending, *self._begun(micro_batch_size, kept), micro_batch_size)
+
+    def _assignment(self, micro_batch_size: int | None, rendezvous: Rendezvous) -> str:
+        return Assignment(
+            planned=self.planned,
+            choice=self.choice,
+            origin=self.origin,
+            prepared=str(self.prepared.absolute()),
+            folder=str(self.folder.absolute()),
+            checkpoint_seconds=self.checkpoint_seconds,
+            micro_batch_size=micro_batch_size,
+            rendezvous=rendezvous,
+        ).model_dump_json()
+
+    def _begun(self, micro_batch_size: int | None, kept: Kept | None) -> tuple[Experiment, Tracker]:
+        spec = self.spec.model_copy(update={"training": self._training(micro_batch_size)})
+        tracker = self._tracker(spec, kept)
+        keeper = self._keeper(micro_batch_size, kept)
+        log = tracker.log
+        return Experiment(spec, self.prepared, self.folder, log, keeper, self.group), tracker
+
+    def _end(
+        self,
+        ending: Ending,
+        experiment: Experiment,
+        tracker: Tracker,
+        micro_batch_size: int | None,
+    ) -> int | None:
+        """Record the run, unless something may help it; the exit code, or None to start again."""
+        remedy = self._remedy(ending, self._training(micro_batch_size))
+        if remedy:
+            tracker.abandon()
+            _LOGGER.warning("%s: oom (%s)", self._run, ending.reason)
+            return EXIT_TRY_AGAIN if remedy == "memory" else None
+        if self.group.is_first:
+            result = experiment.result(self.planned, self.choice, ending, self.origin)
+            self._record(result.model_copy(update={"micro_batch_size": micro_batch_size}), tracker)
+        return ending.exit_code
+
+    def _remedy(self, ending: Ending, training: Training) -> Literal["memory", "shrink"] | None:
+        """What may help a run whose memory ran out."""
+        if ending.state != "oom" or unchosen(self.choice):
+            return None  # of a run that chose nothing it was its trials' memory
+        if self.is_tried_again and training.device == "cpu":
+            return "memory"
+        return "shrink" if ending.step is not None and smaller_micro_batch(training) else None
+
+    def _record(self, result: Result, tracker: Tracker) -> None:
+        """Write the result; only then is what was kept of the training needed no more."""
+        tracker.finish(result)
+        write_result(result.model_copy(update={"tracking": tracker.record()}), self.folder)
+        if result.state != "failed":
+            self.checkpoints.delete()
+        reason = f" ({result.reason})" if result.reason else ""
+        _LOGGER.info("%s: %s%s", self._run, result.state, reason)
+
+    @property
+    def _run(self) -> str:
+        return self.planned.run
+
+    def _training(self, micro_batch_size: int | None) -> Training:
+        """How the run is trained, with these micro-batches where they are given."""
+        if micro_batch_size is None:
+            return self.spec.training
+        return self.spec.training.model_copy(update={"micro_batch_size": micro_batch_size})
+
+    def _tracker(self, spec: Specification, kept: Kept | None) -> Tracker:
+        tracker = Tracker(self.planned, self.folder, spec)
+        if kept:
+            steps = sum("loss" in event for event in kept.past.history)
+            _LOGGER.info("%s: goes on after step %d", self._run, steps)
+            tracker.replay(kept.past.history)
+        return tracker
+
+    def _keeper(self, micro_batch_size: int | None, kept: Kept | None) -> Keeper:
+        return Keeper(
+            self.checkpoints,
+            self.interruption,
+            self.checkpoint_seconds,
+            micro_batch_size,
+            kept,
+            self.group,
+        )
+
+    def _identity(self) -> Identity:
+        machine = self.origin.machine
+        return Identity(
+            run=self.planned.run,
+            specification=content_hash(self.spec),
+            source_digest=self.origin.source_digest,
+            packages=self.origin.packages,
+            python=self.origin.python,
+            device=self.origin.device,
+            processor=machine.processor,
+            accelerator=machine.accelerator,
+            threads=self.origin.threads,
+        )
+
+
+def take_part(
+    job: Job, micro_batch_size: int | None, group: Group, interruption: Interruption
+) -> int | None:
+    """What one process of a group does for its run; the first of them writes it down."""
+    if not group.is_first:
+        os.environ["WANDB_MODE"] = "disabled"
+    own = replace(job, group=group, interruption=interruption)
+    return own._try(micro_batch_size, own.checkpoints.latest())  # it is the same class

@@ -1,0 +1,307 @@
+"""The training loop."""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from methods.parameters import host_copy, load_trainable, trainable_state
+from finegrid.records.prepared import PreparedTask, SplitName
+from finegrid.records.result import Score
+from finegrid.records.specification import Training, accumulates, largest_share
+from finegrid.training.batches import epoch_batches, evaluation_batches
+from finegrid.training.data import Examples
+from finegrid.training.processes.distributed import ALONE, Group, whole
+from finegrid.training.evaluation import UndefinedScoreError, predict, score, to_device
+from finegrid.training.measure.memory import tensor_bytes
+from finegrid.training.optimization import make_optimizer, make_schedule
+from finegrid.training.shrink import memory_of_step
+from finegrid.training.measure.summaries import layer_norms
+
+Event = dict[str, Any]
+Log = Callable[[Event], None]
+
+
+class DivergedError(Exception):
+    """The loss, the gradient or a prediction is no finite number."""
+
+    def __init__(self, step: int, what: str) -> None:
+        super().__init__(f"{what}: not finite at step {step}")
+        self.step = step
+
+
+@dataclass
+class Best:
+    """The state that is kept: that of the best validation score, or the last."""
+
+    step: int
+    scores: dict[str, Score]
+    logits: torch.Tensor
+    state: dict[str, torch.Tensor]
+    """What is trained, copied to the host: on the device it would be one more copy of the model."""
+
+
+@dataclass
+class Trained:
+    """What training leaves: the kept state is loaded into the model."""
+
+    best: Best
+    optimizer: torch.optim.Optimizer
+    step_seconds: list[float]
+    evaluate_seconds: float
+    examples: int
+    tokens: int | None
+    """Real tokens seen in training; None for inputs that are not made of tokens."""
+
+
+@dataclass
+class Trainer:
+    """One training of a model whose trainable parameters a method has chosen."""
+
+    model: nn.Module
+    task: PreparedTask
+    splits: dict[SplitName, Examples]
+    training: Training
+    log: Log
+    step_seconds: list[float] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)
+    gradient_norms: list[float] = field(default_factory=list)
+    layer_norms: list[dict[str, float]] = field(default_factory=list)
+    evaluate_seconds: float = 0.0
+    best: Best | None = None
+    evaluated: int = 0
+    """The last step after which the validation split was scored; 0 before the first."""
+    restore: Callable[["Trainer"], None] = lambda trainer: None
+    """Called before the first step; it may put back the state of an earlier attempt."""
+    between: Callable[["Trainer"], None] = lambda trainer: None
+    """Called after each step and each evaluation; it may take the state, and end the training."""
+    group: Group = ALONE
+    """Where several processes train together, all of them do all of this at the same time."""
+    network: nn.Module = field(init=False)
+    """The model as the group trains it."""
+    optimizer: torch.optim.Optimizer = field(init=False)
+    schedule: torch.optim.lr_scheduler.LambdaLR = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.device = torch.device(self.training.device)
+        self.train_split = self.splits["train"]
+        if self.training.gradient_checkpointing:
+            # Re-entrant checkpoints train nothing where the inputs require no gradient.
+            self.model.gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[operator]
+        self.network = self.group.spread(self.model, self.training)
+
+    def train(self, order: torch.Generator) -> Trained:
+        """Train for the whole schedule; raises DivergedError and StepMemoryError with the step.
+
+        Raises UndefinedScoreError where the state that would be kept has no validation score.
+
+        The batches are all drawn beforehand: where the order stands, the number of the step says.
+        """
+        plan = [
+            batch
+            for _ in range(self.training.epochs)
+            for batch in epoch_batches(self.train_split.lengths, self.training.batch_size, order)
+        ]
+        self.optimizer = make_optimizer(self.model, self.training)
+        self.schedule = make_schedule(self.optimizer, self.training, len(plan))
+        self.restore(self)
+        self._follow(plan)
+        if self.best is None:
+            kept = "the last step" if self.training.checkpoint == "last" else "any evaluation"
+            raise UndefinedScoreError(
+                f"{self.task.metrics[0]} has no value on validation at {kept}"
+            )
+        load_trainable(self.model, self.best.state)
+        return Trained(
+            best=self.best,
+            optimizer=self.optimizer,
+            step_seconds=self.step_seconds,
+            evaluate_seconds=self.evaluate_seconds,
+            examples=sum(len(batch) for batch in plan),
+            tokens=self._tokens(plan),
+        )
+
+    def exchange_bytes(self) -> int:
+        """Bytes that a process holds between steps for the exchange of gradients."""
+        trained = (p for p in self.model.parameters() if p.requires_grad)
+        return tensor_bytes(trained) if self.network is not self.model else 0
+
+    def recall(self, events: list[Event]) -> None:
+        """Take over the steps of an earlier attempt, by their events in its history."""
+        self.step_seconds = [event["seconds"] for event in events]
+        self.losses = [event["loss"] for event in events]
+        self.gradient_norms = [event["gradient_norm"] for event in events]
+        self.layer_norms = [event["layer_gradient_norms"] for event in events]
+
+    def _follow(self, plan: list[list[int]]) -> None:
+        """Take the steps and evaluations of the plan that have not been taken."""
+        due = evaluation_steps(len(plan), self.training.evaluations)
+        for number, batch in enumerate(plan, start=1):
+            if number > len(self.losses):
+                with memory_of_step(number):
+                    self.step(number, batch)
+                self.schedule.step()
+                self.between(self)
+            if number in due and number > self.evaluated:
+                self.evaluate(number)
+                self.evaluated = number
+                self.between(self)
+
+    def step(self, number: int, batch: list[int]) -> None:
+        """One optimizer step on a batch, in micro-batches; logs it."""
+        start = self._now()
+        loss = self._backward(batch)
+        backward_seconds = self._now() - start
+        layers = layer_norms(self.model)
+        start = self._now()
+        norm = whole(self._clip()).item()
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            raise DivergedError(number, f"loss {loss} or gradient norm {norm}")
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        # The layers' norms are a measurement, not a part of training: their time is left out.
+        self.step_seconds.append(backward_seconds + self._now() - start)
+        self.losses.append(loss)
+        self.gradient_norms.append(norm)
+        self.layer_norms.append(layers)
+        self.log(
+            {
+                "step": number,
+                "loss": loss,
+                "gradient_norm": norm,
+                "layer_gradient_norms": layers,
+                "learning_rate": self.optimizer.param_groups[0]["lr"],
+                "seconds": self.step_seconds[-1],
+            }
+        )
+
+    def _backward(self, batch: list[int]) -> float:
+        """Leave the gradient of the batch's mean loss in the parameters; returns that loss."""
+        self.model.train()
+        loss = 0.0
+        parts = list(self._micro_batches(batch))
+        for number, part in enumerate(parts, start=1):
+            own, weight = self.group.share(part)
+            with self.group.exchange(self.network, is_last=number == len(parts)):
+                partial_loss = self.loss(own) * (weight / len(batch))
+                partial_loss.backward()  # type: ignore[no-untyped-call]
+            loss += partial_loss.item()
+        return self.group.mean(loss)
+
+    def loss(self, indices: list[int]) -> torch.Tensor:
+        """Mean loss of the examples: cross-entropy, or squared error for a regression."""
+        inputs = to_device(self.train_split.inputs(indices), self.device)
+        labels = self.train_split.labels[indices].to(self.device)
+        enabled = self.training.dtype == "bf16"
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=enabled):
+            logits = self.network(**inputs).logits
+        if self.task.labels:
+            return functional.cross_entropy(logits.float(), labels)
+        return functional.mse_loss(logits.float().squeeze(1), labels)
+
+    def evaluate(self, step: int) -> None:
+        """Score the validation split and keep the state if the benchmark's choice says so."""
+        start = self._now()
+        split = self.splits["validation"]
+        logits = predict(
+            self.model,
+            split,
+            self.training.evaluation_batch_size,
+            self.device,
+            self.training.dtype,
+            self.group,
+        )
+        if not torch.isfinite(logits).all():
+            raise DivergedError(step, "a logit on validation")
+        try:
+            scores = score(logits, split.labels.tolist(), self.task)
+        except UndefinedScoreError:
+            scores = {}
+        self.evaluate_seconds += self._now() - start
+        values = {name: s.value for name, s in scores.items()}
+        self.log({"step": step, "validation": dict.fromkeys(self.task.metrics) | values})
+        if not scores:
+            self._pass_over()
+            return
+        primary = self.task.metrics[0]
+        if (
+            self.best is None
+            or self.training.checkpoint == "last"
+            or scores[primary].value > self.best.scores[primary].value
+        ):
+            self.best = Best(step, scores, logits, host_copy(trainable_state(self.model)))
+
+    def _pass_over(self) -> None:
+        """A state without a score is not kept; where the last one is asked for, none is by now."""
+        if self.training.checkpoint == "last":
+            self.best = None
+
+    def _micro_batches(self, batch: list[int]) -> Iterator[list[int]]:
+        size = self.training.micro_batch_size or len(batch)
+        for start in range(0, len(batch), size):
+            yield batch[start : start + size]
+
+    def _clip(self) -> torch.Tensor:
+        parameters = [p for p in self.model.parameters() if p.grad is not None]
+        limit = self.training.gradient_clip_norm
+        if limit is None:
+            return nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+        return nn.utils.clip_grad_norm_(parameters, limit)
+
+    def _tokens(self, plan: list[list[int]]) -> int | None:
+        if not self.train_split.has_tokens:
+            return None
+        return sum(self.train_split.lengths[index] for batch in plan for index in batch)
+
+    def _now(self) -> float:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        return time.perf_counter()
+
+
+def evaluation_steps(steps: int, evaluations: int) -> frozenset[int]:
+    """`evaluations` step numbers, evenly spaced, the last of them the last step."""
+    count = min(steps, evaluations)
+    return frozenset(round(steps * (i + 1) / count) for i in range(count))
+
+
+@dataclass
+class Step:
+    """The largest micro-batch of a training, or the share of it of each device, for the probe."""
+
+    trainer: Trainer
+    micro_batches: int = field(init=False)
+    """Two where a step has several: in all but the first, the gradients are there already."""
+
+    def __post_init__(self) -> None:
+        split, training = self.trainer.train_split, self.trainer.training
+        size = training.micro_batch_size or training.batch_size
+        self.micro_batches = 2 if accumulates(training) and len(split) > size else 1
+        self.device = self.trainer.device
+        self._indices = evaluation_batches(split.lengths, largest_share(training))[0]
+        self.shape = (len(self._indices), max(split.lengths[i] for i in self._indices))
+
+    def forward(self) -> torch.Tensor:
+        """The loss, with its graph."""
+        return self.trainer.loss(self._indices)
+
+    def exchange(self, number: int) -> AbstractContextManager[None]:
+        """What a group's processes do with the gradients of that micro-batch, counted from 1."""
+        is_last = number == self.micro_batches
+        return self.trainer.group.exchange(self.trainer.network, is_last=is_last)
+
+    def evaluate(self) -> None:
+        """A forward pass of the largest evaluation batch, without a graph."""
+        split, training = self.trainer.splits["validation"], self.trainer.training
+        batch = evaluation_batches(split.lengths, training.evaluation_batch_size)[0]
+        inputs = to_device(split.inputs(batch), self.device)
+        self.trainer.model.eval()
+        enabled = training.dtype == "bf16"
+        with torch.no_grad(), torch.autocast(self.device.type, torch.bfloat16, enabled=enabled):
+            self.trainer.model(**inputs)

@@ -1,0 +1,272 @@
+"""`python -m finegrid.training.measure.prediction`: peak memory of training steps, predicted without running them.
+
+One optimizer step is traced on tensors that have shapes and no numbers, and the bytes of the
+storages that are alive are counted after every operation, as the probe of a run measures them: in
+two micro-batches where a step has several.
+What an operation takes for itself alone is not seen. A gradient that comes by two paths is summed
+in a new tensor here, and in place in a run: the peak may be too large by one of that size.
+"""
+
+import gc
+import sys
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+from torch._subclasses.fake_tensor import (
+    DataDependentOutputException,
+    DynamicOutputShapeException,
+    FakeTensorMode,
+    UnsupportedFakeTensorException,
+    UnsupportedMutationAliasingException,
+    UnsupportedOperatorException,
+)
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map_only
+from torch.utils.weak import WeakIdKeyDictionary
+
+from finegrid.models.architectures import attention_implementation
+from methods.contract import add_to_head
+from methods.registry import METHODS
+from finegrid.records.costs import Memory
+from finegrid.records.prediction import Prediction, Question
+from finegrid.records.prepared import VECTOR_COLUMNS, PreparedTask
+from finegrid.records.specification import Checkpoint, Network, Specification, largest_share
+from tasks.registry import TASKS
+from finegrid.training.data import Examples, TextExamples, VectorExamples
+from finegrid.training.loop import Step, Trainer
+from finegrid.models.loading import override_dropout
+from finegrid.models.network import LinearStack
+from finegrid.training.optimization import make_optimizer
+from finegrid.models.pooling import classifier_class
+
+_CUDA_BLOCK_BYTES = 512
+"""The allocator of CUDA rounds every tensor up to a multiple of this."""
+_LIMITS = (
+    DataDependentOutputException,
+    DynamicOutputShapeException,
+    UnsupportedFakeTensorException,
+    UnsupportedMutationAliasingException,
+    UnsupportedOperatorException,
+)
+"""What is raised where a step can be run and not be traced."""
+_LIMIT_WORDS = (
+    *("FakeTensor", "fake tensor", "fake impl", "tensor subclass", "data pointer"),
+    *("meta tensor", "'Meta' backend"),
+)
+"""Words of the errors of the same kind that have no class of their own."""
+_NOT_PREDICTABLE, _RUN_FAILS = "not predictable", "the run fails"
+_STEPS = 2
+"""The first step makes the optimizer's state, the second is the one that repeats."""
+
+
+class NotTracedError(NotImplementedError):
+    """A run whose steps are known not to be traceable."""
+
+
+class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts the bytes of the storages that operations make, from their making to their end."""
+
+    def __init__(self, rounding: int = 1) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.live = self.peak = 0
+        self._rounding = rounding
+        self._known = WeakIdKeyDictionary()
+
+    def __torch_dispatch__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        """The operation as it is; what it returns is counted."""
+        returned = func(*args, **(kwargs or {}))
+        tree_map_only(torch.Tensor, self._count, returned)
+        return returned
+
+    def _count(self, tensor: torch.Tensor) -> None:
+        storage = tensor.untyped_storage()
+        if storage in self._known:
+            return
+        size = -(-storage.nbytes() // self._rounding) * self._rounding
+        self._known[storage] = size
+        self.live += size
+        self.peak = max(self.peak, self.live)
+        weakref.finalize(storage, self._free, size)
+
+    def _free(self, size: int) -> None:
+        self.live -= size
+
+
+class Buckets:
+    """What devices exchange gradients in, from step to step, as in DistributedDataParallel.
+
+    While they are due, a gradient that is complete moves into its place there.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.are_due = False
+        trained = [p for p in model.parameters() if p.requires_grad]
+        self._places = {parameter: torch.empty_like(parameter) for parameter in trained}
+        for parameter in trained:
+            parameter.register_post_accumulate_grad_hook(self._take)  # type: ignore[no-untyped-call]
+
+    def _take(self, parameter: nn.Parameter) -> None:
+        if self.are_due:
+            parameter.grad = self._places[parameter]
+
+
+def predict(question: Question) -> Prediction:
+    """The peak of one optimizer step of the run; a step that cannot be traced has none.
+
+    An error that is none of tracing itself is one that the run meets as well, unless it may come
+    of what the benchmark leaves out of a repository's configuration.
+    """
+    try:
+        return Prediction(peak_bytes=_trace(question))
+    except Exception as error:
+        run_fails = not _is_of_tracing(error) and _is_whole(question.spec)
+        found = _RUN_FAILS if run_fails else _NOT_PREDICTABLE
+        text = f"{found}: {type(error).__name__}: {error}".splitlines()[0]
+        return Prediction(peak_bytes=None, reason=text, run_fails=run_fails)
+
+
+def _is_whole(spec: Specification) -> bool:
+    """Whether the specification has all of the model's configuration."""
+    model = spec.model
+    return not (isinstance(model, Checkpoint) and model.source.uri.startswith("hub:"))
+
+
+def _is_of_tracing(error: BaseException | None) -> bool:
+    """Whether an operation needs what a trace does not have: numbers, or memory to point to."""
+    while error is not None:
+        if isinstance(error, (*_LIMITS, NotTracedError)) or any(
+            word in str(error) for word in _LIMIT_WORDS
+        ):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def with_prediction(
+    memory: Memory, spec: Specification, drawn_modules: tuple[str, ...] = ()
+) -> Memory:
+    """What was measured of a run, with what a trace of the same micro-batch predicts beside it."""
+    found = predict(Question(spec=spec, batch=memory.batch, drawn_modules=drawn_modules))
+    # of a run that was measured nothing else is left: its step did not fail
+    reason = found.reason and found.reason.replace(_RUN_FAILS, _NOT_PREDICTABLE, 1)
+    return memory.model_copy(
+        update={"predicted_peak_bytes": found.peak_bytes, "predicted_reason": reason}
+    )
+
+
+def _trace(question: Question) -> int:
+    spec = question.spec
+    if spec.training.strategy == "fsdp":
+        raise NotTracedError("what fsdp gathers at a time is not traced")
+    with FakeTensorMode(), _without_older_objects():
+        # As in the probe, the examples are there before anything is counted.
+        examples = _examples(spec, question.batch)
+        return _trace_step(question, examples)
+
+
+@contextmanager
+def _without_older_objects() -> Iterator[None]:
+    """Let the collector pass over what is there already: the libraries' objects are millions."""
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
+def _trace_step(question: Question, examples: Examples) -> int:
+    spec = question.spec
+    rounding = _CUDA_BLOCK_BYTES if spec.training.device == "cuda" else 1
+    meter = LiveBytes(rounding)
+    with meter:
+        trainer = _trainer(question, examples)
+        optimizer = make_optimizer(trainer.model, trainer.training)
+        step = Step(trainer)
+        buckets = Buckets(trainer.model) if spec.training.devices > 1 else None
+        trainer.model.train()
+        for _ in range(_STEPS):
+            gc.collect()
+            meter.peak = meter.live
+            for number in range(1, step.micro_batches + 1):
+                if buckets:
+                    buckets.are_due = number == step.micro_batches
+                step.forward().backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        return meter.peak
+
+
+def _trainer(question: Question, examples: Examples) -> Trainer:
+    """What trains the run on these examples."""
+    spec = question.spec
+    task = _task(spec)
+    model = _blank_model(spec, len(task.labels) or 1)
+    add_to_head(model, question.drawn_modules)
+    method = METHODS.build(spec.variant.method, spec.variant.settings)
+    method.apply(model, torch.Generator())
+    # The device is a name here: the same operations make the same tensors on each.
+    training = spec.training.model_copy(update={"device": "cpu"})
+    return Trainer(model, task, {"train": examples}, training, log=lambda event: None)
+
+
+def _task(spec: Specification) -> PreparedTask:
+    """What training asks of a task, which is known before it is prepared."""
+    task = TASKS.build(spec.task.task, spec.task.options)
+    return PreparedTask.model_construct(kind=task.kind, labels=task.labels, metrics=task.metrics)
+
+
+def _blank_model(spec: Specification, outputs: int) -> nn.Module:
+    """The base model with its head, without weights."""
+    if isinstance(spec.model, Network):
+        return LinearStack(spec.model.layers)
+    from transformers import AutoConfig
+
+    options = dict(spec.model.configuration)
+    config = AutoConfig.for_model(str(options.pop("model_type")), **options)
+    config.num_labels = outputs
+    if spec.training.dropout is not None:
+        override_dropout(config, spec.training.dropout)
+    model: nn.Module = classifier_class(config, spec.model.pooling)._from_config(
+        config, dtype=torch.float32, attn_implementation=attention_implementation(config)
+    )
+    return model
+
+
+def _examples(spec: Specification, batch: tuple[int, int]) -> Examples:
+    """Examples of a training whose largest micro-batch is that one, each as long as it is padded.
+
+    Where it is full, there is one example more than it holds, as there is for most trainings: of
+    those that add up gradients, one batch then has a second micro-batch.
+    """
+    task, training, (count, length) = _task(spec), spec.training, batch
+    if count == largest_share(training):
+        count = (training.micro_batch_size or training.batch_size) + 1
+    ids = [str(number) for number in range(count)]
+    labels = torch.zeros(count, dtype=torch.long if task.labels else torch.float32)
+    if task.kind in VECTOR_COLUMNS and isinstance(spec.model, Network):
+        return VectorExamples(ids, labels, torch.zeros(count, spec.model.layers[0]))
+    rows = [[0] * length] * count
+    return TextExamples(ids, labels, {"input_ids": rows, "attention_mask": rows}, pad=0)
+
+
+def main() -> int:
+    """Questions on stdin, one a line as JSON; their predictions on stdout, in the same order."""
+    for line in sys.stdin:
+        prediction = predict(Question.model_validate_json(line))
+        sys.stdout.write(prediction.model_dump_json() + "\n")
+        sys.stdout.flush()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,81 @@
+"""How a run ends, and its record."""
+
+import logging
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from finegrid.records.quarantine import quarantine
+from finegrid.records.result import FAILURE_FILE, RESULT_FILE, Choice, Result, State
+from finegrid.training.evaluation import UndefinedScoreError
+from finegrid.training.processes.exits import EXIT_DATA, EXIT_FAILED, EXIT_FILES
+from finegrid.training.loop import DivergedError
+from finegrid.models.loading import CorruptedFileError
+from finegrid.training.shrink import StepMemoryError, is_out_of_memory, one_line
+from finegrid.training.processes.signals import PreemptedError
+
+
+@dataclass(frozen=True)
+class Ending:
+    """The one state that a run ends in, and what the process says of it."""
+
+    state: State
+    reason: str | None = None
+    step: int | None = None
+    exit_code: int = 0
+
+
+def unchosen(choice: Choice | None) -> Ending | None:
+    """The ending of a run whose tuning chose nothing: the one that most of its trials had."""
+    if choice is None or choice.chosen is not None:
+        return None
+    states = Counter(trial.state for trial in choice.trials)
+    counts = ", ".join(f"{n} {state}" for state, n in states.most_common())
+    return Ending(states.most_common(1)[0][0], f"no trial of its tuning has a score: {counts}")
+
+
+def conclude(action: Callable[[], None]) -> Ending:
+    """Run the action and name its ending.
+
+    Running out of memory, diverging and predicting what has no score are results.
+
+    Raises PreemptedError: a run that was preempted has not ended.
+    """
+    try:
+        action()
+    except PreemptedError:
+        raise
+    except DivergedError as error:
+        return Ending("diverged", str(error), error.step)
+    except UndefinedScoreError as error:
+        return Ending("undefined", str(error))
+    except StepMemoryError as error:
+        return Ending("oom", str(error), error.step)
+    except CorruptedFileError as error:
+        reason = f"CorruptedFileError: {error}; {_set_aside(error.folder)}"
+        return Ending("failed", reason, exit_code=EXIT_DATA)
+    except Exception as error:
+        if is_out_of_memory(error):
+            return Ending("oom", one_line(error))
+        logging.exception("the run failed")
+        code = EXIT_FILES if isinstance(error, OSError) else EXIT_FAILED
+        return Ending("failed", f"{type(error).__name__}: {error}", exit_code=code)
+    return Ending("ok")
+
+
+def _set_aside(prepared: Path) -> str:
+    """Move a damaged task or model away, so that Snakemake makes it again; what was done."""
+    try:
+        moved = quarantine(prepared, prepared.parent)
+    except OSError as error:
+        return f"delete the folder, and it is prepared again; it was not moved: {error}"
+    return f"moved to {moved}: the next call of Snakemake prepares it again"
+
+
+def write_result(result: Result, folder: Path) -> None:
+    """Write the record, sealed, last of all; a folder holds a result or a failure, never both."""
+    failed = result.state == "failed"
+    written, other = (FAILURE_FILE, RESULT_FILE) if failed else (RESULT_FILE, FAILURE_FILE)
+    result.sealed().write(folder / written)
+    (folder / other).unlink(missing_ok=True)

@@ -1,0 +1,120 @@
+"""Every listed architecture that reads text, loaded from its public layout as a run loads it.
+
+Planned from a benchmark, prepared, trained for an epoch, evaluated: nothing is put together in
+another way than a user's run does.
+"""
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+
+from finegrid.models.architectures import ARCHITECTURES
+from methods.contract import head_parameters
+from finegrid.records.specification import Specification, model_key
+from tests.prepare.layouts import LAYOUTS, WORDS
+from finegrid.training.evaluation import predict
+from finegrid.training.experiment import Experiment
+from finegrid.planning.benchmark import parse_benchmark
+from finegrid.planning.plan import make_plan
+from finegrid.prepare.model import prepare_model
+from finegrid.prepare.task import prepare_task
+
+LONGEST = 24
+"""Tokens: beyond the sliding windows of the layouts."""
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the texts: of many lengths, some cut."""
+    place = tmp_path_factory.mktemp("layouts")
+    texts = [" ".join(WORDS[at % 11] for at in range(n, n + 1 + 3 * (n % 5))) for n in range(24)]
+    frame = pd.DataFrame({"idx": range(24), "sentence": texts, "label": [n % 2 for n in range(24)]})
+    folder = place / "data" / "sst2"
+    folder.mkdir(parents=True)
+    frame.head(20).to_parquet(folder / "train-00000-of-00001.parquet")
+    frame.tail(4).to_parquet(folder / "validation-00000-of-00001.parquet")
+    return place
+
+
+def planned(place: Path, name: str) -> Specification:
+    """The one run of a benchmark on the layout, which ends with its score on validation."""
+    task = {"task": "glue", "source": {"uri": f"path:{place}/data"}}
+    variant = {"method": "adapter", "settings": {"size": 4}, "learning_rate": 0.01}
+    sizes = {"epochs": 1, "batch_size": 4, "max_length": LONGEST, "evaluation_batch_size": 8}
+    content = {
+        "name": "layouts",
+        "seeds": [0],
+        "interval": False,
+        "training": sizes,
+        "tasks": {"texts": task | {"options": {"subset": "sst2", "validation": 12}}},
+        "models": {name: {"kind": "checkpoint", "source": {"uri": f"path:{place}/{name}"}}},
+        "grids": [{"tasks": ["texts"], "models": [name], "variants": {"adapter": variant}}],
+    }
+    (run,) = make_plan(parse_benchmark(content)).runs.values()
+    return run.model_copy(update={"role": "trial"})
+
+
+@pytest.fixture(scope="module")
+def stored(place: Path) -> dict[str, dict[str, torch.Tensor]]:
+    """The weights of each body, as they were saved."""
+    return {name: layout.write(place / name) for name, layout in LAYOUTS.items()}
+
+
+@pytest.fixture(scope="module")
+def performed(place: Path, stored: Any) -> Callable[[str], Experiment]:
+    """A run on a layout, trained and scored."""
+
+    @cache
+    def perform(name: str) -> Experiment:
+        spec, prepared, downloads = planned(place, name), place / "prepared", place / "downloads"
+        tasks, results = prepared / "tasks", place / "results" / name
+        if not (tasks / spec.task.key).exists():
+            prepare_task(spec.task, tasks / spec.task.key, downloads)
+        prepare_model(spec.model, prepared / "models" / model_key(spec.model), tasks, downloads)
+        results.mkdir(parents=True, exist_ok=True)
+        experiment = Experiment(spec, prepared, results, mirror=lambda event: None)
+        experiment.perform()
+        return experiment
+
+    return perform
+
+
+def test_every_architecture_that_reads_text_has_a_layout() -> None:
+    assert LAYOUTS.keys() == {name for name, one in ARCHITECTURES.items() if one.embeddings}
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_it_trains_and_is_scored(performed: Any, name: str) -> None:
+    experiment = performed(name)
+    losses = [event["loss"] for event in experiment.history if "loss" in event]
+    assert len(losses) == 2
+    assert all(torch.isfinite(torch.tensor(losses)))
+    assert experiment.metrics is not None
+    assert experiment.metrics.validation["accuracy"].n == 12
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_its_body_has_the_stored_weights(performed: Any, stored: Any, name: str) -> None:
+    """An adapter leaves them as they are; what a checkpoint lacks is the head's."""
+    model = performed(name).model
+    head = set(map(id, head_parameters(model)))
+    body = {n: p for n, p in model.base_model.named_parameters() if "adapter" not in n}
+    base = {n: p for n, p in body.items() if id(p) not in head}
+    saved = stored[name]
+    assert base
+    assert [n for n in base if n not in saved or not torch.equal(base[n], saved[n])] == []
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_a_prediction_does_not_depend_on_its_batch(performed: Any, name: str) -> None:
+    experiment = performed(name)
+    model, texts, cpu = experiment.model, experiment.splits["validation"], torch.device("cpu")
+    assert len(set(texts.lengths)) > 3
+    alone, together = (predict(model, texts, size, cpu, "fp32") for size in (1, 12))
+    torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-4)
+    assert alone.std(dim=0).min() > 1e-4

@@ -1,0 +1,174 @@
+"""Exact and near duplicates of two splits, against a comparison of every pair."""
+
+import random
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pytest
+
+from finegrid.prepare import overlap
+from finegrid.prepare.overlap import (
+    GRAM,
+    NEAR_IMAGES,
+    NEAR_TEXTS,
+    Match,
+    image_matches,
+    row_matches,
+    text_matches,
+)
+
+Texts = list[tuple[str, ...]]
+
+
+def grams(text: str) -> set[str]:
+    return {text[at : at + GRAM] for at in range(len(text) - GRAM + 1)}
+
+
+def jaccard(one: str, other: str) -> Fraction:
+    a, b = grams(one), grams(other)
+    return Fraction(len(a & b), len(a | b))
+
+
+def every_pair(first: list[str], second: list[str]) -> dict[int, tuple[int, Fraction]]:
+    """Row of `second` -> its best row of `first`, of those that are similar enough."""
+    found = {}
+    for at, text in enumerate(second):
+        value, place = max((jaccard(other, text), -place) for place, other in enumerate(first))
+        if value >= NEAR_TEXTS:
+            found[at] = (-place, value)
+    return found
+
+
+def as_texts(lines: list[str]) -> Texts:
+    return [(line,) for line in lines]
+
+
+def sentences(draw: random.Random, count: int) -> list[str]:
+    """Few words make many pairs that lie around the threshold."""
+    words = ("plot", "actor", "scene", "music", "wonderful", "terrible", "slow", "ending")
+    return [" ".join(draw.choices(words, k=draw.randint(3, 8))) for _ in range(count)]
+
+
+@pytest.mark.parametrize("block", [7, 2048])
+@pytest.mark.parametrize("seed", range(3))
+def test_no_pair_is_missed_and_none_is_invented(
+    seed: int, block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(overlap, "_BLOCK", block)
+    monkeypatch.setattr(overlap, "_CANDIDATES", 5 * block)
+    draw = random.Random(seed)  # noqa: S311 - examples, no secrets
+    first, second = sentences(draw, 300), sentences(draw, 60)
+    second += [first[4], first[2], first[4]]
+    for text in draw.sample(first, 60):
+        cut = draw.randint(1, len(text) - 6)
+        second.append(text[: cut - 1].rstrip() + text[cut:].lstrip())
+    # "slow plot" and "plot slow plot" can have equal sets of grams: similar, and no equal texts
+    expected = every_pair(first, second)
+    found = text_matches(as_texts(first), as_texts(second))
+    assert {match.second for match in found} == set(expected)
+    assert {match.exact for match in found} == {False, True}
+    assert {match.second for match in found if match.exact} == {
+        at for at, text in enumerate(second) if text in first
+    }
+    for match in found:
+        assert match.similarity == pytest.approx(float(expected[match.second][1]), abs=1e-12)
+        if not match.exact:
+            assert match.first == expected[match.second][0]
+
+
+def test_the_threshold_itself_is_near_and_just_below_is_not() -> None:
+    base = "abcdefghijklmnopqrstuvwxyz"[: 20 + GRAM - 1]
+    cut = base[:-4]
+    assert jaccard(base, cut) == Fraction(16, 20) == NEAR_TEXTS
+    assert text_matches([(base,)], [(cut,)]) == [Match(0, 0, 0.8, exact=False)]
+    assert text_matches([(base,)], [(cut[:-1],)]) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "A  good, GOOD film!",
+        "a good good film",
+        "a ｇｏｏｄ good ﬁlm",  # noqa: RUF001 - full-width letters and a ligature
+        "(A) good--good\tfilm...",
+    ],
+)
+def test_what_reads_the_same_is_exact(text: str) -> None:
+    found = text_matches([("another",), ("A good, good film.",)], [("no",), (text,)])
+    assert found == [Match(1, 1, 1.0, exact=True)]
+
+
+def test_texts_without_a_word_are_compared_by_their_signs() -> None:
+    found = text_matches([(":-)",), ("!",)], [(":-(",), (" :-) ",), ("?",), ("",)])
+    assert found == [Match(0, 1, 1.0, exact=True)]
+
+
+def test_short_texts_are_near_only_to_themselves() -> None:
+    assert text_matches([("yes",), ("no",)], [("yess",), ("No!",)]) == [Match(1, 1, 1.0, True)]
+
+
+def test_one_changed_letter_in_a_long_text_is_near() -> None:
+    text = "the plot is thin but the actors carry this film from its start to the very end"
+    (match,) = text_matches([(text,)], [(text.replace("thin", "this"),)])
+    assert not match.exact
+    assert NEAR_TEXTS <= match.similarity < 1
+
+
+def test_a_pair_is_a_duplicate_as_a_whole() -> None:
+    first: Texts = [("how old is he", "he is forty years old"), ("who", "she")]
+    second: Texts = [
+        ("How old is he?", "He is forty years old."),
+        ("he is forty years old", "how old is he"),
+        ("who she", ""),
+    ]
+    assert text_matches(first, second) == [Match(0, 0, 1.0, exact=True)]
+
+
+def test_each_example_counts_once_with_its_best_and_earliest() -> None:
+    text = "a film that is far longer than it has to be and never dull"
+    first = as_texts([f"{text} at all", f"{text} once", f"{text} once"])
+    found = text_matches(first, as_texts([f"{text} one", f"{text} once"]))
+    assert [(match.first, match.second, match.exact) for match in found] == [
+        (1, 0, False),
+        (1, 1, True),
+    ]
+
+
+def images(count: int, seed: int) -> Any:
+    return np.random.default_rng(seed).random((count, 49), dtype=np.float32)
+
+
+@pytest.mark.parametrize("block", [7, 2048])
+def test_images_against_every_pair(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(overlap, "_BLOCK", block)
+    noise = np.random.default_rng(2).normal(size=(12, 49)).astype(np.float32)
+    first, second = images(40, 0), images(30, 1)
+    second[3], second[29] = first[5], first[0]
+    for at, strength in enumerate(np.linspace(0.01, 0.12, 12)):
+        second[10 + at] = first[20 + at] + strength * noise[at]
+    second[25] = 0.5 * first[9] + 0.2
+    found = {match.second: match for match in image_matches(first, second)}
+    pairs = np.corrcoef(np.float64(first), np.float64(second))[:40, 40:]
+    assert set(found) == set(np.flatnonzero(pairs.max(axis=0) >= NEAR_IMAGES).tolist())
+    assert {at for at, match in found.items() if match.exact} == {3, 29}
+    assert 25 in found
+    assert 6 <= len(found) < 15
+    for at, match in found.items():
+        assert match.first == pairs[:, at].argmax()
+        assert match.similarity == pytest.approx(pairs[:, at].max(), abs=1e-12)
+
+
+def test_images_of_one_grey_value_are_exact_or_nothing() -> None:
+    first = np.array([[0, 0, 0], [0.1, 0.2, 0.9]], dtype=np.float32)
+    second = np.array([[0.1, 0.1, 0.1], [0, 0, 0], [1, 1, 1]], dtype=np.float32)
+    assert image_matches(first, second) == [Match(0, 1, 1.0, exact=True)]
+
+
+def test_rows_are_equal_or_nothing() -> None:
+    first = np.array([[1, 2], [0, 3], [0, 3]], dtype=np.float32)
+    second = np.array([[1, 2.0001], [-0.0, 3], [2, 1], [1, 2]], dtype=np.float32)
+    assert row_matches(first, second) == [
+        Match(1, 1, 1.0, exact=True),
+        Match(0, 3, 1.0, exact=True),
+    ]

@@ -1,0 +1,139 @@
+"""Which files of a checkpoint are fetched: one, or shards. Nothing is loaded."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import huggingface_hub
+import pytest
+from safetensors.numpy import load_file
+
+from finegrid.records.identity import file_sha256
+from finegrid.records.prepared import MANIFEST_FILE
+from finegrid.records.specification import Checkpoint, RandomModel, Source
+from finegrid.records.weights import INDEX_FILE, WEIGHTS_FILE
+from tests.prepare.checkpoints import CONFIGURATION, REVISION, checkpoint, write_shards
+from finegrid.prepare.model import prepare_model
+from finegrid.prepare.sources import DownloadError, SourceError
+
+# Shards
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint that the library has saved, with a tokenizer's files."""
+    folder = tmp_path_factory.mktemp("whole")
+    tokens = folder / "tokens"
+    tokens.mkdir()
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (tokens / name).write_text("{}")
+    made = RandomModel(
+        kind="random",
+        name="made",
+        configuration=CONFIGURATION,
+        tokenizer=Source(uri=f"path:{tokens}"),
+    )
+    prepare_model(made, folder / "made", folder, folder)
+    (folder / "made" / MANIFEST_FILE).unlink()
+    return folder / "made"
+
+
+@pytest.fixture
+def sharded(whole: Path, tmp_path: Path) -> tuple[Path, list[str]]:
+    """The same in shards, and their names."""
+    folder = tmp_path / "sharded"
+    names = write_shards(folder, load_file(whole / WEIGHTS_FILE))
+    for path in whole.iterdir():
+        if path.name != WEIGHTS_FILE:
+            (folder / path.name).write_bytes(path.read_bytes())
+    return folder, names
+
+
+def test_each_shard_is_taken_and_hashed(sharded: tuple[Path, list[str]], tmp_path: Path) -> None:
+    folder, names = sharded
+    manifest = prepare_model(checkpoint(folder), tmp_path / "out", tmp_path, tmp_path)
+    for name in (*names, INDEX_FILE):
+        assert manifest.files[name] == file_sha256(folder / name)
+    (folder / names[2]).unlink()
+    with pytest.raises(SourceError, match=f"names {names[2]}, which is not there"):
+        prepare_model(checkpoint(folder), tmp_path / "out", tmp_path, tmp_path)
+    assert not (tmp_path / "out" / MANIFEST_FILE).exists()
+
+
+def test_one_file_of_an_earlier_attempt_is_not_read_in_place_of_shards(
+    whole: Path, sharded: tuple[Path, list[str]], tmp_path: Path
+) -> None:
+    prepare_model(checkpoint(whole), tmp_path / "out", tmp_path, tmp_path)
+    again = prepare_model(checkpoint(sharded[0]), tmp_path / "out", tmp_path, tmp_path)
+    assert WEIGHTS_FILE not in again.files
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], list[list[str]]]:
+    """Makes a folder a repository of the hub; returns what is asked of it."""
+
+    def serve(folder: Path) -> list[list[str]]:
+        asked: list[list[str]] = []
+
+        def download(repository: str, **options: Any) -> str:
+            asked.append(options["allow_patterns"])
+            return str(folder)
+
+        monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+        return asked
+
+    return serve
+
+
+def of_hub() -> Checkpoint:
+    return Checkpoint(
+        kind="checkpoint",
+        name="hub",
+        source=Source(uri="hub:someone/model", revision=REVISION),
+        configuration={"model_type": "bert"},
+    )
+
+
+def test_of_a_hub_one_file_is_fetched_or_else_the_shards_of_the_index(
+    hub: Callable[[Path], list[list[str]]],
+    whole: Path,
+    sharded: tuple[Path, list[str]],
+    tmp_path: Path,
+) -> None:
+    folder, names = sharded
+    (folder / "pytorch_model.bin").write_bytes(b"a pickle")
+    common = ["config.json", "tokenizer.json", "tokenizer_config.json"]
+    asked = hub(whole)
+    one = prepare_model(of_hub(), tmp_path / "one", tmp_path, tmp_path)
+    assert asked == [common, [WEIGHTS_FILE]]
+    assert sorted(one.files) == sorted([*common, WEIGHTS_FILE])
+    asked = hub(folder)
+    many = prepare_model(of_hub(), tmp_path / "many", tmp_path, tmp_path)
+    assert asked == [common, [WEIGHTS_FILE], [INDEX_FILE], names]
+    assert sorted(many.files) == sorted([*common, INDEX_FILE, *names])
+    (folder / names[0]).unlink()
+    with pytest.raises(SourceError, match=f"file {names[0]} not found in hub:someone/model"):
+        prepare_model(of_hub(), tmp_path / "other", tmp_path, tmp_path)
+
+
+def test_of_a_hub_pickles_alone_are_refused(
+    hub: Callable[[Path], list[list[str]]], sharded: tuple[Path, list[str]], tmp_path: Path
+) -> None:
+    folder, _ = sharded
+    (folder / INDEX_FILE).rename(folder / "pytorch_model.bin")
+    hub(folder)
+    with pytest.raises(SourceError, match=r"hub:someone/model: no model\.safetensors; pickled"):
+        prepare_model(of_hub(), tmp_path / "out", tmp_path, tmp_path)
+
+
+def test_a_hub_that_goes_away_is_no_repository_without_weights(
+    monkeypatch: pytest.MonkeyPatch, whole: Path, tmp_path: Path
+) -> None:
+    def download(repository: str, **options: Any) -> str:
+        if WEIGHTS_FILE in options["allow_patterns"]:
+            raise RuntimeError("no route")
+        return str(whole)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    with pytest.raises(DownloadError, match="no route"):
+        prepare_model(of_hub(), tmp_path / "out", tmp_path, tmp_path)

@@ -1,0 +1,90 @@
+"""The carried file of published counts, row by row: what agrees, what does not and why."""
+
+from collections import Counter
+from pathlib import Path
+
+from finegrid.published_counts.golden import Board, read_golden
+from finegrid.published_counts.rows import Row, verify
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "published_counts.json"
+
+PRINTED_WRONG = {
+    "paper-06": "3.2M, not 3.0M",
+    "paper-08": "6.3M, not 6.0M",
+    "paper-17": "0.39M, not 0.35M",
+    "paper-31": "604.0M, not 603.8M",
+    "paper-49": "0.5%, not 0.1%",
+    "paper-56": "6.2%, not 7.2%",
+    "paper-74": "2.4M, not 8.7M",
+    "paper-75": "2.4M, not 2.8M",
+    "paper-76": "49.9K, not 49.5K",
+    "paper-79": "0.41%, not 0.42%",
+    "paper-84": "524,288, not 196608",
+}
+"""The count follows from the specification; what the source prints does not follow from it."""
+NOT_BUILT = {
+    **dict.fromkeys([f"paper-{n}" for n in range(42, 46)], "no method 'prelayer'"),
+    "paper-16": "no method 'loreft'",
+    "paper-88": "peft:p_tuning: prompt learning",
+    "board-00": "peft:adalora: its budget",
+    "board-01": "peft:adamss: how much it trains depends on a clustering",
+    **dict.fromkeys(("board-02", "board-03"), "peft:adaption_prompt: it is for three"),
+    **dict.fromkeys(("board-04", "board-15", "board-16"), "the model has no biases"),
+    **dict.fromkeys(("board-22", "board-23"), "peft:lily: its router"),
+    "board-58": "peft:trainable_tokens: it trains tokens",
+    **dict.fromkeys([f"board-{n}" for n in range(63, 94)], "no dimensions are given"),
+}
+"""Rows that cannot be built -> why."""
+EXPLAINED = {"board-30": 28 * 32 * (6144 + 4096), "board-39": 28 * 74_981_888}
+"""What the board's configuration gives where the board says otherwise.
+
+LoRA of rank 32 on q and v; and half of the singular directions, each with its two vectors and its
+value: 1536 (2 x 6145 + 3 x 11265) + 512 (2 x 4097) a block.
+"""
+VALUED = {"board-05", "board-12", "board-13", "board-55", "board-59"}
+"""Rows of types that read the weights they are put on."""
+OURS = {"board-42", "board-43", "board-45", "board-46", "board-47"}
+"""Rows of types that our own methods stand in for."""
+
+
+def check_the_absent(rows: dict[str, Row]) -> set[str]:
+    """The rows that are not built are those that cannot be, and say why."""
+    absent = {name for name, row in rows.items() if row.verdict == "not built"}
+    assert absent == NOT_BUILT.keys() & rows.keys()
+    assert [name for name in absent if NOT_BUILT[name] not in str(rows[name].reason)] == []
+    return absent
+
+
+def test_papers_and_models_of_the_carried_file() -> None:
+    golden = read_golden(GOLDEN)
+    rows = {row.id: row for row in verify(golden.model_copy(update={"board": Board(rows=())}))}
+    absent = check_the_absent(rows)
+    assert [name for name, row in rows.items() if row.deviates] == []
+    wrong = {name: row for name, row in rows.items() if row.verdict == "mismatch"}
+    assert wrong.keys() == PRINTED_WRONG.keys()
+    assert [n for n, row in wrong.items() if PRINTED_WRONG[n] not in str(row.reason)] == []
+    found = Counter(row.verdict for row in rows.values())
+    assert found == {"match": 56, "truncated": 9, "mismatch": 11, "not built": 6}
+    assert all(
+        row.closed_form == row.meta_count == row.expected
+        for name, row in rows.items()
+        if name.startswith("paper") and name not in absent
+    )
+
+
+def test_the_board_of_the_carried_file() -> None:
+    golden = read_golden(GOLDEN)
+    found = verify(golden.model_copy(update={"papers": ()}))
+    rows = {row.id: row for row in found if row.id.startswith("board")}
+    absent = check_the_absent(rows)
+    assert len(rows) == len(golden.board.rows) == 85
+    explained = {name: row for name, row in rows.items() if row.explained}
+    assert {name: row.meta_count for name, row in explained.items()} == EXPLAINED
+    assert all(
+        row.verdict == "mismatch" and "the file:" in str(row.reason) for row in explained.values()
+    )
+    built = [row for name, row in rows.items() if name not in absent | EXPLAINED.keys()]
+    assert all(row.verdict == "match" for row in built)
+    assert all(row.closed_form == row.meta_count == row.expected for row in built)
+    assert all("in one block" in str(rows[name].reason) for name in VALUED)
+    assert all("built by our own" in str(rows[name].reason) for name in OURS)
