@@ -18,6 +18,7 @@ from itertools import pairwise
 from math import log
 from pathlib import Path
 
+from finegrid.records.write import write_text
 from measurements.measure import Usage, best
 from measurements.synthetic import (
     ITEMS,
@@ -29,7 +30,6 @@ from measurements.synthetic import (
     write_prepared,
     write_results,
 )
-from finegrid.records.write import write_text
 from workflow.pipeline import Pipeline
 from workflow.surroundings import ROOT, shut_out_working_folder
 

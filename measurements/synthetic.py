@@ -13,15 +13,15 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from finegrid.planning.benchmark import parse_benchmark
+from finegrid.planning.plan import make_plan
 from finegrid.records.identity import canonical_json, content_hash, file_sha256
 from finegrid.records.plan import Plan
 from finegrid.records.prepared import MANIFEST_FILE, SPLITS, PreparedModel, PreparedTask, Split
 from finegrid.records.result import HISTORY_FILE, PREDICTIONS_FILE, RESULT_FILE, Result, Score
 from finegrid.records.specification import Specification, model_key
 from tasks.registry import TASKS
-from finegrid.planning.benchmark import parse_benchmark
 from workflow.pipeline import Pipeline
-from finegrid.planning.plan import make_plan
 
 TEMPLATE = Path(__file__).with_name("plan_scale.yaml")
 RECORDED = Path(__file__).parents[1] / "results" / "reference" / "runs"

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from finegrid.models.shape import Shape
 from finegrid.models.architectures import architecture_of
+from finegrid.models.layers import dropouts_behind, ends_of, linear_layers, modules_matching
+from finegrid.models.shape import Shape
 from methods.contract import Method, above
 from methods.injection import add_parameters, added, change_input, change_output
-from finegrid.models.layers import dropouts_behind, ends_of, linear_layers, modules_matching
 from methods.parameters import is_norm
 from methods.registry import register
 

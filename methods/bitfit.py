@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from finegrid.models.shape import Shape
-from methods.contract import Method, head_parameters
-from methods.injection import add_parameters, added, change_output
+from finegrid.models.head import head_parameters
+
 from finegrid.models.layers import Layer, linear_layers
+from finegrid.models.shape import Shape
+from methods.contract import Method
+from methods.injection import add_parameters, added, change_output
 from methods.registry import register
 
 if TYPE_CHECKING:

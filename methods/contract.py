@@ -12,15 +12,12 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import ConfigDict
 
+from finegrid.models.head import head_modules, head_parameters
 from finegrid.models.shape import Shape
-from finegrid.models.architectures import architecture_of
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
-
-_DRAWN = "drawn_modules"
-"""The attribute of a model that holds the paths of the modules that its checkpoint lacks."""
 
 
 class Method(ABC):
@@ -96,23 +93,3 @@ def above(key: str, value: int, largest: int) -> Iterator[str]:
     """The problem of a setting that is above the size of a layer, where it is."""
     if value > largest:
         yield f"{key}: {value} is above the layer's size; allowed: 1 to {largest}"
-
-
-def head_modules(model: nn.Module) -> list[nn.Module]:
-    """The modules of the task's head, those that no pretraining has seen.
-
-    The architecture's own come first, then those that this model's checkpoint lacks.
-    """
-    names = (*architecture_of(model).head, *getattr(model, _DRAWN, ()))
-    modules = dict(model.named_modules())
-    return [modules[name] for name in names if name in modules]
-
-
-def add_to_head(model: nn.Module, modules: tuple[str, ...]) -> None:
-    """Count further modules, by their paths, as the model's head: its checkpoint lacks them."""
-    setattr(model, _DRAWN, modules)
-
-
-def head_parameters(model: nn.Module) -> list[nn.Parameter]:
-    """The parameters of the task's head."""
-    return [parameter for module in head_modules(model) for parameter in module.parameters()]

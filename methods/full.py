@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
+from finegrid.models.head import head_parameters
 from pydantic import Field
 
-from finegrid.models.shape import Shape
-from methods.contract import Method, head_parameters
 from finegrid.models.layers import blocks_of
+from finegrid.models.shape import Shape
+from methods.contract import Method
 from methods.registry import register
 
 if TYPE_CHECKING:

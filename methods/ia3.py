@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from finegrid.models.layers import Layer, linear_layers
 from finegrid.models.shape import Shape
 from methods.contract import Method
 from methods.injection import add_parameters, added, change_input, change_output, remove
-from finegrid.models.layers import Layer, linear_layers
 from methods.registry import register
 
 if TYPE_CHECKING:

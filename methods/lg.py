@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from finegrid.models.layers import Layer, linear_layers
 from finegrid.models.shape import Shape
 from methods.contract import Method, above
 from methods.injection import (
@@ -20,7 +21,6 @@ from methods.injection import (
     change_output,
     remove,
 )
-from finegrid.models.layers import Layer, linear_layers
 from methods.registry import register
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
 
-from methods.contract import head_parameters
+from finegrid.models.head import head_parameters
 
 if TYPE_CHECKING:
     import torch

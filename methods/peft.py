@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field, JsonValue
 
+from finegrid.models.layers import Layer, linear_layers
 from finegrid.models.shape import Shape
 from methods.contract import Method
-from finegrid.models.layers import Layer, linear_layers
 from methods.parameters import is_norm, norms
 from methods.peft_types import IA3, LN_TUNING, TYPES, Config, Type
 from methods.registry import register

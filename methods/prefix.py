@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, cast
 
 from pydantic import Field
 
-from finegrid.models.shape import Shape
 from finegrid.models.architectures import architecture_of
+from finegrid.models.layers import modules_matching
+from finegrid.models.shape import Shape
 from methods.contract import Method
 from methods.injection import add_parameters, added, change_input, remove
-from finegrid.models.layers import modules_matching
 from methods.registry import register
 
 if TYPE_CHECKING:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, cast
 
 from pydantic import Field
 
-from finegrid.models.shape import Shape
 from finegrid.models.architectures import architecture_of
+from finegrid.models.positions import positions
+from finegrid.models.shape import Shape
 from methods.contract import Method
 from methods.injection import Keywords, add_parameters, added, change_keywords, change_output
-from finegrid.models.positions import positions
 from methods.registry import register
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
+from finegrid.models.layers import Layer, linear_layers
 from finegrid.models.shape import Shape
 from methods.contract import Method
 from methods.injection import add_drawn, add_parameters, added, change_output, remove
-from finegrid.models.layers import Layer, linear_layers
 from methods.registry import register
 
 if TYPE_CHECKING:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import signal
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 import pytest
 
 if TYPE_CHECKING:
+    from tests.small import Snakemake
     from tests.training.assets import Assets
+    from tests.workflow.forecast.place import Place
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -48,3 +52,47 @@ def quiet_process() -> Iterator[None]:
         yield
     torch.use_deterministic_algorithms(mode=False)
     torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def small() -> dict[str, Any]:
+    """A valid benchmark of four runs on a network and two on a transformer, to be changed."""
+    from tests.small import SMALL
+
+    return copy.deepcopy(SMALL)
+
+
+@pytest.fixture
+def problems() -> Callable[[Any], list[str]]:
+    """What planning finds wrong with the content of a file."""
+    from finegrid.planning.benchmark import parse_benchmark
+    from finegrid.planning.plan import make_plan
+    from finegrid.problems import ConfigurationError
+
+    def found(content: Any) -> list[str]:
+        with pytest.raises(ConfigurationError) as caught:
+            make_plan(parse_benchmark(content))
+        return caught.value.problems
+
+    return found
+
+
+@pytest.fixture
+def place(small: dict[str, Any], tmp_path: Path) -> Place:
+    """The network of the small benchmark with its two variants and two seeds: four runs."""
+    import yaml
+
+    from tests.workflow.forecast.place import Place
+
+    small["grids"] = small["grids"][:1]
+    file = tmp_path / "small.yaml"
+    file.write_text(yaml.safe_dump(small))
+    return Place(tmp_path, file)
+
+
+@pytest.fixture(scope="session")
+def snakemake() -> Snakemake:
+    """`snakemake` with a source tree, in a folder, with arguments."""
+    from tests.small import call_snakemake
+
+    return call_snakemake

@@ -7,9 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from methods.injection import added
 from finegrid.models.layers import linear_layers
-from methods.lg import LG
+from finegrid.models.network import LinearStack
+from finegrid.models.seeds import generator
+from finegrid.planning.benchmark import read_benchmark
+from finegrid.planning.plan import make_plan
+from finegrid.prepare.model import prepare_model
+from finegrid.prepare.task import prepare_task
 from finegrid.records.specification import (
     Network,
     Optimizer,
@@ -19,14 +23,10 @@ from finegrid.records.specification import (
     Variant,
     model_key,
 )
-from tests.training.assets import Assets, read_history, steps
 from finegrid.training.batches import epoch_batches
-from finegrid.models.network import LinearStack
-from finegrid.models.seeds import generator
-from finegrid.planning.benchmark import read_benchmark
-from finegrid.planning.plan import make_plan
-from finegrid.prepare.model import prepare_model
-from finegrid.prepare.task import prepare_task
+from methods.injection import added
+from methods.lg import LG
+from tests.training.assets import Assets, read_history, steps
 
 # The second example. The second column of W meets the 0 of x, so that any numbers do there.
 X, Y = torch.tensor([1.0, 0.0]), torch.tensor([1.0, 0.0])

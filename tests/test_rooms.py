@@ -1,28 +1,47 @@
-"""The arrows between the rooms, and that no room knows a method or a task by its name."""
+"""The arrows between the rooms, and that no room knows a method or a task by its name.
+
+`python -m tests.test_rooms` writes the table of rooms into CONTRIBUTING.md.
+"""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
-import finegrid.records
+import finegrid
 from methods.registry import METHODS
 from tasks.registry import TASKS
 
-ROOT = Path(records.__file__).parents[1]
-ROOMS = ("records", "methods", "tasks", "training", "analysis", "workflow", "benchmarks")
-MAY_IMPORT = {
-    "records": {"records"},
-    "methods": {"records", "methods"},
-    "tasks": {"records", "tasks"},
-    "training": {"records", "methods", "tasks", "training"},
-    "analysis": {"records", "analysis"},
-    "workflow": set(ROOMS) - {"benchmarks"},
-    "benchmarks": set(ROOMS),
+ROOT = Path(finegrid.__file__).parents[1]
+CONTRIBUTING = ROOT / "CONTRIBUTING.md"
+_MODELS = ("finegrid.records", "finegrid.models")
+_RUN = (*_MODELS, "methods", "tasks", "finegrid.metrics")
+_PREPARE = (*_RUN, "finegrid.training", "finegrid.problems")
+_PLAN = (*_PREPARE, "finegrid.prepare")
+_WORKFLOW = (*_PLAN, "finegrid.planning", "analysis")
+MAY_IMPORT: dict[str, tuple[str, ...]] = {
+    "finegrid": (*_MODELS, "methods", "tasks"),
+    "finegrid.records": ("finegrid",),
+    "finegrid.problems": ("finegrid.records",),
+    "finegrid.metrics": ("finegrid.records",),
+    "finegrid.models": ("finegrid.records",),
+    "methods": _MODELS,
+    "tasks": ("finegrid.records",),
+    "finegrid.training": _RUN,
+    "finegrid.prepare": _PREPARE,
+    "finegrid.planning": _PLAN,
+    "finegrid.published_counts": (*_MODELS, "methods", "finegrid.problems"),
+    "analysis": ("finegrid.records", "finegrid.metrics"),
+    "workflow": _WORKFLOW,
+    "finegrid.cli": (*_WORKFLOW, "finegrid.published_counts", "workflow"),
+    "measurements": (*_WORKFLOW, "workflow"),
 }
+"""Room -> the other rooms that it may import. Data flow down this list."""
 HOMES = {
     **{name: METHODS.get(name).__module__ for name in METHODS},
     **{name: TASKS.get(name).__module__ for name in TASKS},
@@ -30,7 +49,8 @@ HOMES = {
 """Registered name -> the module of its class."""
 OTHER_MEANINGS = {
     ("head", "analysis/figures/scores.py"): "the first rows of a frame",
-    ("head", "finegrid/models/architectures.py"): "the modules of the task's head, which all methods train",
+    ("head", "finegrid/models/architectures.py"): "the modules of the task's head",
+    ("head", "finegrid/models/head.py"): "the same",
     ("head", "methods/contract.py"): "the same",
     ("head", "methods/full.py"): "the same",
     ("head", "analysis/comparisons/pareto.py"): "the first rows of a table",
@@ -63,17 +83,49 @@ OTHER_MEANINGS = {
 """English words that are a registered name by chance: (name, file) -> what they mean there."""
 
 
+def room_of(module: str) -> str | None:
+    """The room that a module lies in; `finegrid` holds the face alone."""
+    parts = module.split(".")
+    if parts[0] == "finegrid":
+        return ".".join(parts[:2]) if ".".join(parts[:2]) in MAY_IMPORT else "finegrid"
+    return parts[0] if parts[0] in (*MAY_IMPORT, "tests") else None
+
+
 def sources(room: str) -> list[Path]:
-    return sorted((ROOT / room).rglob("*.py"))
+    """The files of a room, which may be one file."""
+    folder = ROOT.joinpath(*room.split("."))
+    if room == "finegrid":
+        return [folder / "__init__.py"]
+    return sorted(folder.rglob("*.py")) or [folder.with_suffix(".py")]
 
 
 def imported_rooms(path: Path) -> Iterator[str]:
+    """The rooms of all modules that a file imports."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         if isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: a relative import"
-            names = [node.module or ""]
-        yield from (room for name in names if (room := name.split(".")[0]) in (*ROOMS, "tests"))
+            module = node.module or ""
+            below = [f"{module}.{alias.name}" for alias in node.names]
+            names = below if module == "finegrid" else [module]
+        yield from (room for name in names if (room := room_of(name)))
+
+
+def table_of_rooms() -> str:
+    """The table of rooms, each with the first line of its docstring, and what it may import."""
+    rows = ["| room | holds | may import |", "|---|---|---|"]
+    for room, allowed in MAY_IMPORT.items():
+        holds = (import_module(room).__doc__ or "").split("\n")[0].rstrip(".")
+        others = ", ".join(f"`{other}`" for other in allowed) or "nothing of ours"
+        rows.append(f"| `{room}` | {holds} | {others} |")
+    return "\n".join(rows)
+
+
+def with_table(text: str) -> str:
+    """The text of CONTRIBUTING.md with the table of rooms in its place."""
+    return re.sub(
+        r"\| room \| holds .*?\n(?=\n)", lambda _: table_of_rooms() + "\n", text, flags=re.S
+    )
 
 
 def words(path: Path) -> Iterator[str]:
@@ -99,25 +151,41 @@ def allowed(name: str, path: str) -> bool:
 
 def mentions() -> Iterator[tuple[str, str]]:
     """(registered name, file) for every word of the source that is a registered name."""
-    for path in (path for room in ROOMS for path in sources(room)):
+    for path in (path for room in MAY_IMPORT for path in sources(room)):
         found = {word.replace("_", "-") for word in words(path)} & set(HOMES)
         yield from ((name, path.relative_to(ROOT).as_posix()) for name in found)
 
 
 def test_every_room_has_sources() -> None:
-    assert {room: bool(sources(room)) for room in ROOMS} == dict.fromkeys(ROOMS, True)
+    assert all(path.is_file() for room in MAY_IMPORT for path in sources(room))
     assert len(HOMES) >= 2
 
 
-@pytest.mark.parametrize("room", ROOMS)
+@pytest.mark.parametrize("room", MAY_IMPORT)
 def test_a_room_imports_only_what_it_may(room: str) -> None:
     wrong = {
         f"{path.relative_to(ROOT)} imports {name}"
         for path in sources(room)
         for name in imported_rooms(path)
-        if name not in MAY_IMPORT[room]
+        if name not in (room, *MAY_IMPORT[room])
     }
     assert not wrong
+
+
+def test_the_arrows_run_one_way() -> None:
+    """No room imports one that imports it, directly or through others; the face is no room."""
+    reached = {room: set(others) - {"finegrid"} for room, others in MAY_IMPORT.items()}
+    for _ in reached:
+        reached = {
+            room: others.union(*(reached[other] for other in others))
+            for room, others in reached.items()
+        }
+    assert [room for room, others in reached.items() if room in others] == []
+
+
+def test_the_table_of_rooms_is_in_contributing() -> None:
+    assert CONTRIBUTING.read_text() == with_table(CONTRIBUTING.read_text())
+    assert table_of_rooms() in CONTRIBUTING.read_text()
 
 
 def test_no_room_knows_a_registered_name() -> None:
@@ -141,3 +209,7 @@ def test_what_starts_fast_loads_nothing_heavy(code: str, absent: set[str]) -> No
     line = f"import sys; {code}; print(sorted(sys.modules.keys() & {absent}))"
     done = subprocess.run([sys.executable, "-c", line], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+if __name__ == "__main__":
+    CONTRIBUTING.write_text(with_table(CONTRIBUTING.read_text()))

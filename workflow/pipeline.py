@@ -11,18 +11,6 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
-from methods.registry import METHODS
-from finegrid.records.identity import canonical_json
-from finegrid.records.place import record_file
-from finegrid.records.plan import Cell, Plan
-from finegrid.records.prepared import MANIFEST_FILE
-from finegrid.records.registry import RegistrationError
-from finegrid.records.result import RESULT_FILE
-from finegrid.records.source import run_digest, source_digest
-from finegrid.records.specification import Model, Network, Pretraining, Specification, Task, model_key
-from finegrid.records.tuning import cell_specification, choice_file, possible, tuning_key
-from tasks.registry import TASKS
-from finegrid.training.tracking import ModeError, mirror_mode
 from finegrid.planning.benchmark import as_written, benchmark_from_config
 from finegrid.planning.estimate import (
     FETCHING_MINUTES,
@@ -34,13 +22,32 @@ from finegrid.planning.estimate import (
     runtime_minutes,
     training_minutes,
 )
-from workflow.forecast.profile import DEVICE_MEMORY, check_device_memory
-from finegrid.prepare.hashes import HASHES_FILE, Hashes
-from workflow.outputs import Outputs
 from finegrid.planning.pinning import pinned
 from finegrid.planning.plan import make_plan
 from finegrid.planning.schema import Benchmark
+from finegrid.prepare.hashes import HASHES_FILE, Hashes
 from finegrid.problems import ConfigurationError, refused
+from finegrid.records.identity import canonical_json
+from finegrid.records.place import record_file
+from finegrid.records.plan import Cell, Plan
+from finegrid.records.prepared import MANIFEST_FILE
+from finegrid.records.registry import RegistrationError
+from finegrid.records.result import RESULT_FILE
+from finegrid.records.source import run_digest, source_digest
+from finegrid.records.specification import (
+    Model,
+    Network,
+    Pretraining,
+    Specification,
+    Task,
+    model_key,
+)
+from finegrid.records.tuning import cell_specification, choice_file, possible, tuning_key
+from finegrid.training.tracking import ModeError, mirror_mode
+from methods.registry import METHODS
+from tasks.registry import TASKS
+from workflow.forecast.profile import DEVICE_MEMORY, check_device_memory
+from workflow.outputs import Outputs
 
 T = TypeVar("T")
 RESULTS_PATTERN = r"(?!.*[^/]{201})[\w./~][\w./~ @+,=-]*(?<! )"
@@ -49,9 +56,8 @@ RESULTS_ALLOWED = (
     "allowed: the path of a folder, without braces: letters, digits, ./~_@+,=- and spaces, no "
     "other sign than ./~_ first, no space last, at most 200 a part"
 )
-# The digest follows imports inside the rooms of a run; workflow's own modules are named.
-PREPARE_TASK = ("finegrid.prepare.task", "finegrid.prepare.overlap", "finegrid.prepare.sources")
-PREPARE_MODEL = ("finegrid.prepare.model", "finegrid.prepare.checkpoint_files", "finegrid.prepare.sources")
+PREPARE_TASK = "finegrid.prepare.task"
+PREPARE_MODEL = "finegrid.prepare.model"
 
 
 class _Planned(dict[str, T]):
@@ -321,7 +327,7 @@ class Pipeline:
     def task_digest(self, key: str) -> str:
         """The digest of the source that decides how the task is prepared."""
         task = TASKS.get(self._tasks[key].task)
-        return source_digest([*PREPARE_TASK, task.__module__])
+        return source_digest([PREPARE_TASK, task.__module__])
 
     def model_json(self, key: str) -> str:
         """A model's record."""
@@ -331,7 +337,7 @@ class Pipeline:
         """The digest of the source that decides the model's weights."""
         pretraining = _pretraining(self._models[key])
         task = [TASKS.get(pretraining.task.task).__module__] if pretraining else []
-        return source_digest([*PREPARE_MODEL, *task])
+        return source_digest([PREPARE_MODEL, *task])
 
     def model_threads(self, key: str) -> int:
         """The threads that its pretraining asks for."""

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from analysis.compare import Table
-from analysis.drift.findings.findings import Drift, Shift, Verdict
+from analysis.drift.findings import Drift, Shift, Verdict
 from analysis.quantities import NONE, count_text
 from finegrid.records.base import SHA256_PATTERN
 

@@ -17,11 +17,10 @@ from pydantic import BaseModel
 from rich.console import Console
 from rich.markup import escape
 
-from analysis.drift.findings.anchors import RULE, Anchor, choose, named, read_anchors
-from analysis.drift.findings.findings import Drift, Margins, Pair, find_drift
+from analysis.drift.anchors import RULE, Anchor, choose, named, read_anchors
+from analysis.drift.findings import Drift, Margins, Pair, find_drift
 from analysis.errors import AnalysisError
 from analysis.reading import read_record
-from methods.registry import METHODS
 from finegrid.records.identity import canonical_json, short_hash
 from finegrid.records.place import record_file
 from finegrid.records.prepared import MANIFEST_FILE
@@ -29,6 +28,7 @@ from finegrid.records.result import FAILURE_FILE, RESULT_FILE, Result
 from finegrid.records.source import run_digest, source_digest
 from finegrid.records.specification import Network, Specification, Task, model_key
 from finegrid.records.tuning import effective
+from methods.registry import METHODS
 from tasks.registry import TASKS
 from workflow.pipeline import PREPARE_MODEL, PREPARE_TASK
 
@@ -148,7 +148,7 @@ def _conditions(prepared: Path | None) -> dict[str, Any]:
     registered += [TASKS.get(name).__module__ for name in TASKS]
     return {
         "run": run_digest(*registered),
-        "prepare": source_digest([*PREPARE_TASK, *PREPARE_MODEL]),
+        "prepare": source_digest([PREPARE_TASK, PREPARE_MODEL]),
         "packages": sorted({f"{one.name} {one.version}" for one in distributions()}),
         "python": platform.python_version(),
         "machine": [platform.node(), platform.platform(), os.cpu_count()],
@@ -233,7 +233,9 @@ def _made(then: Result, place: Workplace) -> Pair:
     for name in (RESULT_FILE, FAILURE_FILE):
         (runs / spec.run / name).unlink(missing_ok=True)
     where = {"results": place.folder, "prepared": place.prepared}
-    problem = place.python(f"run-{spec.run}", "finegrid.training.run", spec, **where, threads=threads)
+    problem = place.python(
+        f"run-{spec.run}", "finegrid.training.run", spec, **where, threads=threads
+    )
     return Pair(then, _read(runs, spec.run), problem)
 
 

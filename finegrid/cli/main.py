@@ -14,25 +14,25 @@ from typing import Annotated, Any
 
 import typer
 
-from methods.registry import METHODS
+from finegrid.cli import listing, scaffold
+from finegrid.cli.progress import Watch, follow
+from finegrid.cli.terminal import CONSOLE, explain_failure, print_table, show
+from finegrid.planning.benchmark import DEFAULT_BENCHMARK
+from finegrid.problems import ConfigurationError
 from finegrid.records.plan import Plan
 from finegrid.records.registry import RegistrationError, Registry
 from finegrid.records.result import RESULT_FILE
-from tasks.registry import TASKS
 from finegrid.training.processes.exits import EXIT_TRY_AGAIN
 from finegrid.training.processes.home import SNAKEMAKE, home_problem
 from finegrid.training.processes.signals import interruptible
 from finegrid.training.tracking import ModeError, mirror_mode
-from finegrid.cli import listing, scaffold
-from finegrid.planning.benchmark import DEFAULT_BENCHMARK
+from methods.registry import METHODS
+from tasks.registry import TASKS
 from workflow.pipeline import Pipeline
-from finegrid.cli.progress import Watch, follow
-from finegrid.problems import ConfigurationError
 from workflow.surroundings import shut_out_working_folder
-from finegrid.cli.terminal import CONSOLE, explain_failure, print_table, show
 
 EXIT_CONFIGURATION = 78
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 SNAKEFILE = ROOT / "Snakefile"
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
@@ -252,8 +252,8 @@ def drift(
     Status 0: every cell is identical, or equivalent within the margins. 1: one has shifted, one
     cannot be told, or a run failed.
     """
-    from analysis.drift.findings.findings import Margins
-    from analysis.drift.findings.tables import remarks, tables
+    from analysis.drift.findings import Margins
+    from analysis.drift.tables import remarks, tables
     from analysis.errors import AnalysisError
     from finegrid.cli import drift as drifting
 

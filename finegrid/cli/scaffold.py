@@ -7,10 +7,10 @@ import re
 from pathlib import Path
 from string import Template
 
-from methods.registry import METHODS
+from finegrid.problems import SAFE_NAME, refused
 from finegrid.records.base import NAME_PATTERN
 from finegrid.records.write import write_text
-from finegrid.problems import SAFE_NAME, refused
+from methods.registry import METHODS
 
 TEMPLATE = Path(__file__).with_name("method.py.template")
 NEXT = {

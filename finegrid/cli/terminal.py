@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from workflow.pipeline import Pipeline
 from finegrid.cli.progress import Watch
+from workflow.pipeline import Pipeline
 
 CONSOLE = Console()
 _LOG_TAIL_LINES = 15

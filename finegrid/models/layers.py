@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from finegrid.models.shape import ALL_LINEAR, Architecture
 from finegrid.models.architectures import architecture_of
+from finegrid.models.shape import ALL_LINEAR, Architecture
 
 if TYPE_CHECKING:
     import torch

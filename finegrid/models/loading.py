@@ -9,17 +9,17 @@ from pydantic import ValidationError
 from safetensors.torch import load_file
 from torch import nn
 
-from methods.contract import add_to_head, head_parameters
+from finegrid.models.head import add_to_head, head_parameters
+from finegrid.models.network import LinearStack
+from finegrid.models.padding import set_padding
+from finegrid.models.pretrained import check_body, check_head, draw_head, listen, read_weights
+from finegrid.models.seeds import seed_global
 from finegrid.records.base import Record
 from finegrid.records.identity import file_sha256
 from finegrid.records.labels import kept_head_problem
 from finegrid.records.prepared import MANIFEST_FILE, PreparedModel, PreparedTask
 from finegrid.records.specification import Checkpoint, Model, Network, Pooling
 from finegrid.records.weights import WEIGHTS_FILE, WeightsError
-from finegrid.models.network import LinearStack
-from finegrid.models.padding import set_padding
-from finegrid.models.pretrained import check_body, check_head, draw_head, listen, read_weights
-from finegrid.models.seeds import seed_global
 
 R = TypeVar("R", bound=Record)
 

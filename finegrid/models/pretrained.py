@@ -11,12 +11,12 @@ import torch
 from torch import nn
 
 from finegrid.models.architectures import architecture_of, attention_implementation
-from methods.contract import add_to_head, head_modules
-from finegrid.records.specification import Pooling
-from finegrid.records.weights import Shape, WeightsError, rename_weights, stored_shapes
+from finegrid.models.head import add_to_head, head_modules
 from finegrid.models.network import LinearStack
 from finegrid.models.pooling import classifier_class
 from finegrid.models.wrappers import unwrapped
+from finegrid.records.specification import Pooling
+from finegrid.records.weights import Shape, WeightsError, rename_weights, stored_shapes
 
 _NAMED = 5
 """Names that a message holds before it counts the others."""

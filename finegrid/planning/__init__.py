@@ -1,1 +1,1 @@
-"""What a benchmark file may say."""
+"""From a benchmark file to its plan, with every problem that it has."""

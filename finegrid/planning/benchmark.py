@@ -9,13 +9,13 @@ from typing import IO, Any
 import yaml
 from pydantic import ValidationError
 
+from finegrid.planning.schema import Benchmark
+from finegrid.planning.yaml_reader import read_yaml
+from finegrid.problems import ConfigurationError, Location, dotted, explain, refused
 from finegrid.records.merge import deep_merge
 from finegrid.records.registry import unknown_name
-from finegrid.planning.schema import Benchmark
-from finegrid.problems import ConfigurationError, Location, dotted, explain, refused
-from finegrid.planning.yaml_reader import read_yaml
 
-CONFIG_FOLDER = Path(__file__).parent.parent / "config"
+CONFIG_FOLDER = Path(__file__).parents[2] / "config"
 DEFAULT_BENCHMARK = "default"
 _SUFFIXES = (".yaml", ".yml")
 _PLAIN = (str, int, type(None))

@@ -9,8 +9,23 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from finegrid.models.shape import Shape
 from finegrid.models.architectures import ARCHITECTURES, describe
+from finegrid.models.padding import padding_problem
+from finegrid.models.shape import Shape
+from finegrid.planning import own_files
+from finegrid.planning.fits import network_mismatch
+from finegrid.planning.schema import (
+    Benchmark,
+    CheckpointEntry,
+    NetworkEntry,
+    PretrainingEntry,
+    RandomEntry,
+)
+from finegrid.prepare import checkpoint_files, sources
+from finegrid.prepare.configuration import check_tokenizer, unfit_configuration
+from finegrid.prepare.sources import Hash
+from finegrid.prepare.tokenizer_file import TokenizerError
+from finegrid.problems import Location, Problems, dump_settings, refused
 from finegrid.records.identity import file_sha256
 from finegrid.records.registry import UnknownNameError, unknown_name
 from finegrid.records.specification import (
@@ -25,20 +40,6 @@ from finegrid.records.specification import (
 )
 from tasks.contract import Task as RegisteredTask
 from tasks.registry import TASKS
-from finegrid.models.padding import padding_problem
-from finegrid.prepare import checkpoint_files, sources
-from finegrid.planning import own_files
-from finegrid.planning.fits import check_tokenizer, network_mismatch, unfit_configuration
-from finegrid.planning.schema import (
-    Benchmark,
-    CheckpointEntry,
-    NetworkEntry,
-    PretrainingEntry,
-    RandomEntry,
-)
-from finegrid.problems import Location, Problems, dump_settings, refused
-from finegrid.prepare.sources import Hash
-from finegrid.prepare.tokenizer_file import TokenizerError
 
 CONFIGURATION_FILE = "config.json"
 _COUNTS = ("vocab_size", "max_position_embeddings", "n_positions")

@@ -7,10 +7,10 @@ from itertools import product
 
 from pydantic import JsonValue
 
+from finegrid.problems import Location, Problems, refused
 from finegrid.records.claims import Claims, GradientTest, InteractionTest, Test, TrendTest
 from finegrid.records.plan import Cell
 from finegrid.records.registry import unknown_name
-from finegrid.problems import Location, Problems, refused
 
 
 def check_claims(claims: Claims, cells: Sequence[Cell], problems: Problems) -> None:

@@ -1,7 +1,7 @@
 """What a run asks of a scheduler: bounds by arithmetic on its specification. Loads no torch.
 
 They bound what a run takes on its first attempt without being tight: a scheduler ends a job that
-takes more than it asked for. `finegrid.training.measure.prediction` traces what a step really takes.
+takes more than it asked for. A trace says what a step really takes.
 """
 
 from __future__ import annotations

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from pydantic import JsonValue, ValidationError
 
+from finegrid.planning.schema import TaskEntry
+from finegrid.problems import Location, Problems
 from finegrid.records.identity import file_sha256
 from finegrid.records.prepared import SplitName
 from finegrid.records.specification import Source
 from tasks.files import REGISTERED, SplitFiles, split_problem, survey
 from tasks.table_files import TableError
-from finegrid.planning.schema import TaskEntry
-from finegrid.problems import Location, Problems
 
 
 def registered(entry: TaskEntry, at: Location, problems: Problems) -> TaskEntry | None:

@@ -7,14 +7,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from finegrid.planning.schema import Benchmark, CheckpointEntry, RandomEntry, TaskEntry
+from finegrid.prepare.model import taken_of_folder
+from finegrid.prepare.sources import Hash, SourceError, is_local, local_files, unreadable
+from finegrid.problems import ConfigurationError, Location, dotted
 from finegrid.records.identity import file_sha256
 from finegrid.records.registry import UnknownNameError
 from finegrid.records.specification import Source
 from tasks.registry import TASKS
-from finegrid.prepare.model import taken_of_folder
-from finegrid.planning.schema import Benchmark, CheckpointEntry, RandomEntry, TaskEntry
-from finegrid.problems import ConfigurationError, Location, dotted
-from finegrid.prepare.sources import Hash, SourceError, is_local, local_files, unreadable
 
 _SOURCES: Mapping[type[Any], str] = {CheckpointEntry: "source", RandomEntry: "tokenizer"}
 """Where the entry of a model names its source."""

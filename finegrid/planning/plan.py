@@ -12,23 +12,16 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from methods.contract import Method
-from methods.registry import METHODS
-from finegrid.records.base import NAME_PATTERN
-from finegrid.records.identity import content_hash, file_sha256
-from finegrid.records.merge import deep_merge
-from finegrid.records.plan import Cell, Plan
-from finegrid.records.registry import RegistrationError
-from finegrid.records.specification import Specification, Training, Variant
 from finegrid.planning.catalogue import Catalogue, ModelPlan, TaskPlan
-from finegrid.prepare.checkpoint_files import head_problem
-from finegrid.planning.fits import mismatches
-from finegrid.prepare.hashes import Hashes
-from finegrid.planning.pinning import pinned
 from finegrid.planning.claims import check_claims
+from finegrid.planning.fits import mismatches
+from finegrid.planning.pinning import pinned
+from finegrid.planning.schema import Benchmark, Grid, VariantEntry
 from finegrid.planning.size import check_size
 from finegrid.planning.tuning import plan_trials, plan_tuning, settled
-from finegrid.planning.schema import Benchmark, Grid, VariantEntry
+from finegrid.prepare.checkpoint_files import head_problem
+from finegrid.prepare.hashes import Hashes
+from finegrid.prepare.sources import Hash
 from finegrid.problems import (
     SAFE_NAME,
     ConfigurationError,
@@ -38,7 +31,14 @@ from finegrid.problems import (
     dump_settings,
     refused,
 )
-from finegrid.prepare.sources import Hash
+from finegrid.records.base import NAME_PATTERN
+from finegrid.records.identity import content_hash, file_sha256
+from finegrid.records.merge import deep_merge
+from finegrid.records.plan import Cell, Plan
+from finegrid.records.registry import RegistrationError
+from finegrid.records.specification import Specification, Training, Variant
+from methods.contract import Method
+from methods.registry import METHODS
 
 EXIT_CONFIGURATION = 78
 _EMPTY = "empty"
@@ -248,8 +248,10 @@ def _content(spec: Specification) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """`python -m finegrid.planning.plan --benchmark - --output FILE`: write the plan of a benchmark."""
-    parser = argparse.ArgumentParser(prog="python -m finegrid.planning.plan", description=main.__doc__)
+    """Write the plan of a benchmark, which is given as JSON."""
+    parser = argparse.ArgumentParser(
+        prog="python -m finegrid.planning.plan", description=main.__doc__
+    )
     parser.add_argument("--benchmark", required=True, help="the benchmark as JSON; - reads stdin")
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--hashes", type=Path, help="a file of hashes of large files")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from finegrid.records.plan import Cell
 from finegrid.planning.schema import Benchmark
 from finegrid.problems import Problems
+from finegrid.records.plan import Cell
 
 
 def check_size(benchmark: Benchmark, cells: Sequence[Cell], problems: Problems) -> None:

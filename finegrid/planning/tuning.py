@@ -6,12 +6,12 @@ from typing import Any
 
 from pydantic import JsonValue, ValidationError
 
-from methods.registry import METHODS
+from finegrid.planning.schema import Grid, PartialTraining, TuningEntry
+from finegrid.problems import Location, Problems, dotted, dump_settings, explain
 from finegrid.records.merge import deep_merge
 from finegrid.records.specification import LEARNING_RATE, Specification, Tuning
 from finegrid.records.tuning import candidates, rounded, trial, tuned
-from finegrid.planning.schema import Grid, PartialTraining, TuningEntry
-from finegrid.problems import Location, Problems, dotted, dump_settings, explain
+from methods.registry import METHODS
 
 _OTHERS: Location = ("tuning", "others")
 _TUNED = dotted(_OTHERS)

@@ -11,12 +11,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from finegrid.models.shape import Architecture
 from finegrid.models.architectures import ARCHITECTURES, describe
+from finegrid.models.shape import Architecture
+from finegrid.prepare.sources import local_files
 from finegrid.records.labels import kept_head_problem
 from finegrid.records.specification import Checkpoint, Model, Network, RandomModel
 from finegrid.records.weights import Shape, WeightsError, stored_shapes
-from finegrid.prepare.sources import local_files
 
 ADAPTER_FILE = "adapter_config.json"
 """Makes the library load more weights than the model's own."""

@@ -15,6 +15,10 @@ from typing import Any
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from finegrid.models.architectures import ARCHITECTURES, attention_implementation
+from finegrid.models.padding import padding_id
+from finegrid.prepare.checkpoint_files import check_files
+from finegrid.prepare.configuration import check_prepared
+from finegrid.prepare.sources import DOWNLOADS, DownloadError, SourceError, fetch, local_files
 from finegrid.records.identity import file_sha256
 from finegrid.records.prepared import MANIFEST_FILE, PreparedModel
 from finegrid.records.specification import (
@@ -27,10 +31,6 @@ from finegrid.records.specification import (
 )
 from finegrid.records.weights import INDEX_FILE, WEIGHTS_FILE, WeightsError, shards, weight_files
 from finegrid.training.processes.devices import NoDeviceError
-from finegrid.models.padding import padding_id
-from finegrid.prepare.checkpoint_files import check_files
-from finegrid.planning.fits import check_prepared
-from finegrid.prepare.sources import DOWNLOADS, DownloadError, SourceError, fetch, local_files
 
 CONFIGURATION_FILE = "config.json"
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")

@@ -19,6 +19,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
+from finegrid.prepare.overlap import (
+    IMAGE_DEFINITION,
+    ROW_DEFINITION,
+    TEXT_DEFINITION,
+    Match,
+    image_matches,
+    row_matches,
+    text_matches,
+)
+from finegrid.prepare.sources import DOWNLOADS, SourceError, fetch
 from finegrid.records.identity import canonical_json, content_hash, file_sha256
 from finegrid.records.prepared import (
     MANIFEST_FILE,
@@ -34,16 +44,6 @@ from finegrid.records.registry import UnknownNameError
 from finegrid.records.specification import Task
 from finegrid.records.write import atomic_path
 from tasks.registry import TASKS
-from finegrid.prepare.overlap import (
-    IMAGE_DEFINITION,
-    ROW_DEFINITION,
-    TEXT_DEFINITION,
-    Match,
-    image_matches,
-    row_matches,
-    text_matches,
-)
-from finegrid.prepare.sources import DOWNLOADS, SourceError, fetch
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, get_args
 
 from pydantic import JsonValue
 
-from methods.contract import head_modules, head_parameters
+from finegrid.models.head import head_modules, head_parameters
 from finegrid.models.layers import blocks_of
-from methods.parameters import Category, count_trainable, is_norm, trainable_state
 from finegrid.published_counts.models import Models
 from finegrid.published_counts.wording import Recipe
+from methods.parameters import Category, count_trainable, is_norm, trainable_state
 
 if TYPE_CHECKING:
     from torch import nn

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from pydantic import JsonValue, ValidationError
 
-from finegrid.records.base import Record
 from finegrid.problems import dotted
+from finegrid.records.base import Record
 
 
 class GoldenError(ValueError):

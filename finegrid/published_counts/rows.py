@@ -9,12 +9,12 @@ from typing import Any
 
 from pydantic import JsonValue
 
-from finegrid.records.base import Record
 from finegrid.published_counts.counting import LABELS, Claim, Count, count
 from finegrid.published_counts.figures import Verdict, judge
 from finegrid.published_counts.golden import BoardRow, Golden, PaperRow
 from finegrid.published_counts.models import Models, NotBuiltError
 from finegrid.published_counts.wording import board_recipe, paper_recipe
+from finegrid.records.base import Record
 
 _HEAD_PART = re.compile(r"\+(\w+) only")
 _TOTAL = "total"

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import JsonValue
 
-from finegrid.models.shape import Shape
 from finegrid.models.architectures import architecture_of, describe
+from finegrid.models.shape import Shape
+from finegrid.problems import Problems
+from finegrid.published_counts.models import NotBuiltError
+from finegrid.records.registry import UnknownNameError
 from methods.contract import Method
 from methods.peft_types import NOT_OFFERED
 from methods.registry import METHODS
-from finegrid.records.registry import UnknownNameError
-from finegrid.problems import Problems
-from finegrid.published_counts.models import NotBuiltError
 
 if TYPE_CHECKING:
     from torch import nn

@@ -7,10 +7,21 @@ from functools import cache
 from importlib.util import find_spec, resolve_name
 from pathlib import Path
 
-ROOMS = ("records", "methods", "tasks", "training", "analysis")
-"""Packages whose modules are followed through their imports."""
-_NAMED_ONE_BY_ONE = "workflow"
-"""Our one package that decides no numbers: those of its modules that count are given."""
+from finegrid import FACE
+
+ROOMS = (
+    "finegrid.records",
+    "finegrid.metrics",
+    "finegrid.models",
+    "finegrid.training",
+    "finegrid.prepare",
+    "methods",
+    "tasks",
+    "analysis",
+)
+"""Packages that decide numbers: their modules are followed through their imports."""
+_ENGINE = "finegrid"
+"""Our package of which only some rooms are followed; a plug-in's package is followed whole."""
 
 
 def run_digest(*modules: str) -> str:
@@ -18,11 +29,9 @@ def run_digest(*modules: str) -> str:
 
     `modules` are those of the run's method and task.
     """
-    training = _path("finegrid.training.run").parent
-    metrics = (path.stem for path in sorted((training / "metrics").glob("*/*.py")))
-    return source_digest(
-        ["finegrid.training.run", *modules, *(f"finegrid.metrics.{name}.{name}" for name in metrics)]
-    )
+    folder = _path("finegrid.metrics").parent
+    metrics = (f"finegrid.metrics.{path.stem}.{path.stem}" for path in folder.glob("*/*.py"))
+    return source_digest(["finegrid.training.run", *modules, *metrics])
 
 
 def source_digest(modules: Iterable[str]) -> str:
@@ -81,8 +90,13 @@ def _imports(module: str) -> frozenset[str]:
     names = set(_and_above(package))
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         names.update(_imported(node, package))
-    followed = {*ROOMS, _top(module)} - {_NAMED_ONE_BY_ONE}
-    return frozenset(name for name in names if _top(name) in followed and _find(name))
+    top = _top(module)
+    rooms = ROOMS if top == _ENGINE else (*ROOMS, top)
+    return frozenset(name for name in names if _is_in(name, rooms) and _find(name))
+
+
+def _is_in(module: str, rooms: Iterable[str]) -> bool:
+    return any(module == room or module.startswith(f"{room}.") for room in rooms)
 
 
 def _imported(node: ast.AST, package: str) -> Iterator[str]:
@@ -94,6 +108,8 @@ def _imported(node: ast.AST, package: str) -> Iterator[str]:
         source = resolve_name("." * node.level + (node.module or ""), package)
         yield from _and_above(source)
         yield from (f"{source}.{alias.name}" for alias in node.names)
+        if source == _ENGINE:
+            yield from (FACE[alias.name] for alias in node.names if alias.name in FACE)
 
 
 def _and_above(module: str) -> Iterator[str]:

@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from finegrid.records.identity import file_sha256
-from finegrid.records.prepared import SPLITS, VECTOR_COLUMNS, PreparedTask, SplitName
 from finegrid.models.loading import CorruptedFileError
 from finegrid.models.padding import padding_id
+from finegrid.records.identity import file_sha256
+from finegrid.records.prepared import SPLITS, VECTOR_COLUMNS, PreparedTask, SplitName
 
 Inputs = dict[str, torch.Tensor]
 

@@ -20,7 +20,7 @@ from finegrid.training.batches import evaluation_batches
 from finegrid.training.data import Examples, Inputs
 from finegrid.training.processes.distributed import ALONE, Group
 
-METRICS_FOLDER = Path(__file__).parent / "metrics"
+METRICS_FOLDER = Path(__file__).parents[1] / "metrics"
 
 
 class UndefinedScoreError(ArithmeticError):

@@ -12,9 +12,8 @@ import pyarrow.parquet as pq
 import torch
 from torch import nn
 
-from methods.contract import Method
-from methods.parameters import count_trainable, delta_state, load_trainable
-from methods.registry import METHODS
+from finegrid.models.loading import base_sha256, load_model, read_manifest
+from finegrid.models.seeds import generator, seed_global
 from finegrid.records.costs import Inference, Memory, Time
 from finegrid.records.identity import canonical_json, file_sha256
 from finegrid.records.prepared import PreparedModel, PreparedTask, SplitName
@@ -35,20 +34,21 @@ from finegrid.records.result import (
 from finegrid.records.specification import Specification, model_key
 from finegrid.records.write import atomic_path
 from finegrid.training.data import Examples, load_examples
-from finegrid.training.processes.distributed import ALONE, Group
 from finegrid.training.evaluation import UndefinedScoreError, decide, load_metric, predict, score
-from finegrid.training.measure.inference import measure_inference
-from finegrid.training.state.keeper import Keeper
 from finegrid.training.loop import DivergedError, Event, Step, Trained, Trainer
+from finegrid.training.measure.inference import measure_inference
 from finegrid.training.measure.memory import METERED, PeakMeter, probe_memory
-from finegrid.models.loading import base_sha256, load_model, read_manifest
 from finegrid.training.measure.prediction import with_prediction
-from finegrid.training.record import Ending
-from finegrid.models.seeds import generator, seed_global
-from finegrid.training.shrink import is_out_of_memory, one_line
 from finegrid.training.measure.summaries import summarise_gradients, summarise_losses
+from finegrid.training.processes.distributed import ALONE, Group
+from finegrid.training.record import Ending
+from finegrid.training.shrink import is_out_of_memory, one_line
+from finegrid.training.state.keeper import Keeper
 from finegrid.training.state.tensors import write_tensors
 from finegrid.training.trivial import trivial_scores
+from methods.contract import Method
+from methods.parameters import count_trainable, delta_state, load_trainable
+from methods.registry import METHODS
 
 
 @dataclass

@@ -13,16 +13,16 @@ from finegrid.records.identity import content_hash
 from finegrid.records.result import Choice, Provenance, Result
 from finegrid.records.specification import Positive, Specification, Training
 from finegrid.records.tuning import tuned
-from finegrid.training.state.checkpoint import Checkpoints, Identity, Kept
+from finegrid.training.experiment import Experiment
 from finegrid.training.processes.distributed import ALONE, Group
 from finegrid.training.processes.exits import EXIT_TRY_AGAIN
-from finegrid.training.experiment import Experiment
-from finegrid.training.state.keeper import Keeper
 from finegrid.training.processes.launch import EndedAloneError, Rendezvous, run_workers
 from finegrid.training.processes.nodes import run_on_nodes
+from finegrid.training.processes.signals import Interruption, PreemptedError
 from finegrid.training.record import Ending, conclude, unchosen, write_result
 from finegrid.training.shrink import free_memory, smaller_micro_batch
-from finegrid.training.processes.signals import Interruption, PreemptedError
+from finegrid.training.state.checkpoint import Checkpoints, Identity, Kept
+from finegrid.training.state.keeper import Keeper
 from finegrid.training.tracking import Tracker
 
 _LOGGER = logging.getLogger(__name__)

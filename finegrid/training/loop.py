@@ -11,18 +11,18 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from methods.parameters import host_copy, load_trainable, trainable_state
 from finegrid.records.prepared import PreparedTask, SplitName
 from finegrid.records.result import Score
 from finegrid.records.specification import Training, accumulates, largest_share
 from finegrid.training.batches import epoch_batches, evaluation_batches
 from finegrid.training.data import Examples
-from finegrid.training.processes.distributed import ALONE, Group, whole
 from finegrid.training.evaluation import UndefinedScoreError, predict, score, to_device
 from finegrid.training.measure.memory import tensor_bytes
-from finegrid.training.optimization import make_optimizer, make_schedule
-from finegrid.training.shrink import memory_of_step
 from finegrid.training.measure.summaries import layer_norms
+from finegrid.training.optimization import make_optimizer, make_schedule
+from finegrid.training.processes.distributed import ALONE, Group, whole
+from finegrid.training.shrink import memory_of_step
+from methods.parameters import host_copy, load_trainable, trainable_state
 
 Event = dict[str, Any]
 Log = Callable[[Event], None]

@@ -5,13 +5,6 @@ from pathlib import Path
 import torch
 from pydantic import JsonValue
 
-from finegrid.records.prepared import MANIFEST_FILE, PreparedTask
-from finegrid.records.specification import Network
-from finegrid.records.weights import WEIGHTS_FILE
-from finegrid.records.write import atomic_path
-from finegrid.training.data import load_examples
-from finegrid.training.processes.devices import leased
-from finegrid.training.loop import Trainer
 from finegrid.models.network import LinearStack
 from finegrid.models.seeds import (
     generator,
@@ -20,6 +13,13 @@ from finegrid.models.seeds import (
     seed_global,
     weights_stream,
 )
+from finegrid.records.prepared import MANIFEST_FILE, PreparedTask
+from finegrid.records.specification import Network
+from finegrid.records.weights import WEIGHTS_FILE
+from finegrid.records.write import atomic_path
+from finegrid.training.data import load_examples
+from finegrid.training.loop import Trainer
+from finegrid.training.processes.devices import leased
 from finegrid.training.processes.signals import Interruption
 from finegrid.training.state.tensors import write_tensors
 
@@ -28,8 +28,7 @@ def make_network(spec: Network, tasks: Path, folder: Path) -> dict[str, JsonValu
     """Write the network's weights to `folder`, trained in full on its source task if it has one.
 
     `tasks` holds the prepared source task. Returns what pretraining reached on the source task's
-    validation split. Raises finegrid.training.loop.DivergedError, finegrid.training.evaluation.UndefinedScoreError,
-    and training.devices.NoDeviceError.
+    validation split. Raises DivergedError, UndefinedScoreError and NoDeviceError.
     """
     device = spec.pretraining.training.device if spec.pretraining else "cpu"
     # A signal ends the process at once, while it waits too: it has no state to leave.

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import torch
 
-from methods.registry import METHODS
+from finegrid.models.seeds import STREAMS, derive
 from finegrid.records.result import Machine, Provenance
 from finegrid.records.source import run_digest
 from finegrid.records.specification import Specification
+from methods.registry import METHODS
 from tasks.registry import TASKS
-from finegrid.models.seeds import STREAMS, derive
 
 PACKAGES = (
     "torch",

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from finegrid.models.loading import CorruptedFileError
 from finegrid.records.quarantine import quarantine
 from finegrid.records.result import FAILURE_FILE, RESULT_FILE, Choice, Result, State
 from finegrid.training.evaluation import UndefinedScoreError
-from finegrid.training.processes.exits import EXIT_DATA, EXIT_FAILED, EXIT_FILES
 from finegrid.training.loop import DivergedError
-from finegrid.models.loading import CorruptedFileError
-from finegrid.training.shrink import StepMemoryError, is_out_of_memory, one_line
+from finegrid.training.processes.exits import EXIT_DATA, EXIT_FAILED, EXIT_FILES
 from finegrid.training.processes.signals import PreemptedError
+from finegrid.training.shrink import StepMemoryError, is_out_of_memory, one_line
 
 
 @dataclass(frozen=True)

@@ -154,9 +154,9 @@ def _run(
     options: argparse.Namespace,
     interruption: Interruption,
 ) -> int:
+    from finegrid.models.seeds import make_deterministic
     from finegrid.training.job import Job
     from finegrid.training.provenance import provenance
-    from finegrid.models.seeds import make_deterministic
 
     threads = _threads(spec, options)
     deterministic = make_deterministic(threads, spec.training.device)

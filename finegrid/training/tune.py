@@ -19,8 +19,8 @@ from finegrid.records.result import RESULT_FILE, Choice, Result, Trial, Values
 from finegrid.records.specification import Specification, Tuning
 from finegrid.records.tuning import beyond, candidates, choice_file, choose, trial, tuning_key
 from finegrid.training.processes.exits import EXIT_CONFIGURATION, EXIT_FILES
-from finegrid.training.run import read_specification
 from finegrid.training.processes.signals import attended, interruptible
+from finegrid.training.run import read_specification
 
 _HOW = {
     "threads": "threads of a trial that runs here",

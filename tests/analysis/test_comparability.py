@@ -21,9 +21,9 @@ from analysis.notes import notes
 from analysis.summary import summarise
 from finegrid.records.plan import Plan
 from finegrid.records.result import RESULT_FILE, Result
+from finegrid.training import provenance
 from tests.analysis.benchmark import SEEDS, rewrite, run_of
 from tests.analysis.shown import written
-from finegrid.training import provenance
 
 Edit = Callable[[dict[str, Any]], None]
 

@@ -6,9 +6,17 @@ from typing import Any
 import pytest
 from scipy import stats
 
-from analysis.drift.findings.anchors import Anchor, choose, named, read_anchors
-from analysis.drift.findings.findings import CellDrift, Change, Drift, Margins, Pair, Shift, find_drift
-from analysis.drift.findings.tables import remarks, tables
+from analysis.drift.anchors import Anchor, choose, named, read_anchors
+from analysis.drift.findings import (
+    CellDrift,
+    Change,
+    Drift,
+    Margins,
+    Pair,
+    Shift,
+    find_drift,
+)
+from analysis.drift.tables import remarks, tables
 from analysis.errors import AnalysisError
 from finegrid.records.plan import Plan
 from finegrid.records.result import RESULT_FILE, Losses, Result, Score

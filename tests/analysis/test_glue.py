@@ -13,12 +13,12 @@ from analysis.comparisons.pairs import pair_rows
 from analysis.frame import read_runs, write_table
 from analysis.report import variant_lines
 from analysis.summary import summarise
+from finegrid.planning.benchmark import read_benchmark
+from finegrid.planning.plan import make_plan
 from finegrid.records.plan import Plan
 from finegrid.records.result import RESULT_FILE, Result
 from finegrid.records.specification import Specification
 from tests.analysis.benchmark import ok_result, specification
-from finegrid.planning.benchmark import read_benchmark
-from finegrid.planning.plan import make_plan
 
 ROOT = Path(__file__).parents[2]
 SEEDS = (0, 1)

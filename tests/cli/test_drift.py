@@ -9,17 +9,17 @@ import pytest
 from typer.testing import CliRunner
 from typer.testing import Result as Done
 
-from analysis.drift.findings.findings import Drift
-from finegrid.records.result import RESULT_FILE, Choice, Result, Score, Trial
-from finegrid.records.specification import Specification, Tuning, model_key
-from finegrid.records.tuning import choice_file, tuned, tuning_key
-from tests.training.assets import Assets
-from tests.workflow.conftest import REPOSITORY, SMALL
-from finegrid.planning.benchmark import parse_benchmark
+from analysis.drift.findings import Drift
 from finegrid.cli.main import EXIT_CONFIGURATION, app
+from finegrid.planning.benchmark import parse_benchmark
 from finegrid.planning.plan import make_plan
 from finegrid.prepare.model import prepare_model
 from finegrid.prepare.task import prepare_task
+from finegrid.records.result import RESULT_FILE, Choice, Result, Score, Trial
+from finegrid.records.specification import Specification, Tuning, model_key
+from finegrid.records.tuning import choice_file, tuned, tuning_key
+from tests.small import REPOSITORY, SMALL
+from tests.training.assets import Assets
 
 FULL, TUNED = "digits-network-full", "digits-network-lora-r2"
 RATES = (0.01, 0.02)

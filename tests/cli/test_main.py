@@ -22,13 +22,14 @@ from snakemake.cli import parse_args
 from typer.testing import CliRunner
 
 from analysis.columns import SHORT_COLUMNS
-from methods.registry import METHODS
+from finegrid.cli import listing, terminal
+from finegrid.cli import main as cli
+from finegrid.cli.main import EXIT_CONFIGURATION, app
 from finegrid.records.registry import Registry
 from finegrid.records.result import PREDICTIONS_FILE, Result
+from methods.registry import METHODS
 from tasks.registry import TASKS
 from tests.training.assets import Assets
-from finegrid.cli import main as cli, listing, terminal
-from finegrid.cli.main import EXIT_CONFIGURATION, app
 from workflow.pipeline import Pipeline
 from workflow.surroundings import name_user
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from finegrid.training.processes.signals import Interruption
 from finegrid.cli.progress import Watch, follow
+from finegrid.training.processes.signals import Interruption
 
 RUNS = ["before", "now", "later"]
 

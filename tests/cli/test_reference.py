@@ -12,9 +12,9 @@ from analysis.claims.verdicts import claims_frame
 from analysis.collect import collect, ledger
 from analysis.frame import read_pairs, read_runs, write_table
 from analysis.tables import write_tables
+from finegrid.cli.reference import MissingResultError, publish, show, with_table
 from finegrid.records.plan import Plan
 from finegrid.records.result import RESULT_FILE, Result
-from finegrid.cli.reference import MissingResultError, publish, show, with_table
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "results" / "reference"

@@ -17,10 +17,10 @@ from typing import Any
 import psutil
 import yaml
 
-from finegrid.records.result import RESULT_FILE, Result
-from finegrid.records.specification import Specification
 from finegrid.planning.benchmark import parse_benchmark
 from finegrid.planning.plan import make_plan
+from finegrid.records.result import RESULT_FILE, Result
+from finegrid.records.specification import Specification
 
 REPOSITORY = Path(__file__).parents[2]
 INSIDE = Path(__file__).parent / "inside"

@@ -10,14 +10,14 @@ import torch
 
 from finegrid.records import result as module
 from finegrid.records.result import RESULT_FILE, Result
-from finegrid.training.state.checkpoint import Checkpoints, Identity, Past
 from finegrid.training.record import write_result
+from finegrid.training.state.checkpoint import Checkpoints, Identity, Past
 from finegrid.training.state.snapshot import Tensors, TrainerState
 
 Saved = tuple[int, dict[int, float]]
 NOTHING, CHECKPOINT, RESULT = range(3)
 """What a process is inside of the save of."""
-REFERENCE = Path(module.__file__).parents[1] / "results" / "reference" / "runs"
+REFERENCE = Path(module.__file__).parents[2] / "results" / "reference" / "runs"
 
 IDENTITY = Identity(
     run="saved",

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from finegrid.training.state.checkpoint import Checkpoints
 from tests.faults.saves import IDENTITY, past, tensors
 from tests.training.assets import Assets
 from tests.training.interruptions import ask, assert_same_bits, interrupted
-from finegrid.training.state.checkpoint import Checkpoints
 
 Patch = pytest.MonkeyPatch
 

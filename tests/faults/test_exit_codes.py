@@ -13,9 +13,9 @@ from filelock import FileLock
 from finegrid.records.prepared import MANIFEST_FILE
 from finegrid.records.result import RESULT_FILE, Result
 from finegrid.records.specification import Specification
+from finegrid.training.processes import exits
 from tests.training.assets import Assets, run_folder
 from tests.training.interruptions import at_step
-from finegrid.training.processes import exits
 
 WRONG_METHOD = """
 import sys

@@ -18,7 +18,13 @@ import pytest
 from analysis.collect import collect
 from analysis.errors import AnalysisError
 from finegrid.records.identity import content_hash, file_sha256
-from finegrid.records.result import FAILURE_FILE, HISTORY_FILE, PREDICTIONS_FILE, RESULT_FILE, Result
+from finegrid.records.result import (
+    FAILURE_FILE,
+    HISTORY_FILE,
+    PREDICTIONS_FILE,
+    RESULT_FILE,
+    Result,
+)
 from finegrid.records.specification import model_key
 from tests.faults.benchmarks import plan_of
 from tests.faults.damage import cut, flip

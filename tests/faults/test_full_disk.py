@@ -12,11 +12,11 @@ import pytest
 
 from finegrid.records.result import FAILURE_FILE, RESULT_FILE
 from finegrid.records.specification import Specification
+from finegrid.training import job
+from finegrid.training.experiment import Experiment
+from finegrid.training.state.checkpoint import Checkpoints
 from tests.training.assets import Assets, run_folder
 from tests.training.interruptions import ask, assert_same_bits, checkpoints, interrupted
-from finegrid.training import job
-from finegrid.training.state.checkpoint import Checkpoints
-from finegrid.training.experiment import Experiment
 
 Patch = pytest.MonkeyPatch
 Fill = Callable[[], None]

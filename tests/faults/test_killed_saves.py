@@ -11,9 +11,9 @@ import torch
 from finegrid.records.identity import file_sha256
 from finegrid.records.quarantine import QUARANTINE_FOLDER
 from finegrid.records.result import RESULT_FILE, Result
+from finegrid.training.state.checkpoint import CHECKPOINT_FOLDER, Checkpoints
 from tests.faults import saves
 from tests.faults.saves import CHECKPOINT, IDENTITY, NOTHING, RESULT, save_on_and_on, tensors
-from finegrid.training.state.checkpoint import CHECKPOINT_FOLDER, Checkpoints
 
 KILLS = 25
 """Inside of a save of each kind, at the least; a kill that comes between two is none of them."""

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from finegrid.records.result import PREDICTIONS_FILE
+from finegrid.training.loop import Trainer
 from tests.training.assets import Assets, read_history, run_folder, steps
 from tests.training.interruptions import at_step
-from finegrid.training.loop import Trainer
 
 Patch = pytest.MonkeyPatch
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from finegrid.records.result import RESULT_FILE, Result
+from finegrid.training import experiment, loop
 from tests.training.assets import Assets, read_history, run_folder, steps
 from tests.training.interruptions import assert_same_bits, interrupted
-from finegrid.training import experiment, loop
 
 Place = tuple[str, int]
 IN_A_STEP: list[Place] = [("step", 1), ("step", 4)]

@@ -15,11 +15,11 @@ from typer.testing import CliRunner
 
 from analysis.collect import collect
 from analysis.errors import AnalysisError
+from finegrid.cli.main import app
 from finegrid.records.identity import content_hash
 from finegrid.records.result import RESULT_FILE
-from tests.workflow.conftest import SMALL
+from tests.small import SMALL
 from tests.workflow.forecast.place import Place
-from finegrid.cli.main import app
 from workflow.forecast.status import Status
 from workflow.pipeline import Pipeline
 

@@ -19,6 +19,8 @@ from finegrid.records.costs import Inference, Time
 from finegrid.records.plan import Plan
 from finegrid.records.result import RESULT_FILE
 from finegrid.records.specification import Specification
+from finegrid.training import tracking
+from finegrid.training.loop import Trainer
 from tests.faults.benchmarks import plan_of
 from tests.faults.damage import flip
 from tests.training.assets import Assets, run_folder
@@ -30,8 +32,6 @@ from tests.training.interruptions import (
     die,
     interrupted,
 )
-from finegrid.training import tracking
-from finegrid.training.loop import Trainer
 
 CELLS, FAULTY = 200, 20
 TRY_AGAIN = os.EX_TEMPFAIL

@@ -13,10 +13,10 @@ from transformers import (
     AutoModelForSequenceClassification,
 )
 
-from finegrid.models.shape import Shape
 from finegrid.models.architectures import attention_implementation, describe
-from tests.methods.mould import Mould
 from finegrid.models.network import LinearStack
+from finegrid.models.shape import Shape
+from tests.methods.mould import Mould
 
 Options = dict[str, Any]
 CLASSES = 3

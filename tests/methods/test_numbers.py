@@ -5,9 +5,9 @@ from typing import get_type_hints
 
 import pytest
 
-from methods.registry import METHODS
-from finegrid.records.identity import canonical_json
 from finegrid.problems import dump_settings
+from finegrid.records.identity import canonical_json
+from methods.registry import METHODS
 
 OWN = [name for name in METHODS if ":" not in name]
 

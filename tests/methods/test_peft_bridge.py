@@ -11,10 +11,10 @@ import yaml
 from peft import PeftType
 from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 
+from finegrid.records.identity import canonical_json
 from methods.peft import OnLayers, PeftMethod, _annotations
 from methods.peft_types import IA3, LN_TUNING, NOT_OFFERED, TYPES, Config, Type
 from methods.registry import METHODS
-from finegrid.records.identity import canonical_json
 from tests.methods.architectures import shape, tiny
 
 PAGE = Path(__file__).parents[2] / "docs" / "peft.md"

@@ -8,8 +8,8 @@ import torch
 from peft import VeraConfig, get_peft_model
 from torch import nn
 
-from methods.injection import added
 from finegrid.models.layers import linear_layers
+from methods.injection import added
 from tests.methods.architectures import inputs, tiny
 from tests.methods.reference import applied, assert_agree, train_head
 

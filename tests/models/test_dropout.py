@@ -8,10 +8,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from tests.methods.architectures import TINY, inputs
-from tests.models.texts import TEXTUAL
 from finegrid.models.loading import override_dropout
 from finegrid.models.pooling import classifier_class
+from tests.methods.architectures import TINY, inputs
+from tests.models.texts import TEXTUAL
 
 RATE, OTHER = 0.375, 0.25
 

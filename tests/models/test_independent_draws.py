@@ -10,13 +10,13 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from methods.parameters import delta_state
-from finegrid.records.specification import Model, Network, Pretraining, Specification, model_key
-from tests.training.assets import Assets
 from finegrid.models import seeds
-from finegrid.training.experiment import Experiment
 from finegrid.models.seeds import STREAMS, derive, pretraining_stream, weights_stream
 from finegrid.prepare.model import prepare_model
+from finegrid.records.specification import Model, Network, Pretraining, Specification, model_key
+from finegrid.training.experiment import Experiment
+from methods.parameters import delta_state
+from tests.training.assets import Assets
 
 SEEDS = range(10)
 COMPARED = 64

@@ -9,20 +9,20 @@ from typing import Any
 import pytest
 import torch
 import transformers
+from finegrid.models.head import head_parameters
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from methods.contract import head_parameters
-from methods.registry import METHODS
+from finegrid.models.loading import base_sha256, load_model
+from finegrid.prepare.model import prepare_model
 from finegrid.records.prediction import Question
 from finegrid.records.prepared import PreparedModel, PreparedTask
 from finegrid.records.result import DELTA_FILE
 from finegrid.records.specification import Checkpoint, RandomModel, Source, Specification, model_key
 from finegrid.records.weights import WEIGHTS_FILE, WeightsError
-from tests.training.assets import OWN_METHODS, Assets, run_folder
-from finegrid.models.loading import base_sha256, load_model
 from finegrid.training.measure.prediction import predict
-from finegrid.prepare.model import prepare_model
+from methods.registry import METHODS
+from tests.training.assets import OWN_METHODS, Assets, run_folder
 
 WIDTH, LABELS = 64, 2
 POOLER = WIDTH * WIDTH + WIDTH

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 
+from finegrid.models.padding import padding_id, padding_problem
 from tests.models.texts import (
     END,
     NAMES,
@@ -19,7 +20,6 @@ from tests.models.texts import (
     template,
     write_tokenizer,
 )
-from finegrid.models.padding import padding_id, padding_problem
 
 CLOSE: dict[str, Any] = {"atol": 1e-5, "rtol": 1e-4}
 SIZE = {"vocab_size": 40}

@@ -6,22 +6,22 @@ from typing import Any
 
 import pytest
 import torch
+from finegrid.models.head import head_modules, head_parameters
 from torch import nn
 from transformers import AutoModel
 
 from finegrid.models.architectures import ARCHITECTURES, describe
-from methods.contract import head_modules, head_parameters
-from methods.parameters import count_trainable
-from methods.registry import METHODS
-from finegrid.records.prediction import Question
-from finegrid.records.specification import RandomModel, model_key
-from tests.methods.architectures import CLASSES, TINY, inputs
-from tests.training.assets import OWN_METHODS, Assets
-from tests.models.texts import TEXTUAL, configuration, prepare, template, write_tokenizer
 from finegrid.models.loading import base_sha256
 from finegrid.models.pooling import classifier_class, pool
-from finegrid.training.measure.prediction import predict
 from finegrid.prepare.model import prepare_model
+from finegrid.records.prediction import Question
+from finegrid.records.specification import RandomModel, model_key
+from finegrid.training.measure.prediction import predict
+from methods.parameters import count_trainable
+from methods.registry import METHODS
+from tests.methods.architectures import CLASSES, TINY, inputs
+from tests.models.texts import TEXTUAL, configuration, prepare, template, write_tokenizer
+from tests.training.assets import OWN_METHODS, Assets
 
 CLOSE: dict[str, Any] = {"atol": 1e-5, "rtol": 1e-4}
 PAIRS = [(name, pooling) for name in TEXTUAL for pooling in ARCHITECTURES[name].poolings]

@@ -7,13 +7,13 @@ import pytest
 import torch
 from torch.nn import functional
 
-from methods.parameters import trainable_state
-from finegrid.records.specification import Specification
-from tests.training.assets import OWN_METHODS, Assets
 from finegrid.models import seeds
+from finegrid.models.seeds import STREAMS, Stream, derive, generator
+from finegrid.records.specification import Specification
 from finegrid.training.evaluation import UndefinedScoreError
 from finegrid.training.loop import Trainer
-from finegrid.models.seeds import STREAMS, Stream, derive, generator
+from methods.parameters import trainable_state
+from tests.training.assets import OWN_METHODS, Assets
 
 
 @dataclass

@@ -11,14 +11,14 @@ import torch
 from torch import nn
 
 from finegrid.models.architectures import ARCHITECTURES
-from finegrid.records.prepared import MANIFEST_FILE, PreparedModel, PreparedTask
-from finegrid.records.specification import RandomModel, Source, Task, model_key
-from tests.methods.architectures import TINY
-from tests.training.assets import LABELS, SIZES, write_task
-from finegrid.training.data import Examples, load_examples
-from finegrid.training.evaluation import predict
 from finegrid.models.loading import load_model
 from finegrid.prepare.model import prepare_model
+from finegrid.records.prepared import MANIFEST_FILE, PreparedModel, PreparedTask
+from finegrid.records.specification import RandomModel, Source, Task, model_key
+from finegrid.training.data import Examples, load_examples
+from finegrid.training.evaluation import predict
+from tests.methods.architectures import TINY
+from tests.training.assets import LABELS, SIZES, write_task
 
 TEXTUAL = [name for name, one in ARCHITECTURES.items() if one.embeddings]
 SPECIAL = ("<pad>", "<unk>", "<s>", "</s>")

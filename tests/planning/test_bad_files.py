@@ -10,11 +10,16 @@ import pytest
 import yaml
 from pydantic import JsonValue
 
-from finegrid.planning.benchmark import benchmark_from_config, load_yaml, parse_benchmark, read_benchmark
-from workflow.pipeline import Pipeline
+from finegrid.planning.benchmark import (
+    benchmark_from_config,
+    load_yaml,
+    parse_benchmark,
+    read_benchmark,
+)
 from finegrid.planning.plan import _label, make_plan
 from finegrid.planning.schema import TABLE_ENDINGS
 from finegrid.problems import ConfigurationError
+from workflow.pipeline import Pipeline
 
 Problems = Callable[[Any], list[str]]
 UNSAFE = ["../x", "a b", "A", "$(touch x)", "x{", "", ".hidden", "ü", "a\n", "a" * 122]

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from tests.models.texts import write_tokenizer
-from tests.planning.mistakes import CASES, Path_, changed
 from finegrid.planning.benchmark import parse_benchmark
 from finegrid.planning.plan import make_plan
+from tests.models.texts import write_tokenizer
+from tests.planning.mistakes import CASES, Path_, changed
 
 Problems = Callable[[Any], list[str]]
 

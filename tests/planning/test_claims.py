@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import yaml
 
-from finegrid.records.plan import Plan
 from finegrid.planning.benchmark import parse_benchmark, read_benchmark
-from workflow.pipeline import Pipeline
 from finegrid.planning.plan import make_plan
+from finegrid.records.plan import Plan
+from workflow.pipeline import Pipeline
 
 Problems = Callable[[Any], list[str]]
 AT = "claims.hypotheses[0].tests[0]"

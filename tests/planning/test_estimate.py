@@ -6,13 +6,6 @@ from typing import Any
 
 import pytest
 
-from methods.registry import METHODS
-from finegrid.records import result as module
-from finegrid.records.costs import Memory
-from finegrid.records.result import RESULT_FILE, Result
-from finegrid.records.specification import Network, RandomModel, Source, Specification
-from finegrid.records.tuning import effective
-from tests.workflow.forecast.place import SIZES, Place
 from finegrid.planning import estimate
 from finegrid.planning.estimate import (
     Data,
@@ -23,9 +16,16 @@ from finegrid.planning.estimate import (
     read_data,
     runtime_minutes,
 )
+from finegrid.records import result as module
+from finegrid.records.costs import Memory
+from finegrid.records.result import RESULT_FILE, Result
+from finegrid.records.specification import Network, RandomModel, Source, Specification
+from finegrid.records.tuning import effective
+from methods.registry import METHODS
+from tests.workflow.forecast.place import SIZES, Place
 from workflow.pipeline import Pipeline
 
-REFERENCE = Path(module.__file__).parents[1] / "results" / "reference" / "runs"
+REFERENCE = Path(module.__file__).parents[2] / "results" / "reference" / "runs"
 SMALL = Data(
     {"train": 1000, "validation": 500, "test": 1500},
     {"train": 90_000, "validation": 50_000, "test": 140_000},

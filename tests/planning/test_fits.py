@@ -11,8 +11,8 @@ from transformers import AutoConfig
 from finegrid.models.architectures import ARCHITECTURES
 from finegrid.models.positions import positions
 from finegrid.planning.benchmark import parse_benchmark
-from finegrid.planning.fits import check_tokenizer, unfit_configuration
 from finegrid.planning.plan import make_plan
+from finegrid.prepare.configuration import check_tokenizer, unfit_configuration
 from finegrid.prepare.tokenizer_file import TokenizerError, read_tokenizer
 
 Problems = Callable[[Any], list[str]]

@@ -10,20 +10,20 @@ import pandas as pd
 import pytest
 from safetensors.numpy import save_file
 
+from finegrid.planning.benchmark import load_yaml, parse_benchmark
+from finegrid.planning.pinning import pinned
+from finegrid.planning.plan import make_plan
+from finegrid.prepare import hashes as module
+from finegrid.prepare.hashes import Hashes
+from finegrid.prepare.model import prepare_model
+from finegrid.prepare.sources import SourceError
+from finegrid.prepare.task import prepare_task
+from finegrid.problems import ConfigurationError
 from finegrid.records.identity import file_sha256
 from finegrid.records.plan import Plan
 from finegrid.records.specification import Checkpoint, Specification, Task, model_key
-from tests.workflow.conftest import REPOSITORY
-from finegrid.prepare import hashes as module
-from finegrid.planning.benchmark import load_yaml, parse_benchmark
-from finegrid.prepare.hashes import Hashes
-from finegrid.planning.pinning import pinned
+from tests.small import REPOSITORY
 from workflow.pipeline import Pipeline
-from finegrid.planning.plan import make_plan
-from finegrid.prepare.model import prepare_model
-from finegrid.prepare.task import prepare_task
-from finegrid.problems import ConfigurationError
-from finegrid.prepare.sources import SourceError
 
 DATA_FILES = ("sst2/train-00000-of-00001.parquet", "sst2/validation-00000-of-00001.parquet")
 CONFIGURATION = {

@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
+from finegrid.planning.benchmark import CONFIG_FOLDER, parse_benchmark, read_benchmark
+from finegrid.planning.plan import main, make_plan
 from finegrid.records.merge import deep_merge
 from finegrid.records.plan import Plan
 from finegrid.records.specification import Specification
-from finegrid.planning.benchmark import CONFIG_FOLDER, parse_benchmark, read_benchmark
 from workflow.pipeline import Pipeline
-from finegrid.planning.plan import main, make_plan
 
 BENCHMARKS = sorted(path.stem for path in CONFIG_FOLDER.glob("*.yaml"))
 

@@ -16,12 +16,12 @@ from analysis.comparisons.pairs import pair_rows
 from analysis.reading import read_record
 from analysis.summary import summarise
 from analysis.tables import write_tables
-from measurements.measure import measured
-from measurements.synthetic import ITEMS, Shape, content, plan_of, write_benchmark, write_results
 from finegrid.records.identity import file_sha256, short_hash
 from finegrid.records.result import HISTORY_FILE, PREDICTIONS_FILE
 from finegrid.records.source import run_digest
-from tests.workflow.conftest import Snakemake
+from measurements.measure import measured
+from measurements.synthetic import ITEMS, Shape, content, plan_of, write_benchmark, write_results
+from tests.small import Snakemake
 from workflow import pipeline as module
 from workflow.pipeline import Pipeline
 

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
+from finegrid.planning.benchmark import parse_benchmark
+from finegrid.planning.plan import make_plan
 from finegrid.records.plan import Plan
 from finegrid.records.tuning import tuning_key
-from finegrid.planning.benchmark import parse_benchmark
 from workflow.pipeline import Pipeline
-from finegrid.planning.plan import make_plan
 
 Content = dict[str, Any]
 

@@ -10,8 +10,8 @@ from snakemake.cli import parse_config
 from snakemake.settings.types import ConfigSettings
 
 from finegrid.planning.benchmark import as_written
-from finegrid.problems import ConfigurationError
 from finegrid.planning.yaml_reader import read_yaml
+from finegrid.problems import ConfigurationError
 
 # YAML 1.2.2, examples 10.3 and 2.19 to 2.21, and what only YAML 1.1 reads as something else.
 SCALARS: list[tuple[str, Any]] = [

@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from finegrid.prepare.checkpoint_files import drawn_modules
+from finegrid.prepare.model import prepare_model
+from finegrid.prepare.sources import SourceError
 from finegrid.records.prepared import MANIFEST_FILE, PreparedModel
 from finegrid.records.specification import Checkpoint, Source, model_key
 from finegrid.records.weights import INDEX_FILE, WEIGHTS_FILE
@@ -21,10 +24,7 @@ from tests.prepare.checkpoints import (
     write,
     write_shards,
 )
-from finegrid.prepare.checkpoint_files import drawn_modules
 from workflow.forecast import prepared
-from finegrid.prepare.model import prepare_model
-from finegrid.prepare.sources import SourceError
 
 
 @pytest.fixture

@@ -12,17 +12,17 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+from finegrid.models.head import head_parameters
 
 from finegrid.models.architectures import ARCHITECTURES
-from methods.contract import head_parameters
-from finegrid.records.specification import Specification, model_key
-from tests.prepare.layouts import LAYOUTS, WORDS
-from finegrid.training.evaluation import predict
-from finegrid.training.experiment import Experiment
 from finegrid.planning.benchmark import parse_benchmark
 from finegrid.planning.plan import make_plan
 from finegrid.prepare.model import prepare_model
 from finegrid.prepare.task import prepare_task
+from finegrid.records.specification import Specification, model_key
+from finegrid.training.evaluation import predict
+from finegrid.training.experiment import Experiment
+from tests.prepare.layouts import LAYOUTS, WORDS
 
 LONGEST = 24
 """Tokens: beyond the sliding windows of the layouts."""

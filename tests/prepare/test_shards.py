@@ -8,13 +8,13 @@ import huggingface_hub
 import pytest
 from safetensors.numpy import load_file
 
+from finegrid.prepare.model import prepare_model
+from finegrid.prepare.sources import DownloadError, SourceError
 from finegrid.records.identity import file_sha256
 from finegrid.records.prepared import MANIFEST_FILE
 from finegrid.records.specification import Checkpoint, RandomModel, Source
 from finegrid.records.weights import INDEX_FILE, WEIGHTS_FILE
 from tests.prepare.checkpoints import CONFIGURATION, REVISION, checkpoint, write_shards
-from finegrid.prepare.model import prepare_model
-from finegrid.prepare.sources import DownloadError, SourceError
 
 # Shards
 

@@ -11,9 +11,9 @@ import huggingface_hub
 import pytest
 from pydantic import ValidationError
 
+from finegrid.prepare.sources import DownloadError, SourceError, fetch, problems
 from finegrid.records.identity import file_sha256
 from finegrid.records.specification import Source
-from finegrid.prepare.sources import DownloadError, SourceError, fetch, problems
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 WRONG = "0" * 64

@@ -15,15 +15,15 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from finegrid.prepare import task as module
+from finegrid.prepare.overlap import Match
+from finegrid.prepare.sources import fetch
+from finegrid.prepare.task import main, prepare_task
 from finegrid.records.prepared import MANIFEST_FILE, PreparedTask, SharedExample, SplitName
 from finegrid.records.specification import Source
 from finegrid.records.specification import Task as Specification
 from tasks.contract import Task
 from tasks.registry import TASKS
-from finegrid.prepare import task as module
-from finegrid.prepare.overlap import Match
-from finegrid.prepare.task import main, prepare_task
-from finegrid.prepare.sources import fetch
 
 SIZES: dict[str, Any] = {"train": 30, "validation": 10, "test": 10}
 

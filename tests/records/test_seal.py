@@ -17,7 +17,7 @@ from finegrid.records.specification import Specification
 
 Change = Callable[[dict[str, Any]], object]
 
-REFERENCE = Path(module.__file__).parents[1] / "results" / "reference" / "runs"
+REFERENCE = Path(module.__file__).parents[2] / "results" / "reference" / "runs"
 
 
 @pytest.fixture(scope="module")

@@ -104,7 +104,12 @@ def test_a_run_depends_on_its_own_method_and_task_alone() -> None:
     digests = {run_digest(f"methods.{method}", "tasks.digits") for method in ("head", "full")}
     assert len(digests) == 2
     closure = source._closure(["finegrid.training.run", "methods.head"])
-    assert {"finegrid.training.loop", "methods.head", "methods.contract", "finegrid.records.result"} <= closure
+    assert {
+        "finegrid.training.loop",
+        "methods.head",
+        "methods.contract",
+        "finegrid.records.result",
+    } <= closure
     assert not {"methods.full", "tasks.digits"} & closure
 
 

@@ -16,17 +16,17 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from finegrid.records.identity import file_sha256
-from finegrid.records.prepared import MANIFEST_FILE, PreparedModel, PreparedTask
-from finegrid.records.specification import Checkpoint, Source, Task, model_key
-from tests.security.hostile import fill
-from tests.training.assets import Assets
-from finegrid.training.data import load_examples
-from finegrid.training.evaluation import METRICS_FOLDER, compute
 from finegrid.models.loading import CorruptedFileError, base_sha256, load_model
 from finegrid.prepare import task as prepare_task
 from finegrid.prepare.model import main, prepare_model
 from finegrid.prepare.sources import SourceError, fetch, problems
+from finegrid.records.identity import file_sha256
+from finegrid.records.prepared import MANIFEST_FILE, PreparedModel, PreparedTask
+from finegrid.records.specification import Checkpoint, Source, Task, model_key
+from finegrid.training.data import load_examples
+from finegrid.training.evaluation import METRICS_FOLDER, compute
+from tests.security.hostile import fill
+from tests.training.assets import Assets
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 CANARIES = ("WANDB_API_KEY", "HF_TOKEN", "AWS_SECRET_ACCESS_KEY")

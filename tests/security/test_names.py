@@ -10,16 +10,16 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from finegrid.cli.main import EXIT_CONFIGURATION, app
+from finegrid.planning.plan import make_plan
+from finegrid.planning.schema import Benchmark
+from finegrid.problems import ConfigurationError
 from finegrid.records.base import NAME_PATTERN
 from finegrid.records.plan import Plan
 from finegrid.records.specification import Specification
 from tests.security.hostile import NAMES
-from tests.workflow.conftest import SMALL
-from finegrid.cli.main import EXIT_CONFIGURATION, app
+from tests.small import SMALL
 from workflow.pipeline import Pipeline
-from finegrid.planning.plan import make_plan
-from finegrid.planning.schema import Benchmark
-from finegrid.problems import ConfigurationError
 
 EXPECTED = {"name": "name", "tasks": "tasks.", "models": "models.", "variants": "grids[0].variants"}
 SAFE_FOLDERS = (

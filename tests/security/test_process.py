@@ -21,10 +21,10 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from finegrid.cli.main import EXIT_CONFIGURATION
 from finegrid.records.result import RESULT_FILE, Result
 from tests.security.hostile import MODULES, fill
 from tests.training.assets import Assets
-from finegrid.cli.main import EXIT_CONFIGURATION
 from workflow.surroundings import shut_out_working_folder
 
 REPOSITORY = Path(__file__).parents[2]

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 import yaml
 
+from finegrid.planning.benchmark import parse_benchmark
+from finegrid.planning.plan import make_plan
 from finegrid.records.plan import Plan
 from finegrid.records.result import RESULT_FILE
 from finegrid.records.specification import Specification
 from tests.slurm.cluster import Cluster, started, why_not
-from finegrid.planning.benchmark import parse_benchmark
-from finegrid.planning.plan import make_plan
 
 REPOSITORY = Path(__file__).parents[2]
 ROOMS = ("records", "methods", "tasks", "training", "analysis", "workflow", "config")

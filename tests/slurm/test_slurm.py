@@ -10,16 +10,16 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from finegrid.planning.benchmark import parse_benchmark
+from finegrid.planning.plan import make_plan
 from finegrid.records.plan import Plan
 from finegrid.records.result import DELTA_FILE, PREDICTIONS_FILE, Result
 from finegrid.records.specification import Specification
+from finegrid.training.tracking import tracking_id
 from tests.slurm.cluster import Cluster, wait_for
 from tests.slurm.conftest import BENCHMARK, Place, copy_all_but_runs
 from tests.training.assets import read_history
 from tests.training.wandb_file import read_mirror
-from finegrid.training.tracking import tracking_id
-from finegrid.planning.benchmark import parse_benchmark
-from finegrid.planning.plan import make_plan
 
 OUTCOME = ("spec", "state", "tuning", "metrics", "parameters", "memory", "losses", "gradients")
 SECONDS = 300.0

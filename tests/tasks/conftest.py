@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from finegrid.records.specification import Source
 from finegrid.prepare.sources import fetch
+from finegrid.records.specification import Source
 
 SNIPPETS = Source(
     uri="sdist:vaderSentiment==3.3.2/additional_resources/hutto_ICWSM_2014.tar.gz",

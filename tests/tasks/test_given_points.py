@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from finegrid.records.prepared import SPLITS, PreparedTask
-from finegrid.records.specification import Network, Task
-from tasks.given_points import GivenPoints
 from finegrid.planning.benchmark import parse_benchmark
 from finegrid.planning.plan import make_plan
 from finegrid.prepare.task import prepare_task
 from finegrid.problems import ConfigurationError
+from finegrid.records.prepared import SPLITS, PreparedTask
+from finegrid.records.specification import Network, Task
+from tasks.given_points import GivenPoints
 
 X = ((1.0, -1.0), (2.0, 0.5), (3.0, 0.0), (4.0, 2.0), (5.0, 1e6), (6.0, 0.0), (7.0, 3.0))
 Y = (2.0, 4.0, 6.0, 8.0, -10.0, 12.0, 14.0)

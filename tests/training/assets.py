@@ -10,7 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from torch import nn
 
-from methods.registry import METHODS
+from finegrid.models.loading import load_model
+from finegrid.models.seeds import generator
+from finegrid.prepare.model import prepare_model
 from finegrid.records.identity import content_hash, file_sha256
 from finegrid.records.prepared import (
     MANIFEST_FILE,
@@ -35,10 +37,8 @@ from finegrid.records.specification import (
 )
 from finegrid.training.data import Examples, load_examples
 from finegrid.training.experiment import Experiment
-from finegrid.models.loading import load_model
 from finegrid.training.run import main
-from finegrid.models.seeds import generator
-from finegrid.prepare.model import prepare_model
+from methods.registry import METHODS
 
 SIZES: dict[SplitName, int] = {"train": 50, "validation": 21, "test": 24}
 LABELS = ("negative", "positive")

@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from finegrid.training import job
-from finegrid.training.state.checkpoint import Checkpoints
+from finegrid.training.loop import Trainer
 from finegrid.training.processes.distributed import Group
 from finegrid.training.processes.launch import EndedAloneError, Work, run_workers
-from finegrid.training.loop import Trainer
 from finegrid.training.processes.signals import Interruption
+from finegrid.training.state.checkpoint import Checkpoints
 
 
 @dataclass(frozen=True)

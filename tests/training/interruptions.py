@@ -14,9 +14,9 @@ import torch
 
 from finegrid.records.result import DELTA_FILE, PREDICTIONS_FILE, RESULT_FILE, Result
 from finegrid.records.specification import Specification
-from tests.training.assets import Assets, read_history, run_folder, steps
 from finegrid.training.experiment import Experiment
 from finegrid.training.loop import Trainer
+from tests.training.assets import Assets, read_history, run_folder, steps
 
 PLACES = {
     "step": (Trainer, "step"),

@@ -14,10 +14,10 @@ from typing import Any
 import pyarrow.parquet as pq
 from transformers import AutoConfig
 
+from finegrid.prepare.model import prepare_model
 from finegrid.records.result import PREDICTIONS_FILE
 from finegrid.records.specification import Model, Network, RandomModel, Source, Task, model_key
 from tests.training.assets import Assets, Event, make_assets, read_history, write_task
-from finegrid.prepare.model import prepare_model
 
 FILE = Path(__file__).parents[1] / "golden" / "cells.json"
 CELLS: tuple[tuple[str, str, dict[str, Any]], ...] = (

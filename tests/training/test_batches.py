@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.training.assets import Assets, read_history, run_folder
 from finegrid.training.batches import epoch_batches, evaluation_batches
 from finegrid.training.evaluation import predict
+from tests.training.assets import Assets, read_history, run_folder
 
 CPU = torch.device("cpu")
 

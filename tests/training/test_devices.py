@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from finegrid.records.specification import Specification
-from tests.training.assets import Assets
 from finegrid.training.processes import devices
 from finegrid.training.processes.devices import VISIBLE, NoDeviceError, leased, visible_devices
 from finegrid.training.processes.signals import Interruption, PreemptedError
+from tests.training.assets import Assets
 
 Patch = pytest.MonkeyPatch
 LISTED = """\
@@ -101,7 +101,8 @@ def test_the_death_of_a_process_releases_its_device(tmp_path: Path, monkeypatch:
     monkeypatch.setenv(VISIBLE, "0,1")
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     code = (
-        "import os, time; from finegrid.training.processes.devices import *; from finegrid.training.processes.signals import *\n"
+        "import os, time; from finegrid.training.processes.devices import *\n"
+        "from finegrid.training.processes.signals import *\n"
         "with leased('cuda', Interruption()):\n"
         "    print(os.environ[VISIBLE], flush=True); time.sleep(600)\n"
     )

@@ -17,7 +17,7 @@ from filelock import FileLock
 from pydantic import ValidationError
 from safetensors.torch import load_file
 
-import training
+import finegrid
 from finegrid.records.costs import Memory
 from finegrid.records.identity import file_sha256
 from finegrid.records.result import (
@@ -30,15 +30,15 @@ from finegrid.records.result import (
     Result,
 )
 from finegrid.records.specification import Pretraining, Specification, Training
+from finegrid.training.experiment import Experiment
+from finegrid.training.processes.distributed import ALONE, Group
+from finegrid.training.processes.launch import run_workers
+from finegrid.training.processes.signals import Interruption
 from tests.training.assets import OWN_METHODS, Assets, run_folder
 from tests.training.disturbances import Disturbed, disturb
 from tests.training.interruptions import SHARED_OUTCOME, assert_same_bits, checkpoints
-from finegrid.training.processes.distributed import ALONE, Group
-from finegrid.training.experiment import Experiment
-from finegrid.training.processes.launch import run_workers
-from finegrid.training.processes.signals import Interruption
 
-REPOSITORY = Path(training.__file__).parents[1]
+REPOSITORY = Path(finegrid.__file__).parents[1]
 Patch = pytest.MonkeyPatch
 STRATEGIES = ("ddp", "fsdp")
 TRY_AGAIN, FILES = os.EX_TEMPFAIL, os.EX_IOERR

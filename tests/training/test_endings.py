@@ -27,10 +27,10 @@ from finegrid.records.result import (
     Score,
 )
 from finegrid.records.specification import Specification, model_key
-from tests.training.assets import Assets, read_history, run_folder
-from tests.training.interruptions import at_step
 from finegrid.training import evaluation, experiment, loop
 from finegrid.training.loop import Trainer
+from tests.training.assets import Assets, read_history, run_folder
+from tests.training.interruptions import at_step
 
 NO_NUMBER = torch.tensor(float("nan"), requires_grad=True)
 CPU_MESSAGE = "[enforce fail at alloc_cpu.cpp:127] . DefaultCPUAllocator: can't allocate memory"
@@ -234,7 +234,15 @@ def test_a_task_that_is_not_prepared_is_a_missing_file(assets: Assets, tmp_path:
 
 def command(spec: Path, results: Path) -> "subprocess.CompletedProcess[str]":
     """The command in a process of its own; it ends before anything heavy is loaded."""
-    line = [sys.executable, "-m", "finegrid.training.run", "--spec", str(spec), "--results", str(results)]
+    line = [
+        sys.executable,
+        "-m",
+        "finegrid.training.run",
+        "--spec",
+        str(spec),
+        "--results",
+        str(results),
+    ]
     return subprocess.run(line, capture_output=True, text=True, check=False)
 
 
@@ -263,7 +271,7 @@ def test_a_broken_plug_in_is_named_in_one_line(
     metadata.mkdir(parents=True)
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: broken-package\nVersion: 1.0")
     (metadata / "entry_points.txt").write_text("[finegrid.methods]\nbroken = no_such_module:A\n")
-    root = Path(experiment.__file__).parents[1]
+    root = Path(experiment.__file__).parents[2]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, (metadata.parent, root))))
     spec = assets.specification()
     spec.write(tmp_path / "spec.json")

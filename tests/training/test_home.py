@@ -7,9 +7,9 @@ from typing import Never
 
 import pytest
 
-from tests.training.assets import Assets
 from finegrid.training.processes.exits import EXIT_CONFIGURATION
 from finegrid.training.processes.home import HUGGING_FACE, SNAKEMAKE, home_problem
+from tests.training.assets import Assets
 
 REMEDY = "set HOME to a folder that can be written"
 

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 import torch
 
+from finegrid.models.network import LinearStack, Output
+from finegrid.training.experiment import Experiment
+from finegrid.training.measure import inference
+from finegrid.training.measure.inference import measure_inference
 from methods.registry import METHODS
 from tests.training.assets import OWN_METHODS, Assets
-from finegrid.training.measure import inference
-from finegrid.training.experiment import Experiment
-from finegrid.training.measure.inference import measure_inference
-from finegrid.models.network import LinearStack, Output
 
 CPU = torch.device("cpu")
 

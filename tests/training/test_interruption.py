@@ -23,6 +23,12 @@ from finegrid.records.result import (
     Result,
 )
 from finegrid.records.specification import Specification
+from finegrid.training import provenance
+from finegrid.training.loop import Trainer
+from finegrid.training.processes.signals import SIGNALS, interruptible
+from finegrid.training.state import checkpoint
+from finegrid.training.state.checkpoint import Checkpoints
+from finegrid.training.state.tensors import write_tensors
 from tests.training.assets import Assets, run_folder
 from tests.training.interruptions import (
     KilledError,
@@ -32,12 +38,6 @@ from tests.training.interruptions import (
     die,
     interrupted,
 )
-from finegrid.training.state import checkpoint
-from finegrid.training import provenance
-from finegrid.training.state.checkpoint import Checkpoints
-from finegrid.training.loop import Trainer
-from finegrid.training.processes.signals import SIGNALS, interruptible
-from finegrid.training.state.tensors import write_tensors
 
 REPOSITORY = Path(__file__).parents[2]
 TRY_AGAIN = os.EX_TEMPFAIL

@@ -11,14 +11,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from methods.parameters import load_trainable, trainable_state
+from finegrid.models.seeds import seed_global
 from finegrid.records.result import DELTA_FILE, PREDICTIONS_FILE, Score
 from finegrid.records.specification import Specification
-from tests.training.assets import Assets, Event, read_history, run_folder, steps
 from finegrid.training import loop
 from finegrid.training.evaluation import predict
 from finegrid.training.loop import Trainer, evaluation_steps
-from finegrid.models.seeds import seed_global
+from methods.parameters import load_trainable, trainable_state
+from tests.training.assets import Assets, Event, read_history, run_folder, steps
 
 CPU = torch.device("cpu")
 State = dict[str, torch.Tensor]

@@ -10,12 +10,12 @@ from torch import nn
 
 from finegrid.records.costs import Memory
 from finegrid.records.specification import Specification
-from tests.training.assets import WIDTHS, Assets
 from finegrid.training.batches import evaluation_batches
 from finegrid.training.loop import Step, Trainer
 from finegrid.training.measure.memory import PeakMeter, optimizer_bytes, probe_memory, tensor_bytes
-from finegrid.training.optimization import make_optimizer
 from finegrid.training.measure.prediction import with_prediction
+from finegrid.training.optimization import make_optimizer
+from tests.training.assets import WIDTHS, Assets
 
 CPU = torch.device("cpu")
 HEAD = WIDTHS[-2] * WIDTHS[-1] + WIDTHS[-1]

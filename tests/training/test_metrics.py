@@ -13,7 +13,6 @@ import pytest
 import torch
 
 from finegrid.records.prepared import PreparedTask
-from tests.training.assets import Assets
 from finegrid.training.evaluation import (
     METRICS_FOLDER,
     UndefinedScoreError,
@@ -23,6 +22,7 @@ from finegrid.training.evaluation import (
     score,
 )
 from finegrid.training.loop import Trainer
+from tests.training.assets import Assets
 
 METRICS = sorted(
     path.name for path in METRICS_FOLDER.iterdir() if (path / f"{path.name}.py").exists()

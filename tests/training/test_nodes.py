@@ -16,11 +16,11 @@ from pydantic import ValidationError
 
 from finegrid.records.result import FAILURE_FILE, RESULT_FILE, Result
 from finegrid.records.specification import Specification, Training
-from tests.training.assets import Assets, read_history, run_folder
-from tests.training.interruptions import SHARED_OUTCOME, assert_same_bits, checkpoints
 from finegrid.training.processes import nodes
 from finegrid.training.processes.nodes import Report
 from finegrid.training.processes.signals import Interruption
+from tests.training.assets import Assets, read_history, run_folder
+from tests.training.interruptions import SHARED_OUTCOME, assert_same_bits, checkpoints
 
 TRY_AGAIN, CONFIGURATION = os.EX_TEMPFAIL, os.EX_CONFIG
 AGENT = ["-m", "finegrid.training.processes.agent"]

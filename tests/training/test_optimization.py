@@ -9,10 +9,10 @@ import torch
 from torch import nn
 
 from finegrid.records.specification import Training
-from tests.training.assets import Assets
 from finegrid.training.data import VectorExamples
 from finegrid.training.loop import Trainer
 from finegrid.training.optimization import make_optimizer, make_schedule
+from tests.training.assets import Assets
 
 LINEAR = [1 - i / 7 for i in range(7)]
 COSINE = [(1 + math.cos(math.pi * i / 7)) / 2 for i in range(7)]

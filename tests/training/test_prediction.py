@@ -15,10 +15,10 @@ from finegrid.records.prediction import Prediction, Question
 from finegrid.records.result import RESULT_FILE, Result
 from finegrid.records.specification import Checkpoint, Source
 from finegrid.records.tuning import effective
-from tests.training.assets import Assets
 from finegrid.training.measure.prediction import LiveBytes, main, predict, with_prediction
+from tests.training.assets import Assets
 
-REFERENCE = Path(module.__file__).parents[1] / "results" / "reference" / "runs"
+REFERENCE = Path(module.__file__).parents[2] / "results" / "reference" / "runs"
 TOLERANCE = 0.04
 """Of the measured peak. These models are so small that a single tensor is a few in a hundred."""
 
@@ -82,7 +82,8 @@ def test_a_step_that_needs_numbers_is_not_predictable(
 ) -> None:
     spec = assets.specification("full")
     monkeypatch.setattr(
-        "finegrid.training.measure.prediction.make_optimizer", lambda model, training: torch.ones(1).item()
+        "finegrid.training.measure.prediction.make_optimizer",
+        lambda model, training: torch.ones(1).item(),
     )
     found = predict(Question(spec=spec, batch=(16, 1)))
     assert found.peak_bytes is None
@@ -103,7 +104,9 @@ def test_a_step_that_needs_numbers_is_not_predictable(
 def test_what_tracing_alone_cannot_do_is_no_error_of_the_run(
     assets: Assets, monkeypatch: pytest.MonkeyPatch, wanted: Any
 ) -> None:
-    monkeypatch.setattr("finegrid.training.measure.prediction.make_optimizer", lambda model, training: wanted())
+    monkeypatch.setattr(
+        "finegrid.training.measure.prediction.make_optimizer", lambda model, training: wanted()
+    )
     found = predict(Question(spec=assets.specification("full"), batch=(16, 1)))
     assert str(found.reason).startswith("not predictable: ")
     assert not found.run_fails

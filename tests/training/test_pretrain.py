@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from finegrid.records.specification import Network, Pretraining, Training
-from tests.training.assets import SIZES, WIDTHS, Assets
-from finegrid.training import pretrain
-from finegrid.training.processes.devices import VISIBLE, leased
 from finegrid.models.network import LinearStack
-from finegrid.training.pretrain import make_network
-from finegrid.training.processes.signals import Interruption
 from finegrid.prepare.model import main
+from finegrid.records.specification import Network, Pretraining, Training
+from finegrid.training import pretrain
+from finegrid.training.pretrain import make_network
+from finegrid.training.processes.devices import VISIBLE, leased
+from finegrid.training.processes.signals import Interruption
+from tests.training.assets import SIZES, WIDTHS, Assets
 
 Patch = pytest.MonkeyPatch
 

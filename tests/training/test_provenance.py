@@ -6,11 +6,11 @@ from textwrap import dedent
 
 import pytest
 
-from methods.contract import Method
 from finegrid.records.registry import Registry
 from finegrid.records.specification import Variant
-from tests.training.assets import Assets
 from finegrid.training import provenance
+from methods.contract import Method
+from tests.training.assets import Assets
 
 MODULE = "plugin_of_the_provenance_test"
 METHOD = """

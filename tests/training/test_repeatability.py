@@ -8,7 +8,13 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from finegrid.records.result import DELTA_FILE, PREDICTIONS_FILE, RESULT_FILE, SPECIFICATION_FILE, Result
+from finegrid.records.result import (
+    DELTA_FILE,
+    PREDICTIONS_FILE,
+    RESULT_FILE,
+    SPECIFICATION_FILE,
+    Result,
+)
 from finegrid.records.specification import Specification
 from tests.training.assets import Assets, read_history, run_folder, steps
 

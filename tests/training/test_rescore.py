@@ -21,8 +21,8 @@ from finegrid.records.result import (
     Result,
     Score,
 )
-from tests.training.assets import SIZES, Assets, run_folder
 from finegrid.training.rescore import Rescored, rescore
+from tests.training.assets import SIZES, Assets, run_folder
 
 
 @pytest.fixture(scope="module")

@@ -10,10 +10,10 @@ import torch
 
 from analysis.comparability import cost_fields
 from finegrid.records.result import DELTA_FILE, RESULT_FILE
-from tests.training.assets import Assets, read_history, run_folder, steps
-from tests.training.interruptions import ask, assert_same_bits, interrupted
 from finegrid.training.loop import Trainer
 from finegrid.training.shrink import smaller_micro_batch
+from tests.training.assets import Assets, read_history, run_folder, steps
+from tests.training.interruptions import ask, assert_same_bits, interrupted
 
 Patch = pytest.MonkeyPatch
 TRY_AGAIN = os.EX_TEMPFAIL

@@ -10,13 +10,13 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.overrides import TorchFunctionMode
 
-from methods.parameters import host_copy
-from tests.training.assets import Assets
-from finegrid.training.evaluation import compute
-from finegrid.training.loop import Event, Trainer
 from finegrid.models.network import Output
 from finegrid.models.seeds import generator
+from finegrid.training.evaluation import compute
+from finegrid.training.loop import Event, Trainer
 from finegrid.training.state.snapshot import TrainerState, capture, restore
+from methods.parameters import host_copy
+from tests.training.assets import Assets
 
 STEP = 3
 

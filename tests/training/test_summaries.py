@@ -7,8 +7,13 @@ import pytest
 import torch
 from torch import nn
 
+from finegrid.training.measure.summaries import (
+    layer_norms,
+    layer_of,
+    summarise_gradients,
+    summarise_losses,
+)
 from tests.training.assets import Assets, read_history, run_folder
-from finegrid.training.measure.summaries import layer_norms, layer_of, summarise_gradients, summarise_losses
 
 
 @pytest.mark.parametrize(

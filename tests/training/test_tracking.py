@@ -11,12 +11,12 @@ import wandb
 
 from finegrid.records.result import RESULT_FILE, Result
 from finegrid.records.specification import Specification
-from tests.training.assets import Assets, read_history, run_folder
-from tests.training.interruptions import ask, interrupted
-from tests.training.wandb_file import Mirror, read_mirror
 from finegrid.training import tracking
 from finegrid.training.processes.exits import EXIT_CONFIGURATION
 from finegrid.training.tracking import Tracker, mirror_mode, tag, tracking_id
+from tests.training.assets import Assets, read_history, run_folder
+from tests.training.interruptions import ask, interrupted
+from tests.training.wandb_file import Mirror, read_mirror
 
 
 @pytest.fixture(scope="module")

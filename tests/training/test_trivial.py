@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from finegrid.records.prepared import PreparedTask
-from tests.training.assets import Assets, run_folder
 from finegrid.training.rescore import rescore
 from finegrid.training.trivial import trivial_scores
+from tests.training.assets import Assets, run_folder
 
 
 def task(metrics: tuple[str, ...], labels: tuple[str, ...] = ()) -> PreparedTask:

@@ -24,10 +24,10 @@ from finegrid.records.result import (
 )
 from finegrid.records.specification import Specification, Tuning
 from finegrid.records.tuning import candidates, choice_file, effective, trial, tuned, tuning_key
-from tests.training.assets import Assets, read_history, run_folder, steps
-from tests.training.interruptions import ask, interrupted
 from finegrid.training import provenance, tune
 from finegrid.training.run import main
+from tests.training.assets import Assets, read_history, run_folder, steps
+from tests.training.interruptions import ask, interrupted
 
 
 def tuned_specification(assets: Assets, rates: tuple[float, ...], **changed: Any) -> Specification:

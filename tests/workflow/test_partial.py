@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from finegrid.records.result import FAILURE_FILE, RESULT_FILE
 from finegrid.cli.main import EXIT_CONFIGURATION, app
-from workflow.pipeline import Pipeline
 from finegrid.problems import ConfigurationError
+from finegrid.records.result import FAILURE_FILE, RESULT_FILE
+from workflow.pipeline import Pipeline
 
 Plan = Callable[..., Pipeline]
 

@@ -14,9 +14,9 @@ import pandas as pd
 import pytest
 import yaml
 
+from finegrid.cli.main import EXIT_CONFIGURATION
 from finegrid.records import source
 from finegrid.records.source import run_digest, source_digest
-from finegrid.cli.main import EXIT_CONFIGURATION
 
 REPOSITORY = Path(__file__).parents[2]
 EXAMPLE = REPOSITORY / "examples" / "plugin_method"
@@ -108,7 +108,8 @@ def test_it_brings_one_module_and_no_file_of_ours(plugins: Path) -> None:
 
 def test_it_is_listed_with_its_origin_and_without_torch(plugins: Path) -> None:
     code = (
-        "import sys; from finegrid.cli.main import app; app(['methods', '--json'], standalone_mode=0);"
+        "import sys; from finegrid.cli.main import app;"
+        "app(['methods', '--json'], standalone_mode=0);"
         "print('torch' in sys.modules)"
     )
     done = python("-c", code, plugins=plugins)
@@ -261,7 +262,11 @@ def test_the_digest_follows_a_plug_in_s_own_modules(package: Path, name: str, co
 
 def test_the_digest_of_a_plug_in_holds_ours_and_imports_nothing(package: Path) -> None:
     closure = source._closure(["plugin_of_the_test.method"])
-    assert {"plugin_of_the_test.layers", "methods.contract", "finegrid.models.architectures"} <= closure
+    assert {
+        "plugin_of_the_test.layers",
+        "methods.contract",
+        "finegrid.models.architectures",
+    } <= closure
     assert not {"math", "methods.registry", "finegrid.cli.main"} & closure
     alone = {"plugin_of_the_test", "plugin_of_the_test.other"}
     assert source._closure(["plugin_of_the_test.other"]) == alone

@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 import yaml
 
+from finegrid.planning.benchmark import parse_benchmark
+from finegrid.planning.plan import make_plan
 from finegrid.records.plan import Plan
 from finegrid.records.result import RESULT_FILE, Result
-from finegrid.planning.benchmark import parse_benchmark
 from workflow.forecast.record import Forecast
 from workflow.outputs import PLOTS
-from finegrid.planning.plan import make_plan
 
 REPOSITORY = Path(__file__).parents[2]
 SNAKEMAKE = (sys.executable, "-m", "snakemake")
@@ -248,7 +248,14 @@ def test_what_a_run_asks_for_decides_no_rerun(finished: Workplace) -> None:
 def test_the_forecast_plans_the_runs_that_snakemake_does(finished: Workplace) -> None:
     def would_run() -> Counter[str]:
         file = finished.folder / "forecast.json"
-        command = [sys.executable, "-m", "finegrid.cli.main", "plan", "benchmark.yaml", "--no-trace"]
+        command = [
+            sys.executable,
+            "-m",
+            "finegrid.cli.main",
+            "plan",
+            "benchmark.yaml",
+            "--no-trace",
+        ]
         subprocess.run(
             [*command, "--json", str(file)],
             cwd=finished.folder,

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from statistics import median
 
+from finegrid.planning.estimate import computed_parameters
 from finegrid.records.costs import Time
 from finegrid.records.identity import canonical_json
 from finegrid.records.result import Machine, Result
 from finegrid.records.specification import LEARNING_RATE, Specification, model_key
-from finegrid.planning.estimate import computed_parameters
 
 _Setting = tuple[str | int, ...]
 _Traits = tuple[str, str, str, str, int]

@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from methods.registry import METHODS
+from finegrid.planning.estimate import device_bytes
 from finegrid.records.identity import canonical_json, content_hash
 from finegrid.records.plan import Cell
 from finegrid.records.prediction import Prediction, Question
@@ -25,8 +25,8 @@ from finegrid.records.specification import (
     model_key,
 )
 from finegrid.records.tuning import effective, possible
+from methods.registry import METHODS
 from tasks.registry import TASKS
-from finegrid.planning.estimate import device_bytes
 from workflow.forecast.prepared import drawn_modules
 from workflow.forecast.record import Peak
 
@@ -101,7 +101,7 @@ class Tracer:
 
 
 def _traced(questions: Sequence[Question]) -> list[Prediction]:
-    """The answers of `finegrid.training.measure.prediction`, which loads torch, to questions of one line each."""
+    """The answers of a process of its own, which loads torch, to questions of one line each."""
     done = subprocess.run(  # our own interpreter, arguments without a shell
         [sys.executable, "-m", "finegrid.training.measure.prediction"],
         input="".join(question.model_dump_json() + "\n" for question in questions),

@@ -8,10 +8,10 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 from analysis.reading import read_record
+from finegrid.prepare import checkpoint_files
 from finegrid.records.prepared import MANIFEST_FILE, PreparedModel, PreparedTask
 from finegrid.records.specification import Checkpoint, Model, Network, model_key
 from finegrid.records.weights import WEIGHTS_FILE, WeightsError
-from finegrid.prepare import checkpoint_files
 
 _HEAD = "head."
 """Beginning of the names of a network's head, which every run draws for itself."""

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from analysis.reading import read_results
+from finegrid.prepare.sources import is_local
 from finegrid.records.place import record_file
 from finegrid.records.result import FAILURE_FILE, RESULT_FILE, Result
 from finegrid.records.specification import Specification
 from workflow.forecast.prepared import data_sha256, is_pinned, model_sha256
 from workflow.forecast.record import Reason
 from workflow.pipeline import Pipeline
-from finegrid.prepare.sources import is_local
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from finegrid.models.shape import Shape
-from methods.contract import Method
-from methods.injection import add_parameters, added, change_output, remove
-from finegrid.models.layers import Layer, linear_layers
+from finegrid import (
+    Layer,
+    Method,
+    Shape,
+    add_parameters,
+    added,
+    change_output,
+    linear_layers,
+    remove,
+)
 
 if TYPE_CHECKING:
     import torch

@@ -9,11 +9,11 @@ from statistics import median
 import torch
 from torch import nn
 
-from methods.contract import Method
 from finegrid.records.costs import Inference
 from finegrid.training.batches import evaluation_batches
 from finegrid.training.data import Examples
 from finegrid.training.evaluation import to_device
+from methods.contract import Method
 
 WARM_UP_ROUNDS = 1
 FEWEST_ROUNDS, MOST_ROUNDS = 5, 101

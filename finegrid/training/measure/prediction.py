@@ -1,4 +1,4 @@
-"""`python -m finegrid.training.measure.prediction`: peak memory of training steps, predicted without running them.
+"""The command that predicts the peak memory of training steps without running them.
 
 One optimizer step is traced on tensors that have shapes and no numbers, and the bytes of the
 storages that are alive are counted after every operation, as the probe of a run measures them: in
@@ -29,19 +29,19 @@ from torch.utils._pytree import tree_map_only
 from torch.utils.weak import WeakIdKeyDictionary
 
 from finegrid.models.architectures import attention_implementation
-from methods.contract import add_to_head
-from methods.registry import METHODS
+from finegrid.models.head import add_to_head
+from finegrid.models.loading import override_dropout
+from finegrid.models.network import LinearStack
+from finegrid.models.pooling import classifier_class
 from finegrid.records.costs import Memory
 from finegrid.records.prediction import Prediction, Question
 from finegrid.records.prepared import VECTOR_COLUMNS, PreparedTask
 from finegrid.records.specification import Checkpoint, Network, Specification, largest_share
-from tasks.registry import TASKS
 from finegrid.training.data import Examples, TextExamples, VectorExamples
 from finegrid.training.loop import Step, Trainer
-from finegrid.models.loading import override_dropout
-from finegrid.models.network import LinearStack
 from finegrid.training.optimization import make_optimizer
-from finegrid.models.pooling import classifier_class
+from methods.registry import METHODS
+from tasks.registry import TASKS
 
 _CUDA_BLOCK_BYTES = 512
 """The allocator of CUDA rounds every tensor up to a multiple of this."""

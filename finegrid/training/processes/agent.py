@@ -10,13 +10,13 @@ import sys
 from functools import partial
 from typing import TextIO
 
+from finegrid.training.job import Assignment, Job, take_part
 from finegrid.training.processes.devices import leased
 from finegrid.training.processes.exits import EXIT_CONFIGURATION, EXIT_FAILED
-from finegrid.training.job import Assignment, Job, take_part
 from finegrid.training.processes.launch import run_workers
 from finegrid.training.processes.nodes import Report
-from finegrid.training.run import prepare_environment
 from finegrid.training.processes.signals import Interruption, interruptible
+from finegrid.training.run import prepare_environment
 
 
 def main() -> int:

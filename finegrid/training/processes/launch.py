@@ -21,13 +21,13 @@ from typing import TypeVar
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
+from finegrid.models.seeds import make_deterministic
 from finegrid.records.base import Record
 from finegrid.records.specification import Training
 from finegrid.training.processes.distributed import Group, joined
 from finegrid.training.processes.exits import EXIT_FAILED
-from finegrid.training.record import Ending
-from finegrid.models.seeds import make_deterministic
 from finegrid.training.processes.signals import Interruption, PreemptedError, interruptible
+from finegrid.training.record import Ending
 
 Returned = TypeVar("Returned")
 Work = Callable[[Group, Interruption], Returned]

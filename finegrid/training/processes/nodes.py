@@ -1,4 +1,4 @@
-"""One run over several nodes: the process that holds its lock starts `finegrid.training.processes.agent` on each.
+"""One run over several nodes: the process that holds its lock starts an agent on each.
 
 Slurm's `srun` starts them, in the allocation that this process belongs to.
 """
@@ -21,8 +21,8 @@ from finegrid.records.specification import Positive, Training
 from finegrid.training.processes.devices import NoDeviceError
 from finegrid.training.processes.exits import EXIT_FAILED
 from finegrid.training.processes.launch import EndedAloneError, Rendezvous
-from finegrid.training.record import Ending
 from finegrid.training.processes.signals import Interruption, PreemptedError, attended
+from finegrid.training.record import Ending
 
 _LAUNCHER = "srun"
 _ALLOCATION = "SLURM_JOB_ID"

@@ -3,10 +3,10 @@
 import time
 from dataclasses import dataclass, field
 
-from finegrid.training.state.checkpoint import Checkpoints, Kept, Past
-from finegrid.training.processes.distributed import ALONE, Group
 from finegrid.training.loop import Event, Trainer
+from finegrid.training.processes.distributed import ALONE, Group
 from finegrid.training.processes.signals import Interruption, PreemptedError
+from finegrid.training.state.checkpoint import Checkpoints, Kept, Past
 from finegrid.training.state.snapshot import capture, restore
 
 

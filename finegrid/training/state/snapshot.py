@@ -7,12 +7,12 @@ import numpy as np
 import torch
 from pydantic import JsonValue
 
-from methods.parameters import host_copy, load_trainable, trainable_state
 from finegrid.records.base import Record
 from finegrid.records.costs import Count, Seconds
 from finegrid.records.result import Score
-from finegrid.training.processes.distributed import sharded_like
 from finegrid.training.loop import Best, Event, Trainer
+from finegrid.training.processes.distributed import sharded_like
+from methods.parameters import host_copy, load_trainable, trainable_state
 
 Tensors = dict[str, torch.Tensor]
 _MODEL, _BUFFERS, _BEST, _OPTIMIZER = "model/", "buffers/", "best/", "optimizer/"

@@ -7,10 +7,10 @@ from typing import Any
 
 import pandas as pd
 
-from finegrid.records.specification import Task
 from finegrid.planning.benchmark import parse_benchmark
 from finegrid.planning.plan import make_plan
 from finegrid.prepare.task import prepare_task
+from finegrid.records.specification import Task
 
 Problems = Callable[[Any], list[str]]
 TEXTS = {"text": "review", "label": "stars"}

@@ -140,7 +140,9 @@ if "FINEGRID_TEST_FOLDER" in os.environ:
             sys.meta_path.insert(0, Hook("finegrid.training.provenance", pretend_device))
     elif "--multiprocessing-fork" in sys.orig_argv and "FINEGRID_TEST_HOLD" in os.environ:
         (held,) = os.environ["FINEGRID_TEST_HOLD"].split()
-        sys.meta_path.insert(0, Hook("finegrid.training.loop", partial(hold_in_the_middle, run=held)))
+        sys.meta_path.insert(
+            0, Hook("finegrid.training.loop", partial(hold_in_the_middle, run=held))
+        )
     elif "finegrid.training.processes.agent" in sys.orig_argv and pretends:
         sys.meta_path.insert(0, Hook("finegrid.training.processes.launch", note_devices))
     elif "snakemake" in sys.orig_argv:

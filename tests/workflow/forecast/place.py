@@ -18,7 +18,7 @@ from finegrid.records.specification import Network, Specification, model_key
 from finegrid.records.tuning import candidates, choose, trial, tuning_key
 from workflow.pipeline import Pipeline
 
-REFERENCE = Path(module.__file__).parents[1] / "results" / "reference" / "runs"
+REFERENCE = Path(module.__file__).parents[2] / "results" / "reference" / "runs"
 DATA = "a" * 64
 SIZES: dict[SplitName, int] = {"train": 64, "validation": 20, "test": 20}
 

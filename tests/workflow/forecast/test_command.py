@@ -7,10 +7,10 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from finegrid.cli.main import EXIT_CONFIGURATION, app
 from finegrid.records.costs import Time
 from finegrid.records.prediction import Prediction, Question
 from tests.workflow.forecast.place import Place
-from finegrid.cli.main import EXIT_CONFIGURATION, app
 from workflow.forecast import memory
 from workflow.forecast.record import REASONS, Forecast, Job
 from workflow.pipeline import Pipeline

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from finegrid.models.loading import base_sha256, load_model
+from finegrid.prepare.model import prepare_model
 from finegrid.records.prepared import MANIFEST_FILE, PreparedTask
 from finegrid.records.specification import Network
 from tests.workflow.forecast.place import Place
-from finegrid.models.loading import base_sha256, load_model
 from workflow.forecast.prepared import model_sha256
-from finegrid.prepare.model import prepare_model
 
 
 @pytest.mark.parametrize("layers", [(784, 16, 8, 10), (784, 10), (784, *[2] * 12, 10)])

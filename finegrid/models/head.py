@@ -1,0 +1,33 @@
+"""The head of a model: what no pretraining has seen, and every method trains."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from finegrid.models.architectures import architecture_of
+
+if TYPE_CHECKING:
+    from torch import nn
+
+_DRAWN = "drawn_modules"
+"""The attribute of a model that holds the paths of the modules that its checkpoint lacks."""
+
+
+def head_modules(model: nn.Module) -> list[nn.Module]:
+    """The modules of the task's head, those that no pretraining has seen.
+
+    The architecture's own come first, then those that this model's checkpoint lacks.
+    """
+    names = (*architecture_of(model).head, *getattr(model, _DRAWN, ()))
+    modules = dict(model.named_modules())
+    return [modules[name] for name in names if name in modules]
+
+
+def add_to_head(model: nn.Module, modules: tuple[str, ...]) -> None:
+    """Count further modules, by their paths, as the model's head: its checkpoint lacks them."""
+    setattr(model, _DRAWN, modules)
+
+
+def head_parameters(model: nn.Module) -> list[nn.Parameter]:
+    """The parameters of the task's head."""
+    return [parameter for module in head_modules(model) for parameter in module.parameters()]

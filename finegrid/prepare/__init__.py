@@ -1,0 +1,1 @@
+"""From sources to prepared tasks and models."""

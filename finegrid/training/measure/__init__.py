@@ -1,0 +1,1 @@
+"""What a run is measured by: memory, inference, summaries of its steps."""

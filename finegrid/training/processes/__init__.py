@@ -1,0 +1,1 @@
+"""The processes of a run: devices, nodes, signals, exit codes."""
