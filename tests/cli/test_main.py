@@ -34,7 +34,7 @@ from workflow.pipeline import Pipeline
 from workflow.surroundings import name_user
 
 REPOSITORY = Path(__file__).parents[2]
-COPIED = ("records", "methods", "tasks", "training", "analysis", "workflow", "tests/methods")
+COPIED = ("finegrid", "methods", "tasks", "analysis", "workflow", "tests/methods")
 REGISTRIES: dict[str, Registry[Any]] = {"methods": METHODS, "tasks": TASKS}
 
 

@@ -24,7 +24,7 @@ from finegrid.records.specification import Specification
 
 REPOSITORY = Path(__file__).parents[2]
 INSIDE = Path(__file__).parent / "inside"
-ROOMS = ("records", "methods", "tasks", "training", "analysis", "workflow", "config")
+ROOMS = ("finegrid", "methods", "tasks", "analysis", "workflow", "config")
 FINEGRID = ("-P", "-c", "from finegrid.cli.main import main; main()")
 MIDDLE = 300
 """Steps before a run is held; it has as many after."""
