@@ -61,9 +61,9 @@ MODULES = (
     "sitecustomize",
     "usercustomize",
     "workflow/__init__",
-    "workflow/plan",
-    "training/__init__",
-    "training/run",
+    "finegrid/planning/plan",
+    "finegrid/__init__",
+    "finegrid/training/run",
     "methods/__init__",
     "evil_plugin",
 )
