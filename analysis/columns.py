@@ -8,6 +8,7 @@ import pandas as pd
 
 from analysis.budget import budget_text, short_budget_text
 from analysis.cells import GAP
+from analysis.metric import metric_named
 from analysis.quantities import (
     NONE,
     TRIVIAL,
@@ -52,7 +53,10 @@ def _count(row: pd.Series) -> str:
 
 
 def _metric(row: pd.Series) -> str:
-    return NONE if pd.isna(row["metric"]) else f"{row['metric']} ({count_text(row['n_test'])})"
+    if pd.isna(row["metric"]):
+        return NONE
+    direction = ", less is better" if metric_named(row["metric"]).sign < 0 else ""
+    return f"{row['metric']}{direction} ({count_text(row['n_test'])})"
 
 
 def _short_variant(row: pd.Series) -> str:

@@ -20,6 +20,7 @@ from analysis.comparisons.contenders import (
     WORSE,
 )
 from analysis.frame import DRAWN, KEPT_HEAD, SIGNS, STRIPPED, present
+from analysis.metric import metric_named
 from analysis.quantities import count_text
 from analysis.statistics.bootstrap import RESAMPLES
 from analysis.summary import cell_names
@@ -58,6 +59,7 @@ def notes(frame: pd.DataFrame, summary: pd.DataFrame) -> list[str]:
     return [
         coverage(frame),
         *MEASURED,
+        *falling_notes(frame),
         *budget_notes(frame),
         *base_notes(frame),
         *_conditions(parts),
@@ -67,6 +69,13 @@ def notes(frame: pd.DataFrame, summary: pd.DataFrame) -> list[str]:
         *lost_mirrors(frame),
         f"Signs, with the number of seeds: {legend}.",
     ]
+
+
+def falling_notes(frame: pd.DataFrame) -> list[str]:
+    """A line on the metrics of a runs table of which less is better; none where there is none."""
+    names = [str(name) for name in present(frame, "metric").unique()]
+    falling = ", ".join(name for name in names if metric_named(name).sign < 0)
+    return [f"Of {falling} less is better: the best mean is the lowest one."] if falling else []
 
 
 def coverage(frame: pd.DataFrame) -> str:

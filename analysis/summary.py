@@ -13,8 +13,8 @@ from analysis.comparability import GROUP, Part, cost_marks, split_by_fingerprint
 from analysis.comparisons.contenders import Standing, standings
 from analysis.errors import AnalysisError
 from analysis.frame import STATES
+from analysis.metric import metric_named
 from analysis.statistics.intervals import t_interval
-from finegrid.records.prepared import MEANS_OVER_ITEMS
 
 CATEGORIES = ("weights_bytes", "gradients_bytes", "optimizer_bytes", "activations_bytes")
 CONDITIONED = (*CATEGORIES, "peak_training_bytes", "train_seconds", "examples_per_second")
@@ -55,7 +55,7 @@ def summarise(frame: pd.DataFrame) -> pd.DataFrame:
     `runs` names the runs, with spaces between; `runs_<state>` counts the seeds of the cell;
     `difference` tells the fingerprints of one task and model apart. `test_score_seed_error` is the
     standard error of the mean test score over the seeds, `test_score_item_error` the binomial one
-    of a score on `n_test` items, sqrt(p (1 - p) / n), where the metric is a mean over items.
+    of a score on `n_test` items, sqrt(p (1 - p) / n), where the metric counts right items.
     `standing` is the mark against the best of the task, model and fingerprint, `standing_p_value`
     its adjusted p-value; see `standings`. Costs compare between rows of one `cost_group`, which is
     missing where all of a part do. Where the seeds of a cell differ in what costs depend on,
@@ -151,7 +151,7 @@ def _seed_error(ok: Columns) -> float | None:
 
 def _item_error(row: dict[str, Any]) -> float | None:
     score, n = row["test_score_mean"], row["n_test"]
-    if score is None or row["metric"] not in MEANS_OVER_ITEMS:
+    if score is None or not metric_named(row["metric"]).binary:
         return None
     return sqrt(score * (1 - score) / n)
 

@@ -46,7 +46,7 @@ class Task(ABC):
     @property
     @abstractmethod
     def metrics(self) -> tuple[str, ...]:
-        """Names of the metrics; the first is the primary one, of which more has to be better."""
+        """Names of registered metrics; the first is the primary one, which decides."""
 
     def files(self) -> tuple[str, ...] | None:
         """The files needed from the source, or None for all that the source names.

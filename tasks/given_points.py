@@ -28,7 +28,7 @@ class GivenPoints(Task):
     scores on the training points: they say how well a model fits, and nothing of points that it
     has not seen. The prepared task counts the points that its splits share.
 
-    The primary metric is r2 = 1 - sum (y - f(x))^2 / sum (y - mean y)^2, of which more is better:
+    The primary metric is r2 = 1 - sum (y - f(x))^2 / sum (y - mean y)^2, which decides:
     of the mean squared error, which stands beside it, less is.
     """
 

@@ -1,4 +1,4 @@
-"""The arrows between the rooms, and that no room knows a method or a task by its name.
+"""The arrows between the rooms, and that no room knows a method, task or metric by its name.
 
 `python -m tests.test_rooms` writes the table of rooms into CONTRIBUTING.md.
 """
@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import finegrid
+from finegrid.metrics.registry import METRICS
 from methods.registry import METHODS
 from tasks.registry import TASKS
 
@@ -192,6 +193,27 @@ def test_no_room_knows_a_registered_name() -> None:
     assert [f"{path}: {name}" for name, path in mentions() if not allowed(name, path)] == []
 
 
+def constants(path: Path) -> Iterator[str]:
+    """The string constants of a file."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+
+
+def test_no_room_knows_a_metric_by_its_name() -> None:
+    """But its own folder, and the tasks, which say what they are scored by."""
+    homes = {name: METRICS.get(name).__module__.replace(".", "/") for name in METRICS}
+    found = [
+        f"{path.relative_to(ROOT)}: {name}"
+        for room in MAY_IMPORT
+        if room != "tasks"
+        for path in sources(room)
+        for name in set(constants(path)) & set(homes)
+        if not path.is_relative_to(ROOT / homes[name])
+    ]
+    assert found == []
+
+
 def test_every_exception_is_still_needed() -> None:
     assert set(OTHER_MEANINGS) - set(mentions()) == set()
 
@@ -201,6 +223,10 @@ def test_every_exception_is_still_needed() -> None:
     [
         ("import workflow.pipeline", {"torch", "transformers", "pandas"}),
         ("from methods.registry import METHODS; list(METHODS)", {"torch", "transformers"}),
+        (
+            "from finegrid.metrics.registry import METRICS; list(METRICS)",
+            {"torch", "pandas", "pyarrow", "evaluate", "sklearn"},
+        ),
         ("from tasks.registry import TASKS; list(TASKS)", {"torch", "transformers", "pandas"}),
         ("import finegrid.training.run", {"torch", "transformers", "pandas"}),
     ],

@@ -11,6 +11,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
+from finegrid.metrics.registry import METRICS, modules
 from finegrid.planning.benchmark import as_written, benchmark_from_config
 from finegrid.planning.estimate import (
     FETCHING_MINUTES,
@@ -204,7 +205,13 @@ class Pipeline:
     def run_digest(self, run: str) -> str:
         """The digest of the source that decides the run's numbers."""
         spec = self.jobs[run]
-        return _run_digest(METHODS.get(spec.variant.method), TASKS.get(spec.task.task))
+        method = METHODS.get(spec.variant.method).__module__
+        return _run_digest(method, *self._task_modules[spec.task.name])
+
+    @cached_property
+    def _task_modules(self) -> dict[str, list[str]]:
+        """Name of a task -> its module and those of its metrics."""
+        return {task.name: _modules(task) for task in self._tasks.values()}
 
     def run_threads(self, run: str) -> int:
         """The threads that the run asks for on each node, those of all its processes there."""
@@ -367,8 +374,8 @@ class Pipeline:
         return [self._manifest("tasks", pretraining.task.key)] if pretraining else []
 
     def module_digest(self, module: str) -> str:
-        """The digest of a module and what it imports."""
-        return source_digest([module])
+        """The digest of a module that reads results: what it imports, and every metric."""
+        return source_digest([module, *modules(METRICS)])
 
     def _manifest(self, room: str, key: str) -> str:
         return f"{self.results}/prepared/{room}/{key}/{MANIFEST_FILE}"
@@ -386,10 +393,13 @@ def _yes_or_no(key: str, value: Any) -> bool:
     return known[said]
 
 
-@cache
-def _run_digest(method: type[Any], task: type[Any]) -> str:
-    """One digest a method and task: a benchmark has thousands of runs, and few of these."""
-    return run_digest(method.__module__, task.__module__)
+_run_digest = cache(run_digest)
+"""One digest a method and task: a benchmark has thousands of runs, and few of these."""
+
+
+def _modules(task: Task) -> list[str]:
+    built = TASKS.build(task.task, task.options)
+    return [type(built).__module__, *modules(built.metrics)]
 
 
 def _pretraining(model: Model) -> Pretraining | None:

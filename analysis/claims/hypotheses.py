@@ -10,6 +10,7 @@ import pandas as pd
 
 from analysis.claims.obstacles import obstacles
 from analysis.frame import present
+from analysis.metric import sign_of
 from analysis.reading import read_record
 from finegrid.records.claims import (
     DifferenceTest,
@@ -244,7 +245,8 @@ def _not_harder(test: InteractionTest, rows: pd.DataFrame) -> tuple[str, ...]:
     """Why the task that is called harder is not so in these runs."""
     easy, hard = (by_seed(rows, task, test.reference, "test_score") for task in test.tasks)
     means = [float(np.mean(list(side.values()))) for side in (easy, hard)]
-    if means[1] < means[0]:
+    sign = sign_of(rows)
+    if sign * means[1] < sign * means[0]:
         return ()
     scores = f"{means[1]:.3f} on {test.harder} and {means[0]:.3f} on {test.easier}"
     return (f"{test.harder} is not the harder task here: {test.reference} scores {scores}",)

@@ -12,7 +12,7 @@ from analysis.comparisons.contenders import Contenders, contenders
 from analysis.comparisons.seeding import SEEDED, generator
 from analysis.frame import present
 from analysis.markdown import document
-from analysis.notes import gaps
+from analysis.notes import falling_notes, gaps
 from analysis.quantities import NONE
 from analysis.statistics.across_tasks import (
     Friedman,
@@ -65,6 +65,8 @@ class Common:
     seeds: tuple[int, ...]
     scores: Floats
     """Shape (seeds, groups, variants)."""
+    signs: tuple[int, ...]
+    """Of each group 1 where a higher score is better, -1 where a lower one is."""
     metrics: tuple[str, ...]
     """The primary metrics of the groups, each once."""
     lacking: dict[str, str]
@@ -73,9 +75,17 @@ class Common:
     """What else is not part of it: groups without an ok run, seeds that not all groups have."""
 
     @property
+    def gains(self) -> Floats:
+        """Scores with the sign of their group's metric, of which more is better everywhere.
+
+        Shape (seeds, groups, variants).
+        """
+        return np.asarray(self.signs, dtype=np.float64)[:, np.newaxis] * self.scores
+
+    @property
     def means(self) -> Floats:
-        """Mean scores over the seeds, shape (groups, variants)."""
-        means: Floats = self.scores.mean(axis=0)
+        """Mean gains over the seeds, shape (groups, variants)."""
+        means: Floats = self.gains.mean(axis=0)
         return means
 
     @property
@@ -111,6 +121,7 @@ def common(frame: pd.DataFrame) -> Common:
         variants=tuple(variants),
         seeds=seeds,
         scores=_scores(measured, seeds, variants),
+        signs=tuple(field.sign for field in measured.values()),
         metrics=tuple(
             dict.fromkeys(
                 str(name) for title in measured for name in present(parts[title], "metric")
@@ -136,7 +147,8 @@ def across_rows(shared: Common) -> pd.DataFrame:
 def across_markdown(frame: pd.DataFrame, shared: Common, rows: pd.DataFrame) -> str:
     """The rows in Markdown, with the common set, the tests and what was left out below."""
     text = pd.DataFrame([_text(row) for _, row in rows.iterrows()])
-    notes = [*_set_notes(shared), *_test_notes(shared), *NOTES, *gaps(summarise(frame))]
+    notes = [*_set_notes(shared), *_test_notes(shared), *NOTES]
+    notes += [*falling_notes(frame), *gaps(summarise(frame))]
     return document([("", text)], WORDS, notes)
 
 
@@ -217,13 +229,14 @@ def _variant_rows(shared: Common) -> list[dict[str, Any]]:
 
 def _over_runs(shared: Common, place: int, best: int) -> dict[str, Any]:
     """IQM and probability of improvement of one variant, from its scores under each seed."""
-    mine, theirs = shared.scores[:, :, place], shared.scores[:, :, best]
+    mine, theirs = shared.gains[:, :, place], shared.gains[:, :, best]
+    scores = shared.scores[:, :, place]
     rng = generator(*shared.groups, shared.variants[place], shared.variants[best])
     row: dict[str, Any] = {}
     if place != best:
         row |= _estimate("improvement", probability_of_improvement(mine, theirs, rng))
     if pooled_problem(shared) is None:
-        row |= {"metric": shared.metrics[0]} | _estimate("iqm", interquartile_mean(mine, rng))
+        row |= {"metric": shared.metrics[0]} | _estimate("iqm", interquartile_mean(scores, rng))
     return row
 
 

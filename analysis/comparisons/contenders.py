@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from analysis.metric import sign_of
 from analysis.statistics.arrays import Floats
 from analysis.statistics.comparison import indistinguishable_from_best
 
@@ -21,6 +22,8 @@ class Contenders:
     seeds: tuple[int, ...]
     scores: Floats
     """Shape (seeds, variants)."""
+    sign: int
+    """1 where a higher score is better, -1 where a lower one is."""
     lacking: dict[str, str]
     """The other variants of the group, and what each lacks."""
 
@@ -50,7 +53,7 @@ def contenders(rows: pd.DataFrame) -> Contenders:
     }
     kept = [str(name) for name in table if name not in lacking]
     scores = table[kept].to_numpy(dtype=np.float64)
-    return Contenders(tuple(kept), tuple(map(int, table.index)), scores, lacking)
+    return Contenders(tuple(kept), tuple(map(int, table.index)), scores, sign_of(rows), lacking)
 
 
 def standings(rows: pd.DataFrame) -> dict[str, Standing]:
@@ -61,7 +64,7 @@ def standings(rows: pd.DataFrame) -> dict[str, Standing]:
     field = contenders(rows)
     if len(field.variants) < 2 or len(field.seeds) < 2:
         return {}
-    test = indistinguishable_from_best(field.scores, LEVEL)
+    test = indistinguishable_from_best(field.sign * field.scores, LEVEL)
     marks = [NOT_SIGNIFICANT if one else WORSE for one in test.indistinguishable]
     marks[test.best] = BEST
     return {

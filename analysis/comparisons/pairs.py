@@ -1,6 +1,5 @@
 """Every pair of variants of a group, compared on shared seeds and shared test items."""
 
-from collections.abc import Mapping
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -9,14 +8,14 @@ import numpy as np
 import pandas as pd
 
 from analysis.comparability import PART, Part, by_part, split_by_fingerprint
-from analysis.comparisons.items import item_matrix, read_items, why_no_items
+from analysis.comparisons.items import Items, read_items
 from analysis.comparisons.seeding import SEEDED, generator
 from analysis.frame import present
 from analysis.markdown import Block, document
-from analysis.notes import gaps
+from analysis.notes import falling_notes, gaps
 from analysis.quantities import NONE, count_text, interval_text
 from analysis.statistics.arrays import Floats
-from analysis.statistics.bootstrap import RESAMPLES
+from analysis.statistics.bootstrap import RESAMPLES, UndefinedResampleError
 from analysis.statistics.comparison import (
     NO_SPREAD,
     holm,
@@ -26,7 +25,6 @@ from analysis.statistics.comparison import (
 )
 from analysis.statistics.ranking import flip_shares
 from analysis.summary import summarise
-from finegrid.records.prepared import MEANS_OVER_ITEMS
 
 Row = dict[str, Any]
 
@@ -66,9 +64,8 @@ NOTES = (
     "which the first variant is ahead. P(flip): the share in which the two are ordered unlike "
     "here. With few seeds these see too little of the variance between seeds.",
     "McNemar: on the first shared seed alone, the test items that only the first and only the "
-    "second variant has right, and the exact two-sided p.",
-    f"Statistics over test items need a metric that is a mean over them: "
-    f"{', '.join(MEANS_OVER_ITEMS)}.",
+    "second variant has right, and the exact two-sided p; of a metric that counts right items, and "
+    "of no other.",
     SEEDED,
 )
 
@@ -97,7 +94,7 @@ def pair_markdown(frame: pd.DataFrame, pairs: pd.DataFrame) -> str:
         (title, pd.DataFrame([_text(row) for _, row in rows.iterrows()]))
         for title, rows in by_part(shown)
     ]
-    notes = [*NOTES, *_unpaired(pairs), *gaps(summary)]
+    notes = [*NOTES, *falling_notes(frame), *_unpaired(pairs), *gaps(summary)]
     return document(blocks or [_nothing()], WORDS, notes)
 
 
@@ -127,9 +124,7 @@ def _part_rows(part: Part, runs: Path) -> list[Row]:
     return rows
 
 
-def _pair(
-    part: Part, first: pd.DataFrame, second: pd.DataFrame, items: Mapping[str, Floats]
-) -> Row:
+def _pair(part: Part, first: pd.DataFrame, second: pd.DataFrame, items: Items) -> Row:
     """What compares two variants, given the ok runs of each by their seeds."""
     seeds = sorted(set(first.index) & set(second.index))
     row: Row = {"seeds": " ".join(map(str, seeds)), "n_seeds": len(seeds)}
@@ -139,13 +134,17 @@ def _pair(
     one, other = (side["test_score"].to_numpy(dtype=np.float64) for side in sides)
     row |= {"score_difference": float(np.mean(one - other))} | _over_seeds(one, other)
     reasons = [] if "p_value" in row else [NO_SPREAD if len(seeds) > 1 else ONE_SEED]
-    if why := why_no_items(pd.concat(sides), items):
+    if why := items.why_none(pd.concat(sides)["run"]):
         reasons.append(f"no statistics over test items: {why}")
-    else:
-        names = [side["variant"].iloc[0] for side in sides]
-        rng = generator(part.task, part.model, part.fingerprint, *names)
-        ours, theirs = (item_matrix(items, side["run"]) for side in sides)
-        row |= {"mcnemar_seed": int(seeds[0])} | _over_items(ours, theirs, rng)
+        return row | {"reason": "; ".join(reasons)}
+    ours, theirs = (items.matrix(side["run"]) for side in sides)
+    row |= {"n_items": ours.shape[1]} | _on_one_seed(ours[0], theirs[0], seeds[0], items)
+    names = [side["variant"].iloc[0] for side in sides]
+    rng = generator(part.task, part.model, part.fingerprint, *names)
+    try:
+        row |= _over_items(ours, theirs, rng, items)
+    except UndefinedResampleError as error:
+        reasons.append(f"no bootstrap: {error}")
     return row | {"reason": "; ".join(reasons) or None}
 
 
@@ -161,23 +160,34 @@ def _over_seeds(one: Floats, other: Floats) -> Row:
     }
 
 
-def _over_items(one: Floats, other: Floats, rng: np.random.Generator) -> Row:
-    """McNemar on the first seed; the bootstraps, where there are two seeds and two items."""
-    exact = mcnemar(one[0], other[0])
-    row: Row = {
-        "n_items": one.shape[1],
+def _on_one_seed(one: Floats, other: Floats, seed: int, items: Items) -> Row:
+    """McNemar's test where the score of an item is 0 or 1; one, other: statistics (items, k)."""
+    metric = items.judge
+    if not metric.binary:
+        return {}
+    # a set of one item each: statistics (1, items, k), scores (items,)
+    exact = mcnemar(*(metric.score(side[np.newaxis]) for side in (one, other)))
+    return {
+        "mcnemar_seed": int(seed),
         "mcnemar_first_only": exact.first_only,
         "mcnemar_second_only": exact.second_only,
         "mcnemar_p_value": exact.p_value,
     }
-    if min(one.shape) < 2:
-        return row
-    resampled = paired_bootstrap(one, other, rng)
-    return row | {
+
+
+def _over_items(one: Floats, other: Floats, rng: np.random.Generator, items: Items) -> Row:
+    """The bootstraps, where there are two seeds and two items. Raises UndefinedResampleError."""
+    if min(one.shape[:2]) < 2:
+        return {}
+    metric = items.judge
+    resampled = paired_bootstrap(one, other, rng, weighted=metric.weighted)
+    flips = flip_shares(np.stack([one, other], axis=2), rng, weighted=metric.weighted)
+    better = resampled.probability_positive if metric.sign > 0 else resampled.probability_negative
+    return {
         "bootstrap_low": resampled.difference.low,
         "bootstrap_high": resampled.difference.high,
-        "probability_better": resampled.probability_positive,
-        "probability_flip": float(flip_shares(np.stack([one, other], -1), rng)[0, 1]),
+        "probability_better": better,
+        "probability_flip": float(flips[0, 1]),
     }
 
 

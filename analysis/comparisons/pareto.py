@@ -1,6 +1,6 @@
 """Scores against costs: which cells lie on the Pareto front, and how surely."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,12 @@ from analysis.comparability import (
     cost_marks,
     split_by_fingerprint,
 )
-from analysis.comparisons.items import item_matrix, read_items, why_no_items
+from analysis.comparisons.items import Items, read_items
 from analysis.comparisons.seeding import generator
 from analysis.frame import present
+from analysis.metric import sign_of
 from analysis.statistics.arrays import Floats
+from analysis.statistics.bootstrap import UndefinedResampleError, mean_of_items
 from analysis.statistics.front import Runs, front_probability, pareto_front
 
 COSTS = ("trainable_parameters", "peak_training_bytes", "train_seconds")
@@ -47,9 +49,9 @@ def pareto_rows(frame: pd.DataFrame, runs: Path) -> pd.DataFrame:
     """One row a cell, fingerprint and cost of `COSTS`, in the order of the runs table.
 
     `runs` is the folder of all runs, with their predictions. `on_front` holds where no other cell
-    of the group has a mean score as high at a mean cost as low, and one of them better.
+    of the group has a mean score as good at a mean cost as low, and one of them better.
     `front_probability` is the share of resamples in which that holds; they draw seeds, and test
-    items where all cells have scores of items, the same for all cells. Cells with one seed stand
+    items where all cells have predictions, the same for all cells. Cells with one seed stand
     beside the others, or among themselves where no cell has two: then there is no probability.
     `reason` says why a value is missing. Where the costs of a part do not all compare, each `front`
     is one of cells whose costs do. Raises AnalysisError as `read_items` does.
@@ -64,7 +66,7 @@ def pareto_rows(frame: pd.DataFrame, runs: Path) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(COLUMNS), dtype=object)
 
 
-def _in_order(part: Part, cost: str, items: Mapping[str, Floats]) -> list[dict[str, Any]]:
+def _in_order(part: Part, cost: str, items: Items) -> list[dict[str, Any]]:
     """The rows of all fronts of a part, in the order of the runs table."""
     if cost not in CONDITIONED:
         return _rows(part, cost, items)
@@ -82,7 +84,7 @@ def _in_order(part: Part, cost: str, items: Mapping[str, Floats]) -> list[dict[s
 
 
 def _rows(
-    part: Part, cost: str, items: Mapping[str, Floats], unlike: Collection[str] = ()
+    part: Part, cost: str, items: Items, unlike: Collection[str] = ()
 ) -> list[dict[str, Any]]:
     """The rows of one front. The seeds of the `unlike` variants differ in their conditions."""
     cells = {
@@ -91,8 +93,9 @@ def _rows(
     }
     most = max(map(len, cells.values()))
     rivals = {name: cell for name, cell in cells.items() if len(cell) >= min(2, max(most, 1))}
-    on_front = _front(rivals, cost)
-    probabilities = _probabilities(part, cost, rivals, items) if most > 1 else {}
+    on_front = _front(rivals, cost, sign_of(part.rows))
+    found = _probabilities(part, cost, rivals, items) if most > 1 else {}
+    lost, probabilities = (found, {}) if isinstance(found, str) else (None, found)
     return [
         {
             **part.identity,
@@ -104,7 +107,7 @@ def _rows(
             "n_seeds": len(cell),
             "on_front": on_front.get(name),
             "front_probability": probabilities.get(name),
-            "reason": UNLIKE if name in unlike else _reason(cell, cost, name in rivals),
+            "reason": UNLIKE if name in unlike else _reason(cell, cost, name in rivals, lost),
         }
         for name, cell in cells.items()
     ]
@@ -116,34 +119,46 @@ def _measured(rows: pd.DataFrame, cost: str) -> pd.DataFrame:
     return ok.astype({cost: float, SCORE: float})
 
 
-def _front(rivals: dict[str, pd.DataFrame], cost: str) -> dict[str, bool]:
+def _front(rivals: dict[str, pd.DataFrame], cost: str, sign: int) -> dict[str, bool]:
     if not rivals:
         return {}
     means = np.stack([cell[[cost, SCORE]].to_numpy().mean(axis=0) for cell in rivals.values()])
-    found = pareto_front(means[:, :1], means[:, 1])
+    found = pareto_front(means[:, :1], sign * means[:, 1])
     return dict(zip(rivals, found.tolist(), strict=True))
 
 
 def _probabilities(
-    part: Part, cost: str, rivals: dict[str, pd.DataFrame], items: Mapping[str, Floats]
-) -> dict[str, float]:
+    part: Part, cost: str, rivals: dict[str, pd.DataFrame], items: Items
+) -> dict[str, float] | str:
+    """The probability of each rival to lie on the front, or why there is none."""
     rng = generator(part.task, part.model, part.fingerprint, cost, *rivals)
-    by_item = why_no_items(pd.concat(rivals.values()), items) is None
+    by_item = items.why_none(pd.concat(rivals.values())["run"]) is None
     cells = [
         Runs.of(
             name,
             cell["seed"].astype(int).tolist(),
             cell[[cost]].to_numpy(),
-            item_matrix(items, cell["run"]) if by_item else cell[[SCORE]].to_numpy(),
+            items.matrix(cell["run"]) if by_item else _one_item(cell),
         )
         for name, cell in rivals.items()
     ]
-    return dict(zip(rivals, front_probability(cells, rng).tolist(), strict=True))
+    weighted = items.judge.weighted if by_item else mean_of_items
+    try:
+        found = front_probability(cells, rng, weighted=weighted, sign=sign_of(part.rows))
+    except UndefinedResampleError as error:
+        return f"no probability: {error}"
+    return dict(zip(rivals, found.tolist(), strict=True))
 
 
-def _reason(cell: pd.DataFrame, cost: str, competes: bool) -> str | None:
+def _one_item(cell: pd.DataFrame) -> Floats:
+    """The scores as statistics of one item, shape (seeds, 1, 1)."""
+    scores: Floats = cell[SCORE].to_numpy(dtype=np.float64)
+    return scores[:, np.newaxis, np.newaxis]
+
+
+def _reason(cell: pd.DataFrame, cost: str, competes: bool, lost: str | None) -> str | None:
     if not len(cell):
         return f"no ok run with {cost}"
     if len(cell) > 1:
-        return None
+        return lost
     return "one seed: no probability" if competes else "one seed: beside the front of the others"

@@ -2,7 +2,7 @@
 
 import io
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
+from analysis.metric import metric_named
 from analysis.summary import groups
 from finegrid.records.write import atomic_path
 
@@ -172,8 +173,14 @@ def variant_handles(names: Iterable[str], look: dict[str, Look], lines: bool) ->
 
 def metric_label(cells: pd.DataFrame, split: str) -> str:
     """The metric of a facet with its split, for the label of an axis."""
-    metrics = cells["metric"].dropna().unique()
-    return f"{split} {' or '.join(metrics) or 'score'}".replace("_", " ")
+    return score_label(split, [str(name) for name in cells["metric"].dropna().unique()])
+
+
+def score_label(split: str, metrics: Sequence[str]) -> str:
+    """The label of an axis of scores on a split, and that less is better where it is."""
+    label = f"{split} {' or '.join(metrics) or 'score'}".replace("_", " ")
+    falls = bool(metrics) and all(metric_named(name).sign < 0 for name in metrics)
+    return f"{label} (less is better)" if falls else label
 
 
 def empty(axes: Axes, text: str, absent: Iterable[str] = ()) -> None:

@@ -6,7 +6,16 @@ from matplotlib.figure import Figure
 
 from analysis.comparisons.across import common, friedman, pooled_problem
 from analysis.comparisons.contenders import LEVEL
-from analysis.figures.drawing import FACET_INCHES, MUTED, Inputs, Look, empty, legend, looks
+from analysis.figures.drawing import (
+    FACET_INCHES,
+    MUTED,
+    Inputs,
+    Look,
+    empty,
+    legend,
+    looks,
+    score_label,
+)
 from analysis.notes import gaps
 from analysis.statistics.across_tasks import Friedman, performance_profile
 from analysis.statistics.arrays import Floats
@@ -36,22 +45,25 @@ def critical_difference(inputs: Inputs) -> Figure:
 
 
 def profile(inputs: Inputs) -> Figure:
-    """The share of runs, over all groups and seeds, that score above each threshold."""
+    """The share of runs, over all groups and seeds, that score better than each threshold."""
     shared = common(inputs.frame)
     look = looks(inputs.summary)
     figure, axes = _single(FACET_INCHES[1])
     if why := pooled_problem(shared):
         empty(axes, f"no profile: {why}")
         return figure
-    lowest, highest = shared.scores.min(), shared.scores.max()
-    # a share falls at a score and nowhere else; before the lowest all shares are 1
-    thresholds = np.array([lowest - 0.05 * (highest - lowest), *np.unique(shared.scores)])
+    gains, sign = shared.gains, shared.signs[0]
+    worst, best = gains.min(), gains.max()
+    # a share falls at a score and nowhere else; before the worst all shares are 1
+    thresholds = np.array([worst - 0.05 * (best - worst), *np.unique(gains)])
     for place, name in enumerate(shared.variants):
-        shares = performance_profile(shared.scores[:, :, place], thresholds)
+        shares = performance_profile(gains[:, :, place], thresholds)
         color, dashes = look[name].color, look[name].dashes
-        axes.step(thresholds, shares, where="post", color=color, linestyle=dashes, linewidth=1.3)
-    axes.set_xlabel(f"test {shared.metrics[0]}".replace("_", " "))
-    axes.set_ylabel("share of runs with a higher score")
+        axes.step(
+            sign * thresholds, shares, where="post", color=color, linestyle=dashes, linewidth=1.3
+        )
+    axes.set_xlabel(score_label("test", shared.metrics))
+    axes.set_ylabel(f"share of runs with a {'higher' if sign > 0 else 'lower'} score")
     shown = inputs.summary[inputs.summary["variant"].isin(shared.variants)]
     legend(figure, shown, look, lines=True)
     return figure

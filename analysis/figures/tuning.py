@@ -23,6 +23,7 @@ from analysis.figures.drawing import (
     variant_handles,
 )
 from analysis.frame import STATES, TUNED, TUNED_RATE, present
+from analysis.metric import sign_of
 from analysis.quantities import count_text
 from analysis.summary import CELL, cell_names
 
@@ -114,7 +115,8 @@ def _items(trials: pd.DataFrame) -> str:
 
 def _lines(axes: Axes, trials: pd.DataFrame, look: dict[str, Look]) -> None:
     """The best score at each learning rate, and the outline of the chosen value."""
-    scored = trials.dropna(subset="score").sort_values([TUNED_RATE, "score"])
+    order = [True, sign_of(trials) > 0]
+    scored = trials.dropna(subset="score").sort_values([TUNED_RATE, "score"], ascending=order)
     best = scored.drop_duplicates(["variant", TUNED_RATE], keep="last")
     for variant, rows in best.groupby("variant", sort=False):
         shape = look[str(variant)]

@@ -1,6 +1,6 @@
 """Resampling with replacement: draws as counts, in chunks that fit in memory."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,14 @@ RESAMPLES = 10_000
 
 CHUNK_VALUES = 2**22
 """Numbers that a chunk may hold: 32 MiB as float64."""
+
+
+Weighted = Callable[[Floats, Floats], Floats]
+"""The score of statistics (items, ..., k) under weights (draws, items): shape (draws, ...)."""
+
+
+class UndefinedResampleError(ValueError):
+    """A score that has no value in some of the resamples, so that their spread is not its own."""
 
 
 @dataclass(frozen=True)
@@ -56,20 +64,50 @@ def draw_counts(rng: np.random.Generator, draws: int, n: int) -> Floats:
     return counts.reshape(draws, n).astype(np.float64)
 
 
-def resampled_means(scores: Floats, rng: np.random.Generator, resamples: int) -> Floats:
+def mean_of_items(statistics: Floats, weights: Floats) -> Floats:
+    """The weighted mean of one number an item, statistics (items, ..., 1): shape (draws, ...)."""
+    sums: Floats = np.tensordot(weights, statistics[..., 0], axes=1)
+    means: Floats = (sums.T / weights.sum(axis=1)).T
+    return means
+
+
+def mean_scores(statistics: Floats, weighted: Weighted) -> Floats:
+    """The mean over seeds of the score of all items: (variants,) of (seeds, items, variants, k)."""
+    by_item = statistics.swapaxes(0, 1)
+    means: Floats = weighted(by_item, np.ones((1, len(by_item))))[0].mean(axis=0)
+    return means
+
+
+def resampled_scores(
+    statistics: Floats, weighted: Weighted, rng: np.random.Generator, resamples: int
+) -> Floats:
     """Mean scores of the variants under resampling of seeds and of items, (resamples, variants).
 
-    scores: shape (seeds, items, variants). Seeds and items are drawn with replacement and
-    independently of each other, and a drawn item counts for every drawn seed and every variant:
-    all seeds are tested on the same items, and all variants share both (Owen 2007, The pigeonhole
-    bootstrap). Items drawn anew for each seed would average away their difficulty.
+    statistics: shape (seeds, items, variants, k), what each item contributes to the score T. With
+    c the counts of drawn items and w those of drawn seeds, a resample gives
+    sum_s w_s T(c · z_s) / sum_s w_s. Seeds and items are drawn with replacement and independently
+    of each other, and a drawn item counts for every drawn seed and every variant: all seeds are
+    tested on the same items, and all variants share both (Owen 2007, The pigeonhole bootstrap).
+    Items drawn anew for each seed would average away their difficulty. Raises
+    UndefinedResampleError.
     """
-    seeds, items, variants = scores.shape
-    by_item = scores.transpose(1, 0, 2).reshape(items, seeds * variants)
+    seeds, items, variants, k = statistics.shape
+    by_item = np.ascontiguousarray(statistics.swapaxes(0, 1))
     parts = []
-    for size in chunks(resamples, max(items, seeds * variants)):
-        sums = draw_counts(rng, size, items) @ by_item
+    for size in chunks(resamples, max(items, seeds * variants * k)):
+        scores = weighted(by_item, draw_counts(rng, size, items))  # (size, seeds, variants)
         counts = draw_counts(rng, size, seeds)
-        parts.append(np.einsum("rs,rsv->rv", counts, sums.reshape(size, seeds, variants)))
-    means: Floats = np.concatenate(parts) / (seeds * items)
-    return means
+        parts.append(np.einsum("rs,rsv->rv", counts, scores) / seeds)
+    return defined(np.concatenate(parts))
+
+
+def defined(resampled: Floats) -> Floats:
+    """`resampled`, shape (resamples, ...), if all of it is a number.
+
+    Raises UndefinedResampleError that says how many resamples are not.
+    """
+    broken = ~np.isfinite(resampled)
+    if broken.any():
+        lost = np.count_nonzero(broken.reshape(len(broken), -1).any(axis=1))
+        raise UndefinedResampleError(f"no value in {lost:,} of {len(broken):,} resamples")
+    return resampled

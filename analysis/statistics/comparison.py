@@ -10,8 +10,11 @@ from analysis.statistics.arrays import Floats, check_share, checked, checked_pai
 from analysis.statistics.bootstrap import (
     RESAMPLES,
     Estimate,
+    Weighted,
+    mean_of_items,
+    mean_scores,
     percentile_estimate,
-    resampled_means,
+    resampled_scores,
 )
 from analysis.statistics.intervals import Interval, t_interval
 
@@ -35,10 +38,11 @@ class PairedT:
 
 @dataclass(frozen=True)
 class PairedBootstrap:
-    """The mean difference first - second, and the share of resamples in which it is above 0."""
+    """The mean difference first - second, and the shares of resamples above 0 and below."""
 
     difference: Estimate
     probability_positive: float
+    probability_negative: float
 
 
 @dataclass(frozen=True)
@@ -101,23 +105,31 @@ def paired_bootstrap(
     rng: np.random.Generator,
     resamples: int = RESAMPLES,
     confidence: float = 0.95,
+    weighted: Weighted = mean_of_items,
 ) -> PairedBootstrap:
     """Hierarchical bootstrap of the difference of two variants: seeds, then items, both paired.
 
-    first, second: shape (seeds, items), the score of each test item under each seed. A drawn seed
-    and a drawn item are the same for both variants, a drawn item the same for all seeds (see
-    `resampled_means`). The bootstrap sees (seeds - 1) / seeds of the variance due to the seeds:
-    where the seeds dominate, a 95 % interval of three seeds covers about three times in four, and
-    that of `paired_t` as often as it says.
+    first, second: shape (seeds, items, k), what each test item contributes under each seed to the
+    score that `weighted` makes of them. A drawn seed and a drawn item are the same for both
+    variants, a drawn item the same for all seeds (see `resampled_scores`). The bootstrap sees
+    (seeds - 1) / seeds of the variance due to the seeds: where the seeds dominate, a 95 % interval
+    of three seeds covers about three times in four, and that of `paired_t` as often as it says.
 
-    Raises ValueError for fewer than two seeds or items, for unequal shapes, for a score that is
-    not finite, for fewer than one resample, and unless 0 < confidence < 1.
+    Raises ValueError for fewer than two seeds or items, for unequal shapes, for a statistic that
+    is not finite, for fewer than one resample, and unless 0 < confidence < 1; of these,
+    UndefinedResampleError where the score has no value in some resamples.
     """
-    one, other = checked_pair(first, second, seeds=2, items=2)
-    differences = one - other
-    means = resampled_means(differences[..., np.newaxis], rng, resamples)[:, 0]
-    difference = percentile_estimate(differences.mean(), means, confidence)
-    return PairedBootstrap(difference, float(np.mean(means > 0)))
+    one, other = checked_pair(first, second, seeds=2, items=2, k=1)
+    both = np.stack([one, other], axis=2)
+    scores = resampled_scores(both, weighted, rng, resamples)
+    differences = scores[:, 0] - scores[:, 1]
+    # equal scores round in their last digits: their difference is none
+    differences[np.abs(differences) <= ROUNDING * np.abs(scores).max(axis=1)] = 0
+    observed = mean_scores(both, weighted)
+    difference = percentile_estimate(observed[0] - observed[1], differences, confidence)
+    return PairedBootstrap(
+        difference, float(np.mean(differences > 0)), float(np.mean(differences < 0))
+    )
 
 
 def mcnemar(first_correct: ArrayLike, second_correct: ArrayLike) -> McNemar:

@@ -43,7 +43,8 @@ class VarianceComponents:
 def variance_components(scores: ArrayLike) -> VarianceComponents:
     """Variance components of one cell, by the method of moments of a two-way analysis of variance.
 
-    scores: shape (seeds, items), the score of each test item under each seed, such as 0 or 1.
+    scores: shape (seeds, items), the score of each test item under each seed, such as 0 or 1; of a
+    score that is no mean over items, its pseudo-values (see `jackknife.pseudo_values`).
     The model is x[s, i] = mean + a[s] + b[i] + e[s, i] with independent random effects: a of the
     seed, b of the item (its difficulty, shared by all seeds), e of both together. The mean squares
     are set equal to their expectations, and a negative estimate becomes 0 (Searle, Casella and

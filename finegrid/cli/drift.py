@@ -21,6 +21,7 @@ from analysis.drift.anchors import RULE, Anchor, choose, named, read_anchors
 from analysis.drift.findings import Drift, Margins, Pair, find_drift
 from analysis.errors import AnalysisError
 from analysis.reading import read_record
+from finegrid.metrics.registry import METRICS, modules
 from finegrid.records.identity import canonical_json, short_hash
 from finegrid.records.place import record_file
 from finegrid.records.prepared import MANIFEST_FILE
@@ -147,7 +148,7 @@ def _conditions(prepared: Path | None) -> dict[str, Any]:
     registered = [METHODS.get(name).__module__ for name in METHODS]
     registered += [TASKS.get(name).__module__ for name in TASKS]
     return {
-        "run": run_digest(*registered),
+        "run": run_digest(*registered, *modules(METRICS)),
         "prepare": source_digest([PREPARE_TASK, PREPARE_MODEL]),
         "packages": sorted({f"{one.name} {one.version}" for one in distributions()}),
         "python": platform.python_version(),

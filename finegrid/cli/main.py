@@ -17,6 +17,7 @@ import typer
 from finegrid.cli import listing, scaffold
 from finegrid.cli.progress import Watch, follow
 from finegrid.cli.terminal import CONSOLE, explain_failure, print_table, show
+from finegrid.metrics.registry import METRICS
 from finegrid.planning.benchmark import DEFAULT_BENCHMARK
 from finegrid.problems import ConfigurationError
 from finegrid.records.plan import Plan
@@ -142,6 +143,12 @@ def methods(as_json: AsJson = False) -> None:
 def tasks(as_json: AsJson = False) -> None:
     """List the tasks, built in and installed, with their options."""
     _list(TASKS, as_json)
+
+
+@app.command()
+def metrics(as_json: AsJson = False) -> None:
+    """List the metrics, built in and installed."""
+    _list(METRICS, as_json)
 
 
 @app.command()

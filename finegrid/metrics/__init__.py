@@ -1,1 +1,1 @@
-"""Metrics: each a module of `evaluate`, read by its path."""
+"""Scores: a folder a metric, with its statistics of items and its module of `evaluate`."""

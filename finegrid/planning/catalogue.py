@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from finegrid.metrics.registry import METRICS
 from finegrid.models.architectures import ARCHITECTURES, describe
 from finegrid.models.padding import padding_problem
 from finegrid.models.shape import Shape
@@ -119,6 +120,10 @@ class Catalogue:
             return None
         if problem := _source_mismatch(entry.source, task):
             self.problems.add((*at, "source"), problem)
+        for metric in task.metrics:
+            if metric not in METRICS:
+                problem = unknown_name("metric", metric, list(METRICS))
+                self.problems.add((*at, "task"), f"{entry.task} is scored by an {problem}")
         options = dump_settings(task)
         return TaskPlan(
             Task(name=name, task=entry.task, source=entry.source, options=options), task

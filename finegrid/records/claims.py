@@ -91,7 +91,8 @@ class RatioTest(BoundedRatio):
 class DifferenceTest(Bounded):
     """The test score of each variant less that of the reference, on each task.
 
-    `above: 0` is superiority, `above: -0.02` non-inferiority by a margin of 0.02.
+    `above: 0` is superiority, `above: -0.02` non-inferiority by a margin of 0.02; of a metric of
+    which less is better they are `below: 0` and `below: 0.02`.
     """
 
     kind: Literal["difference"]

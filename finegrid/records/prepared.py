@@ -1,8 +1,8 @@
 """Manifests of prepared tasks and models. Written last: their existence means completeness."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import Field, JsonValue, model_validator
+from pydantic import Field, JsonValue
 
 from finegrid.records.base import Record, Sha256
 from finegrid.records.specification import Model, Task
@@ -18,11 +18,6 @@ VECTOR_COLUMNS: dict[TaskKind, str] = {
     "tabular-regression": "features",
 }
 """Kinds of task whose input is a row of numbers -> the column that holds it."""
-LOSSES = frozenset({"mse"})
-"""Metrics of which less is better. The best checkpoint is that of the largest primary metric."""
-
-MEANS_OVER_ITEMS = ("accuracy",)
-"""Metrics that are the mean of one score an item, 0 or 1: their errors over items are known."""
 
 
 class Split(Record):
@@ -80,21 +75,12 @@ class PreparedTask(Record):
     labels: tuple[str, ...]
     """Class names by index; empty for a regression."""
     metrics: Annotated[tuple[str, ...], Field(min_length=1)]
-    """Metric modules to compute; the first is the primary one, and no loss."""
+    """Names of the metrics to compute; the first is the primary one, which decides."""
     splits: dict[SplitName, Split]
     overlaps: tuple[Overlap, ...]
     """Each split with every earlier one. No part of the fingerprint: the data decide it alone."""
     sha256: Sha256
     """Hash over the splits: the data's fingerprint."""
-
-    @model_validator(mode="after")
-    def _primary_grows_with_quality(self) -> Self:
-        if self.metrics[0] in LOSSES:
-            raise ValueError(
-                f"metrics: {self.metrics[0]} is first, and less of it is better; "
-                "allowed first: a metric of which more is better"
-            )
-        return self
 
 
 class PreparedModel(Record):

@@ -4,6 +4,7 @@ import difflib
 import importlib
 import pkgutil
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, TypeVar
@@ -85,7 +86,9 @@ class Registry(Generic[T]):
 
     def origin(self, name: str) -> str:
         """Who brings that name: a file of ours, or an installed distribution with its version."""
-        file = self.get(name).__module__.replace(".", "/") + ".py"
+        module = self.get(name).__module__
+        is_package = hasattr(sys.modules[module], "__path__")
+        file = module.replace(".", "/") + ("/__init__.py" if is_package else ".py")
         return self._distributions.get(name, file)
 
     def distributions(self, name: str) -> list[str]:

@@ -25,13 +25,11 @@ _ENGINE = "finegrid"
 
 
 def run_digest(*modules: str) -> str:
-    """The digest of what decides a run's numbers: training with its metrics, and `modules`.
+    """The digest of what decides a run's numbers: training, and `modules`.
 
-    `modules` are those of the run's method and task.
+    `modules` are those of the run's method, its task and the metrics of the task.
     """
-    folder = _path("finegrid.metrics").parent
-    metrics = (f"finegrid.metrics.{path.stem}.{path.stem}" for path in folder.glob("*/*.py"))
-    return source_digest(["finegrid.training.run", *modules, *metrics])
+    return source_digest(["finegrid.training.run", *modules])
 
 
 def source_digest(modules: Iterable[str]) -> str:

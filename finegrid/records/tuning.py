@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import product
 from math import sqrt
 from operator import itemgetter
@@ -9,11 +10,21 @@ from typing import Any
 
 from finegrid.records.identity import short_hash
 from finegrid.records.merge import deep_merge
-from finegrid.records.prepared import MEANS_OVER_ITEMS
 from finegrid.records.result import Choice, Edge, Result, Score, Trial, Values
 from finegrid.records.specification import LEARNING_RATE, Specification, Tuning
 
 _SETTINGS = "settings."
+
+
+@dataclass(frozen=True)
+class Judge:
+    """What the trials of a cell are judged by: a metric, and what a choice asks of it."""
+
+    metric: str
+    sign: int
+    """1 where more is better, -1 where less is."""
+    binary: bool
+    """Whether the score is the mean of one 0 or 1 an item."""
 
 
 def tuning_key(spec: Specification) -> str:
@@ -87,7 +98,7 @@ def effective(result: Result) -> Specification:
     return result.spec if chosen is None else tuned(result.spec, chosen)
 
 
-def choose(key: str, metric: str, trials: Sequence[Trial], grown: int = 0) -> Choice:
+def choose(key: str, judge: Judge, trials: Sequence[Trial], grown: int = 0) -> Choice:
     """The choice by the trials that have a score, of which the last `grown` were added.
 
     The lowest learning rate wins whose score is within one standard error of the best one (Breiman
@@ -97,13 +108,13 @@ def choose(key: str, metric: str, trials: Sequence[Trial], grown: int = 0) -> Ch
     ascending order of the learning rate. The edge is that of the best score.
     """
     ordered = sorted(trials, key=_learning_rate)
-    scored = [(one.score.value, one) for one in ordered if one.score]
+    scored = [(judge.sign * one.score.value, one) for one in ordered if one.score]
     _, best = max(scored, key=itemgetter(0), default=(0.0, None))
-    error = _standard_error(metric, best.score) if best and best.score else None
+    error = _standard_error(judge, best.score) if best and best.score else None
     chosen = best if error is None else _lowest_within(error, scored)
     return Choice(
         key=key,
-        metric=metric,
+        metric=judge.metric,
         trials=tuple(ordered),
         chosen=chosen.values if chosen else None,
         chosen_run=chosen.run if chosen else None,
@@ -115,9 +126,9 @@ def choose(key: str, metric: str, trials: Sequence[Trial], grown: int = 0) -> Ch
     )
 
 
-def _standard_error(metric: str, score: Score) -> float | None:
+def _standard_error(judge: Judge, score: Score) -> float | None:
     """Of a share of right items, sqrt(p (1 - p) / n); None of any other metric."""
-    if metric not in MEANS_OVER_ITEMS:
+    if not judge.binary:
         return None
     return sqrt(score.value * (1 - score.value) / score.n)
 
@@ -125,7 +136,7 @@ def _standard_error(metric: str, score: Score) -> float | None:
 def _lowest_within(error: float, scored: Sequence[tuple[float, Trial]]) -> Trial:
     """Of the trials within the error of the best score: lowest rate, then best score, then first.
 
-    `scored` is in ascending order of the learning rate.
+    `scored` holds sign * score, in ascending order of the learning rate.
     """
     best = max(value for value, _ in scored)
     close = [(value, one) for value, one in scored if value >= best - error]

@@ -7,20 +7,19 @@ from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
 from importlib import import_module
-from pathlib import Path
+from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
 import torch
 from torch import nn
 
+from finegrid.metrics.registry import METRICS, score_module
 from finegrid.records.prepared import PreparedTask
 from finegrid.records.result import Score
 from finegrid.training.batches import evaluation_batches
 from finegrid.training.data import Examples, Inputs
 from finegrid.training.processes.distributed import ALONE, Group
-
-METRICS_FOLDER = Path(__file__).parents[1] / "metrics"
 
 
 class UndefinedScoreError(ArithmeticError):
@@ -96,26 +95,23 @@ def compute(
 
 @cache
 def load_metric(name: str) -> Any:
-    """One metric of `evaluate`, from the module in `finegrid/metrics/<name>`.
+    """The module of `evaluate` of a registered metric.
 
     The first one takes seconds: a run loads those of its task before it takes times. Raises
-    ValueError for a name that is none of ours: a record from elsewhere could name a module of its
+    ValueError for a name that is not registered: a record from elsewhere could name a module of its
     own.
     """
-    if name not in metric_names():
-        allowed = ", ".join(metric_names())
-        raise ValueError(f"metric {name!r} is not allowed; allowed: {allowed}")
+    if name not in METRICS:
+        raise ValueError(f"metric {name!r} is not allowed; allowed: {', '.join(METRICS)}")
+    module = score_module(name)
+    found = find_spec(module)
+    if found is None or found.origin is None:
+        raise ValueError(f"metric {name!r} has no module of evaluate, {module}")
     evaluate = _import_evaluate()
     with tempfile.TemporaryDirectory() as folder:
         return evaluate.load(
-            str(METRICS_FOLDER / name), cache_dir=folder, experiment_id=name, keep_in_memory=True
+            found.origin, cache_dir=folder, experiment_id=name, keep_in_memory=True
         )
-
-
-@cache
-def metric_names() -> tuple[str, ...]:
-    """The metrics that there are."""
-    return tuple(sorted(path.parent.name for path in METRICS_FOLDER.glob("*/*.py")))
 
 
 def _import_evaluate() -> ModuleType:

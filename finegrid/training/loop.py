@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from finegrid.metrics.registry import metric
 from finegrid.records.prepared import PreparedTask, SplitName
 from finegrid.records.result import Score
 from finegrid.records.specification import Training, accumulates, largest_share
@@ -229,13 +230,16 @@ class Trainer:
         if not scores:
             self._pass_over()
             return
-        primary = self.task.metrics[0]
-        if (
-            self.best is None
-            or self.training.checkpoint == "last"
-            or scores[primary].value > self.best.scores[primary].value
-        ):
+        if self._is_kept(scores):
             self.best = Best(step, scores, logits, host_copy(trainable_state(self.model)))
+
+    def _is_kept(self, scores: dict[str, Score]) -> bool:
+        """Whether a state of these scores takes the place of the best one so far."""
+        if self.best is None or self.training.checkpoint == "last":
+            return True
+        primary = self.task.metrics[0]
+        sign = metric(primary).sign
+        return sign * scores[primary].value > sign * self.best.scores[primary].value
 
     def _pass_over(self) -> None:
         """A state without a score is not kept; where the last one is asked for, none is by now."""

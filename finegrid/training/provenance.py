@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from finegrid.metrics.registry import METRICS, modules
 from finegrid.models.seeds import STREAMS, derive
 from finegrid.records.result import Machine, Provenance
 from finegrid.records.source import run_digest
@@ -57,15 +58,20 @@ def provenance(spec: Specification, *, threads: int, deterministic: bool) -> Pro
 def spec_digest(spec: Specification) -> str:
     """The digest of the source that decides the numbers of that run."""
     method, task = METHODS.get(spec.variant.method), TASKS.get(spec.task.task)
-    return run_digest(method.__module__, task.__module__)
+    return run_digest(method.__module__, task.__module__, *modules(_metrics(spec)))
 
 
 def _brought(spec: Specification) -> list[str]:
-    """The distributions that the run's method and its task come from."""
+    """The distributions that the run's method, its task and its metrics come from."""
     return [
         *METHODS.distributions(spec.variant.method),
         *TASKS.distributions(spec.task.task),
+        *(one for name in _metrics(spec) for one in METRICS.distributions(name)),
     ]
+
+
+def _metrics(spec: Specification) -> tuple[str, ...]:
+    return TASKS.build(spec.task.task, spec.task.options).metrics
 
 
 def _versions(packages: list[str]) -> dict[str, str]:

@@ -12,12 +12,21 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from finegrid.metrics.registry import metric
 from finegrid.records.identity import canonical_json
 from finegrid.records.prepared import MANIFEST_FILE, PreparedTask
 from finegrid.records.registry import UnknownNameError
 from finegrid.records.result import RESULT_FILE, Choice, Result, Trial, Values
 from finegrid.records.specification import Specification, Tuning
-from finegrid.records.tuning import beyond, candidates, choice_file, choose, trial, tuning_key
+from finegrid.records.tuning import (
+    Judge,
+    beyond,
+    candidates,
+    choice_file,
+    choose,
+    trial,
+    tuning_key,
+)
 from finegrid.training.processes.exits import EXIT_CONFIGURATION, EXIT_FILES
 from finegrid.training.processes.signals import attended, interruptible
 from finegrid.training.run import read_specification
@@ -47,13 +56,18 @@ def tune(spec: Specification, results: Path, how: Sequence[str]) -> Choice:
     if spec.tuning is None:
         raise ValueError(f"{spec.run} is not tuned")
     manifest = results / "prepared" / "tasks" / spec.task.key / MANIFEST_FILE
-    key, metric = tuning_key(spec), PreparedTask.read(manifest).metrics[0]
+    key, judge = tuning_key(spec), _judge(PreparedTask.read(manifest).metrics[0])
     tried = [_outcome(spec, values, results) for values in candidates(spec.tuning)]
-    choice = choose(key, metric, tried)
+    choice = choose(key, judge, tried)
     if choice.edge is None or not spec.tuning.grow:
         return choice
     added = _run_trials(spec, beyond(spec.tuning, choice.edge), results, how)
-    return choose(key, metric, [*tried, *added], grown=len(added))
+    return choose(key, judge, [*tried, *added], grown=len(added))
+
+
+def _judge(name: str) -> Judge:
+    one = metric(name)
+    return Judge(name, one.sign, one.binary)
 
 
 def _outcome(spec: Specification, values: Values, results: Path) -> Trial:

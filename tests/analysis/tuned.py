@@ -5,7 +5,7 @@ from pathlib import Path
 from finegrid.records.plan import Cell, Plan
 from finegrid.records.result import RESULT_FILE, Metrics, Score, Trial, Values
 from finegrid.records.specification import LEARNING_RATE, Specification, Tuning
-from finegrid.records.tuning import candidates, choose, trial, tuning_key
+from finegrid.records.tuning import Judge, candidates, choose, trial, tuning_key
 from tests.analysis.benchmark import bad_result, make_plan, ok_result
 
 # variant -> validation score of the trial at each learning rate; None: it diverged
@@ -55,7 +55,7 @@ def fill_tuned(plan: Plan, runs: Path) -> None:
         ]
         for spec in specs:
             grown = len(tried) - len(cell.trials)
-            choice = choose(tuning_key(spec), "accuracy", tried, grown)
+            choice = choose(tuning_key(spec), Judge("accuracy", 1, binary=True), tried, grown)
             if choice.chosen:
                 ok_result(spec, choice).write(runs / spec.run / RESULT_FILE)
                 continue

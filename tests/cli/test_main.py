@@ -25,6 +25,7 @@ from analysis.columns import SHORT_COLUMNS
 from finegrid.cli import listing, terminal
 from finegrid.cli import main as cli
 from finegrid.cli.main import EXIT_CONFIGURATION, app
+from finegrid.metrics.registry import METRICS
 from finegrid.records.registry import Registry
 from finegrid.records.result import PREDICTIONS_FILE, Result
 from methods.registry import METHODS
@@ -34,8 +35,17 @@ from workflow.pipeline import Pipeline
 from workflow.surroundings import name_user
 
 REPOSITORY = Path(__file__).parents[2]
-COPIED = ("finegrid", "methods", "tasks", "analysis", "workflow", "tests/methods")
-REGISTRIES: dict[str, Registry[Any]] = {"methods": METHODS, "tasks": TASKS}
+COPIED = (
+    "finegrid",
+    "records",
+    "methods",
+    "tasks",
+    "training",
+    "analysis",
+    "workflow",
+    "tests/methods",
+)
+REGISTRIES: dict[str, Registry[Any]] = {"methods": METHODS, "tasks": TASKS, "metrics": METRICS}
 
 
 def printed(*arguments: str) -> Any:
@@ -54,7 +64,7 @@ def test_everything_that_is_registered_is_listed(command: str) -> None:
         fields = [field.name for field in dataclasses.fields(registry.get(entry["name"]))]
         assert [setting["name"] for setting in entry["settings"]] == fields
         assert entry["summary"]
-        assert (command == "tasks") == (entry["paper"] is None)
+        assert (command != "methods") == (entry["paper"] is None)
         assert (REPOSITORY / entry["origin"]).is_file()
 
 

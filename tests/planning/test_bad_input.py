@@ -8,6 +8,7 @@ import pytest
 
 from finegrid.planning.benchmark import parse_benchmark
 from finegrid.planning.plan import make_plan
+from tasks.digits import Digits
 from tests.models.texts import write_tokenizer
 from tests.planning.mistakes import CASES, Path_, changed
 
@@ -38,6 +39,15 @@ def test_a_pooling_fits_the_architecture(
     assert problems(small) == [
         f'models.tiny.pooling: "{pooling}" is not allowed; allowed: {allowed}, or null'
     ]
+
+
+def test_a_task_is_scored_by_metrics_that_there_are(
+    small: dict[str, Any], problems: Problems, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Digits, "metrics", ("acuracy",))
+    (line,) = problems(small)
+    assert line.startswith("tasks.digits.task: digits is scored by an unknown metric 'acuracy': ")
+    assert "did you mean 'accuracy'?" in line
 
 
 @pytest.mark.parametrize("max_length", [1, 2])

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from finegrid.metrics.registry import modules
 from finegrid.records import source
 from finegrid.records.source import run_digest, source_digest
 
@@ -113,11 +114,22 @@ def test_a_run_depends_on_its_own_method_and_task_alone() -> None:
     assert not {"methods.full", "tasks.digits"} & closure
 
 
-def test_the_metrics_decide_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = run_digest("methods.head")
+@pytest.mark.parametrize(
+    ("edited", "decides"),
+    [
+        ("metrics/accuracy/accuracy.py", True),
+        ("metrics/accuracy/__init__.py", True),
+        ("metrics/contract.py", True),
+        ("metrics/f1/f1.py", False),
+    ],
+)
+def test_the_metrics_of_its_task_decide_a_run_and_no_others(
+    edited: str, decides: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = ["methods.head", *modules(["accuracy"])]
+    before = run_digest(*own)
     plain = source._tree
-    name = "finegrid/metrics/accuracy/accuracy.py"
     monkeypatch.setattr(
-        source, "_tree", lambda path: plain(path) + "x" * path.as_posix().endswith(name)
+        source, "_tree", lambda path: plain(path) + "x" * path.as_posix().endswith(edited)
     )
-    assert run_digest("methods.head") != before
+    assert (run_digest(*own) != before) == decides

@@ -18,6 +18,7 @@ from finegrid.records.specification import (
     Variant,
 )
 from finegrid.records.tuning import (
+    Judge,
     beyond,
     candidates,
     cell_specification,
@@ -27,6 +28,9 @@ from finegrid.records.tuning import (
     tuning_key,
 )
 
+CORRELATION = Judge("pearson", sign=1, binary=False)
+ERROR = Judge("mse", sign=-1, binary=False)
+SHARE = Judge("accuracy", sign=1, binary=True)
 TUNING = Tuning(
     seed=9,
     grid={"learning_rate": (0.1, 0.3, 0.9), "optimizer.weight_decay": (0.0, 0.5)},
@@ -133,12 +137,20 @@ def test_the_best_score_wins_where_a_score_has_no_standard_error_over_items(
     scores: dict[float, float | None], rate: float, edge: str | None
 ) -> None:
     trials = [tried(*one) for one in reversed(scores.items())]
-    choice = choose("key", "pearson", trials)
+    choice = choose("key", CORRELATION, trials)
     assert choice.chosen == {"learning_rate": rate}
     assert choice.chosen_run == choice.best_run == f"r{rate}"
     assert choice.edge == edge
     assert (choice.rule, choice.standard_error) == ("best", None)
     assert [one.values["learning_rate"] for one in choice.trials] == sorted(scores)
+
+
+def test_of_a_metric_of_which_less_is_better_the_lowest_score_wins() -> None:
+    scores = {0.1: 0.5, 0.3: 0.2, 0.9: 0.1, 1.8: 0.1}
+    choice = choose("key", ERROR, [tried(*one) for one in scores.items()])
+    assert (choice.metric, choice.chosen_run, choice.edge) == ("mse", "r0.9", None)
+    upper = choose("key", ERROR, [tried(*one) for one in list(scores.items())[:3]])
+    assert (upper.chosen_run, upper.edge) == ("r0.9", "upper")
 
 
 @pytest.mark.parametrize(
@@ -161,7 +173,7 @@ def test_the_lowest_rate_within_one_standard_error_of_the_best_wins(
         tried(rate, value, score=None if value is None else Score(value=value, n=100))
         for rate, value in scores.items()
     ]
-    choice = choose("key", "accuracy", trials)
+    choice = choose("key", SHARE, trials)
     assert (choice.chosen, choice.chosen_run) == ({"learning_rate": rate}, f"r{rate}")
     assert (choice.best_run, choice.edge) == (f"r{best}", edge)
     assert choice.rule == "one-standard-error"
@@ -181,11 +193,11 @@ def test_of_one_learning_rate_the_better_of_its_trials_wins() -> None:
         )
         for (rate, decay), value in values.items()
     ]
-    assert choose("key", "accuracy", trials).chosen_run == "r0.1-0.5"
+    assert choose("key", SHARE, trials).chosen_run == "r0.1-0.5"
 
 
 def test_a_choice_from_before_there_were_two_rules_is_one_by_the_best_score() -> None:
-    plain = choose("key", "pearson", [tried(0.1, 0.5)]).model_dump(mode="json")
+    plain = choose("key", CORRELATION, [tried(0.1, 0.5)]).model_dump(mode="json")
     for key in ("rule", "best_run", "standard_error"):
         del plain[key]
     old = Choice.model_validate_json(json.dumps(plain))
@@ -193,7 +205,7 @@ def test_a_choice_from_before_there_were_two_rules_is_one_by_the_best_score() ->
 
 
 def test_nothing_is_chosen_where_no_trial_has_a_score() -> None:
-    choice = choose("key", "accuracy", [tried(0.1, None), tried(0.3, None)])
+    choice = choose("key", SHARE, [tried(0.1, None), tried(0.3, None)])
     assert (choice.chosen, choice.chosen_run, choice.edge) == (None, None, None)
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from finegrid import metrics
 from finegrid.models.loading import CorruptedFileError, base_sha256, load_model
 from finegrid.prepare import task as prepare_task
 from finegrid.prepare.model import main, prepare_model
@@ -24,7 +25,7 @@ from finegrid.records.identity import file_sha256
 from finegrid.records.prepared import MANIFEST_FILE, PreparedModel, PreparedTask
 from finegrid.records.specification import Checkpoint, Source, Task, model_key
 from finegrid.training.data import load_examples
-from finegrid.training.evaluation import METRICS_FOLDER, compute
+from finegrid.training.evaluation import compute
 from tests.security.hostile import fill
 from tests.training.assets import Assets
 
@@ -253,7 +254,7 @@ def test_a_record_names_no_module_of_its_own(tmp_path: Path, canary: Path, form:
     folder = tmp_path / "trap"
     folder.mkdir()
     (folder / "trap.py").write_text(f"open({str(canary)!r}, 'w')\n")
-    steps = len(METRICS_FOLDER.parts) - 1
+    steps = len(Path(metrics.__file__).parent.parts) - 1
     name = form.format(folder=folder).replace("../..//", "../" * steps)
     with pytest.raises(ValueError, match=r"metric .* is not allowed; allowed: accuracy, f1"):
         compute(name, [0], [0])

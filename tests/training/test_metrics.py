@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 import torch
 
+from finegrid.metrics.registry import METRICS
 from finegrid.records.prepared import PreparedTask
+from finegrid.records.result import Score
+from finegrid.training import loop
 from finegrid.training.evaluation import (
-    METRICS_FOLDER,
     UndefinedScoreError,
     compute,
     decide,
@@ -24,9 +26,6 @@ from finegrid.training.evaluation import (
 from finegrid.training.loop import Trainer
 from tests.training.assets import Assets
 
-METRICS = sorted(
-    path.name for path in METRICS_FOLDER.iterdir() if (path / f"{path.name}.py").exists()
-)
 _DRAW = random.Random(0)  # noqa: S311 - examples, no secrets
 FOUND = [_DRAW.randrange(2) for _ in range(40)]
 TRUE = [found if _DRAW.random() < 0.7 else 1 - found for found in FOUND]
@@ -58,6 +57,10 @@ def matthews(found: Values, true: Values) -> float:
     return (tp * tn - fp * fn) / math.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn))
 
 
+def macro_f1(found: Values, true: Values) -> float:
+    return (f1(found, true) + f1([1 - one for one in found], [1 - one for one in true])) / 2
+
+
 def pearson(found: Values, true: Values) -> float:
     return float(np.corrcoef(found, true)[0, 1])
 
@@ -78,6 +81,7 @@ def r2(found: Values, true: Values) -> float:
 REFERENCES: dict[str, Callable[[Values, Values], float]] = {
     "accuracy": accuracy,
     "f1": f1,
+    "macro_f1": macro_f1,
     "matthews_correlation": matthews,
     "mse": mean_squared_error,
     "pearson": pearson,
@@ -98,7 +102,7 @@ def regression(assets: Assets, *metrics: str) -> PreparedTask:
     return assets.manifest().model_copy(update={"labels": (), "metrics": metrics})
 
 
-@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize("name", list(METRICS))
 def test_a_metric_equals_its_reference(name: str) -> None:
     numbers = name in ("mse", "pearson", "r2", "spearman")
     found, true = (NUMBERS, TARGETS) if numbers else (FOUND, TRUE)
@@ -139,6 +143,32 @@ def test_a_regression_takes_its_single_output(assets: Assets) -> None:
 def test_a_score_that_is_no_number_is_refused(assets: Assets) -> None:
     with pytest.warns(match="constant"), pytest.raises(UndefinedScoreError, match="pearson"):
         score(torch.ones(3, 1), [1.0, 2.0, 3.0], regression(assets, "pearson"))
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "kept"),
+    [("mse", [0.5, 0.2, 0.2, 0.4], 2), ("r2", [0.5, 0.2, 0.9, 0.4], 3)],
+)
+def test_the_state_of_the_best_score_is_kept_whichever_way_the_metric_points(
+    assets: Assets, name: str, values: list[float], kept: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from finegrid.training.data import VectorExamples
+
+    examples = VectorExamples(list("ab"), torch.tensor([1.0, 3.0]), torch.rand(2, 12))
+    spec = assets.specification()
+    trainer = Trainer(
+        assets.plain(spec),
+        regression(assets, name),
+        {"train": examples, "validation": examples},
+        spec.training,
+        log=lambda event: None,
+    )
+    scores = iter(values)
+    monkeypatch.setattr(loop, "score", lambda *_: {name: Score(value=next(scores), n=2)})
+    for step in range(1, 5):
+        trainer.evaluate(step)
+    assert trainer.best is not None
+    assert trainer.best.step == kept
 
 
 def test_a_regression_minimises_the_squared_error(assets: Assets) -> None:

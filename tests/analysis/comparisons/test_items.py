@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from analysis.collect import collect
-from analysis.comparisons.items import item_matrix, read_items, why_no_items
+from analysis.comparisons.items import read_items
 from analysis.errors import AnalysisError
 from finegrid.records.plan import Plan
 from finegrid.records.result import PREDICTIONS_FILE
@@ -27,12 +27,14 @@ def change(path: Path, edit: Change) -> None:
 
 def test_items_are_aligned_by_id(table: pd.DataFrame, finished: Path) -> None:
     items = read_items(letters(table), finished)
-    assert list(items) == list(letters(table)["run"])
+    assert list(items.runs) == list(letters(table)["run"])
     runs = [run_of("letters", "small-8", seed) for seed in (0, 1, 2)]
     # the first 172, 174 and 176 of 200 are right; seed 1 lies on disk in reverse
     expected = np.arange(200) < np.array([[172], [174], [176]])
-    assert np.array_equal(item_matrix(items, runs), expected)
-    assert why_no_items(letters(table), items) is None
+    statistics = items.matrix(runs)
+    assert np.array_equal(statistics[..., 0], expected)
+    assert np.array_equal(statistics[..., 1], np.ones((3, 200)))
+    assert items.why_none(letters(table)["run"]) is None
 
 
 def without_one(rows: pd.DataFrame) -> pd.DataFrame:
@@ -65,7 +67,7 @@ def without_column(rows: pd.DataFrame) -> pd.DataFrame:
         (without_one, "1 stand in one file alone, the first is t7"),
         (twice, "test item t7 is there twice"),
         (relabelled, "the label of test item t7 is not that of the other runs"),
-        (wrong, "it has 0.705 of the test items right, the record says 0.71"),
+        (wrong, "its test items score 0.705, the record says 0.71"),
         (without_test, "it has no test items"),
         (without_column, "label"),
     ],
@@ -91,8 +93,5 @@ def test_what_has_no_items_says_why(plan: Plan, runs: Path) -> None:
     (runs / run / PREDICTIONS_FILE).unlink()
     rows = letters(collect(plan, runs))
     items = read_items(rows, runs)
-    assert set(rows["run"]) - set(items) == {run}
-    assert why_no_items(rows, items) == f"{run} has no {PREDICTIONS_FILE}"
-    regression = rows.assign(metric="r2")
-    assert read_items(regression, runs) == {}
-    assert why_no_items(regression, {}) == "r2 is no mean over test items"
+    assert set(rows["run"]) - set(items.runs) == {run}
+    assert items.why_none(rows["run"]) == f"{run} has no {PREDICTIONS_FILE}"

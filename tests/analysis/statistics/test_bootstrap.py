@@ -4,12 +4,20 @@ import numpy as np
 import pytest
 
 from analysis.statistics import bootstrap
+from analysis.statistics.arrays import Floats
 from analysis.statistics.bootstrap import (
+    UndefinedResampleError,
     chunks,
     draw_counts,
+    mean_of_items,
     percentile_estimate,
-    resampled_means,
+    resampled_scores,
 )
+
+
+def resampled_means(scores: Floats, rng: np.random.Generator, resamples: int) -> Floats:
+    """Of scores (seeds, items, variants) that are one number an item."""
+    return resampled_scores(scores[..., np.newaxis], mean_of_items, rng, resamples)
 
 
 def test_counts_are_multinomial() -> None:
@@ -57,6 +65,20 @@ def test_one_generator_state_gives_one_answer() -> None:
     scores = np.random.default_rng(5).random((3, 20, 2))
     first, again = (resampled_means(scores, np.random.default_rng(6), 100) for _ in range(2))
     np.testing.assert_array_equal(first, again)
+
+
+def test_a_score_without_a_value_in_some_resamples_is_refused_with_their_number() -> None:
+    def undefined_without_the_first(statistics: Floats, weights: Floats) -> Floats:
+        means = mean_of_items(statistics, weights)
+        means[weights[:, 0] == 0] = np.nan
+        return means
+
+    statistics = np.random.default_rng(7).random((2, 3, 1, 1))
+    # the first of three items is in no draw of (2 / 3)^3
+    with pytest.raises(
+        UndefinedResampleError, match=r"no value in (28|29|30)\d of 1,000 resamples"
+    ):
+        resampled_scores(statistics, undefined_without_the_first, np.random.default_rng(1), 1000)
 
 
 def test_percentiles_of_known_values() -> None:

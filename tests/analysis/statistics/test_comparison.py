@@ -1,22 +1,33 @@
 """Comparisons against scipy, published examples and enumeration of every resample."""
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
 from mlxtend import evaluate
 from scipy import stats
 
+from analysis.statistics.arrays import Floats
 from analysis.statistics.comparison import (
+    PairedBootstrap,
     holm,
     indistinguishable_from_best,
     mcnemar,
-    paired_bootstrap,
     paired_t,
 )
+from analysis.statistics.comparison import paired_bootstrap as bootstrap_of_statistics
 
 FIRST = np.array([0.81, 0.84, 0.86, 0.79, 0.83])
 SECOND = np.array([0.80, 0.80, 0.87, 0.75, 0.81])
+
+
+def paired_bootstrap(
+    first: Floats, second: Floats, rng: np.random.Generator, **options: Any
+) -> PairedBootstrap:
+    """Of scores (seeds, items) that are one number an item."""
+    one, other = (side[..., np.newaxis] for side in (first, second))
+    return bootstrap_of_statistics(one, other, rng, **options)
 
 
 def items(both: int, first: int, second: int, neither: int) -> tuple[np.ndarray, np.ndarray]:

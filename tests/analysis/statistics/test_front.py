@@ -46,19 +46,20 @@ def cell(costs: list[float], scores: ArrayLike, seeds: Sequence[int] | None = No
     """The runs of a cell of one cost; a score without items is one item."""
     values = np.asarray(scores, dtype=float)
     by_item = values[:, np.newaxis] if values.ndim == 1 else values
-    return Runs.of("it", seeds or range(len(costs)), np.transpose([costs]), by_item)
+    statistics = by_item[..., np.newaxis]
+    return Runs.of("it", seeds or range(len(costs)), np.transpose([costs]), statistics)
 
 
 def enumerated(cells: list[Runs], seeds: int) -> np.ndarray:
     """The share of all resamples of seeds and items, the same for all cells."""
-    hits, items = [], cells[0].scores.shape[1]
+    hits, items = [], cells[0].statistics.shape[1]
     for drawn in itertools.product(range(seeds), repeat=seeds):
         own = [[cell.seeds.index(seed) for seed in drawn if seed in cell.seeds] for cell in cells]
         if not all(own):
             continue
         for chosen in itertools.product(range(items), repeat=items):
             points = [
-                (one.costs[at].mean(axis=0), one.scores[at][:, chosen].mean())
+                (one.costs[at].mean(axis=0), one.statistics[at][:, chosen].mean())
                 for one, at in zip(cells, own, strict=True)
             ]
             costs, scores = zip(*points, strict=True)

@@ -5,7 +5,13 @@ import itertools
 import numpy as np
 import pytest
 
-from analysis.statistics.ranking import flip_shares
+from analysis.statistics.arrays import Floats
+from analysis.statistics.ranking import flip_shares as flips_of_statistics
+
+
+def flip_shares(scores: Floats, rng: np.random.Generator, resamples: int) -> Floats:
+    """Of scores (seeds, items, variants) that are one number an item."""
+    return flips_of_statistics(scores[..., np.newaxis], rng, resamples)
 
 
 def test_flips_equal_the_enumeration_of_all_resamples() -> None:

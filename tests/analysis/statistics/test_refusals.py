@@ -26,8 +26,11 @@ from analysis.statistics.comparison import (
 from analysis.statistics.components import variance_components
 from analysis.statistics.front import Runs, front_probability, pareto_front
 from analysis.statistics.intervals import t_interval
+from analysis.statistics.jackknife import pseudo_values
 from analysis.statistics.ranking import flip_shares
+from finegrid.metrics.registry import metric
 
+ACCURACY = metric("accuracy")
 RNG = np.random.default_rng(0)
 
 
@@ -42,15 +45,17 @@ TAKES: dict[str, tuple[Callable[[Any], Any], tuple[int, ...], tuple[int, ...]]] 
     "variance_components, items": (variance_components, (3, 4), (3, 1)),
     "paired_t": (lambda x: paired_t(x, x), (3,), (1,)),
     "paired_equivalence": (lambda x: paired_equivalence(x, x, 1.0), (3,), (1,)),
-    "paired_bootstrap, seeds": (lambda x: paired_bootstrap(x, x, RNG, 9), (3, 4), (1, 4)),
-    "paired_bootstrap, items": (lambda x: paired_bootstrap(x, x, RNG, 9), (3, 4), (3, 1)),
+    "paired_bootstrap, seeds": (lambda x: paired_bootstrap(x, x, RNG, 9), (3, 4, 1), (1, 4, 1)),
+    "paired_bootstrap, items": (lambda x: paired_bootstrap(x, x, RNG, 9), (3, 4, 2), (3, 1, 2)),
     "mcnemar": (lambda x: mcnemar(x, x), (3,), (0,)),
     "holm": (holm, (3,), (0,)),
     "indistinguishable_from_best, seeds": (indistinguishable_from_best, (3, 4), (1, 4)),
     "indistinguishable_from_best, variants": (indistinguishable_from_best, (3, 4), (3, 1)),
-    "flip_shares, seeds": (lambda x: flip_shares(x, RNG, 9), (3, 4, 2), (1, 4, 2)),
-    "flip_shares, items": (lambda x: flip_shares(x, RNG, 9), (3, 4, 2), (3, 1, 2)),
-    "flip_shares, variants": (lambda x: flip_shares(x, RNG, 9), (3, 4, 2), (3, 4, 1)),
+    "flip_shares, seeds": (lambda x: flip_shares(x, RNG, 9), (3, 4, 2, 1), (1, 4, 2, 1)),
+    "flip_shares, items": (lambda x: flip_shares(x, RNG, 9), (3, 4, 2, 1), (3, 1, 2, 1)),
+    "flip_shares, variants": (lambda x: flip_shares(x, RNG, 9), (3, 4, 2, 1), (3, 4, 1, 1)),
+    "pseudo_values, seeds": (lambda x: pseudo_values(x, ACCURACY), (3, 4, 2), (0, 4, 2)),
+    "pseudo_values, items": (lambda x: pseudo_values(x, ACCURACY), (3, 4, 2), (3, 1, 2)),
     "mean_ranks": (mean_ranks, (3, 4), (0, 4)),
     "friedman_nemenyi, tasks": (friedman_nemenyi, (3, 4), (1, 4)),
     "friedman_nemenyi, variants": (friedman_nemenyi, (3, 4), (3, 2)),
@@ -65,8 +70,8 @@ TAKES: dict[str, tuple[Callable[[Any], Any], tuple[int, ...], tuple[int, ...]]] 
     "performance_profile, thresholds": (lambda x: performance_profile([[1.0]], x), (3,), (0,)),
     "pareto_front, costs": (lambda x: pareto_front(x, [1.0, 2.0]), (2, 3), (2, 0)),
     "pareto_front, scores": (lambda x: pareto_front([[1.0], [2.0]], x), (2,), (0,)),
-    "front_probability, costs": (lambda x: front(x, np.ones((3, 2))), (3, 2), (1, 2)),
-    "front_probability, scores": (lambda x: front(np.ones((3, 2)), x), (3, 2), (3, 0)),
+    "front_probability, costs": (lambda x: front(x, np.ones((3, 2, 1))), (3, 2), (1, 2)),
+    "front_probability, items": (lambda x: front(np.ones((3, 2)), x), (3, 2, 1), (3, 0, 1)),
 }
 """Function and axis -> the call with one array, a shape that is good, one that is too short."""
 
@@ -113,7 +118,7 @@ def test_refuses_another_number_of_axes(name: str) -> None:
     [
         lambda share: t_interval([1.0, 2.0], share),
         lambda share: paired_t([1.0, 2.0], [2.0, 2.0], share),
-        lambda share: paired_bootstrap(np.eye(2), np.ones((2, 2)), RNG, 9, share),
+        lambda share: paired_bootstrap(np.ones((2, 2, 1)), np.ones((2, 2, 1)), RNG, 9, share),
         lambda share: indistinguishable_from_best(np.eye(2), share),
         lambda share: friedman_nemenyi(np.eye(3), share),
         lambda share: interquartile_mean(np.eye(2), RNG, 9, share),
@@ -128,11 +133,11 @@ def test_refuses_a_share_that_is_none(call: Callable[[float], Any], share: float
 @pytest.mark.parametrize(
     "call",
     [
-        lambda: paired_bootstrap(np.eye(2), np.ones((2, 2)), RNG, 0),
-        lambda: flip_shares(np.ones((2, 2, 2)), RNG, 0),
+        lambda: paired_bootstrap(np.ones((2, 2, 1)), np.ones((2, 2, 1)), RNG, 0),
+        lambda: flip_shares(np.ones((2, 2, 2, 1)), RNG, 0),
         lambda: interquartile_mean(np.eye(2), RNG, 0),
         lambda: probability_of_improvement(np.eye(2), np.eye(2), RNG, 0),
-        lambda: front(np.eye(2), np.eye(2), 0),
+        lambda: front(np.eye(2), np.ones((2, 2, 1)), 0),
     ],
 )
 def test_refuses_no_resamples(call: Callable[[], Any]) -> None:
@@ -155,12 +160,12 @@ def test_refuses_no_resamples(call: Callable[[], Any]) -> None:
         ),
         (lambda: pareto_front([[1.0], [2.0]], [1.0]), "costs have 2 points, scores 1"),
         (lambda: front_probability([], RNG), "there is no cell"),
-        (lambda: front(np.eye(2), np.eye(3)), "cell 0 has 2 seeds, costs of 2, scores of 3"),
+        (lambda: front(np.eye(2), np.ones((3, 2, 1))), "2 seeds, costs of 2, statistics of 3"),
         (
             lambda: front_probability(
                 [
-                    Runs.of("one", (0, 1), np.eye(2), np.eye(2)),
-                    Runs.of("other", (0, 1), np.ones((2, 1)), np.eye(2)),
+                    Runs.of("one", (0, 1), np.eye(2), np.ones((2, 2, 1))),
+                    Runs.of("other", (0, 1), np.ones((2, 1)), np.ones((2, 2, 1))),
                 ],
                 RNG,
             ),
@@ -169,8 +174,8 @@ def test_refuses_no_resamples(call: Callable[[], Any]) -> None:
         (
             lambda: front_probability(
                 [
-                    Runs.of("one", (0, 1), np.eye(2), np.eye(2)),
-                    Runs.of("other", (0, 1), np.eye(2), np.ones((2, 3))),
+                    Runs.of("one", (0, 1), np.eye(2), np.ones((2, 2, 1))),
+                    Runs.of("other", (0, 1), np.eye(2), np.ones((2, 3, 1))),
                 ],
                 RNG,
             ),

@@ -15,7 +15,7 @@ from finegrid.records.identity import file_sha256
 from finegrid.records.prepared import PreparedModel, PreparedTask, Split, SplitName
 from finegrid.records.result import RESULT_FILE, Choice, Result, Score, Trial
 from finegrid.records.specification import Network, Specification, model_key
-from finegrid.records.tuning import candidates, choose, trial, tuning_key
+from finegrid.records.tuning import Judge, candidates, choose, trial, tuning_key
 from workflow.pipeline import Pipeline
 
 REFERENCE = Path(module.__file__).parents[2] / "results" / "reference" / "runs"
@@ -43,7 +43,7 @@ def _choice(spec: Specification) -> Choice:
     values = candidates(spec.tuning)[0]
     score = Score(value=0.5, n=20)
     one = Trial(run=trial(spec, values).run, values=values, state="ok", score=score)
-    return choose(tuning_key(spec), "accuracy", [one])
+    return choose(tuning_key(spec), Judge("accuracy", 1, binary=True), [one])
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,99 @@
+"""The contract that every metric fulfils.
+
+A metric is a folder. Its package holds the class, which computes the score of any weighted set of
+items: that is what resampling, leaving out and pairing take. The file of the folder's own name
+beside it is the module of `evaluate` that computes the score which a record holds. A test holds
+the two equal. The class needs numpy alone, so that statistics load no torch.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Floats = NDArray[np.float64]
+CHUNK_VALUES = 2**22
+"""Weights that are held at a time where a score is computed without each item: 32 MiB."""
+
+
+class WeightedMetric(ABC):
+    """A score of items under weights. A subclass is a frozen dataclass without fields.
+
+    `Metric` is the base of scores that are functions of sums over items, as most are.
+    """
+
+    higher_is_better: ClassVar[bool] = True
+    binary: ClassVar[bool] = False
+    """Whether the score is the mean of one 0 or 1 an item: McNemar's test applies."""
+    columns: ClassVar[tuple[str, ...]] = ("label", "prediction")
+    """The columns of the predictions that are read; the first holds what is true."""
+
+    @property
+    def sign(self) -> int:
+        """1 where more is better, -1 where less is: sign * score is higher for the better."""
+        return 1 if self.higher_is_better else -1
+
+    @abstractmethod
+    def statistics(self, predictions: pa.Table) -> Floats:
+        """What each item contributes to the score, shape (items, k).
+
+        k may depend on the classes that occur: statistics that meet in one score or comparison
+        come from one table. Raises ValueError for predictions that the metric is not defined on.
+        """
+
+    @abstractmethod
+    def weighted(self, statistics: Floats, weights: Floats) -> Floats:
+        """The score of items that count as often as their weight says, shape (draws, ...).
+
+        statistics: shape (items, ..., k); weights: shape (draws, items), not negative. NaN where
+        the score is undefined.
+        """
+
+    def score(self, statistics: Floats) -> Floats:
+        """The score of all items, shape (...) for statistics of shape (items, ..., k)."""
+        whole: Floats = self.weighted(statistics, np.ones((1, len(statistics))))[0]
+        return whole
+
+    def without_each(self, statistics: Floats) -> Floats:
+        """The score without each item in turn, shape (items, ...) for (items, ..., k)."""
+        items = len(statistics)
+        size = max(1, CHUNK_VALUES // max(items, 1))
+        parts = [
+            self.weighted(statistics, 1 - np.eye(min(size, items - first), items, first))
+            for first in range(0, items, size)
+        ]
+        return np.concatenate(parts)
+
+
+class Metric(WeightedMetric):
+    """A score, and the sums over items that it is a function of."""
+
+    @abstractmethod
+    def total(self, sums: Floats) -> Floats:
+        """The score of sums over items (..., k), shape (...); NaN where undefined."""
+
+    def weighted(self, statistics: Floats, weights: Floats) -> Floats:
+        """The score of the weighted sums, T(c · z), shape (draws, ...)."""
+        sums: Floats = np.tensordot(weights, statistics, axes=1)
+        return self.total(sums)
+
+    def without_each(self, statistics: Floats) -> Floats:
+        """The score of the sums less each item's part, T(S - z_i), shape (items, ...)."""
+        return self.total(statistics.sum(axis=0) - statistics)
+
+
+def ratio(over: Floats, under: Floats, undefined: float = np.nan) -> Floats:
+    """over / under, element by element, and `undefined` where `under` is 0."""
+    found: Floats = np.where(under != 0, over / np.where(under != 0, under, 1.0), undefined)
+    return found
+
+
+def floats(predictions: pa.Table, column: str) -> Floats:
+    """A column of the predictions, shape (items,)."""
+    return np.asarray(predictions[column], dtype=np.float64)
