@@ -107,14 +107,14 @@ def load_metric(name: str) -> Any:
     found = find_spec(module)
     if found is None or found.origin is None:
         raise ValueError(f"metric {name!r} has no module of evaluate, {module}")
-    evaluate = _import_evaluate()
+    evaluate = import_evaluate()
     with tempfile.TemporaryDirectory() as folder:
         return evaluate.load(
             found.origin, cache_dir=folder, experiment_id=name, keep_in_memory=True
         )
 
 
-def _import_evaluate() -> ModuleType:
+def import_evaluate() -> ModuleType:
     """The library, without its optional import of pipelines that costs each run seconds."""
     pipelines = "transformers.pipelines"
     absent = pipelines not in sys.modules

@@ -1,17 +1,23 @@
 """What happens to one of the processes that train a run together."""
 
+import multiprocessing
 import os
 import signal
 import time
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import partial
+from multiprocessing import forkserver
 from typing import Any
 
 import pytest
 import torch
+from torch.distributed.launcher.api import LaunchConfig
 
 from finegrid.training import job
 from finegrid.training.loop import Trainer
+from finegrid.training.processes import launch
 from finegrid.training.processes.distributed import Group
 from finegrid.training.processes.launch import EndedAloneError, Work, run_workers
 from finegrid.training.processes.signals import Interruption
@@ -27,6 +33,8 @@ class Disturbed:
     rank: int = 1
     size: int = 8
     """Of the micro-batches for which there is memory, in each process."""
+    launcher: int = field(default_factory=os.getpid)
+    """The process of the run, which a scheduler knows."""
 
     def __call__(self, work: Work[Any], group: Group, interruption: Interruption) -> Any:
         if group.rank == self.rank:
@@ -55,8 +63,8 @@ class Disturbed:
         os.kill(os.getpid(), signal.SIGTERM)
 
     def _parent(self, interruption: Interruption) -> None:
-        """The one that a scheduler knows hears of it, and tells all."""
-        os.kill(os.getppid(), signal.SIGUSR1)
+        """The launcher hears of it, and tells all."""
+        os.kill(self.launcher, signal.SIGUSR1)
         while interruption.name is None:
             time.sleep(0.01)
 
@@ -87,3 +95,20 @@ def disturb(patch: pytest.MonkeyPatch, disturbed: Disturbed) -> list[str | None]
 
     patch.setattr(job, "run_workers", run_disturbed)
     return reasons
+
+
+@contextmanager
+def forked_workers() -> Iterator[None]:
+    """Let the processes of runs be forked from one that has loaded what they load.
+
+    Spawned as in a run, each takes ten seconds to load it. Their parent is that server.
+    """
+    multiprocessing.set_forkserver_preload(["tests.training.preloaded"])
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {"WANDB_MODE": "disabled", "OMP_NUM_THREADS": "1"}.items():
+            patch.setenv(name, value)
+        forkserver.ensure_running()
+    with pytest.MonkeyPatch.context() as patch:
+        config = partial(LaunchConfig, start_method="forkserver")
+        patch.setattr(launch, "LaunchConfig", config)
+        yield

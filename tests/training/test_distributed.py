@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -35,7 +35,7 @@ from finegrid.training.processes.distributed import ALONE, Group
 from finegrid.training.processes.launch import run_workers
 from finegrid.training.processes.signals import Interruption
 from tests.training.assets import OWN_METHODS, Assets, run_folder
-from tests.training.disturbances import Disturbed, disturb
+from tests.training.disturbances import Disturbed, disturb, forked_workers
 from tests.training.interruptions import SHARED_OUTCOME, assert_same_bits, checkpoints
 
 REPOSITORY = Path(finegrid.__file__).parents[1]
@@ -94,6 +94,13 @@ def specification(assets: Assets, case: str, **options: Any) -> Specification:
 
 CASES = ("network full", "network bitfit", *(f"bert {name}" for name in OWN_METHODS))
 Outcomes = dict[str, Outcome]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _forked() -> Iterator[None]:
+    """That of the locks below and those of nodes spawn their processes, as a run does."""
+    with forked_workers():
+        yield
 
 
 @pytest.fixture(scope="module")
