@@ -35,6 +35,10 @@ def falling(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(metric=metric, **error)
 
 
+def letters(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame[frame["task"] == "letters"]
+
+
 def numbers(rows: pd.DataFrame, *names: str) -> np.ndarray:
     values: np.ndarray = rows[list(names)].to_numpy(dtype=float, na_value=np.nan)
     return values
@@ -45,7 +49,7 @@ def equal(found: np.ndarray, expected: np.ndarray) -> None:
 
 
 def test_pairs(table: pd.DataFrame, falling: pd.DataFrame, finished: Path) -> None:
-    rows, turned = (pair_rows(frame, finished) for frame in (table, falling))
+    rows, turned = (pair_rows(letters(frame), finished) for frame in (table, falling))
     same = ("n_items", "p_value", "p_value_holm", "probability_better", "probability_flip")
     equal(numbers(turned, *same), numbers(rows, *same))
     assert turned["probability_better"].max() == 1
@@ -58,7 +62,7 @@ def test_pairs(table: pd.DataFrame, falling: pd.DataFrame, finished: Path) -> No
 
 
 def test_variance(table: pd.DataFrame, falling: pd.DataFrame, finished: Path) -> None:
-    rows, turned = (variance_rows(frame, finished) for frame in (table, falling))
+    rows, turned = (variance_rows(letters(frame), finished) for frame in (table, falling))
     errors = ("seed_error", "item_error", "residual_error", "total_error", "n_items")
     equal(numbers(turned, *errors), numbers(rows, *errors))
     equal(numbers(turned, "test_score"), 1 - numbers(rows, "test_score"))
@@ -66,10 +70,10 @@ def test_variance(table: pd.DataFrame, falling: pd.DataFrame, finished: Path) ->
 
 def test_fronts(table: pd.DataFrame, falling: pd.DataFrame, finished: Path, tmp_path: Path) -> None:
     for runs in (finished, tmp_path):  # with predictions, and by the scores alone
-        rows, turned = (pareto_rows(frame, runs) for frame in (table, falling))
+        rows, turned = (pareto_rows(letters(frame), runs) for frame in (table, falling))
         assert list(turned["on_front"]) == list(rows["on_front"])
         equal(numbers(turned, "front_probability"), numbers(rows, "front_probability"))
-    axes = drawn("pareto", falling, finished).axes[0]
+    axes = drawn("pareto", letters(falling), finished).axes[0]
     assert axes.get_ylabel() == "test mse (less is better)"
     _, y = np.asarray(axes.lines[0].get_data(), dtype=float)
     assert y == pytest.approx([0.29, 0.19, 0.13, 0.09])
@@ -78,8 +82,8 @@ def test_fronts(table: pd.DataFrame, falling: pd.DataFrame, finished: Path, tmp_
 def test_the_best_and_the_others(
     table: pd.DataFrame, falling: pd.DataFrame, tmp_path: Path
 ) -> None:
-    letters, turned = (frame[frame["task"] == "letters"] for frame in (table, falling))
-    assert standings(turned) == standings(letters)
+    plain, turned = (letters(frame) for frame in (table, falling))
+    assert standings(turned) == standings(plain)
     assert standings(turned)["everything"].mark == "best"
     assert NOTE in written(falling, tmp_path)
     assert {row["metric (test items)"] for row in main_table(falling)[:2]} == {
@@ -103,7 +107,7 @@ def test_over_several_tasks(table: pd.DataFrame, falling: pd.DataFrame, finished
 def test_tasks_whose_metrics_point_apart_are_ranked_together(
     table: pd.DataFrame, falling: pd.DataFrame
 ) -> None:
-    mixed = pd.concat([table[table["task"] == "letters"], falling[falling["task"] == "words"]])
+    mixed = pd.concat([letters(table), falling[falling["task"] == "words"]])
     rows, turned = (across_rows(common(frame)) for frame in (table, mixed))
     equal(numbers(turned, "mean_rank", "improvement"), numbers(rows, "mean_rank", "improvement"))
     assert turned["iqm"].isna().all()
@@ -155,12 +159,12 @@ def test_a_score_without_a_value_in_some_resamples_has_no_bootstrap_and_says_so(
     """Of three items one is drawn three times in one of nine resamples: no correlation."""
     few = table[table["variant"].isin(["everything", "top"]) & (table["task"] == "letters")].copy()
     label = np.array([0.0, 1.0, 3.0])
-    for row in few.itertuples():
-        found = label + np.array([0.0, float(row.seed), 0.5 * (row.variant == "top")])
-        few.loc[few["run"] == row.run, "test_score"] = np.corrcoef(label, found)[0, 1]
+    for run, seed, variant in few[["run", "seed", "variant"]].to_numpy(dtype=object).tolist():
+        found = label + np.array([0.0, float(seed), 0.5 * (variant == "top")])
+        few.loc[few["run"] == run, "test_score"] = np.corrcoef(label, found)[0, 1]
         items = {"split": "test", "id": list("abc"), "label": label, "prediction": found}
-        (tmp_path / row.run).mkdir()
-        pd.DataFrame(items).to_parquet(tmp_path / row.run / PREDICTIONS_FILE)
+        (tmp_path / run).mkdir()
+        pd.DataFrame(items).to_parquet(tmp_path / run / PREDICTIONS_FILE)
     few = few.assign(metric="pearson")
     row = pair_rows(few, tmp_path).iloc[0]
     assert "no bootstrap: no value in " in row["reason"]

@@ -8,7 +8,6 @@ import pytest
 from mlxtend import evaluate
 from scipy import stats
 
-from analysis.statistics.arrays import Floats
 from analysis.statistics.comparison import (
     PairedBootstrap,
     holm,
@@ -23,7 +22,7 @@ SECOND = np.array([0.80, 0.80, 0.87, 0.75, 0.81])
 
 
 def paired_bootstrap(
-    first: Floats, second: Floats, rng: np.random.Generator, **options: Any
+    first: np.ndarray, second: np.ndarray, rng: np.random.Generator, **options: Any
 ) -> PairedBootstrap:
     """Of scores (seeds, items) that are one number an item."""
     one, other = (side[..., np.newaxis] for side in (first, second))

@@ -5,11 +5,10 @@ import itertools
 import numpy as np
 import pytest
 
-from analysis.statistics.arrays import Floats
 from analysis.statistics.ranking import flip_shares as flips_of_statistics
 
 
-def flip_shares(scores: Floats, rng: np.random.Generator, resamples: int) -> Floats:
+def flip_shares(scores: np.ndarray, rng: np.random.Generator, resamples: int) -> np.ndarray:
     """Of scores (seeds, items, variants) that are one number an item."""
     return flips_of_statistics(scores[..., np.newaxis], rng, resamples)
 

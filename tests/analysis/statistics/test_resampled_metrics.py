@@ -30,7 +30,8 @@ def agreeing(rng: np.random.Generator, label: Floats, shape: tuple[int, ...]) ->
 
 def plain_f1(label: Floats, found: Floats, axis: int = -1) -> Floats:
     over: Floats = 2 * (label * found).sum(axis=axis)
-    return over / (label + found).sum(axis=axis)
+    under: Floats = (label + found).sum(axis=axis)
+    return over / under
 
 
 def test_the_interval_of_f1_is_that_of_scipy() -> None:
@@ -144,7 +145,7 @@ def test_the_statistics_of_accuracy_give_the_numbers_of_its_items() -> None:
     right = (predictions == label).astype(float)[..., np.newaxis]
     seeded = [np.random.default_rng(9) for _ in range(2)]
     found = paired_bootstrap(one, other, seeded[0], weighted=metric("accuracy").weighted)
-    plain = paired_bootstrap(*right, seeded[1], weighted=mean_of_items)
+    plain = paired_bootstrap(right[0], right[1], seeded[1], weighted=mean_of_items)
     assert found == plain
     # the mean over seeds and items at once, as whole numbers over their number
     counts = np.random.default_rng(9)
