@@ -8,6 +8,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from finegrid.metrics.contract import Metric as Metric
+    from finegrid.metrics.contract import WeightedMetric as WeightedMetric
+    from finegrid.metrics.registry import register as register_metric  # noqa: F401
+    from finegrid.models.family import Family as Family
     from finegrid.models.layers import Layer as Layer
     from finegrid.models.layers import linear_layers as linear_layers
     from finegrid.models.shape import Shape as Shape
@@ -21,14 +25,18 @@ if TYPE_CHECKING:
     from tasks.registry import register as register_task  # noqa: F401
 
 FACE = {
+    "Family": "finegrid.models.family",
     "Layer": "finegrid.models.layers",
     "Method": "methods.contract",
+    "Metric": "finegrid.metrics.contract",
     "Shape": "finegrid.models.shape",
     "Task": "tasks.contract",
+    "WeightedMetric": "finegrid.metrics.contract",
     "add_parameters": "methods.injection",
     "added": "methods.injection",
     "change_output": "methods.injection",
     "linear_layers": "finegrid.models.layers",
+    "register_metric": "finegrid.metrics.registry",
     "register_method": "methods.registry",
     "register_task": "tasks.registry",
     "remove": "methods.injection",

@@ -26,7 +26,7 @@ _PREPARE = (*_RUN, "finegrid.training", "finegrid.problems")
 _PLAN = (*_PREPARE, "finegrid.prepare")
 _WORKFLOW = (*_PLAN, "finegrid.planning", "analysis")
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
-    "finegrid": (*_MODELS, "methods", "tasks"),
+    "finegrid": _RUN,
     "finegrid.records": ("finegrid",),
     "finegrid.problems": ("finegrid.records",),
     "finegrid.metrics": ("finegrid.records",),
@@ -49,6 +49,15 @@ HOMES = {
 }
 """Registered name -> the module of its class."""
 OTHER_MEANINGS = {
+    **{
+        ("head", f"finegrid/models/{name}.py"): "the modules of the task's head"
+        for name in (
+            *("anatomy", "body", "discovery", "family", "summary"),
+            *("families/linear_stack", "families/modernbert", "families/rt_detr"),
+        )
+    },
+    ("head", "finegrid/cli/anatomy.py"): "the modules of the task's head",
+    ("prefix", "finegrid/cli/anatomy.py"): "whether the method of that name is possible",
     ("head", "analysis/figures/scores.py"): "the first rows of a frame",
     ("head", "finegrid/models/architectures.py"): "the modules of the task's head",
     ("head", "finegrid/models/head.py"): "the same",
@@ -222,6 +231,11 @@ def test_every_exception_is_still_needed() -> None:
     ("code", "absent"),
     [
         ("import workflow.pipeline", {"torch", "transformers", "pandas"}),
+        (
+            "import finegrid.models.coverage, finegrid.models.summary, finegrid.models.vocabulary; "
+            "from finegrid.models.family import FAMILIES; list(FAMILIES)",
+            {"torch", "transformers", "pandas"},
+        ),
         ("from methods.registry import METHODS; list(METHODS)", {"torch", "transformers"}),
         (
             "from finegrid.metrics.registry import METRICS; list(METRICS)",

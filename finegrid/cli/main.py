@@ -152,6 +152,27 @@ def metrics(as_json: AsJson = False) -> None:
 
 
 @app.command()
+def anatomy(
+    model: Annotated[str, typer.Argument(help="A folder with a config.json, or a model type.")],
+    loader: Annotated[
+        str | None, typer.Option(help="Auto class of transformers to build it by.")
+    ] = None,
+) -> None:
+    """Show what methods find in a model: layers by role, coverage, attention, head."""
+    from finegrid.cli import anatomy as showing
+    from finegrid.models.discovery import AnatomyError
+
+    try:
+        name, found = showing.find(model, loader)
+    except AnatomyError as error:
+        sys.stderr.write(f"{error}\n")
+        raise typer.Exit(EXIT_CONFIGURATION) from error
+    print_table(f"{found.model_type}: {name}", showing.HEADERS, showing.table(found))
+    for remark in showing.remarks(found):
+        CONSOLE.print(remark, highlight=False, markup=False, soft_wrap=True)
+
+
+@app.command()
 def new_method(
     name: Annotated[str, typer.Argument(help="The method's name, as a benchmark will give it.")],
     directory: Annotated[Path, typer.Option(help="Where the file goes.")] = ROOT / "methods",

@@ -1,1 +1,1 @@
-"""Models: their shape, their layers by role, how they are loaded, and what their seeds draw."""
+"""Models: their anatomy and shape, their layers by role, how they are loaded and drawn."""

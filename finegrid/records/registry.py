@@ -37,11 +37,15 @@ class Registry(Generic[T]):
     """Names of one kind ("method", "task") and the classes they stand for.
 
     `package` is the room whose modules register themselves on import; installed packages add
-    theirs by the entry-point group `finegrid.<kind>s`. Nothing is imported before the first use.
+    theirs by the entry-point group, by default `finegrid.<kind>s`. Nothing is imported before the
+    first use.
     """
 
-    def __init__(self, kind: str, base: type[Any], package: str) -> None:
+    def __init__(
+        self, kind: str, base: type[Any], package: str, *, group: str | None = None
+    ) -> None:
         self._kind, self._base, self._package = kind, base, package
+        self._group = group or f"finegrid.{kind}s"
         self._entries: dict[str, type[T]] = {}
         self._adapters: dict[str, TypeAdapter[T]] = {}
         self._distributions: dict[str, str] = {}
@@ -138,7 +142,7 @@ class Registry(Generic[T]):
         package = importlib.import_module(self._package)
         for module in pkgutil.iter_modules(package.__path__, f"{self._package}."):
             importlib.import_module(module.name)
-        for point in entry_points(group=f"finegrid.{self._kind}s"):
+        for point in entry_points(group=self._group):
             self._load_plugin(point)
         self._loaded = True
 

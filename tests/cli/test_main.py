@@ -37,10 +37,8 @@ from workflow.surroundings import name_user
 REPOSITORY = Path(__file__).parents[2]
 COPIED = (
     "finegrid",
-    "records",
     "methods",
     "tasks",
-    "training",
     "analysis",
     "workflow",
     "tests/methods",

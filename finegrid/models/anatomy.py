@@ -1,0 +1,164 @@
+"""The anatomy of a model: its linear layers by role, its blocks, its attention, its head.
+
+A role is the part that a weight plays: q, k, v, o are the projections of attention, up, gate and
+down those of the feed-forward part. Nothing here loads torch.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from finegrid.records.base import Record
+
+Stored = Literal["linear", "transposed", "expert", "convolution"]
+"""How a weight is kept: W (out, in); W (in, out); one matrix an expert; a kernel."""
+Reads = Literal["text", "images", "text and images", "speech", "numbers"]
+ALL_ROLES = "all"
+"""In place of roles: every role that the model has."""
+
+
+class Rows(Record):
+    """Which outputs of a fused layer belong to one role: `count` runs of `length` rows each.
+
+    The i-th run starts at row `start + i * stride`.
+    """
+
+    start: int
+    length: int
+    stride: int = 0
+    count: int = 1
+
+    @property
+    def total(self) -> int:
+        """How many rows there are."""
+        return self.length * self.count
+
+    def indices(self) -> list[int]:
+        """The numbers of the rows, in the order of the role's own outputs."""
+        starts = (self.start + self.stride * run for run in range(self.count))
+        return [row for first in starts for row in range(first, first + self.length)]
+
+
+class Part(Record):
+    """A weight that plays a role."""
+
+    path: str
+    """Of the module that holds the weight; of the parameter itself where experts are stacked."""
+    role: str
+    block: int
+    """Number of its block in the stack, from 0."""
+    stack: str
+    in_features: int
+    out_features: int
+    """Outputs of this role, of one expert where there are several."""
+    stored: Stored
+    parameters: int
+    """Elements of the weight that belong to the role."""
+    outputs: Rows | None = None
+    """Rows of the fused layer that belong to the role; None where the whole layer does."""
+    experts: int = 1
+    """How many matrices of that size the weight stacks."""
+    dropout: str | None = None
+    """Path of the dropout that the outputs go through before their residual is added."""
+    end: str | None = None
+    """Path of the norm that the outputs go through before their residual is added."""
+
+
+class Block(Record):
+    """A block: the module that is repeated along the depth of a stack."""
+
+    path: str
+    stack: str
+
+
+class Attention(Record):
+    """A module that calls the library's attention function."""
+
+    path: str
+    block: int
+    stack: str
+    heads: int
+    key_heads: int
+    head_size: int
+
+
+class Unnamed(Record):
+    """A weight of a block that no role names."""
+
+    path: str
+    parameters: int
+
+
+class Anatomy(Record):
+    """What methods may know of a model before it is loaded."""
+
+    model_type: str
+    reads: Reads
+    blocks: tuple[Block, ...]
+    parts: tuple[Part, ...]
+    unnamed: tuple[Unnamed, ...]
+    block_weights: int
+    """Elements of all weights of the blocks: matrices, kernels and tables; no norms, no biases."""
+    other_weights: int
+    """Elements of the weights of the body that stand in no block, token embeddings left out."""
+    attention: tuple[Attention, ...]
+    """Modules whose attention can be given more keys; none where `attention_reason` says why."""
+    attention_reason: str | None
+    head: tuple[str, ...]
+    """Paths of the modules of the task's head."""
+    optional: tuple[str, ...]
+    """Paths of modules that a checkpoint may lack: the head's in a model without."""
+    embeddings: str | None
+    """Path of the module that turns tokens into vectors; None for a model that reads none."""
+    positions: int | None
+    """How many vectors a sequence may have; None where there is no limit."""
+    norms: tuple[str, ...]
+    has_biases: bool
+    """Whether any module outside the head has a bias."""
+    encoder_decoder: bool
+    causal: bool
+    """Whether a token sees those before it alone, so that the last one's state is the text's."""
+    pooler: bool
+    """Whether the body may have a layer that makes the text's features of its first state."""
+    hidden: int | None
+    attention_implementation: Literal["sdpa", "eager"]
+    """Which attention function of the library is asked for: eager where it has no fused one."""
+    sums_known: bool
+    """Whether dropouts, ends and `feed_forward_sums` are known; else nothing is placed there."""
+    feed_forward_sums: tuple[str, ...] = ()
+    """Paths of the modules that give out a feed-forward part's output plus its residual."""
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """The roles that any part plays, in the model's order."""
+        return tuple(dict.fromkeys(part.role for part in self.parts))
+
+    @property
+    def stacks(self) -> dict[str, int]:
+        """Stack -> how many blocks it has."""
+        names = [block.stack for block in self.blocks]
+        return {name: names.count(name) for name in dict.fromkeys(names)}
+
+    @property
+    def poolings(self) -> tuple[str, ...]:
+        """How a text's features may be pooled; empty for a model that reads no text."""
+        if self.embeddings is None:
+            return ()
+        first = () if self.causal else ("first",)  # a causal model's first state is its first token
+        return ("mean", *first, "last", *(("pooler",) if self.pooler else ()))
+
+    def of_roles(self, wanted: tuple[str, ...]) -> list[Part]:
+        """The parts that play one of the roles; (`all`,) stands for every role."""
+        return [part for part in self.parts if wanted == (ALL_ROLES,) or part.role in wanted]
+
+    def missing(self, wanted: tuple[str, ...]) -> list[str]:
+        """Those of the roles that the model does not have."""
+        return [role for role in wanted if role not in (*self.roles, ALL_ROLES)]
+
+    def largest_rank(self, wanted: tuple[str, ...]) -> int:
+        """The rank that the smallest weight among the roles can have."""
+        return min(min(p.in_features, p.out_features) for p in self.of_roles(wanted))
+
+    def fewest_outputs(self, wanted: tuple[str, ...]) -> int:
+        """The fewest output features of a part among the roles."""
+        return min(part.out_features for part in self.of_roles(wanted))

@@ -1,0 +1,1 @@
+"""One file a family: what its layers are where their names do not say it."""

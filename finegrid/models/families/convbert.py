@@ -1,0 +1,15 @@
+"""ConvBERT: half of the heads are convolutions whose kernels depend on the input."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from finegrid.models.families.bert import Bert
+from finegrid.models.family import register
+
+
+@register("convbert")
+@dataclass(frozen=True)
+class ConvBert(Bert):
+    """`conv_kernel_layer` makes the kernels, `conv_out_layer` what they run over."""
+
+    words: ClassVar = {"conv_kernel_layer": "kernel", "conv_out_layer": "kernel_input"}

@@ -1,0 +1,15 @@
+"""ViT: one dropout of the block behind both sublayers."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from finegrid.models.family import Family, register
+
+
+@register("vit")
+@dataclass(frozen=True)
+class ViT(Family):
+    """h = x + dropout(W y) ends both sublayers."""
+
+    dropouts: ClassVar = {"o": "../../dropout", "down": "../../dropout"}
+    sums: ClassVar = "../.."

@@ -1,0 +1,62 @@
+"""Families: corrections of what discovery cannot see of an architecture.
+
+A family is one small file of `finegrid/models/families/`, registered under the model types of the
+library that it holds for. Installed packages add theirs by the entry-point group
+`finegrid.families`. Nothing here loads torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from finegrid.models.fused import Fused
+from finegrid.records.registry import Registry
+
+
+@dataclass(frozen=True)
+class Family:
+    """What a model type's layers are where their names do not say it.
+
+    Layers are named by the end of their path, `mixer.in_proj`; of several ends that fit, the
+    longest counts.
+    """
+
+    words: ClassVar[Mapping[str, str]] = {}
+    """End of a path -> role, before any word of the vocabulary."""
+    fused: ClassVar[Mapping[str, Fused]] = {}
+    """End of a path -> the layout of a layer that holds several roles."""
+    experts: ClassVar[Mapping[str, Fused | str]] = {}
+    """End of a path of a stacked weight -> its role, or the layout of its roles, where the
+    library does not say it."""
+    apart: ClassVar[tuple[str, ...]] = ()
+    """Ends of the paths of lists whose elements are no blocks."""
+    head: ClassVar[tuple[str, ...] | None] = None
+    """Paths of the head's modules, where they are not the children beside the body."""
+    optional: ClassVar[tuple[str, ...]] = ()
+    """Paths of modules that a checkpoint may lack, besides the body's pooler."""
+    attention_reason: ClassVar[str | None] = None
+    """Why no prefix works, though the attention goes through the library's function."""
+    causal: ClassVar[bool | None] = None
+    """Whether tokens see those before them alone, where the attention modules do not say it."""
+    positions: ClassVar[bool | None] = None
+    """Whether the configuration's length limits a sequence, where no module shows it."""
+    dropouts: ClassVar[Mapping[str, str]] = {}
+    """Role -> where the dropout of its layers' outputs is, from the layer: `../dropout`."""
+    ends: ClassVar[Mapping[str, str]] = {}
+    """Role -> the norm of its layers' outputs before their residual is added, from the layer."""
+    sums: ClassVar[str | None] = None
+    """Where the feed-forward part's output plus its residual comes out, from its layer `down`: the
+    norm behind them, or the block. None: not known, and so are the two above."""
+
+
+FAMILIES: Registry[Family] = Registry(
+    "family", Family, "finegrid.models.families", group="finegrid.families"
+)
+register = FAMILIES.register
+
+
+def family_of(model_type: str) -> Family:
+    """The family that corrects a model type; one without corrections where there is none."""
+    return FAMILIES.get(model_type)() if model_type in set(FAMILIES) else Family()

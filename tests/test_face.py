@@ -1,0 +1,36 @@
+"""The names that plug-ins import: each leads to what it says, and nothing is loaded unasked."""
+
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+import finegrid
+from finegrid.metrics.registry import METRICS
+from finegrid.records.registry import Registry
+from methods.registry import METHODS
+from tasks.registry import TASKS
+
+
+@pytest.mark.parametrize("name", finegrid.FACE)
+def test_a_name_leads_to_its_object(name: str) -> None:
+    found = getattr(finegrid, name)
+    assert found.__module__ == finegrid.FACE[name] or name.startswith("register_")
+
+
+@pytest.mark.parametrize("registry", [METHODS, METRICS, TASKS], ids=["method", "metric", "task"])
+def test_a_registry_is_that_of_its_name(registry: Registry[Any], request: Any) -> None:
+    kind = request.node.callspec.id
+    assert getattr(finegrid, f"register_{kind}") == registry.register
+
+
+def test_another_name_is_refused() -> None:
+    with pytest.raises(AttributeError, match="finegrid has no name 'Modell'; allowed: Family, "):
+        _ = finegrid.Modell
+
+
+def test_nothing_is_loaded_unasked() -> None:
+    line = "import sys, finegrid; print([m for m in sys.modules if m.startswith('finegrid.')])"
+    done = subprocess.run([sys.executable, "-c", line], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
