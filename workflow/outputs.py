@@ -19,6 +19,12 @@ ACROSS_PLOTS = ("critical-difference", "performance-profile")
 TUNING_PLOT = "tuning"
 CLAIMS_PLOTS = ("claims", "gradients")
 PLOT_KINDS = ("png", "svg")
+RESULTS_PATTERN = r"(?!.*[^/]{201})[\w./~][\w./~ @+,=-]*(?<! )"
+"""No sign that a shell, Snakemake or YAML reads as more than text, and no option's dash first."""
+RESULTS_ALLOWED = (
+    "allowed: the path of a folder, without braces: letters, digits, ./~_@+,=- and spaces, no "
+    "other sign than ./~_ first, no space last, at most 200 a part"
+)
 
 
 @dataclass(frozen=True)

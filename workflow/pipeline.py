@@ -48,15 +48,9 @@ from finegrid.training.tracking import ModeError, mirror_mode
 from methods.registry import METHODS
 from tasks.registry import TASKS
 from workflow.forecast.profile import DEVICE_MEMORY, check_device_memory
-from workflow.outputs import Outputs
+from workflow.outputs import RESULTS_ALLOWED, RESULTS_PATTERN, Outputs
 
 T = TypeVar("T")
-RESULTS_PATTERN = r"(?!.*[^/]{201})[\w./~][\w./~ @+,=-]*(?<! )"
-"""No sign that a shell, Snakemake or YAML reads as more than text, and no option's dash first."""
-RESULTS_ALLOWED = (
-    "allowed: the path of a folder, without braces: letters, digits, ./~_@+,=- and spaces, no "
-    "other sign than ./~_ first, no space last, at most 200 a part"
-)
 PREPARE_TASK = "finegrid.prepare.task"
 PREPARE_MODEL = "finegrid.prepare.model"
 
