@@ -8,7 +8,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from finegrid.models.head import head_parameters
-
 from finegrid.models.layers import Layer, linear_layers
 from finegrid.models.shape import Shape
 from methods.contract import Method

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from finegrid.models.head import head_parameters
 from pydantic import Field
 
+from finegrid.models.head import head_parameters
 from finegrid.models.layers import blocks_of
 from finegrid.models.shape import Shape
 from methods.contract import Method

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 import torch
-from finegrid.models.head import head_parameters
 from torch import nn
 from torch.nn import functional
 
+from finegrid.models.head import head_parameters
 from methods.registry import METHODS
 from tests.methods.architectures import labels, tiny
 

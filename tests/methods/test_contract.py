@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 import torch
-from finegrid.models.head import head_parameters
 from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional
 
 from finegrid.models.architectures import ARCHITECTURES
+from finegrid.models.head import head_parameters
 from methods.contract import Method
 from methods.parameters import (
     count_trainable,

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import torch
 import transformers
-from finegrid.models.head import head_parameters
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from finegrid.models.head import head_parameters
 from finegrid.models.loading import base_sha256, load_model
 from finegrid.prepare.model import prepare_model
 from finegrid.records.prediction import Question

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 import torch
-from finegrid.models.head import head_modules, head_parameters
 from torch import nn
 from transformers import AutoModel
 
 from finegrid.models.architectures import ARCHITECTURES, describe
+from finegrid.models.head import head_modules, head_parameters
 from finegrid.models.loading import base_sha256
 from finegrid.models.pooling import classifier_class, pool
 from finegrid.prepare.model import prepare_model

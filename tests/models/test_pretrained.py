@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import torch
 import transformers
-from finegrid.models.head import add_to_head, head_modules
 from safetensors.torch import load_file, save_file
 from torch import nn
 
 from finegrid.models.architectures import ARCHITECTURES
+from finegrid.models.head import add_to_head, head_modules
 from finegrid.models.pretrained import draw_head, fit, listen, read_weights
 from finegrid.records.weights import INDEX_FILE, WEIGHTS_FILE, WeightsError
 from tests.methods.architectures import tiny

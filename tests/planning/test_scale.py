@@ -18,7 +18,7 @@ from analysis.summary import summarise
 from analysis.tables import write_tables
 from finegrid.records.identity import file_sha256, short_hash
 from finegrid.records.result import HISTORY_FILE, PREDICTIONS_FILE
-from finegrid.records.source import run_digest
+from finegrid.records.source import source_digest
 from measurements.measure import measured
 from measurements.synthetic import ITEMS, Shape, content, plan_of, write_benchmark, write_results
 from tests.small import Snakemake
@@ -58,7 +58,7 @@ def test_what_runs_share_is_hashed_once(shape: Shape) -> None:
     module._run_digest.cache_clear()
     with (
         counted("finegrid.records.specification.short_hash", short_hash) as hashes,
-        counted("workflow.pipeline.run_digest", run_digest) as digests,
+        counted("finegrid.records.source.source_digest", source_digest) as digests,
     ):
         for run in pipeline.jobs:
             pipeline.run_task(run), pipeline.run_model(run), pipeline.run_digest(run)

@@ -12,9 +12,9 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
-from finegrid.models.head import head_parameters
 
 from finegrid.models.architectures import ARCHITECTURES
+from finegrid.models.head import head_parameters
 from finegrid.planning.benchmark import parse_benchmark
 from finegrid.planning.plan import make_plan
 from finegrid.prepare.model import prepare_model

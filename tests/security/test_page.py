@@ -12,6 +12,7 @@ import pytest
 
 from analysis.claims.command import main as write_claims
 from analysis.collect import collect
+from analysis.errors import AnalysisError
 from analysis.evidence import write_evidence
 from analysis.frame import write_table
 from analysis.plots import write_plots
@@ -57,8 +58,13 @@ def poison(key: str, value: Any) -> Any:
 
 
 def rewrite(path: Path) -> None:
-    """Free text of a record, and the name of its metric, become elements."""
-    plain = changed(json.loads(path.read_text()), poison)
+    """Free text of a record becomes elements."""
+    path.write_text(json.dumps(changed(json.loads(path.read_text()), poison)))
+
+
+def rename_metric(path: Path) -> None:
+    """The name of the metric becomes an element."""
+    plain = json.loads(path.read_text())
     if plain.get("metrics"):
         plain["metrics"] |= {"primary": EVIL}
         scored = plain["metrics"]
@@ -110,6 +116,16 @@ def html(evil_plan: Plan, folder: Path) -> str:
     tables, pages = folder / "tables" / "demo", folder / "pages" / "demo.html"
     places = Places(tables, folder / "plots", folder / "runs", folder / "prepared", pages)
     return render(evil_plan, table, places)
+
+
+def test_the_name_of_a_metric_is_one_that_there_is(tmp_path: Path) -> None:
+    plan = make_plan(("small-2",))
+    fill(plan, tmp_path / "runs")
+    for path in tmp_path.rglob(RESULT_FILE):
+        rename_metric(path)
+    table = collect(plan, tmp_path / "runs")
+    with pytest.raises(AnalysisError, match=r"unknown metric '<script>.*: allowed: accuracy, "):
+        write_tables(table, tmp_path / "demo")
 
 
 def test_the_report_has_the_elements_of_its_template_alone(html: str) -> None:

@@ -96,7 +96,7 @@ def _regression(assets: Assets, task: Task, kind: Any, column: tuple[str, ...]) 
             rows.append(
                 {"id": row["id"], column[0]: value, "label": row["label"] + len(value) / 100}
             )
-    other = Task(name=kind, task="given-points", source=Source(uri=f"path:{kind}"))
+    other = Task(name=kind, task="digits", source=Source(uri=f"path:{kind}"))
     write_task(assets.prepared, other, kind, (), rows, metrics=("r2",))
     return other
 

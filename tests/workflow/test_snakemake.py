@@ -222,7 +222,7 @@ def test_a_run_gets_the_threads_that_there_are(
 ) -> None:
     changes = {"training": TINY["training"] | {"threads": 2}}
     done = workplace.call("--dry-run", "--printshellcmds", "--cores", cores, **changes)
-    commands = re.findall(r"python -m training\.run .*", done.stdout)
+    commands = re.findall(r"python -m finegrid\.training\.run .*", done.stdout)
     assert len(commands) == 4
     assert all(f"--threads {threads} " in command for command in commands)
 
