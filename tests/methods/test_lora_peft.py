@@ -13,14 +13,17 @@ from tests.methods.reference import applied, assert_agree, train_head
 RANK, ALPHA = 4, 6.0
 
 
-def reference(ours: nn.Module, model_type: str) -> nn.Module:
+def reference(ours: nn.Module, model_type: str, rank_stabilised: bool) -> nn.Module:
     """The model under peft, with our A, our B and a trained head."""
-    config = LoraConfig(r=RANK, lora_alpha=ALPHA, target_modules=["query", "value"])
+    targets = ["query", "value"]
+    config = LoraConfig(
+        r=RANK, lora_alpha=ALPHA, target_modules=targets, use_rslora=rank_stabilised
+    )
     model = inject_adapter_in_model(config, tiny(model_type))
     layers = [m for m in model.modules() if type(m).__name__ == "Linear" and hasattr(m, "lora_A")]
-    targets = [layer.module for layer in linear_layers(ours, ("q", "v"))]
-    assert len(layers) == len(targets) == 4
-    by_name = {name: layer for name, layer in ours.named_modules() if layer in targets}
+    changed = [layer.module for layer in linear_layers(ours, ("q", "v"))]
+    assert len(layers) == len(changed) == 4
+    by_name = {name: layer for name, layer in ours.named_modules() if layer in changed}
     with torch.no_grad():
         for name, layer in by_name.items():
             theirs = model.get_submodule(name)
@@ -31,7 +34,9 @@ def reference(ours: nn.Module, model_type: str) -> nn.Module:
     return trained
 
 
+@pytest.mark.parametrize("rank_stabilised", [False, True])
 @pytest.mark.parametrize("model_type", ["bert", "roberta"])
-def test_ten_steps_agree_with_peft(model_type: str) -> None:
-    ours = applied("lora", model_type, rank=RANK, alpha=ALPHA)
-    assert_agree(ours, reference(ours, model_type), inputs(model_type))
+def test_ten_steps_agree_with_peft(model_type: str, rank_stabilised: bool) -> None:
+    """The scale is alpha / r, or alpha / sqrt(r)."""
+    ours = applied("lora", model_type, rank=RANK, alpha=ALPHA, rank_stabilised=rank_stabilised)
+    assert_agree(ours, reference(ours, model_type, rank_stabilised), inputs(model_type))
