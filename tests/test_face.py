@@ -1,7 +1,9 @@
 """The names that plug-ins import: each leads to what it says, and nothing is loaded unasked."""
 
+import ast
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,6 +25,14 @@ def test_a_name_leads_to_its_object(name: str) -> None:
 def test_a_registry_is_that_of_its_name(registry: Registry[Any], request: Any) -> None:
     kind = request.node.callspec.id
     assert getattr(finegrid, f"register_{kind}") == registry.register
+
+
+def test_type_checkers_see_the_same_names() -> None:
+    tree = ast.parse(Path(finegrid.__file__).read_text())
+    (block,) = [node for node in tree.body if isinstance(node, ast.If)]
+    imports = [node for node in block.body if isinstance(node, ast.ImportFrom)]
+    seen = {alias.asname or alias.name: node.module for node in imports for alias in node.names}
+    assert seen == finegrid.FACE
 
 
 def test_another_name_is_refused() -> None:
