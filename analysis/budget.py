@@ -73,11 +73,11 @@ def _rules(cells: pd.DataFrame) -> list[str]:
 
 def _shorter_trials(frame: pd.DataFrame) -> list[str]:
     """What a trial trains differently, and on which tasks and models where that varies."""
-    groups = frame.dropna(subset="tuning_training").groupby("tuning_training", sort=False)
+    tuned = frame.dropna(subset="tuning_trials")
     lines = []
-    for text, rows in groups:
+    for text, rows in tuned.groupby("tuning_training", sort=False):
         places = dict.fromkeys(rows["task"] + " · " + rows["model"])
-        where = f" on {', '.join(places)}" if groups.ngroups > 1 else ""
+        where = f" on {', '.join(places)}" if len(rows) < len(tuned) else ""
         lines.append(
             f"A trial{where} trains as a run does, but for {_settings(json.loads(str(text)))}."
         )

@@ -13,7 +13,15 @@ from matplotlib.figure import Figure
 from analysis.claims.hypotheses import Evidence, layer_names
 from analysis.claims.page import gradient_places
 from analysis.claims.verdicts import CONTRADICTED, OPEN, SUPPORTED
-from analysis.figures.drawing import FACETS_A_ROW, NOTHING, empty, finish, house_style, save
+from analysis.figures.drawing import (
+    FACETS_A_ROW,
+    NO_STEPS,
+    NOTHING,
+    empty,
+    finish,
+    house_style,
+    save,
+)
 from analysis.figures.steps import BINS, middles, step_records
 from finegrid.records.claims import Claim
 from finegrid.records.result import HISTORY_FILE
@@ -125,7 +133,7 @@ def _layer_norms(record: dict[str, Any]) -> Iterator[tuple[str, int, float]]:
 def _curves(axes: Axes, history: pd.DataFrame, names: Sequence[str]) -> None:
     shown = history[history["norm"] > 0]
     if shown.empty:
-        empty(axes, NOTHING)
+        empty(axes, NO_STEPS)
         return
     found = set(shown["layer"])
     drawn = [name for name in names if name in found]

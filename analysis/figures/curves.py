@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.figures.drawing import (
-    NOTHING,
+    NO_STEPS,
     Inputs,
     Look,
     empty,
@@ -97,7 +97,7 @@ def _panel(
     marked: bool = False,
 ) -> None:
     if history.empty:
-        empty(axes, NOTHING, absent)
+        empty(axes, NO_STEPS, absent)
         return
     curves = history.groupby("variant", sort=False)
     faint = 0.15 if curves.ngroups <= 6 else 0.07

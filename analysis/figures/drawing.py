@@ -37,6 +37,7 @@ LEGEND_INCHES = 0.21
 FORMATS = ("png", "svg")
 MUTED = "0.35"
 NOTHING = "no completed run"
+NO_STEPS = "no step records of a completed run"
 NOT_MEASURED = "not measured"
 STRIP_SHARE = 0.07
 """The part of a panel's height that one line at its lower edge takes."""

@@ -8,6 +8,7 @@ the two equal. The class needs numpy alone, so that statistics load no torch.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
@@ -70,6 +71,16 @@ class WeightedMetric(ABC):
         ]
         return np.concatenate(parts)
 
+    def standard_error(self, statistics: Floats) -> float:
+        """The standard error of the score over the items of statistics (items, k).
+
+        Of a share p of n right items that is sqrt(p (1 - p) / n). NaN where none is known.
+        """
+        if not self.binary:
+            return math.nan
+        share = float(self.score(statistics))
+        return math.sqrt(share * (1 - share) / len(statistics))
+
 
 class Metric(WeightedMetric):
     """A score, and the sums over items that it is a function of."""
@@ -86,6 +97,20 @@ class Metric(WeightedMetric):
     def without_each(self, statistics: Floats) -> Floats:
         """The score of the sums less each item's part, T(S - z_i), shape (items, ...)."""
         return self.total(statistics.sum(axis=0) - statistics)
+
+    def standard_error(self, statistics: Floats) -> float:
+        """The standard error of the score over the items of statistics (items, k).
+
+        Of a share of right items it is the binomial one, of any other score T the jackknife's,
+        sqrt((n - 1) / n sum_i (T_i - mean T_i)^2) with T_i the score without item i (Tukey 1958;
+        Efron and Tibshirani 1993, An Introduction to the Bootstrap, equation 11.5). NaN where a
+        score without an item has no value.
+        """
+        if self.binary:
+            return super().standard_error(statistics)
+        left_out = self.without_each(statistics)
+        deviations = left_out - left_out.mean()
+        return math.sqrt((1 - 1 / len(statistics)) * float(deviations @ deviations))
 
 
 def ratio(over: Floats, under: Floats, undefined: float = np.nan) -> Floats:

@@ -189,9 +189,18 @@ def _check_padding(folder: Path) -> None:
 
 
 def _make_network(model: Network, tasks: Path, destination: Path) -> dict[str, JsonValue] | None:
+    """Raises ValueError where the pretraining diverges, or predicts what has no score."""
+    from finegrid.training.evaluation import UndefinedScoreError
+    from finegrid.training.loop import DivergedError
     from finegrid.training.pretrain import make_network
 
-    return make_network(model, tasks, destination)
+    try:
+        return make_network(model, tasks, destination)
+    except (DivergedError, UndefinedScoreError) as error:
+        raise ValueError(
+            f"the pretraining of {model.name} has no score: {error}; allowed: settings under which "
+            "it learns, as a lower learning_rate"
+        ) from error
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

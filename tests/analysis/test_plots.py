@@ -179,6 +179,15 @@ def test_curves_are_means_over_seeds_in_stretches(table: pd.DataFrame, finished:
     assert loss[0] == pytest.approx(2 * (0.97 + 0.97**2) / 2 + 0.05 + 0.05)
 
 
+def test_runs_that_kept_no_step_records_are_completed_all_the_same(
+    table: pd.DataFrame, tmp_path: Path
+) -> None:
+    panels = drawn("learning-curves", table, tmp_path).axes
+    shown = [text.get_text() for axes in panels for text in axes.texts]
+    assert len(shown) == len(panels)
+    assert all(text.startswith("no step records of a completed run") for text in shown)
+
+
 def test_a_broken_history_is_an_error_that_names_the_line(plan: Plan, runs: Path) -> None:
     path = runs / run_of("letters", "top", 0) / HISTORY_FILE
     path.write_text('{"step": 1, "loss": 0.5}\n{"step": 2}\n')

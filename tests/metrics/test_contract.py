@@ -158,3 +158,22 @@ def test_a_metric_is_read_by_its_registered_name() -> None:
     assert isinstance(metric("spearman"), WeightedMetric)
     assert not isinstance(metric("spearman"), Metric)
     assert [name for name in NAMES if metric(name).sign < 0] == ["mse"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_standard_error_is_that_of_an_independent_jackknife(name: str) -> None:
+    label, prediction = draw(name, np.random.default_rng(4))
+    one = metric(name)
+    found = one.standard_error(one.statistics(table(label, prediction)))
+    if one.binary:
+        share = float((label == prediction).mean())
+        assert found == pytest.approx(math.sqrt(share * (1 - share) / len(label)), abs=1e-15)
+    elif isinstance(one, Metric):
+        others = [
+            recorded(name, np.delete(label, item), np.delete(prediction, item))
+            for item in range(len(label))
+        ]
+        expected = math.sqrt((len(others) - 1) * float(np.var(others)))
+        assert found == pytest.approx(expected, rel=1e-9)
+    else:
+        assert math.isnan(found)  # no function of sums

@@ -23,12 +23,20 @@ class TrainsError(Exception):
     """Training would begin now; it says which devices are visible."""
 
 
-def network(assets: Assets, device: str) -> Network:
+def network(assets: Assets, device: str, learning_rate: float = 0.01) -> Network:
     training = Training.model_validate(
-        {"learning_rate": 0.01, "epochs": 20, "batch_size": 16, "device": device}
+        {"learning_rate": learning_rate, "epochs": 20, "batch_size": 16, "device": device}
     )
     pretraining = Pretraining(task=assets.tasks["network"], training=training)
     return Network(kind="network", name="pretrained", layers=WIDTHS, pretraining=pretraining)
+
+
+def arguments(spec: Network, assets: Assets, folder: Path) -> list[str]:
+    """A command line that makes the network below the folder."""
+    file = folder / "network.json"
+    file.write_text(spec.model_dump_json())
+    folders = {"--spec": file, "--output": folder, "--tasks": assets.prepared / "tasks"}
+    return [str(part) for pair in folders.items() for part in pair]
 
 
 @pytest.fixture
@@ -75,9 +83,18 @@ def test_the_command_says_that_it_is_shown_no_device(
     assets: Assets, tmp_path: Path, monkeypatch: Patch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv(VISIBLE, "")
-    file = tmp_path / "network.json"
-    file.write_text(network(assets, "cuda").model_dump_json())
-    folders = {"--spec": file, "--output": tmp_path, "--tasks": assets.prepared / "tasks"}
-    assert main([str(part) for pair in folders.items() for part in pair]) == os.EX_CONFIG
+    assert main(arguments(network(assets, "cuda"), assets, tmp_path)) == os.EX_CONFIG
     expected = f"prepare_model: {VISIBLE}: '' names no device; allowed: indices or UUIDs\n"
     assert capsys.readouterr().err == expected
+
+
+def test_a_pretraining_that_diverges_is_one_line(
+    assets: Assets, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = network(assets, "cpu", learning_rate=1e38)
+    assert main(arguments(spec, assets, tmp_path)) == os.EX_DATAERR
+    assert capsys.readouterr().err == (
+        "prepare_model: the pretraining of pretrained has no score: loss nan or "
+        "gradient norm nan: not finite at step 2; "
+        "allowed: settings under which it learns, as a lower learning_rate\n"
+    )

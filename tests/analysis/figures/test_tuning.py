@@ -138,6 +138,13 @@ def test_equal_budgets_without_an_edge_are_said_in_a_sentence(tuned_table: pd.Da
     assert not [note for note in notes if "edge" in note or "No trial" in note]
 
 
+def test_shorter_trials_are_said_of_the_cells_that_have_them(tuned_table: pd.DataFrame) -> None:
+    letters = tuned_table["task"] == "letters"
+    rows = tuned_table.assign(tuning_training=tuned_table["tuning_training"].where(letters))
+    found = [note for note in budget_notes(rows) if "trains as a run does" in note]
+    assert found == ["A trial on letters · tiny trains as a run does, but for epochs = 1."]
+
+
 def test_untuned_learning_rates_are_given(table: pd.DataFrame, tmp_path: Path) -> None:
     assert "Learning rate: given by the benchmark file" in written(table, tmp_path)
     assert "trial" not in " ".join(budget_notes(table))
