@@ -5,7 +5,7 @@ import sys
 sys.path.insert(0, workflow.basedir)
 
 from workflow.pipeline import Pipeline
-from workflow.scheduling import attempts, is_batch, limit_gpus, tell_attempts
+from workflow.scheduling import attempts, is_batch, limit_gpus, offer_worker, tell_attempts
 from workflow.surroundings import name_user, shut_out_working_folder
 
 shut_out_working_folder()
@@ -29,6 +29,7 @@ workflow.default_target = "all"
 
 onstart:
     tell_attempts(workflow)
+    offer_worker(workflow)
     limit_gpus(workflow, PIPELINE.most_gpus, PIPELINE.most_nodes)
 
 

@@ -243,6 +243,7 @@ def test_every_exception_is_still_needed() -> None:
         ),
         ("from tasks.registry import TASKS; list(TASKS)", {"torch", "transformers", "pandas"}),
         ("import finegrid.training.run", {"torch", "transformers", "pandas"}),
+        ("import finegrid.training.processes.client", {"torch", "numpy", "pydantic", "filelock"}),
     ],
 )
 def test_what_starts_fast_loads_nothing_heavy(code: str, absent: set[str]) -> None:

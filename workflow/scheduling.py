@@ -8,10 +8,12 @@ show a change.
 from __future__ import annotations
 
 import os
+import sys
 from typing import Any
 
 from snakemake_interface_common.exceptions import WorkflowError
 
+from finegrid.training.processes.client import OFF, VARIABLE, owner
 from finegrid.training.processes.devices import NoDeviceError, visible_devices
 
 GPU = "gpu"
@@ -36,6 +38,19 @@ def tell_attempts(workflow: Any) -> None:
     """Let every job know how many attempts it has. Call it in `onstart`."""
     os.environ[ATTEMPTS] = str(attempts(workflow))
     workflow.register_envvars(ATTEMPTS)
+
+
+def offer_worker(workflow: Any) -> None:
+    """Let the runs that are started on this machine be forked from a process that ends with this.
+
+    Call it in `onstart`. The user's `FINEGRID_WORKER=off` counts.
+    """
+    if os.environ.get(VARIABLE) == OFF or not workflow.is_main_process:
+        return
+    if workflow.local_exec and sys.platform == "linux":
+        os.environ[VARIABLE] = owner(os.getpid())
+    else:
+        os.environ.pop(VARIABLE, None)  # that of a Snakemake around this one
 
 
 def is_batch(workflow: Any) -> bool:

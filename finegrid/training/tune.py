@@ -93,7 +93,7 @@ def _run_trials(
             tried.append(_outcome(spec, values, results))
             continue
         logging.info("%s: the best lies at the edge, so this is tried too", one.run)
-        command = [sys.executable, "-m", "finegrid.training.run", "--spec", "-"]
+        command = [sys.executable, "-m", "finegrid.training.processes.client", "--spec", "-"]
         command += ["--results", str(results), *how]
         if code := _run_trial(command, canonical_json(one).encode()):
             raise TrialError(one.run, code)

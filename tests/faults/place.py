@@ -21,6 +21,7 @@ from finegrid.planning.benchmark import parse_benchmark
 from finegrid.planning.plan import make_plan
 from finegrid.records.result import RESULT_FILE, Result
 from finegrid.records.specification import Specification
+from finegrid.training.processes.client import WORKER
 
 REPOSITORY = Path(__file__).parents[2]
 INSIDE = Path(__file__).parent / "inside"
@@ -179,6 +180,19 @@ class Place:
             )
         self.started.append(process)
         return process
+
+    def workers(self) -> list[psutil.Process]:
+        """The processes from which runs are forked here, and their runs."""
+        folder = str(self.folder)
+        return [
+            one
+            for one in psutil.process_iter(["cmdline", "cwd"])
+            if one.info["cwd"] == folder and WORKER in (one.info["cmdline"] or ())
+        ]
+
+    def wait_for_the_end(self) -> None:
+        """Nothing works here any more."""
+        wait_for(lambda: not self.workers(), "the end of the worker and its runs")
 
     def close(self) -> None:
         """End what a test that failed has left."""

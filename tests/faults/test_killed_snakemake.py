@@ -34,8 +34,10 @@ def test_after_a_kill_and_an_unlock_only_what_was_running_is_made_again(half_don
     place, both = half_done, [half_done.target(run) for run in half_done.runs]
     before = (place.folder / both[0]).stat().st_mtime_ns
     process = place.hold_in_the_middle(place.snakemake(*both))
+    assert len(place.workers()) == 2  # one, and the run that it has forked
     os.killpg(process.pid, signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
+    place.wait_for_the_end()
     place.hold.unlink()
     refused = place.call(*both)
     assert refused.returncode == 1
@@ -69,6 +71,7 @@ def test_a_run_that_outlives_its_snakemake_is_made_again_where_that_is_allowed(
     process.wait()
     place.hold.unlink()
     wait_for((place.folder / run).exists, "the result")
+    place.wait_for_the_end()
     assert place.result(place.runs[0]).state == "ok"
     assert place.call("--unlock").returncode == 0
     refused = place.call(run)
@@ -89,12 +92,13 @@ def test_finegrid_asked_to_end_ends_snakemake_and_its_run(
     finegrid = [sys.executable, *FINEGRID, "reproduce", "benchmark.yaml", "--cores", "1"]
     process = place.hold_in_the_middle(finegrid)
     below = psutil.Process(process.pid).children(recursive=True)
-    assert len(below) > 1
+    assert len(below) > len(place.workers()) == 2
     process.send_signal(sent)
     wait_for(lambda: f"{sent.name}: the runs leave checkpoints" in place.output, "the request")
     place.hold.unlink()
     assert process.wait() == os.EX_TEMPFAIL, place.output
     assert "interrupted: the same command goes on from here" in place.output
+    place.wait_for_the_end()
     assert [one for one in below if one.is_running()] == []
     (run,) = place.begun()  # Snakemake begins with either
     assert f"{run}: interrupted by SIGINT; the next attempt goes on" in place.log(run)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import yaml
 
@@ -139,6 +140,16 @@ def test_everything_is_there_afterwards(finished: Workplace) -> None:
     assert [name for name in expected if not (results / name).stat().st_size] == []
 
 
+def test_nothing_is_left_running(finished: Workplace) -> None:
+    folder = str(finished.folder)
+
+    def left() -> list[psutil.Process]:
+        return [one for one in psutil.process_iter(["cwd"]) if one.info["cwd"] == folder]
+
+    psutil.wait_procs(left(), timeout=60)
+    assert left() == []
+
+
 def test_every_planned_run_has_a_valid_result(finished: Workplace) -> None:
     results = finished.folder / "results"
     plan = Plan.read(results / "plans" / "tiny.json")
@@ -222,7 +233,7 @@ def test_a_run_gets_the_threads_that_there_are(
 ) -> None:
     changes = {"training": TINY["training"] | {"threads": 2}}
     done = workplace.call("--dry-run", "--printshellcmds", "--cores", cores, **changes)
-    commands = re.findall(r"python -m finegrid\.training\.run .*", done.stdout)
+    commands = re.findall(r"python -m finegrid\.training\.processes\.client .*", done.stdout)
     assert len(commands) == 4
     assert all(f"--threads {threads} " in command for command in commands)
 

@@ -57,6 +57,6 @@ rule run:
         source=lambda wildcards: PIPELINE.run_digest(wildcards.run),
         results=lambda wildcards: RESULTS,
     shell:
-        "printf %s {params.spec:q} | python -m finegrid.training.run --spec - "
+        "printf %s {params.spec:q} | python -m finegrid.training.processes.client --spec - "
         "--results {params.results:q} --threads {threads} "
         "--attempt {resources.attempt:q} --attempts {resources.attempts:q} 2> {log:q}"

@@ -3,7 +3,6 @@
 They are started by torch's elastic launcher, whose command line is `torchrun`.
 """
 
-import ctypes
 import logging
 import multiprocessing
 import os
@@ -26,7 +25,12 @@ from finegrid.records.base import Record
 from finegrid.records.specification import Training
 from finegrid.training.processes.distributed import Group, joined
 from finegrid.training.processes.exits import EXIT_FAILED
-from finegrid.training.processes.signals import Interruption, PreemptedError, interruptible
+from finegrid.training.processes.signals import (
+    Interruption,
+    PreemptedError,
+    die_with_parent,
+    interruptible,
+)
 from finegrid.training.record import Ending
 
 Returned = TypeVar("Returned")
@@ -35,8 +39,6 @@ _POLL_SECONDS = 0.2
 _GRACE_SECONDS = 2.0
 _SHUTDOWN_SECONDS = 10
 """What the others get to end in when one has ended alone: they wait for it, so they are killed."""
-_SET_PARENT_DEATH_SIGNAL = 1
-"""Linux's PR_SET_PDEATHSIG."""
 
 
 class EndedAloneError(Exception):
@@ -117,7 +119,7 @@ def _worker(
     endings: "SimpleQueue[Ending]",
 ) -> Returned | PreemptedError:
     """One process of the group: its part of the work, or the request to end that all obeyed."""
-    _die_with_parent()
+    die_with_parent()  # it holds the locks of run and devices: without it, neither may be used
     make_deterministic(threads, device)
     with interruptible(is_last=True) as interruption:
         started.put(os.getpid())
@@ -140,12 +142,6 @@ def _done(
         return work(group, interruption)
     except PreemptedError as error:
         return error
-
-
-def _die_with_parent() -> None:
-    """It holds the locks of the run and of the devices: without it, neither may be used."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
 
 
 def _level(group: Group) -> int:

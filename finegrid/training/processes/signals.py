@@ -1,7 +1,9 @@
 """Requests to end: a signal raises a flag, and a run looks at it where it can stop without loss."""
 
+import ctypes
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +20,8 @@ SIGNALS = (
 """What schedulers send at a time limit or a preemption, and what a terminal sends, closed too."""
 
 _POLL_SECONDS = 0.5
+_SET_PARENT_DEATH_SIGNAL = 1
+"""Linux's PR_SET_PDEATHSIG."""
 
 
 class PreemptedError(Exception):
@@ -77,3 +81,9 @@ def attended(
             left = None
         if interruption.name is not None:
             process.send_signal(request or signal.Signals[interruption.name])
+
+
+def die_with_parent() -> None:
+    """Have this process killed when its parent dies, where that can be had."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)

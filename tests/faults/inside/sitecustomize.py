@@ -59,5 +59,6 @@ def note(what: str) -> None:
         stream.write(f"{what}\n")
 
 
-if os.environ.get("FINEGRID_TEST_FOLDER") and "finegrid.training.run" in sys.orig_argv:
+TRAINING = {"finegrid.training.run", "finegrid.training.processes.worker"}
+if os.environ.get("FINEGRID_TEST_FOLDER") and TRAINING & set(sys.orig_argv):
     sys.meta_path.insert(0, Hook())
