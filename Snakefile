@@ -5,7 +5,13 @@ import sys
 sys.path.insert(0, workflow.basedir)
 
 from workflow.pipeline import Pipeline
-from workflow.scheduling import attempts, is_batch, limit_gpus, offer_worker, tell_attempts
+from workflow.scheduling import (
+    attempts,
+    is_batch,
+    limit_gpus,
+    offer_worker,
+    tell_attempts,
+)
 from workflow.surroundings import name_user, shut_out_working_folder
 
 shut_out_working_folder()

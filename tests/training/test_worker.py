@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -18,7 +19,14 @@ from filelock import FileLock
 from finegrid.records.prepared import MANIFEST_FILE
 from finegrid.records.result import RESULT_FILE, Result
 from finegrid.records.specification import Specification
-from finegrid.training.processes.client import OFF, VARIABLE, address, may_be_forked, owner
+from finegrid.training.processes.client import (
+    OFF,
+    VARIABLE,
+    address,
+    is_own,
+    may_be_forked,
+    owner,
+)
 from finegrid.training.processes.exits import (
     EXIT_CONFIGURATION,
     EXIT_DATA,
@@ -320,6 +328,15 @@ def test_another_environment_folder_mask_or_limit_has_another_worker(
     others = [found("umask 0007;"), found("ulimit -n 64;"), found(HF_HOME="/elsewhere")]
     others.append(found(folder=tmp_path))
     assert len({before, *others}) == 5
+
+
+def test_a_worker_serves_its_own_user_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with here, there:
+        assert is_own(here)
+        uid = os.getuid()
+        monkeypatch.setattr(os, "getuid", lambda: uid + 1)
+        assert not is_own(here)
 
 
 def test_the_name_of_an_owner_is_of_one_process_alone() -> None:
