@@ -131,6 +131,8 @@ def prepare_environment(threads: int) -> None:
         "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
         # Else torch's profiler, the meter of memory, says when it begins and ends.
         "KINETO_LOG_LEVEL": "99",
+        # Else pyarrow starts a thread when it is loaded, for an allocator that it does not use.
+        "JE_ARROW_MALLOC_CONF": "background_thread:false",
     }
 
 

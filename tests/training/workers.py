@@ -29,7 +29,9 @@ class Served:
 
     @property
     def environment(self) -> dict[str, str]:
-        return os.environ | {VARIABLE: self.name, "WANDB_MODE": "disabled"}
+        """The same for all, as of one Snakemake: another one has another worker."""
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
+        return inherited | {VARIABLE: self.name, "WANDB_MODE": "disabled"}
 
     def arguments(self, results: Path, **extra: Any) -> list[str]:
         options = {"spec": "-", "results": results, "prepared": self.assets.prepared} | extra

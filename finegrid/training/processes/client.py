@@ -59,8 +59,9 @@ def may_be_forked(specification: bytes) -> bool:
     """
     try:
         training = json.loads(specification)["training"]
-        return (training["device"], training["devices"], training["threads"]) == ("cpu", 1, 1)
-    except (ValueError, LookupError, TypeError):
+        devices = training.get("devices", 1)  # it is left out where it is 1
+        return (training["device"], training["threads"], devices) == ("cpu", 1, 1)
+    except (ValueError, LookupError, TypeError, AttributeError):
         return False  # the run itself says what is wrong
 
 
