@@ -25,13 +25,8 @@ class Served:
 
     assets: Assets
     snakemake: "subprocess.Popen[bytes]"
-    name: str
-
-    @property
-    def environment(self) -> dict[str, str]:
-        """The same for all, as of one Snakemake: another one has another worker."""
-        inherited = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
-        return inherited | {VARIABLE: self.name, "WANDB_MODE": "disabled"}
+    environment: dict[str, str]
+    """The same for all, as of one Snakemake: another one has another worker."""
 
     def arguments(self, results: Path, **extra: Any) -> list[str]:
         options = {"spec": "-", "results": results, "prepared": self.assets.prepared} | extra
@@ -84,7 +79,7 @@ class Served:
 
     def _is_own(self, process: psutil.Process) -> bool:
         line, environment = process.info["cmdline"] or [], process.info["environ"] or {}
-        return WORKER in line and environment.get(VARIABLE) == self.name
+        return WORKER in line and environment.get(VARIABLE) == self.environment[VARIABLE]
 
 
 @contextmanager
@@ -92,6 +87,7 @@ def served(assets: Assets) -> Iterator[Served]:
     """Clients with a Snakemake of their own, which is killed at the end."""
     with subprocess.Popen(["sleep", "infinity"]) as snakemake:
         try:
-            yield Served(assets, snakemake, owner(snakemake.pid))
+            named = {VARIABLE: owner(snakemake.pid), "WANDB_MODE": "disabled"}
+            yield Served(assets, snakemake, os.environ | named)
         finally:
             snakemake.kill()

@@ -36,7 +36,7 @@ _TRIES, _PAUSE_SECONDS = 100, 0.01
 def main() -> NoReturn:
     """Have the worker make the run and end as it does, or make it here."""
     arguments = sys.argv[1:]
-    if sys.platform == "linux" and os.environ.get(VARIABLE, OFF) != OFF:
+    if sys.platform == "linux" and os.environ.get(VARIABLE, "") not in ("", OFF):
         if may_be_forked(_kept_stdin()) and (code := _served(arguments)) is not None:
             _end(code)
         os.lseek(0, 0, os.SEEK_SET)
