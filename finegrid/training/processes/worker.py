@@ -124,7 +124,7 @@ def _perform(request: dict[str, Any], streams: list[int]) -> NoReturn:
     for number in SIGNALS:
         plain = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
         signal.signal(number, signal.SIG_IGN if number in request["ignored"] else plain)
-    atexit._clear()  # type: ignore[attr-defined]  # the parent's; what the run adds is its own
+    atexit._clear()  # the parent's; what the run adds is its own
     code = _exit_code(partial(make_run, request["arguments"]))
     atexit._run_exitfuncs()
     sys.stdout.flush()
@@ -143,7 +143,7 @@ def _exit_code(work: Callable[[], int]) -> int:
         os.kill(os.getpid(), signal.SIGINT)
         raise
     except BaseException:
-        sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
+        sys.excepthook(*sys.exc_info())
         return EXIT_FAILED
 
 
