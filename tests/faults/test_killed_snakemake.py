@@ -98,8 +98,7 @@ def test_finegrid_asked_to_end_ends_snakemake_and_its_run(
     place.hold.unlink()
     assert process.wait() == os.EX_TEMPFAIL, place.output
     assert "interrupted: the same command goes on from here" in place.output
-    place.wait_for_the_end()
-    assert [one for one in below if one.is_running()] == []
+    wait_for(lambda: not any(one.is_running() for one in below), "the end of all of them")
     (run,) = place.begun()  # Snakemake begins with either
     assert f"{run}: interrupted by SIGINT; the next attempt goes on" in place.log(run)
     done = place.call(place.target(run))

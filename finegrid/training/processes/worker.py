@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
+from finegrid.records.source import run_digest
 from finegrid.training.libraries import load_libraries
 from finegrid.training.processes.client import STREAMS, VARIABLE, is_own, owner
 from finegrid.training.processes.exits import EXIT_FAILED
@@ -160,6 +161,7 @@ def main() -> None:
         return
     prepare_environment(threads=1)
     load_libraries()
+    run_digest()  # reads the source, which children then need not read again
     if len(list(Path("/proc/self/task").iterdir())) == 1:
         Worker(listener, owned_by).serve()
 
