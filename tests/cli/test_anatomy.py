@@ -7,7 +7,8 @@ import pytest
 from typer.testing import CliRunner
 
 from finegrid.cli import anatomy
-from finegrid.cli.main import EXIT_CONFIGURATION, app
+from finegrid.cli.main import app
+from finegrid.cli.shared import EXIT_CONFIGURATION
 
 
 def run(*arguments: str) -> tuple[int, str]:

@@ -10,7 +10,8 @@ from typer.testing import CliRunner
 from typer.testing import Result as Done
 
 from analysis.drift.findings import Drift
-from finegrid.cli.main import EXIT_CONFIGURATION, app
+from finegrid.cli.main import app
+from finegrid.cli.shared import EXIT_CONFIGURATION
 from finegrid.planning.benchmark import parse_benchmark
 from finegrid.planning.plan import make_plan
 from finegrid.prepare.model import prepare_model

@@ -22,9 +22,9 @@ from snakemake.cli import parse_args
 from typer.testing import CliRunner
 
 from analysis.columns import SHORT_COLUMNS
-from finegrid.cli import listing, terminal
-from finegrid.cli import main as cli
-from finegrid.cli.main import EXIT_CONFIGURATION, app
+from finegrid.cli import benchmarks, listing, results, terminal
+from finegrid.cli.main import app
+from finegrid.cli.shared import EXIT_CONFIGURATION
 from finegrid.metrics.registry import METRICS
 from finegrid.records.registry import Registry
 from finegrid.records.result import PREDICTIONS_FILE, Result
@@ -168,7 +168,7 @@ def test_scores_are_computed_again_and_a_disagreement_is_an_error(
     two_runs: list[Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     planned = {result.run: result.spec for result in two_runs} | {"not-yet-run": None}
-    monkeypatch.setattr(cli, "_pipeline", lambda *_: SimpleNamespace(jobs=planned))
+    monkeypatch.setattr(results, "pipeline_of", lambda *_: SimpleNamespace(jobs=planned))
 
     def rescore() -> tuple[int, list[str]]:
         done = CliRunner().invoke(app, ["rescore", "--results", str(tmp_path / "results")])
@@ -190,7 +190,9 @@ def test_scores_are_computed_again_and_a_disagreement_is_an_error(
 def test_where_nothing_was_scored_rescore_does_not_pass(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cli, "_pipeline", lambda *_: SimpleNamespace(jobs={"not-yet-run": None}))
+    monkeypatch.setattr(
+        results, "pipeline_of", lambda *_: SimpleNamespace(jobs={"not-yet-run": None})
+    )
     done = CliRunner().invoke(app, ["rescore", "--results", str(tmp_path)])
     assert done.exit_code == 1
     assert done.stdout.startswith("0 scores of 0 runs computed again")
@@ -271,7 +273,7 @@ def test_reproduce_takes_no_profile_of_the_user_s(
     monkeypatch.chdir(tmp_path)
     triggers = []
     for command in (
-        cli._snakemake("smoke", "1", Pipeline.plan_from({"benchmark": "smoke"})),
+        benchmarks._snakemake("smoke", "1", Pipeline.plan_from({"benchmark": "smoke"})),
         [""] * 3,
     ):
         _, options = parse_args(command[3:])

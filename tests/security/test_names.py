@@ -10,7 +10,8 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from finegrid.cli.main import EXIT_CONFIGURATION, app
+from finegrid.cli.main import app
+from finegrid.cli.shared import EXIT_CONFIGURATION
 from finegrid.planning.plan import make_plan
 from finegrid.planning.schema import Benchmark
 from finegrid.problems import ConfigurationError

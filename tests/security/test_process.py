@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from finegrid.cli.main import EXIT_CONFIGURATION
+from finegrid.cli.shared import EXIT_CONFIGURATION
 from finegrid.records.result import RESULT_FILE, Result
 from tests.security.hostile import MODULES, fill
 from tests.training.assets import Assets

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from finegrid.cli.main import EXIT_CONFIGURATION, app
+from finegrid.cli.main import app
+from finegrid.cli.shared import EXIT_CONFIGURATION
 from finegrid.problems import ConfigurationError
 from finegrid.records.result import FAILURE_FILE, RESULT_FILE
 from workflow.pipeline import Pipeline

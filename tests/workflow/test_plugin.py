@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from finegrid.cli.main import EXIT_CONFIGURATION
+from finegrid.cli.shared import EXIT_CONFIGURATION
 from finegrid.records import source
 from finegrid.records.source import run_digest, source_digest
 

@@ -7,7 +7,8 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from finegrid.cli.main import EXIT_CONFIGURATION, app
+from finegrid.cli.main import app
+from finegrid.cli.shared import EXIT_CONFIGURATION
 from finegrid.records.costs import Time
 from finegrid.records.prediction import Prediction, Question
 from tests.workflow.forecast.place import Place
