@@ -1,21 +1,75 @@
-"""Rows of table files, CSV, TSV, JSON lines or parquet, each with its place in the file."""
+"""Rows of table files, CSV, TSV, JSON or parquet, each with its place in the file."""
 
 from __future__ import annotations
 
+import codecs
 import csv
+import gzip
 import json
 import sys
+import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from itertools import chain
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from io import TextIOWrapper
 from pathlib import Path
-from typing import Any
+from typing import IO, Annotated, Any, cast
 
-DELIMITERS = {".csv": ",;\t", ".tsv": "\t"}
-ENDINGS = (*DELIMITERS, ".jsonl", ".parquet")
-"""What the names of table files end with."""
+from pydantic import AfterValidator, Field, PlainValidator
+
+from finegrid.records.base import Record
+
+DELIMITERS = {".csv": ",;\t", ".tsv": "\t", ".txt": "\t,;"}
+_JSON = (".json", ".jsonl", ".ndjson")
+_PARQUET = ".parquet"
+ENDINGS = (*DELIMITERS, *_JSON, _PARQUET)
+"""What the names of table files end with, before a `.gz`."""
+TEXT_FOLDER = ("text", "label", "file")
+"""The columns of a folder of texts: a file is a row, the folder's name its label."""
+_SHOWN_COLUMNS, _SHOWN_SIGNS = 20, 40
 Row = tuple[str, tuple[Any, ...]]
 """Where a row stands, `line 3` or `row 3`, and the values of the wanted columns."""
+Wanted = Mapping[str, str | int]
+"""The key of a column in a benchmark -> its name, or its number where the file has no header."""
+
+
+def _column(value: Any) -> str | int:
+    """A name, or a number. Raises ValueError for what is neither."""
+    if (isinstance(value, str) and value) or (type(value) is int and value >= 0):
+        return cast("str | int", value)
+    raise ValueError("allowed: a name, or a number from 0 on where the file has no header")
+
+
+ColumnName = Annotated[str | int, PlainValidator(_column, json_schema_input_type=str | int)]
+
+
+def _text_encoding(name: str) -> str:
+    """Raises ValueError for what is no encoding of text that Python knows."""
+    try:
+        found = codecs.lookup(name)
+    except LookupError:
+        found = None
+    if found is None or not getattr(found, "_is_text_encoding", True):
+        raise ValueError(
+            "allowed: a name that Python knows, such as utf-8, utf-16, cp1252, latin-1"
+        )
+    return name
+
+
+class Format(Record):
+    """What a table file does not say of itself."""
+
+    encoding: Annotated[str, AfterValidator(_text_encoding)] | None = None
+    """None: UTF-8, or UTF-16 that begins with its mark."""
+    header: bool = True
+    """Whether the first line of CSV or TSV names the columns; else they are numbered from 0 on."""
+    delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None
+    """None: the comma, the semicolon or the tab that the first line speaks for."""
+    quotes: bool = True
+    """Whether quotes stand about values; else a quote is a sign like any other."""
+
+
+PLAIN = Format()
 
 
 class TableError(ValueError):
@@ -26,22 +80,60 @@ class TableError(ValueError):
         self.key, self.problem = key, problem
 
 
-def read_rows(path: Path, columns: dict[str, str], split: str) -> Iterator[Row]:
-    """The rows of a file, with the values of `columns` (their key in the benchmark -> their name).
+def ending_of(name: str) -> str:
+    """What a name ends with, in small letters and without the `.gz` of a compressed file."""
+    return Path(name.lower().removesuffix(".gz")).suffix
+
+
+def read_rows(path: Path, columns: Wanted, split: str, how: Format = PLAIN) -> Iterator[Row]:
+    """The rows of a file, or of a folder of texts, with the values of `columns`.
 
     Lines without any value are no rows. A value of CSV or TSV is text. Raises TableError, and
     OSError.
     """
-    ending = path.suffix.lower()
-    if ending not in ENDINGS:
-        raise TableError(("files", split), f"{path.name}: allowed endings: {', '.join(ENDINGS)}")
-    try:
-        if ending in DELIMITERS:
-            yield from _delimited(path, columns)
+    with _errors(path, split, how):
+        if path.is_dir():
+            yield from _texts(path, columns)
+        elif (ending := _known_ending(path, split)) in DELIMITERS:
+            yield from _delimited(path, columns, how)
         else:
-            yield from (_json_lines if ending == ".jsonl" else _parquet)(path, columns)
-    except UnicodeDecodeError as error:
-        raise TableError(("files", split), _no_utf8(path)) from error
+            yield from (_json(path, columns, how) if ending in _JSON else _parquet(path, columns))
+
+
+def column_names(path: Path, split: str, how: Format = PLAIN) -> list[str | int]:
+    """The columns of a file, by their names or, where it has no header, by their numbers.
+
+    Those of JSON are the keys of the first object. Raises TableError and OSError.
+    """
+    with _errors(path, split, how):
+        if path.is_dir():
+            return list(TEXT_FOLDER)
+        if (ending := _known_ending(path, split)) == _PARQUET:
+            return _parquet_names(path)
+        with _opened(path, how) as stream:
+            if ending in _JSON:
+                return list(next(_objects(stream), ("", {}))[1])
+            delimiter = how.delimiter or _delimiter(path, {}, how)
+            first = next(_records(_reader(stream, delimiter, how)), ("", []))[1]
+            return list(first) if how.header else list(range(len(first)))
+
+
+def _known_ending(path: Path, split: str) -> str:
+    if (ending := ending_of(path.name)) not in ENDINGS:
+        allowed = f"allowed endings: {', '.join(ENDINGS)}, with or without .gz"
+        raise TableError(("files", split), f"{path.name}: {allowed}")
+    return ending
+
+
+@contextmanager
+def _errors(path: Path, split: str, how: Format) -> Iterator[None]:
+    """Whatever is wrong inside a file becomes a TableError."""
+    try:
+        yield
+    except UnicodeError as error:
+        raise TableError(("files", split), _undecodable(path, how)) from error
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise TableError(("files", split), f"{path.name}: no whole gzip file: {error}") from error
     except _FileError as error:
         raise TableError(("files", split), f"{path.name}{error}") from error
 
@@ -50,49 +142,94 @@ class _FileError(Exception):
     """What is wrong inside a file, after the file's name: `, line 3: ...`."""
 
 
-def _no_utf8(path: Path) -> str:
-    """The first line that is no UTF-8; the decoder itself reads ahead and cannot tell."""
-    with path.open("rb") as lines:
-        for number, line in enumerate(lines, 1):
-            try:
-                line.decode("utf-8")
-            except UnicodeDecodeError as error:
-                byte = f"byte 0x{line[error.start]:02x}"
-                return f"{path.name}, line {number}: {byte} is no UTF-8; allowed: a file in UTF-8"
-    return f"{path.name} is no UTF-8; allowed: a file in UTF-8"
+def _bytes(path: Path) -> IO[bytes]:
+    opened = gzip.open if path.name.lower().endswith(".gz") else open
+    return cast("IO[bytes]", opened(path, "rb"))
 
 
-def _places(path: Path, names: Sequence[str], columns: dict[str, str]) -> list[int]:
+def _codec(path: Path, how: Format) -> str:
+    """The encoding to read by; the mark that programs put before UTF-8 is no part of a name."""
+    if how.encoding is not None:
+        return "utf-8-sig" if codecs.lookup(how.encoding).name == "utf-8" else how.encoding
+    with _bytes(path) as stream:
+        start = stream.read(2)
+    return "utf-16" if start in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
+
+
+@contextmanager
+def _opened(path: Path, how: Format) -> Iterator[IO[str]]:
+    codec = _codec(path, how)
+    with _bytes(path) as raw, TextIOWrapper(raw, encoding=codec, newline="") as stream:
+        yield stream
+
+
+def _undecodable(path: Path, how: Format) -> str:
+    """The first line that is in another encoding; the decoder itself reads ahead, cannot tell."""
+    name = how.encoding or "UTF-8"
+    allowed = "allowed: a file in UTF-8, or format.encoding that names the file's own, as cp1252"
+    if _codec(path, how) != "utf-16":
+        with _bytes(path) as lines:
+            for number, line in enumerate(lines, 1):
+                try:
+                    line.decode(name)
+                except UnicodeDecodeError as error:
+                    byte = f"byte 0x{line[error.start]:02x}"
+                    return f"{path.name}, line {number}: {byte} is no {name}; {allowed}"
+    return f"{path.name} is no {_codec(path, how)}; {allowed}"
+
+
+def _places(path: Path, names: Sequence[str | int], columns: Wanted) -> list[int]:
     """Where the wanted columns stand among those that a file has."""
     counts = Counter(names)
     for key, name in columns.items():
         if name not in counts:
-            has = ", ".join(map(repr, names))
-            raise TableError(
-                ("columns", key), f"{path.name} has no column {name!r}; allowed: {has}"
-            )
+            raise TableError(("columns", key), _no_column(path, name, names))
         if counts[name] > 1:
             twice = f"{path.name} has {counts[name]} columns {name!r}; allowed: one of that name"
             raise TableError(("columns", key), twice)
     return [names.index(name) for name in columns.values()]
 
 
-def _delimited(path: Path, columns: dict[str, str]) -> Iterator[Row]:
+def _no_column(path: Path, name: str | int, names: Sequence[str | int]) -> str:
+    numbered = bool(names) and isinstance(names[0], int)
+    if numbered and isinstance(name, str):
+        has = f"0 to {len(names) - 1}, for format.header is false"
+    elif numbered:
+        has = f"0 to {len(names) - 1}"
+    elif isinstance(name, int):
+        has = "a name, or format.header: false with columns by their numbers"
+    else:
+        shown = [
+            repr(one if len(one) <= _SHOWN_SIGNS else f"{one[:_SHOWN_SIGNS]}...")
+            for one in map(str, names[:_SHOWN_COLUMNS])
+        ]
+        has = ", ".join(shown) + (", ..." if len(names) > _SHOWN_COLUMNS else "")
+    return f"{path.name} has no column {name!r}; allowed: {has}"
+
+
+def _delimited(path: Path, columns: Wanted, how: Format) -> Iterator[Row]:
     csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
-    delimiter = _delimiter(path, columns)
-    # the sign that some programs put before UTF-8 is no part of the first column's name
-    with path.open(encoding="utf-8-sig", newline="") as stream:
-        records = _records(csv.reader(stream, delimiter=delimiter, strict=True))
-        names = next(records, ("", []))[1]
-        if not names:
-            raise _FileError(" is empty; allowed: a first line with the names of the columns")
-        places = _places(path, names, columns)
+    delimiter = how.delimiter or _delimiter(path, columns, how)
+    with _opened(path, how) as stream:
+        records = _records(_reader(stream, delimiter, how))
+        place, first = next(records, ("", []))
+        if not first:
+            named = "a first line with the names of the columns" if how.header else "rows"
+            raise _FileError(f" is empty; allowed: {named}")
+        places = _places(path, first if how.header else range(len(first)), columns)
+        if not how.header:
+            yield place, tuple(first[at] for at in places)
         for place, values in records:
-            if len(values) != len(names):
+            if len(values) < len(first) or any(values[len(first) :]):
                 raise _FileError(
-                    f", {place}: {len(values)} values; allowed: {len(names)}, one a column"
+                    f", {place}: {len(values)} values; allowed: {len(first)}, one a column"
                 )
             yield place, tuple(values[at] for at in places)
+
+
+def _reader(stream: IO[str], delimiter: str, how: Format) -> Any:
+    quoting = csv.QUOTE_MINIMAL if how.quotes else csv.QUOTE_NONE
+    return csv.reader(stream, delimiter=delimiter, quoting=quoting, strict=True)
 
 
 def _records(reader: Any) -> Iterator[tuple[str, list[str]]]:
@@ -102,7 +239,10 @@ def _records(reader: Any) -> Iterator[tuple[str, list[str]]]:
         try:
             values = next(reader, None)
         except csv.Error as error:
-            rule = "allowed: quotes about a whole value, and twice inside of it"
+            rule = (
+                "allowed: quotes about a whole value, and twice inside of it; "
+                "or format.quotes: false, where quotes are signs like any other"
+            )
             raise _FileError(f", the record from line {start}: {error}; {rule}") from error
         if values is None:
             return
@@ -110,53 +250,123 @@ def _records(reader: Any) -> Iterator[tuple[str, list[str]]]:
             yield f"line {start}", values
 
 
-def _delimiter(path: Path, columns: dict[str, str]) -> str:
-    """The delimiter under which the first line names most of the wanted columns."""
-    headers = {}
-    for delimiter in DELIMITERS[path.suffix.lower()]:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
+def _delimiter(path: Path, columns: Wanted, how: Format) -> str:
+    """The delimiter under which the first line names most of the wanted columns, then most."""
+    headers: dict[str, list[str]] = {}
+    for delimiter in DELIMITERS[ending_of(path.name)]:
+        with _opened(path, how) as stream:
             try:
-                headers[delimiter] = next(csv.reader(stream, delimiter=delimiter), [])
+                headers[delimiter] = next(_reader(stream, delimiter, how), [])
             except csv.Error:
                 headers[delimiter] = []
     wanted = set(columns.values())
     return max(headers, key=lambda one: (len(wanted & set(headers[one])), len(headers[one])))
 
 
-def _json_lines(path: Path, columns: dict[str, str]) -> Iterator[Row]:
-    with path.open(encoding="utf-8-sig", newline="\n") as lines:
-        numbered = ((number, line) for number, line in enumerate(lines, 1) if line.strip())
-        objects = ((number, _object(number, line)) for number, line in numbered)
+def _json(path: Path, columns: Wanted, how: Format) -> Iterator[Row]:
+    """The objects of a list, or of lines; a key that some objects lack has no value there."""
+    with _opened(path, how) as stream:
+        objects = _objects(stream)
         first = next(objects, None)
         if first is None:
-            raise _FileError(" is empty; allowed: one JSON object a line")
-        _places(path, list(first[1]), columns)
-        for number, values in chain([first], objects):
-            yield f"line {number}", tuple(values.get(name) for name in columns.values())
+            raise _FileError(" is empty; allowed: one JSON object a line, or a list of them")
+        has: dict[str, None] = {}
+        place, found = first
+        if found and all(isinstance(value, dict | list) for value in found.values()):
+            allowed = "allowed: one object a row, in a list or a line each"
+            raise _FileError(f": its first object holds columns or lists, no row; {allowed}")
+        while True:
+            has |= dict.fromkeys(found)
+            yield place, tuple(found.get(str(name)) for name in columns.values())
+            if (following := next(objects, None)) is None:
+                break
+            place, found = following
+        _places(path, list(has), columns)
 
 
-def _object(number: int, line: str) -> dict[str, Any]:
+def _objects(stream: IO[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Place and object, of a list where the first sign that is no space opens one."""
+    for number, line in enumerate(stream, 1):
+        if line.lstrip().startswith("[") and number == 1:
+            yield from _items(line + stream.read())
+            return
+        if line.strip():
+            yield f"line {number}", _object(f"line {number}", line)
+
+
+def _items(text: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise _FileError(f": no JSON: {error}") from error
+    for number, item in enumerate(found, 1):
+        if not isinstance(item, dict):
+            raise _FileError(f", item {number}: no JSON object; allowed: a list of objects")
+        yield f"item {number}", item
+
+
+def _object(place: str, line: str) -> dict[str, Any]:
     try:
         found = json.loads(line)
     except ValueError as error:
-        raise _FileError(f", line {number}: no JSON: {error}") from error
+        raise _FileError(f", {place}: no JSON: {error}") from error
     if not isinstance(found, dict):
-        raise _FileError(f", line {number}: no JSON object; allowed: one object a line")
+        raise _FileError(f", {place}: no JSON object; allowed: one object a line")
     return found
 
 
-def _parquet(path: Path, columns: dict[str, str]) -> Iterator[Row]:
+def _parquet_names(path: Path) -> list[str | int]:
+    with _parquet_file(path) as file:
+        return list(file.schema_arrow.names)
+
+
+@contextmanager
+def _parquet_file(path: Path) -> Iterator[Any]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         with pq.ParquetFile(path) as file:
-            _places(path, file.schema_arrow.names, columns)
-            number = 0
-            for batch in file.iter_batches(columns=list(dict.fromkeys(columns.values()))):
-                table = batch.to_pydict()
-                for values in zip(*(table[name] for name in columns.values()), strict=True):
-                    number += 1
-                    yield f"row {number}", values
+            yield file
     except pa.ArrowException as error:
         raise _FileError(f": no parquet: {error}") from error
+
+
+def stored_names(path: Path, column: str | int) -> tuple[str, ...]:
+    """The names of a column's classes, which the datasets library keeps in parquet; or none."""
+    if ending_of(path.name) != _PARQUET:
+        return ()
+    with _errors(path, "train", PLAIN), _parquet_file(path) as file:
+        stored = (file.schema_arrow.metadata or {}).get(b"huggingface", b"{}")
+    try:
+        names = json.loads(stored)["info"]["features"][column]["names"]
+    except (ValueError, KeyError, TypeError):
+        return ()
+    return tuple(map(str, names)) if isinstance(names, list) else ()
+
+
+def _parquet(path: Path, columns: Wanted) -> Iterator[Row]:
+    with _parquet_file(path) as file:
+        _places(path, file.schema_arrow.names, columns)
+        number = 0
+        for batch in file.iter_batches(columns=list(dict.fromkeys(columns.values()))):
+            table = batch.to_pydict()
+            for values in zip(*(table[name] for name in columns.values()), strict=True):
+                number += 1
+                yield f"row {number}", values
+
+
+def _texts(folder: Path, columns: Wanted) -> Iterator[Row]:
+    """The texts of a folder, each labelled with the folder's name, in UTF-8."""
+    _places(folder, TEXT_FOLDER, columns)
+    for path in text_files(folder):
+        try:
+            found = {"text": path.read_text("utf-8-sig"), "label": folder.name, "file": path.name}
+        except UnicodeDecodeError as error:
+            raise _FileError(f"/{path.name} is no UTF-8; allowed: a file in UTF-8") from error
+        yield f"{folder.name}/{path.name}", tuple(found[str(name)] for name in columns.values())
+
+
+def text_files(folder: Path) -> list[Path]:
+    """The texts that lie in a folder, by their names."""
+    return sorted(path for path in folder.iterdir() if path.name.lower().endswith(".txt"))

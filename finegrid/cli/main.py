@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import typer
 
-from finegrid.cli import benchmarks, registered, results
+from finegrid.cli import benchmarks, registered, results, starting
 from workflow.surroundings import shut_out_working_folder
 
 COMMANDS = (
+    starting.init,
+    starting.lock,
     benchmarks.check,
     benchmarks.plan,
     benchmarks.reproduce,

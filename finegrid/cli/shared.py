@@ -19,7 +19,7 @@ from workflow.pipeline import Pipeline
 EXIT_CONFIGURATION = 78
 ROOT = Path(__file__).parents[2]
 
-BenchmarkName = Annotated[str, typer.Argument(help="A benchmark of config/, by its name.")]
+BenchmarkName = Annotated[str, typer.Argument(help="A benchmark: a name of config/, or a path.")]
 Results = Annotated[Path, typer.Option(help="Where everything is written.")]
 
 

@@ -32,6 +32,8 @@ class WeightedMetric(ABC):
     higher_is_better: ClassVar[bool] = True
     binary: ClassVar[bool] = False
     """Whether the score is the mean of one 0 or 1 an item: McNemar's test applies."""
+    defined_on: ClassVar[str | None] = None
+    """What labels and predictions are, "classes" or "numbers"; None: it is not said."""
     columns: ClassVar[tuple[str, ...]] = ("label", "prediction")
     """The columns of the predictions that are read; the first holds what is true."""
 

@@ -3,18 +3,42 @@
 from __future__ import annotations
 
 import os
-from itertools import combinations
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from pydantic import JsonValue, ValidationError
 
+from finegrid.metrics.registry import METRICS, metric
+from finegrid.planning.layouts import Layout, table_layout, text_layout
 from finegrid.planning.schema import TaskEntry
-from finegrid.problems import Location, Problems
-from finegrid.records.identity import file_sha256
+from finegrid.problems import Location, Problems, refused
+from finegrid.records.identity import file_sha256, folder_sha256
 from finegrid.records.prepared import SplitName
+from finegrid.records.registry import unknown_name
 from finegrid.records.specification import Source
-from tasks.files import REGISTERED, SplitFiles, split_problem, survey
-from tasks.table_files import TableError
+from tasks.file_options import Columns, Dropped, SplitFiles
+from tasks.file_rows import Reading, Survey
+from tasks.files import CLASSES, REGISTERED, split_problem
+from tasks.table_files import (
+    DELIMITERS,
+    ENDINGS,
+    PLAIN,
+    TEXT_FOLDER,
+    TableError,
+    ending_of,
+    text_files,
+)
+
+_TEXT, _LABEL, _ = TEXT_FOLDER
+Paths = dict[SplitName, tuple[Path, ...]]
+
+
+class Found(NamedTuple):
+    """The registered task that an entry stands for, and the rows of its splits."""
+
+    entry: TaskEntry
+    counts: dict[SplitName, int]
 
 
 def registered(entry: TaskEntry, at: Location, problems: Problems) -> TaskEntry | None:
@@ -25,26 +49,157 @@ def registered(entry: TaskEntry, at: Location, problems: Problems) -> TaskEntry 
     """
     if entry.task is not None:
         return entry
-    files, columns, kind = entry.files, entry.columns, entry.kind
-    if files is None or columns is None or kind is None:
-        raise ValueError("a task of one's own files has kind, files and columns")
     try:
-        if problem := split_problem(files, entry.split):
-            raise TableError(tuple(problem[0].split(".")), problem[1])
-        paths = {name: _found(name, file) for name, file in files.named.items()}
-        labels = survey(paths, columns, kind, entry.split)
-        source, names = _source(paths)
+        return of_files(entry).entry
     except TableError as error:
         problems.add((*at, *error.key), error.problem)
         return None
+
+
+def of_files(entry: TaskEntry) -> Found:
+    """The registered task of an entry whose files lie on this machine. Raises TableError."""
+    paths = paths_of(entry)
+    survey = surveyed(entry, paths)
+    source, names = _source(paths)
+    return Found(as_registered(entry, source, names, survey), survey.counts)
+
+
+def surveyed(entry: TaskEntry, paths: Paths) -> Survey:
+    """What the rows at these paths hold, all checked with what the entry says of them.
+
+    Raises TableError.
+    """
+    columns = _columns(entry, paths)
+    files = SplitFiles(**{name: tuple(map(str, found)) for name, found in paths.items()})
+    if problem := split_problem(files, entry.split):
+        raise TableError(tuple(problem[0].split(".")), problem[1])
+    _check_format(entry, paths)
+    classes = CLASSES[_kind(entry)]
+    if entry.labels is not None and not classes:
+        raise TableError(("labels",), f"kind {entry.kind!r} has no classes; allowed: no such key")
+    _check_metrics(entry, classes)
+    reading = Reading(columns, classes, entry.split, entry.format, _dropped(entry, paths))
+    try:
+        survey = reading.survey(paths, entry.labels)
+    except OSError as error:
+        problem = f"{error.filename} cannot be read: {error.strerror}"
+        raise TableError(("files",), problem) from error
+    _check_classes(entry, len(survey.names))
+    return survey
+
+
+def as_registered(entry: TaskEntry, source: Source, names: SplitFiles, survey: Survey) -> TaskEntry:
+    """The entry of the registered task that reads files of these names below a source."""
+    paths = {name: tuple(map(Path, files)) for name, files in names.named.items()}
     options: dict[str, JsonValue] = {
         "splits": names.model_dump(mode="json"),
-        "columns": columns.model_dump(mode="json"),
-        "kind": kind,
-        "labels": list(labels),
+        "columns": _columns(entry, paths).model_dump(mode="json"),
+        "kind": _kind(entry),
+        "labels": list(survey.names),
+        "written": list(survey.written),
+        "scores": list(entry.metrics or ()),
+        "format": entry.format.model_dump(mode="json"),
+        "drop": _dropped(entry, paths).model_dump(mode="json"),
         "split": entry.split.model_dump(mode="json") if entry.split else None,
     }
     return TaskEntry(task=REGISTERED, source=source, options=options)
+
+
+def layout_of(entry: TaskEntry, names: Sequence[str], group: str | None = None) -> Layout:
+    """The files of each split among the names of a folder's, less those that `split` holds out.
+
+    Raises TableError.
+    """
+    texts = text_layout(names, entry.drop.label) if group is None else None
+    layout = texts or table_layout(names, group)
+    shares = entry.split.shares if entry.split else {}
+    return {split: files for split, files in layout.items() if split not in shares}
+
+
+def _kind(entry: TaskEntry) -> str:
+    if entry.kind is None:
+        raise ValueError("a task of one's own files has a kind")
+    return entry.kind
+
+
+def _columns(entry: TaskEntry, paths: Mapping[SplitName, Sequence[Path]]) -> Columns:
+    """The columns that an entry names; those of folders of texts need no name."""
+    if entry.columns is not None:
+        return entry.columns
+    if all(_is_texts(path) for files in paths.values() for path in files):
+        return Columns(text=_TEXT, label=_LABEL)
+    raise TableError(("columns",), "this key is required for files of one's own")
+
+
+def _is_texts(path: Path) -> bool:
+    return ending_of(path.name) not in ENDINGS
+
+
+def _dropped(entry: TaskEntry, paths: Mapping[SplitName, Sequence[Path]]) -> Dropped:
+    """The values to drop; folders of texts with such a label are left out whole."""
+    folders = [path for files in paths.values() for path in files if _is_texts(path)]
+    return entry.drop.model_copy(update={"label": ()}) if folders else entry.drop
+
+
+def _check_format(entry: TaskEntry, paths: Paths) -> None:
+    """Refuse a word on how a file is written where no file is written so."""
+    endings = {ending_of(path.name) for files in paths.values() for path in files}
+    for key in sorted(entry.format.model_fields_set):
+        has = endings & set(DELIMITERS) or (key == "encoding" and endings - {"", ".parquet"})
+        if not has and entry.format != PLAIN:
+            problem = f"no file of {', '.join(sorted(endings))} has that; allowed: no such key"
+            raise TableError(("format", key), problem)
+
+
+def _check_metrics(entry: TaskEntry, classes: bool) -> None:
+    """Refuse metrics that are not known, or that score something else than the kind's labels."""
+    wanted = "classes" if classes else "numbers"
+    for name in entry.metrics or ():
+        if name not in METRICS:
+            raise TableError(("metrics",), unknown_name("metric", name, list(METRICS)))
+        if METRICS.get(name).defined_on not in (None, wanted):
+            fit = ", ".join(one for one in METRICS if METRICS.get(one).defined_on in (None, wanted))
+            problem = f"kind {entry.kind!r} has {wanted}; allowed: {fit}"
+            raise TableError(("metrics",), refused(name, problem))
+        if (entry.metrics or ()).count(name) > 1:
+            raise TableError(("metrics",), f"{name!r} stands twice; allowed: once")
+
+
+def _check_classes(entry: TaskEntry, classes: int) -> None:
+    """Refuse metrics that are not defined on so many classes, by what they say themselves."""
+    if not classes or not entry.metrics:
+        return
+    import pyarrow as pa
+
+    each = list(range(classes))
+    for name in entry.metrics:
+        try:
+            metric(name).statistics(pa.table({"label": each, "prediction": each}))
+        except ValueError as error:
+            problem = f"the task has {classes} classes, and {error}"
+            raise TableError(("metrics",), problem) from error
+
+
+def paths_of(entry: TaskEntry) -> Paths:
+    """The files of each split on this machine. Raises TableError."""
+    files = entry.files
+    if files is None:
+        raise ValueError("a task of one's own files has files")
+    if files.path is None:
+        named = files.named.items()
+        return {name: tuple(_found(name, one) for one in parts) for name, parts in named}
+    folder = Path(files.path).expanduser()
+    if not folder.is_dir():
+        return {"train": (_found("train", files.path),)}
+    layout = layout_of(entry, _names(folder))
+    return {name: tuple(folder / one for one in parts) for name, parts in layout.items()}
+
+
+def _names(folder: Path) -> list[str]:
+    """The files below a folder, hidden ones aside."""
+    found = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    shown = (path for path in found if not any(part.startswith(".") for part in path.parts))
+    return sorted(path.as_posix() for path in shown)
 
 
 def _found(name: SplitName, file: str) -> Path:
@@ -59,23 +214,36 @@ def _found(name: SplitName, file: str) -> Path:
     return path
 
 
-def _source(paths: dict[SplitName, Path]) -> tuple[Source, SplitFiles]:
+def _source(paths: Paths) -> tuple[Source, SplitFiles]:
     """The folder that holds all files, with their hashes, and their names below it."""
-    if any(path.is_absolute() or ".." in path.parts for path in paths.values()):
-        paths = {name: Path(os.path.abspath(path)) for name, path in paths.items()}  # noqa: PTH100
-    folder = Path(os.path.commonpath([path.parent for path in paths.values()]) or ".")
-    names = {name: path.relative_to(folder).as_posix() for name, path in paths.items()}
-    hashes = {name: file_sha256(path) for name, path in paths.items()}
-    for first, second in combinations(hashes, 2):
-        if hashes[first] == hashes[second]:
-            problem = f"the same content as {first!r}; allowed: other rows in every split"
-            raise TableError(("files", second), problem)
-    listed = {names[name]: digest for name, digest in hashes.items()}
+    every = [path for files in paths.values() for path in files]
+    if any(path.is_absolute() or ".." in path.parts for path in every):
+        paths = {name: tuple(map(_absolute, files)) for name, files in paths.items()}
+        every = [path for files in paths.values() for path in files]
+    folder = Path(os.path.commonpath([path.parent for path in every]) or ".")
+    names = {name: tuple(_name(path, folder) for path in files) for name, files in paths.items()}
+    hashes: dict[str, str] = {}
+    holders: dict[str, SplitName] = {}
+    for split, files in paths.items():
+        for path in files:
+            digest = folder_sha256(text_files(path)) if path.is_dir() else file_sha256(path)
+            if digest in holders:
+                problem = f"the same content as {holders[digest]!r}"
+                raise TableError(("files", split), f"{problem}; allowed: other rows in every split")
+            hashes[_name(path, folder)], holders[digest] = digest, split
     try:
-        source = Source(uri=f"path:{folder.as_posix()}", sha256=listed)
+        source = Source(uri=f"path:{folder.as_posix()}", sha256=hashes)
     except ValidationError as error:
         problem = (
             f"the folder {folder.as_posix()!r} cannot be named; allowed: a path of plain signs"
         )
         raise TableError(("files",), problem) from error
     return source, SplitFiles(**names)
+
+
+def _absolute(path: Path) -> Path:
+    return Path(os.path.abspath(path))  # noqa: PTH100  # links stay as they are
+
+
+def _name(path: Path, folder: Path) -> str:
+    return path.relative_to(folder).as_posix() + ("/" if path.is_dir() else "")

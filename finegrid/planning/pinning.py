@@ -48,13 +48,20 @@ def _model(name: str, entry: Any, hashed: Hash) -> Any:
     if key is None:
         return entry
     source: Source = getattr(entry, key)
+    pinned_source = local_source(source, hashed, ("models", name, key))
+    return entry.model_copy(update={key: pinned_source})
+
+
+def local_source(source: Source, hashed: Hash, at: Location) -> Source:
+    """The source of a model with the hashes of the files that are taken of a folder.
+
+    One with a problem stays as it is. Raises ConfigurationError for a file that cannot be read.
+    """
     try:
         files = taken_of_folder(source)
     except (SourceError, OSError):
-        return entry
-    return entry.model_copy(
-        update={key: _pinned(source, files, hashed, ("models", name, key))},
-    )
+        return source
+    return _pinned(source, files, hashed, at)
 
 
 def _pinned(source: Source, files: tuple[str, ...] | None, hashed: Hash, at: Location) -> Source:

@@ -14,6 +14,7 @@ from pydantic import (
 
 from finegrid.records.base import Name, Record
 from finegrid.records.claims import Claims
+from finegrid.records.prepared import SPLITS, SplitName
 from finegrid.records.specification import (
     LEARNING_RATE,
     Head,
@@ -23,7 +24,9 @@ from finegrid.records.specification import (
     Source,
     Training,
 )
-from tasks.files import Columns, FilesKind, HeldOut, SplitFiles
+from tasks.file_options import ClassNames, Columns, Dropped, HeldOut, Parts, Text
+from tasks.files import FilesKind
+from tasks.table_files import Format
 
 Seed = Annotated[int, Field(ge=0)]
 TABLE_ENDINGS = ("across-tasks", "claims", "pairs", "pareto", "runs", "tuning", "variance")
@@ -60,9 +63,33 @@ else:
     )
 
 
-def _one_file(files: Any) -> Any:
-    """One file alone is the training file, which `split` cuts."""
-    return {"train": files} if isinstance(files, str) else files
+def _one_path(files: Any) -> Any:
+    """One path alone is that of a file, a folder or a data set of the Hub."""
+    return {"path": files} if isinstance(files, str) else files
+
+
+class FilesEntry(Record):
+    """The files of each split, or one path: the training file, a folder, or `hub:<repository>`."""
+
+    path: Text | None = None
+    train: Parts | None = None
+    validation: Parts | None = None
+    test: Parts | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if self.path is None and self.train is None:
+            raise ValueError("train: this key is required, or one path for all")
+        if self.path is not None and len(self.model_fields_set) > 1:
+            raise ValueError(
+                f"path: {self.path!r} names all splits; allowed: path alone, or splits"
+            )
+        return self
+
+    @property
+    def named(self) -> dict[SplitName, tuple[str, ...]]:
+        """The files of the splits that are given."""
+        return {name: files for name in SPLITS if (files := getattr(self, name)) is not None}
 
 
 class TaskEntry(Record):
@@ -74,14 +101,24 @@ class TaskEntry(Record):
     options: dict[str, JsonValue] = {}
     kind: FilesKind | None = None
     """With `files` and `columns`, in place of `task`."""
-    files: Annotated[SplitFiles | None, BeforeValidator(_one_file)] = None
+    files: Annotated[FilesEntry | None, BeforeValidator(_one_path)] = None
     columns: Columns | None = None
+    """Required but for folders of texts."""
+    metrics: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    """Names of registered metrics, the first of which decides; None: the kind's."""
+    labels: ClassNames | None = None
+    """The names of the classes, in their order."""
+    format: Format = Format()
+    """What a file does not say of itself."""
+    drop: Dropped = Dropped()
+    """Rows to leave out."""
     split: HeldOut | None = None
 
     @model_validator(mode="after")
     def _is_registered_or_own(self) -> Self:
         given = self.model_fields_set
-        own, registered = {"kind", "files", "columns", "split"}, {"task", "source", "options"}
+        registered = {"task", "source", "options"}
+        own = set(type(self).model_fields) - registered
         if "task" in given:
             for key in sorted(given & own):
                 raise ValueError(
@@ -92,7 +129,7 @@ class TaskEntry(Record):
             raise ValueError("task: this key is required, or kind with files and columns")
         for key in sorted(given & registered):
             raise ValueError(f"{key}: this key is for a registered task, which `task` names")
-        for key in ("kind", "files", "columns"):
+        for key in ("kind", "files"):
             if getattr(self, key) is None:
                 raise ValueError(f"{key}: this key is required for files of one's own")
         return self

@@ -14,15 +14,15 @@ from collections.abc import Callable, Iterable, Iterator
 from importlib.util import find_spec
 from itertools import product
 from pathlib import Path, PurePosixPath
-from typing import Literal
 
-from finegrid.records.identity import file_sha256
+from finegrid.prepare import hub
+from finegrid.prepare.hub import RepositoryType
+from finegrid.records.identity import file_sha256, folder_sha256
 from finegrid.records.specification import Source
 from finegrid.records.write import atomic_path
+from tasks.table_files import text_files
 
 DOWNLOADS = Path("results/prepared/downloads")
-RepositoryType = Literal["dataset", "model"]
-
 _FORMS = {
     "hub": (r"(?P<repository>[\w.-]+/[\w.-]+)", "<owner>/<name>"),
     "package": (r"(?P<package>[A-Za-z_]\w*)/(?P<path>.+)", "<import name>/<path>"),
@@ -80,7 +80,9 @@ def fetch(
         chosen = _chosen(source, found, wanted)
         _check_kinds(chosen, source.uri)
         return {
-            name: _bring(path, destination / name, source.sha256.get(name))
+            name: (_bring_texts if is_folder(name) else _bring)(
+                path, destination / name, source.sha256.get(name)
+            )
             for name, path in chosen.items()
         }
 
@@ -104,7 +106,11 @@ def problems(
         found = _chosen(source, _from_disk(parts, wanted), wanted)
         # Which of a folder's other files are fetched, if any, the task or the model decides.
         _check_kinds(wanted or (), source.uri)
-        hashes = {name: hashed(found[name]) for name in source.sha256 if name in found}
+        hashes = {
+            name: _texts_sha256(found[name]) if is_folder(name) else hashed(found[name])
+            for name in source.sha256
+            if name in found
+        }
     except SourceError as error:
         return [str(error)]
     except OSError as error:
@@ -175,7 +181,8 @@ def _chosen(source: Source, found: dict[str, Path], wanted: _Names) -> dict[str,
     names = sorted(found) if wanted is None else wanted
     for name in names:
         path = found.get(name)
-        if path is None or not path.is_file():
+        is_there = path is not None and (path.is_dir() if is_folder(name) else path.is_file())
+        if not is_there:
             leads = f": it is a link to {path.readlink()}" if path and path.is_symlink() else ""
             raise SourceError(f"file {name} not found in {source.uri}{leads}")
     if not names:
@@ -200,6 +207,27 @@ def _bring(path: Path, target: Path, expected: str | None) -> str:
         problem = _mismatch(target.name, expected, found)
         if problem:
             raise SourceError(problem)
+    return found
+
+
+def is_folder(name: str) -> bool:
+    """Whether a name is that of a folder of texts, which is taken whole."""
+    return name.endswith("/")
+
+
+def _texts_sha256(folder: Path) -> str:
+    return folder_sha256(text_files(folder))
+
+
+def _bring_texts(folder: Path, target: Path, expected: str | None) -> str:
+    """Copy the texts of a folder and return the hash of what they hold together."""
+    target.mkdir(parents=True, exist_ok=True)
+    for path in text_files(folder):
+        shutil.copyfile(path, target / path.name)
+    found = _texts_sha256(target)
+    if problem := _mismatch(f"{target.name}/", expected, found):
+        shutil.rmtree(target)
+        raise SourceError(problem)
     return found
 
 
@@ -273,19 +301,10 @@ def _from_hub(
     source: Source, parts: _Parts, wanted: _Names, repo_type: RepositoryType
 ) -> dict[str, Path]:
     """Files of a hub repository at the source's revision, in the hub library's own cache."""
-    import huggingface_hub
-
     try:
-        snapshot = huggingface_hub.snapshot_download(
-            parts["repository"],
-            repo_type=repo_type,
-            revision=source.revision,
-            allow_patterns=None if wanted is None else list(wanted),
-        )
-    # The library lets its own errors, its HTTP client's and the system's through.
-    except Exception as error:
+        folder = hub.snapshot(parts["repository"], repo_type, str(source.revision), wanted)
+    except hub.HubError as error:
         raise DownloadError(f"{source.uri} at {source.revision}: {error}") from error
-    folder = Path(snapshot)
     # A snapshot links to `blobs` beside it, so the repository's whole cache folder is its ground.
     return _listing(folder, wanted, folder.parent.parent)
 

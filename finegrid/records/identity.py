@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,12 @@ def file_sha256(path: Path) -> str:
     """sha256 of a file's bytes. Raises OSError where it cannot be read."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def folder_sha256(files: Iterable[Path]) -> str:
+    """sha256 of the lines that `sha256sum` prints of files, by their names. Raises OSError."""
+    lines = (f"{file_sha256(path)}  {path.name}\n" for path in files)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def short_hash(value: BaseModel | Any) -> str:

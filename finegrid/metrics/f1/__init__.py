@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class F1(Metric):
     """2 PR / (P + R) = 2 TP / (2 TP + FP + FN) of class 1; 0 without any of the three."""
+
+    defined_on: ClassVar[str | None] = "classes"
 
     def statistics(self, predictions: pa.Table) -> Floats:
         """Whether the item is a true positive, a false positive, a false negative, (items, 3)."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -22,6 +22,8 @@ class MacroF1(Metric):
 
     A class that is neither a label nor a prediction of any item has no part in the mean.
     """
+
+    defined_on: ClassVar[str | None] = "classes"
 
     def statistics(self, predictions: pa.Table) -> Floats:
         """True positives, false positives, false negatives of each class, (items, 3 classes)."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -24,6 +24,8 @@ class MatthewsCorrelation(Metric):
     (c s - sum t_j p_j) / sqrt((s^2 - sum p_j^2) (s^2 - sum t_j^2)); 0 where that divides by 0, as
     for constant predictions. The whole confusion matrix is not needed.
     """
+
+    defined_on: ClassVar[str | None] = "classes"
 
     def statistics(self, predictions: pa.Table) -> Floats:
         """1 for a right item, its label and its prediction one-hot, (items, 1 + 2 classes)."""

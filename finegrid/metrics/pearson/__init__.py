@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Pearson(Metric):
     """The correlation of labels y and predictions f; undefined where either are all equal."""
+
+    defined_on: ClassVar[str | None] = "numbers"
 
     def statistics(self, predictions: pa.Table) -> Floats:
         """1, y, f, y^2, f^2 and y f, shape (items, 6); y and f are taken from their means."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class R2(Metric):
     """1 - sum (y - f)^2 / sum (y - mean y)^2; undefined where all labels are equal."""
+
+    defined_on: ClassVar[str | None] = "numbers"
 
     def statistics(self, predictions: pa.Table) -> Floats:
         """1, y, y^2 and (y - f)^2, shape (items, 4); y is taken from the mean of all labels."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -22,6 +22,8 @@ class Spearman(WeightedMetric):
     An item's rank depends on all others: the score is no function of sums over items. An item of
     weight w counts as w equal items. Undefined where either are all equal.
     """
+
+    defined_on: ClassVar[str | None] = "numbers"
 
     def statistics(self, predictions: pa.Table) -> Floats:
         """Label and prediction, shape (items, 2)."""

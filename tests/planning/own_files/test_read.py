@@ -1,5 +1,7 @@
 """A benchmark on table files of the user's own, without code: what is read of them."""
 
+import codecs
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,27 @@ SHAPES: dict[str, tuple[str, str | bytes]] = {
     "json lines": (
         "a.jsonl",
         '{"review": "one", "stars": 0}\n\n{"stars": 1.0, "review": "two", "more": [1]}\n',
+    ),
+    "excel's unicode text": ("a.txt", "review\tstars\r\none\t0\r\ntwo\t1\r\n".encode("utf-16")),
+    "utf-16 in the other order": (
+        "a.csv",
+        codecs.BOM_UTF16_BE + "review,stars\none,0\ntwo,1\n".encode("utf-16-be"),
+    ),
+    "empty values beyond the last column": ("a.csv", "review,stars\none,0,,\ntwo,1,\n"),
+    "columns without a name": ("a.csv", "stars,review,,,\n0,one,,,\n1,two,so,,\n"),
+    "compressed": ("a.csv.gz", gzip.compress(b"review,stars\none,0\ntwo,1\n")),
+    "compressed lines": (
+        "a.jsonl.gz",
+        gzip.compress(b'{"review": "one", "stars": 0}\n{"review": "two", "stars": 1}'),
+    ),
+    "a json list": (
+        "a.json",
+        '[\n {"review": "one", "stars": 0},\n {"stars": "1", "review": "two"}]\n',
+    ),
+    "lines in a json": ("a.json", '{"review":"one","stars":0}\n{"review":"two","stars":1}\n'),
+    "keys that the first object lacks": (
+        "a.jsonl",
+        '{"stars": 0, "review": "one"}\n{"review": "two", "stars": 1, "more": {}}\n',
     ),
     "json with a mark": (
         "a.jsonl",

@@ -34,9 +34,16 @@ BAD_FILES: dict[str, tuple[str | bytes, list[str]]] = {
     "one label": ("review,stars\none,0\n", ["columns.label: ", "all rows are '0'", "2 labels"]),
     "latin-1": (
         "review,stars\none,0\ncafé,1\n".encode("latin-1"),
-        ["files.train: a.csv, line 3: byte 0xe9 is no UTF-8; allowed: a file in UTF-8"],
+        [
+            "files.train: a.csv, line 3: byte 0xe9 is no UTF-8; allowed: a file in UTF-8",
+            "format.encoding",
+        ],
     ),
-    "utf-16": (GOOD.encode("utf-16"), ["files.train: a.csv, line 1: byte 0xff is no UTF-8"]),
+    "utf-16 without its mark": (GOOD.encode("utf-16-le"), ["columns.text: "]),
+    "a value beyond the last column": (
+        "review,stars\none,0,,\ntwo,1,x\n",
+        ["files.train: a.csv, line 3: 3 values; allowed: 2"],
+    ),
     "too many values": (
         "review,stars\none,0\ntwo, and,1\n",
         ["files.train: a.csv, line 3: 3 values; allowed: 2, one a column"],
@@ -82,8 +89,20 @@ def test_a_bad_file_is_one_line(small: dict[str, Any], problems: Problems, name:
             '{"review": "one", "stars": 0}\n{"review": null, "stars": 1}\n{"review": ["x"]}',
             ["columns.text: a.jsonl, column 'review': ", "line 2, line 3 (2 in all)"],
         ),
+        (
+            "a.json",
+            '{"review": {"0": "one"}, "stars": {"0": 1}}',
+            ["files.train: a.json: its first object holds columns"],
+        ),
+        (
+            "a.json",
+            '[{"review": "one", "stars": 0}, 1]',
+            ["files.train: a.json, item 2: no JSON o"],
+        ),
+        ("a.json", '[{"review": "one"', ["files.train: a.json: no JSON: "]),
+        ("a.csv.gz", "review,stars\n", ["files.train: a.csv.gz: no whole gzip file"]),
         ("a.parquet", "no parquet", ["files.train: a.parquet: no parquet: "]),
-        ("a.xlsx", "PK", ["files.train: a.xlsx: allowed endings: .csv, .tsv, .jsonl, .parquet"]),
+        ("a.xlsx", "PK", ["files.train: a.xlsx: allowed endings: .csv, .tsv, .txt, .json, "]),
     ],
 )
 def test_a_bad_file_of_another_kind_is_one_line(
@@ -158,6 +177,79 @@ BAD_ENTRIES: dict[str, tuple[dict[str, Any], list[str]]] = {
         {"files": "a.csv", "source": {"uri": "path:."}},
         ["source: this key is for a registered task"],
     ),
+    "a path beside splits": (
+        {"files": FILES | {"path": "a.csv"}},
+        ["files.path: 'a.csv' names all splits"],
+    ),
+    "an unknown metric": (
+        {"files": "a.csv", "split": SPLIT, "metrics": ["acuracy"]},
+        ["metrics: unknown metric 'acuracy'", "did you mean 'accuracy'?"],
+    ),
+    "a metric of numbers": (
+        {"files": "a.csv", "split": SPLIT, "metrics": ["accuracy", "pearson"]},
+        ['metrics: "pearson" is not allowed; kind', "has classes; allowed: accuracy, f1, "],
+    ),
+    "a metric of classes": (
+        {"files": "a.csv", "split": SPLIT, "kind": "text-regression", "metrics": ["macro_f1"]},
+        ['metrics: "macro_f1" is not allowed; kind', "has numbers; allowed: mse, "],
+    ),
+    "a metric of two classes": (
+        {"files": "three.csv", "split": SPLIT, "metrics": ["f1"]},
+        ["metrics: the task has 3 classes, and f1 is defined on the classes 0 and 1"],
+    ),
+    "a metric twice": (
+        {"files": "a.csv", "split": SPLIT, "metrics": ["f1", "f1"]},
+        ["metrics: 'f1' stands twice"],
+    ),
+    "names of a regression": (
+        {"files": "a.csv", "split": SPLIT, "kind": "text-regression", "labels": ["a", "b"]},
+        ["labels: kind 'text-regression' has no classes"],
+    ),
+    "too few names": (
+        {"files": "three.csv", "split": SPLIT, "labels": {"0": "no", "1": "yes"}},
+        ["labels: '2' do not fit the labels '0', '1', '2'; allowed: a name for each"],
+    ),
+    "names in no order": (
+        {"files": "a.csv", "split": SPLIT, "labels": ["no", "yes", "maybe"]},
+        ["labels: 'maybe', 'no', 'yes' do not fit the labels '0', '1'", "a mapping"],
+    ),
+    "one name for two": (
+        {"files": "a.csv", "split": SPLIT, "labels": ["no", "no"]},
+        ['labels: ["no", "no"] is not allowed', "none twice"],
+    ),
+    "a label to drop that no row has": (
+        {"files": "a.csv", "split": SPLIT, "drop": {"label": ["-"]}},
+        ["drop.label: no row has '-'"],
+    ),
+    "no encoding": (
+        {"files": "a.csv", "split": SPLIT, "format": {"encoding": "latin-99"}},
+        ['format.encoding: "latin-99" is not allowed', "cp1252"],
+    ),
+    "an encoding that does not fit": (
+        {"files": "latin.csv", "split": SPLIT, "format": {"encoding": "ascii"}},
+        ["files.train: latin.csv, line 1: byte 0xe9 is no ascii"],
+    ),
+    "a delimiter of parquet": (
+        {"files": "a.parquet", "split": SPLIT, "format": {"delimiter": ";"}},
+        ["format.delimiter: no file of .parquet has that"],
+    ),
+    "a number where there is a header": (
+        {"files": "a.csv", "split": SPLIT, "columns": {"text": 0, "label": 1}},
+        ["columns.text: a.csv has no column 0; allowed: a name, or format.header: false"],
+    ),
+    "a name where there is none": (
+        {"files": "a.csv", "split": SPLIT, "format": {"header": False}},
+        ["columns.text: a.csv has no column 'review'; allowed: 0 to 1"],
+    ),
+    "a number beyond the last": (
+        {
+            "files": "a.csv",
+            "split": SPLIT,
+            "format": {"header": False},
+            "columns": {"text": 0, "label": 2},
+        },
+        ["columns.label: a.csv has no column 2; allowed: 0 to 1"],
+    ),
     "no list": ({"files": ["a.csv", "b.csv"]}, ["files: "]),
 }
 
@@ -168,6 +260,9 @@ def test_a_bad_entry_is_named(small: dict[str, Any], problems: Problems, name: s
     written("a.csv", ROWS)
     written("b.csv", ROWS[:5])
     written("c.csv", ROWS[:6])
+    written("three.csv", [ROWS[0], *([f"text {n}", str(n % 3)] for n in range(30))])
+    written("latin.csv", "café,stars\n".encode("latin-1"))
+    written("a.parquet", b"PAR1")
     lines = problems(own(small, **entry))
     assert lines[0].startswith(f"tasks.own.{fragments[0]}"), lines
     assert all(fragment in lines[0] for fragment in fragments), lines

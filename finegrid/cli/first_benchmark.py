@@ -1,0 +1,141 @@
+"""The start of a benchmark: a file on one's own data and model, from a template."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from string import Template
+from typing import Any, NamedTuple
+
+from finegrid.planning.guess import KINDS, Guess, GuessError, Options, guess
+from finegrid.planning.lock import HUB
+from finegrid.planning.locking import fetched_data
+from finegrid.planning.own_files import paths_of
+from finegrid.planning.schema import FilesEntry, TaskEntry
+from finegrid.prepare.hub import HubError
+from finegrid.prepare.model import CONFIGURATION_FILE
+from finegrid.prepare.sources import SourceError
+from finegrid.records.write import write_text
+from tasks.table_files import TableError
+
+TEMPLATE = Path(__file__).with_name("benchmark.yaml.template")
+_PLAIN = re.compile(r"[A-Za-z_./~][\w./~-]*")
+_OPTIONS = {
+    "format.encoding that names": "--encoding that names",
+    "format.quotes: false": "--no-quotes",
+}
+_YAML_WORDS = ("null", "true", "false", "~")
+
+
+class InitError(Exception):
+    """Why no benchmark can be written of this data and this model."""
+
+
+class Written(NamedTuple):
+    """The file that was written, and what was guessed."""
+
+    file: Path
+    reasons: tuple[str, ...]
+    needs_lock: bool
+
+
+def write_benchmark(data: str, model: str, given: Options, output: Path | None) -> Written:
+    """Write a benchmark on data, a file, a folder or `hub:...`, and a model.
+
+    Raises InitError, OSError.
+    """
+    name = _name(data)
+    file = output or Path(f"{name}.yaml")
+    if file.suffix not in (".yaml", ".yml"):
+        raise InitError(
+            f"--output: {str(file)!r} is not allowed; allowed: a name that ends in .yaml"
+        )
+    if file.exists():
+        raise InitError(f"{file} exists already; allowed: another name, by --output")
+    uri = _model_uri(model)
+    try:
+        found = _guessed(data, given)
+    except (TableError, GuessError, HubError, SourceError) as error:
+        raise InitError(f"{data}: {_in_options(error)}") from error
+    text = Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
+        data=_shown(data),
+        model=_shown(model),
+        reasons="".join(f"# - {' '.join(reason.split())}\n" for reason in found.reasons),
+        name=file.stem if _name(file.stem) == file.stem else _name(file.stem),
+        task=name,
+        entry=_entry(data, found),
+        name_of_model=_name(model),
+        uri=_scalar(uri),
+        max_length=found.max_length,
+    )
+    write_text(file, text)
+    return Written(file, found.reasons, any(one.startswith(HUB) for one in (data, uri)))
+
+
+def _guessed(data: str, given: Options) -> Guess:
+    entry = TaskEntry(kind=KINDS[True], files=FilesEntry(path=data))
+    paths = fetched_data(entry, data).paths if data.startswith(HUB) else paths_of(entry)
+    return guess(paths, given)
+
+
+def _in_options(error: Exception) -> str:
+    """A problem in the words of options, in place of a benchmark's keys."""
+    problem = error.problem if isinstance(error, TableError) else str(error)
+    for key, option in _OPTIONS.items():
+        problem = problem.replace(key, option)
+    return problem
+
+
+def _model_uri(model: str) -> str:
+    """The short form of a model. Raises InitError for a folder that is none."""
+    if model.startswith((HUB, "path:", "package:")):
+        return model
+    folder = Path(model).expanduser()
+    if not (folder / CONFIGURATION_FILE).is_file():
+        what = f"has no {CONFIGURATION_FILE}" if folder.is_dir() else "is no folder"
+        allowed = (
+            f"a folder with {CONFIGURATION_FILE}, weights and tokenizer, or hub:<owner>/<name>"
+        )
+        raise InitError(f"model: {model!r} {what}; allowed: {allowed}")
+    return f"path:{model.rstrip('/')}"
+
+
+def _entry(data: str, found: Guess) -> str:
+    """The task's entry, a line a key."""
+    keys: dict[str, Any] = {"kind": found.kind, "files": data}
+    if found.columns is not None:
+        keys["columns"] = found.columns.model_dump(exclude_none=True)
+    if how := found.how.model_dump(exclude_defaults=True):
+        keys["format"] = how
+    if found.dropped:
+        keys["drop"] = {"label": list(found.dropped)}
+    if found.shares:
+        keys["split"] = found.shares
+    return "\n".join(f"    {key}: {_flow(value)}" for key, value in keys.items())
+
+
+def _flow(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {_scalar(one)}" for key, one in value.items()) + "}"
+    return _scalar(value)
+
+
+def _scalar(value: Any) -> str:
+    """A value as YAML, in quotes where it would be read as something else."""
+    plain = isinstance(value, str) and _PLAIN.fullmatch(value)
+    if plain and value.lower() not in _YAML_WORDS:
+        return str(value)
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _shown(text: str) -> str:
+    """A text as it may stand in a comment."""
+    return text if text.isprintable() else repr(text)
+
+
+def _name(source: str) -> str:
+    """A name made of that of a file, a folder or a repository."""
+    last = source.rstrip("/").rpartition(":")[2].rpartition("/")[2]
+    stem = re.sub(r"\.(csv|tsv|txt|json|jsonl|ndjson|parquet|ya?ml)(\.gz)?$", "", last.lower())
+    return re.sub(r"[^a-z0-9._-]+", "-", stem).lstrip("._-")[:40] or "mine"

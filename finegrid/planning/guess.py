@@ -1,0 +1,264 @@
+"""What a table of texts is likely to be: its kind, its columns, its splits, and why."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import isfinite
+from pathlib import Path
+from typing import NamedTuple
+
+from finegrid.planning.own_files import Paths
+from finegrid.records.prepared import SplitName
+from tasks.file_options import Columns, as_text
+from tasks.files import CLASSES, FilesKind
+from tasks.table_files import DELIMITERS, Format, column_names, ending_of, read_rows
+
+_LABELS = (
+    *("label", "labels", "goldlabel", "target", "class", "classindex", "category", "sentiment"),
+    *("stars", "rating", "overall", "score", "polarity", "intent", "emotion", "topic", "v1", "y"),
+)
+_TEXTS = (
+    *("text", "sentence", "review", "reviewtext", "reviewbody", "content", "body", "comment"),
+    *("commenttext", "tweet", "message", "document", "question", "description", "title", "v2"),
+)
+_PAIRS = (
+    *(("premise", "hypothesis"), ("sentence1", "sentence2"), ("question1", "question2")),
+    *(("question", "sentence"), ("text1", "text2"), ("texta", "textb"), ("query", "passage")),
+)
+_GROUPS = ("user", "userid", "author", "authorid", "reviewerid", "patientid", "groupid")
+KINDS: dict[bool, FilesKind] = {classes: kind for kind, classes in CLASSES.items()}
+"""Of classes, and of numbers."""
+_MOST_CLASSES = 50
+_FEW_CLASSES = 20
+_TEXT_WORDS = 3
+"""Words that a text has on average, at least."""
+_LENGTHS = (32, 64, 128, 256, 512)
+_TOKENS_A_WORD = 1.4
+_SHARES: Mapping[SplitName, float] = {"validation": 0.1, "test": 0.2}
+_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+
+
+class Options(NamedTuple):
+    """What its user says of the data; None is guessed."""
+
+    text: str | None = None
+    pair: str | None = None
+    label: str | None = None
+    kind: FilesKind | None = None
+    encoding: str | None = None
+    quotes: bool = True
+
+
+@dataclass(frozen=True)
+class Guess:
+    """What a task's entry says of its files, and the reasons."""
+
+    kind: FilesKind
+    columns: Columns | None
+    """None where texts lie in folders of their labels."""
+    how: Format
+    dropped: tuple[str, ...]
+    """Labels that say that there is none."""
+    shares: dict[SplitName, float]
+    max_length: int
+    reasons: tuple[str, ...]
+
+
+@dataclass
+class _Column:
+    """What the values of a column are like."""
+
+    name: str | int
+    rows: int = 0
+    values: set[str] = field(default_factory=set)
+    """No more than are too many for classes."""
+    numbers: int = 0
+    whole: int = 0
+    words: list[int] = field(default_factory=list)
+
+    def add(self, value: str) -> None:
+        self.rows += 1
+        text = value.strip()
+        if len(self.values) <= _MOST_CLASSES:
+            self.values.add(text)
+        if _NUMBER.fullmatch(text) and isfinite(number := float(text)):
+            self.numbers += 1
+            self.whole += number == int(number)
+        self.words.append(len(text.split()))
+
+    @property
+    def key(self) -> str:
+        """The name without case and signs, to be compared."""
+        return re.sub(r"[^a-z0-9]", "", str(self.name).lower())
+
+    @property
+    def mean_words(self) -> float:
+        return sum(self.words) / max(self.rows, 1)
+
+    @property
+    def may_be_classes(self) -> bool:
+        """A few values that come back, none of which is a text."""
+        return (
+            2 <= len(self.values) <= _FEW_CLASSES
+            and self.rows >= 2 * len(self.values)
+            and self.mean_words < _TEXT_WORDS
+        )
+
+
+class GuessError(Exception):
+    """What cannot be guessed, and the option that says it."""
+
+
+def guess(paths: Paths, given: Options) -> Guess:
+    """The guess for a task on these files. Raises GuessError, TableError, OSError."""
+    path = paths["train"][0]
+    how = Format(encoding=given.encoding, quotes=given.quotes)
+    reasons: list[str] = []
+    if path.is_dir():
+        columns, dropped = None, ()
+        kind = KINDS[True]
+        texts = _of_folders(paths["train"])
+        reasons.append("each label is the folder of its texts")
+    else:
+        how = _with_header(path, how, reasons)
+        found = _columns_of(paths["train"], how)
+        texts, label = _texts(found, given, reasons), _label(found, given, reasons)
+        kind = given.kind or _kind(label, reasons)
+        pair = texts[1].name if len(texts) > 1 else None
+        dropped = _no_labels(label, reasons) if CLASSES[kind] else ()
+        columns = Columns(text=texts[0].name, text_pair=pair, label=label.name)
+        reasons += _remarks(found)
+    shares = _shares(paths, reasons)
+    return Guess(kind, columns, how, dropped, shares, _max_length(texts, reasons), tuple(reasons))
+
+
+def _of_folders(folders: Sequence[Path]) -> list[_Column]:
+    text = _Column("text")
+    for folder in folders:
+        for _, (value,) in read_rows(folder, {"text": "text"}, "train"):
+            text.add(value)
+    return [text]
+
+
+def _with_header(path: Path, how: Format, reasons: list[str]) -> Format:
+    """Whether the first line names the columns: a number is no name."""
+    if ending_of(path.name) not in DELIMITERS:
+        return how
+    first = [str(name).strip() for name in column_names(path, "train", how)]
+    numbers = [name for name in first if _NUMBER.fullmatch(name)]
+    if not numbers or first == list(map(str, range(len(first)))):
+        return how
+    reasons.append(f"no header, for the first line holds {numbers[0]!r}: columns by their numbers")
+    return how.model_copy(update={"header": False})
+
+
+def _columns_of(files: Sequence[Path], how: Format) -> list[_Column]:
+    names = column_names(files[0], "train", how)
+    once = [name for name in names if names.count(name) == 1 and name != ""]
+    columns = [_Column(name) for name in once]
+    wanted = {str(at): name for at, name in enumerate(once)}
+    for path in files:
+        for _, values in read_rows(path, wanted, "train", how):
+            for column, value in zip(columns, values, strict=True):
+                column.add(as_text(value))
+    return columns
+
+
+def _named(columns: Iterable[_Column], name: str, option: str) -> _Column:
+    found = [column for column in columns if str(column.name) == name]
+    if not found:
+        names = ", ".join(str(column.name) for column in columns)
+        raise GuessError(f"{option}: {name!r} is no column; allowed: {names}")
+    return found[0]
+
+
+def _texts(columns: list[_Column], given: Options, reasons: list[str]) -> list[_Column]:
+    """The column of the text, or those of a pair."""
+    if given.text is not None:
+        pair = [_named(columns, given.pair, "--pair")] if given.pair is not None else []
+        return [_named(columns, given.text, "--text"), *pair]
+    if given.pair is not None:
+        raise GuessError("--pair: goes with --text; allowed: both")
+    keys = {column.key: column for column in columns}
+    for first, second in _PAIRS:
+        if first in keys and second in keys:
+            reasons.append(f"pairs of texts, for {first} and {second} are usual names of them")
+            return [keys[first], keys[second]]
+    texts = [column for column in columns if column.mean_words >= _TEXT_WORDS]
+    named = [column for column in texts if column.key in _TEXTS]
+    found = sorted(named or texts, key=lambda column: -column.mean_words)
+    if not found:
+        raise GuessError(
+            f"no column holds texts of {_TEXT_WORDS} words on average; say it: --text, and --pair"
+        )
+    why = "a usual name, " if named else ""
+    reasons.append(f"text: {found[0].name}, {why}{found[0].mean_words:.0f} words on average")
+    return found[:1]
+
+
+def _label(columns: list[_Column], given: Options, reasons: list[str]) -> _Column:
+    if given.label is not None:
+        return _named(columns, given.label, "--label")
+    found = [column for column in columns if column.key in _LABELS]
+    why = "a usual name"
+    if not found:
+        found = [column for column in columns if column.may_be_classes]
+        why = "the only one of a few values that come back"
+    if len(found) != 1:
+        names = ", ".join(str(column.name) for column in found or columns)
+        which = "several may be labels" if found else "none looks like a label"
+        raise GuessError(f"of the columns {names} {which}; say it: --label")
+    reasons.append(f"label: {found[0].name}, {why}")
+    return found[0]
+
+
+def _kind(label: _Column, reasons: list[str]) -> FilesKind:
+    """Classes, of words or of few whole numbers; or numbers."""
+    count, filled = len(label.values), label.values - {""}
+    all_numbers = label.numbers == label.rows
+    if all_numbers and (label.whole < label.rows or count > _FEW_CLASSES):
+        reasons.append(f"{KINDS[False]}, for the labels are numbers of many values")
+        return KINDS[False]
+    if count > _MOST_CLASSES or label.rows < 2 * len(filled):
+        raise GuessError(
+            f"{label.name}: too many different values for {label.rows} rows of classes; say it: "
+            f"--label, or --kind {' | '.join(CLASSES)}"
+        )
+    shown = ", ".join(sorted(filled)[:5]) + (", ..." if len(filled) > 5 else "")
+    reasons.append(f"{KINDS[True]}, for {label.name} has {len(filled)} values: {shown}")
+    return KINDS[True]
+
+
+def _no_labels(label: _Column, reasons: list[str]) -> tuple[str, ...]:
+    """Values beside words that are no word, such as the `-` of pairs without a majority."""
+    signs = {value for value in label.values if not any(map(str.isalnum, value))}
+    words = {value for value in label.values - signs if not _NUMBER.fullmatch(value)}
+    if not signs or len(words) < 2:
+        return ()
+    reasons.append(f"rows whose {label.name} is {', '.join(map(repr, sorted(signs)))} are left out")
+    return tuple(sorted(signs))
+
+
+def _remarks(columns: Iterable[_Column]) -> list[str]:
+    groups = [column.name for column in columns if column.key in _GROUPS]
+    return [f"split.group: {groups[0]} would keep the rows of one in one split"] if groups else []
+
+
+def _shares(paths: Paths, reasons: list[str]) -> dict[SplitName, float]:
+    shares = {name: share for name, share in _SHARES.items() if name not in paths}
+    if shares:
+        parts = " and ".join(f"{100 * share:.0f} % for {name}" for name, share in shares.items())
+        reasons.append(f"{parts} are held out of the training rows, for there is no such file")
+    return shares
+
+
+def _max_length(texts: Sequence[_Column], reasons: list[str]) -> int:
+    """The smallest usual length that holds nearly all texts."""
+    lengths = sorted(map(sum, zip(*(column.words for column in texts), strict=True)))
+    words = lengths[int(0.95 * (len(lengths) - 1))]
+    tokens = _TOKENS_A_WORD * words + 3
+    found = next((length for length in _LENGTHS if length >= tokens), _LENGTHS[-1])
+    reasons.append(f"max_length: {found}, for 95 % of the texts have up to {words} words")
+    return found

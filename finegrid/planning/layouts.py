@@ -1,0 +1,129 @@
+"""Where the splits of a folder lie, by the names of its files: the layouts that people have."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import PurePosixPath
+
+from finegrid.records.prepared import SPLITS, SplitName
+from tasks.table_files import ENDINGS, TableError, ending_of
+
+SPLIT_WORDS: dict[SplitName, tuple[str, ...]] = {
+    "train": ("train", "training"),
+    "validation": ("validation", "valid", "val", "dev"),
+    "test": ("test", "testing"),
+}
+"""What names of files and folders call the splits."""
+_SHARD = re.compile(r"-(\d+)-of-(\d+)(?=\.)")
+_SHOWN = 10
+Layout = dict[SplitName, tuple[str, ...]]
+"""The files of each split; a name that ends with a slash is a folder of texts of one label."""
+
+
+def table_layout(names: Iterable[str], group: str | None = None) -> Layout:
+    """The table files of each split.
+
+    A split is a word of a file's name, else the name of its folder. Files that lie deeper belong to
+    a group, such as a configuration of the Hub: `group`, else the folder itself, else its only one.
+    Raises TableError where that does not tell.
+    """
+    tables = [name for name in names if ending_of(name) in ENDINGS]
+    groups: dict[str, dict[SplitName, list[str]]] = {}
+    for name in tables:
+        for split, folder in _place(name):
+            groups.setdefault(folder, {}).setdefault(split, []).append(name)
+    if not groups and group is None and len(tables) == 1:
+        return {"train": (tables[0],)}
+    found = groups.get(_chosen(groups, group, tables), {})
+    if "train" not in found:
+        raise TableError(("files",), f"no training file among {_listed(tables)}; {_ALLOWED}")
+    return {split: _shards(split, sorted(found[split])) for split in SPLITS if split in found}
+
+
+_ALLOWED = (
+    "allowed: train, validation (valid, val, dev) and test in the names of files or their folders, "
+    "or files that names the file of each split"
+)
+
+
+def _place(name: str) -> Iterable[tuple[SplitName, str]]:
+    """The split of a file and the folder of its group, where the name tells one split."""
+    *folders, file = PurePosixPath(name).parts
+    found = _splits_of(file.partition(".")[0]) or _splits_of(PurePosixPath(file).stem)
+    if not found and folders and (found := _splits_of(folders[-1])):
+        folders = folders[:-1]
+    if folders[:1] == ["data"]:
+        folders = folders[1:]
+    return [(found.pop(), "/".join(folders))] if len(found) == 1 else []
+
+
+def _splits_of(name: str) -> set[SplitName]:
+    """The splits that words of a name are called for."""
+    words = set(re.split(r"[^a-z]+", name.lower()))
+    return {split for split, known in SPLIT_WORDS.items() if words & set(known)}
+
+
+def _chosen(groups: Mapping[str, object], group: str | None, tables: Sequence[str]) -> str:
+    if group is None:
+        if "" in groups or not groups:
+            return ""
+        if len(groups) == 1:
+            return next(iter(groups))
+    elif group in groups:
+        return group
+    if not groups:
+        raise TableError(("files",), f"no split among {_listed(tables)}; {_ALLOWED}")
+    what = "several data sets" if group is None else f"no {group!r} below it"
+    below = [name for name in sorted(groups) if name]
+    allowed = f"one of {_listed(below)}, by its path" if below else "nothing after its name"
+    raise TableError(("files",), f"{what}; allowed: {allowed}")
+
+
+def _shards(split: SplitName, names: list[str]) -> tuple[str, ...]:
+    """The files of a split, if they are one, or all the shards of one."""
+    alike = {re.sub(r"\d+", "0", name) for name in names}
+    if len(alike) > 1:
+        allowed = "allowed: one, or its shards; or files that names the file of each split"
+        raise TableError(("files",), f"{split} may be any of {_listed(names)}; {allowed}")
+    shards = [match for name in names if (match := _SHARD.search(name))]
+    if shards:
+        count = int(shards[0][2])
+        if [int(match[1]) for match in shards] != list(range(count)):
+            problem = f"{split} has {len(shards)} shards, {_listed(names)}; allowed: all {count}"
+            raise TableError(("files",), problem)
+    return tuple(names)
+
+
+def text_layout(names: Iterable[str], dropped: Sequence[str] = ()) -> Layout | None:
+    """The folders of texts of each split, `train/pos/` or `pos/` alone, without `dropped` labels.
+
+    None where texts do not lie in folders of at least two labels. Raises TableError where the
+    splits have other labels.
+    """
+    found: dict[SplitName, dict[str, str]] = {}
+    for name in names:
+        *folders, file = PurePosixPath(name).parts
+        split = _split_folder(folders)
+        if split is not None and file.lower().endswith(".txt") and folders[-1] not in dropped:
+            found.setdefault(split, {})[folders[-1]] = "/".join(folders) + "/"
+    if not found or any(len(labels) < 2 for labels in found.values()):
+        return None
+    for split, labels in found.items():
+        if more := sorted(set(found.get("train", labels)) ^ set(labels)):
+            allowed = f"allowed: the same in all, or drop: {{label: {more}}}"
+            problem = f"{split} and train differ in the folders {_listed(more)}; {allowed}"
+            raise TableError(("files",), problem)
+    return {split: tuple(sorted(found[split].values())) for split in SPLITS if split in found}
+
+
+def _split_folder(folders: Sequence[str]) -> SplitName | None:
+    """The split of a text in `<split>/<label>/`, or in `<label>/` alone, which is trained on."""
+    if len(folders) == 2 and len(found := _splits_of(folders[0])) == 1:
+        return found.pop()
+    return "train" if len(folders) == 1 and not _splits_of(folders[0]) else None
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f", ... ({len(names)} in all)" if len(names) > _SHOWN else ""
+    return (", ".join(map(repr, names[:_SHOWN])) or "no table file") + more

@@ -1,0 +1,256 @@
+"""Making the lock of a benchmark: each `hub:` and `path:` is resolved once."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+from pydantic import ValidationError
+
+from finegrid.planning import own_files
+from finegrid.planning.layouts import Layout
+from finegrid.planning.lock import (
+    HUB,
+    Content,
+    Lock,
+    LockedModel,
+    LockedTask,
+    hub_files,
+    model_uri,
+)
+from finegrid.planning.pinning import local_source
+from finegrid.planning.schema import TaskEntry
+from finegrid.prepare import hub, sources
+from finegrid.prepare.model import CONFIGURATION_FILE, HUB_FILES
+from finegrid.prepare.sources import Hash, SourceError
+from finegrid.problems import ConfigurationError, Location, Problems, explain, refused
+from finegrid.records.identity import content_hash, file_sha256
+from finegrid.records.specification import Source
+from finegrid.records.weights import INDEX_FILE, WEIGHTS_FILE, WeightsError, shards
+from tasks.file_options import SplitFiles
+from tasks.table_files import TableError
+
+_MODEL = r"hub:(?P<repository>[\w.-]+/[\w.-]+)"
+_DATA = rf"{_MODEL}(?:/(?P<group>.+))?"
+T = TypeVar("T")
+
+
+def make_lock(
+    content: Content, before: Lock, hashed: Hash = file_sha256, say: Callable[[str], None] = str
+) -> Lock:
+    """The lock of a benchmark's content, each line of which is told to `say`.
+
+    What `before` holds of the Hub stays where the benchmark still says the same. Raises
+    ConfigurationError with all that cannot be locked.
+    """
+    resolver = _Resolver(before, hashed, say, Problems())
+    tasks = {
+        name: locked
+        for name, entry in _entries(content, "tasks").items()
+        if (locked := resolver.resolved(resolver.task, name, entry)) is not None
+    }
+    models = {
+        name: locked
+        for name, entry in _entries(content, "models").items()
+        if (locked := resolver.resolved(resolver.model, name, entry)) is not None
+    }
+    resolver.problems.check()
+    return Lock(tasks=tasks, models=models)
+
+
+def _entries(content: Content, section: str) -> Mapping[str, Any]:
+    entries = content.get(section)
+    return entries if isinstance(entries, Mapping) else {}
+
+
+class _UnresolvedError(Exception):
+    """An entry that cannot be locked: where it is wrong, and why."""
+
+    def __init__(self, at: Location, problem: str) -> None:
+        super().__init__(problem)
+        self.at, self.problem = at, problem
+
+
+@dataclass(frozen=True)
+class _Resolver:
+    before: Lock
+    hashed: Hash
+    say: Callable[[str], None]
+    problems: Problems
+
+    def resolved(self, resolve: Callable[[str, Any], T | None], name: str, entry: Any) -> T | None:
+        """What an entry is locked to; None where nothing is to be locked, or a problem noted."""
+        try:
+            return resolve(name, entry)
+        except _UnresolvedError as error:
+            self.problems.add(error.at, error.problem)
+        except ConfigurationError as error:
+            self.problems.lines += error.problems
+        return None
+
+    def task(self, name: str, entry: Any) -> LockedTask | None:
+        """The files of a task of the user's own, read as a whole."""
+        if not isinstance(entry, Mapping) or "files" not in entry:
+            return None
+        at: Location = ("tasks", name)
+        key, old = content_hash(entry), self.before.tasks.get(name)
+        data_set = hub_files(entry)
+        if data_set is not None and old is not None and old.entry == key:
+            locked = old
+        else:
+            try:
+                checked = TaskEntry.model_validate_json(json.dumps(entry))
+                of_hub = self._of_hub(checked, data_set, at) if data_set is not None else None
+                found = of_hub or own_files.of_files(checked)
+            except ValidationError as error:
+                lines = explain(error, TaskEntry.model_json_schema(), at)
+                raise ConfigurationError(lines) from error
+            except TableError as error:
+                raise _UnresolvedError((*at, *error.key), error.problem) from error
+            locked = _locked_task(key, found)
+        self.say(_task_line(name, locked))
+        return locked
+
+    def _of_hub(self, entry: TaskEntry, data_set: str, at: Location) -> own_files.Found:
+        """A task whose files are a data set of the Hub, which are fetched and read."""
+        try:
+            data = fetched_data(entry, data_set)
+        except (hub.HubError, SourceError) as error:
+            raise _UnresolvedError((*at, "files"), f"{data_set}: {error}") from error
+        survey = own_files.surveyed(entry, data.paths)
+        made = own_files.as_registered(entry, data.source, SplitFiles(**data.layout), survey)
+        return own_files.Found(made, survey.counts)
+
+    def model(self, name: str, entry: Any) -> LockedModel | None:
+        """The files of a checkpoint, and the configuration of one of the Hub."""
+        uri, at = model_uri(entry), ("models", name)
+        if uri is None or not uri.startswith((HUB, "path:", "package:")):
+            return None
+        old = self.before.models.get(name)
+        if not uri.startswith(HUB):
+            locked = LockedModel(uri=uri, source=self._local(uri, at))
+        elif old is not None and old.uri == uri:
+            locked = old
+        else:
+            locked = self._checkpoint(uri, at)
+        self.say(_model_line(name, locked))
+        return locked
+
+    def _local(self, uri: str, at: Location) -> Source:
+        try:
+            source = Source(uri=uri)
+            if problems := sources.problems(source, (CONFIGURATION_FILE,)):
+                raise _UnresolvedError(at, problems[0])
+            return local_source(source, self.hashed, at)
+        except ValidationError as error:
+            raise ConfigurationError(explain(error, Source.model_json_schema(), at)) from error
+
+    def _checkpoint(self, uri: str, at: Location) -> LockedModel:
+        match = re.fullmatch(_MODEL, uri)
+        if match is None:
+            raise _UnresolvedError(at, refused(uri, "allowed: hub:<owner>/<name>"))
+        try:
+            source, configuration = _model_files(match["repository"])
+        except (hub.HubError, SourceError, WeightsError, ValueError) as error:
+            raise _UnresolvedError(at, f"{uri}: {error}") from error
+        return LockedModel(uri=uri, source=source, configuration=configuration)
+
+
+class FetchedData(NamedTuple):
+    """The files of a data set of the Hub, in the cache of the Hub's library."""
+
+    source: Source
+    layout: Layout
+    paths: own_files.Paths
+
+
+def fetched_data(entry: TaskEntry, data_set: str) -> FetchedData:
+    """The splits of a data set of the Hub as it is now.
+
+    Raises HubError, SourceError, TableError.
+    """
+    match = re.fullmatch(_DATA, data_set)
+    if match is None:
+        allowed = "allowed: hub:<owner>/<name>, or hub:<owner>/<name>/<configuration>"
+        raise TableError(("files",), refused(data_set, allowed))
+    listed = hub.listing(match["repository"], "dataset")
+    layout = own_files.layout_of(entry, list(listed.files), match["group"])
+    names = tuple(file for files in layout.values() for file in files)
+    folder = hub.snapshot(match["repository"], "dataset", listed.commit, names)
+    hashes = {name: _sha256(folder / name, listed.files[name]) for name in names}
+    paths = {split: tuple(folder / file for file in files) for split, files in layout.items()}
+    uri = f"{HUB}{match['repository']}"
+    return FetchedData(Source(uri=uri, revision=listed.commit, sha256=hashes), layout, paths)
+
+
+def _model_files(repository: str) -> tuple[Source, dict[str, Any]]:
+    """The files of a checkpoint by their hashes, and its configuration.
+
+    Of large files the Hub tells the hash: they are not fetched. Raises HubError, SourceError,
+    WeightsError, ValueError.
+    """
+    listed = hub.listing(repository, "model")
+
+    def fetched(*names: str) -> Path:
+        return hub.snapshot(repository, "model", listed.commit, names)
+
+    if missing := [name for name in HUB_FILES if name not in listed.files]:
+        raise SourceError(f"the repository has no {', '.join(missing)}")
+    weights: tuple[str, ...] = (WEIGHTS_FILE,)
+    if WEIGHTS_FILE not in listed.files:
+        if INDEX_FILE not in listed.files:
+            raise SourceError(f"the repository has no {WEIGHTS_FILE}, and no {INDEX_FILE}")
+        weights = (INDEX_FILE, *shards(fetched(INDEX_FILE) / INDEX_FILE))
+    names = (*HUB_FILES, *weights)
+    if missing := [name for name in names if name not in listed.files]:
+        raise SourceError(f"the repository has no {', '.join(missing)}")
+    small = tuple(name for name in names if listed.files[name] is None)
+    folder = fetched(*small, CONFIGURATION_FILE)
+    hashes = {name: listed.files[name] or file_sha256(folder / name) for name in names}
+    configuration = json.loads((folder / CONFIGURATION_FILE).read_text(encoding="utf-8"))
+    if not isinstance(configuration, dict):
+        raise SourceError(f"{CONFIGURATION_FILE} is no JSON object")
+    source = Source(uri=f"{HUB}{repository}", revision=listed.commit, sha256=hashes)
+    return source, configuration
+
+
+def _sha256(path: Path, expected: str | None) -> str:
+    """The hash of a fetched file. Raises SourceError where the Hub tells another one."""
+    if not path.is_file():
+        raise SourceError(f"{path.name} was not fetched")
+    found = file_sha256(path)
+    if expected not in (None, found):
+        raise SourceError(f"file {path.name} has sha256 {found}, the Hub says {expected}")
+    return found
+
+
+def _locked_task(key: str, found: own_files.Found) -> LockedTask:
+    entry = found.entry
+    if entry.task is None or entry.source is None:
+        raise ValueError("files stand for a registered task with a source")
+    return LockedTask(
+        entry=key,
+        task=entry.task,
+        source=entry.source,
+        options=entry.options,
+        rows=found.counts,
+    )
+
+
+def _task_line(name: str, locked: LockedTask) -> str:
+    rows = ", ".join(f"{split} {count:,}" for split, count in locked.rows.items())
+    return f"tasks.{name}: {_source_line(locked.source)}; rows: {rows}"
+
+
+def _model_line(name: str, locked: LockedModel) -> str:
+    return f"models.{name}: {_source_line(locked.source)}"
+
+
+def _source_line(source: Source) -> str:
+    at = f" at {source.revision}" if source.revision else ""
+    count = len(source.sha256)
+    return f"{source.uri}{at}, {count} file{'s' if count > 1 else ''}"
