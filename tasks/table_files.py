@@ -112,7 +112,7 @@ def column_names(path: Path, split: str, how: Format = PLAIN) -> list[str | int]
             return _parquet_names(path)
         with _opened(path, how) as stream:
             if ending in _JSON:
-                return list(next(_objects(stream), ("", {}))[1])
+                return list(next(_objects(path, stream), ("", {}))[1])
             delimiter = how.delimiter or _delimiter(path, {}, how)
             first = next(_records(_reader(stream, delimiter, how)), ("", []))[1]
             return list(first) if how.header else list(range(len(first)))
@@ -266,7 +266,7 @@ def _delimiter(path: Path, columns: Wanted, how: Format) -> str:
 def _json(path: Path, columns: Wanted, how: Format) -> Iterator[Row]:
     """The objects of a list, or of lines; a key that some objects lack has no value there."""
     with _opened(path, how) as stream:
-        objects = _objects(stream)
+        objects = _objects(path, stream)
         first = next(objects, None)
         if first is None:
             raise _FileError(" is empty; allowed: one JSON object a line, or a list of them")
@@ -284,10 +284,11 @@ def _json(path: Path, columns: Wanted, how: Format) -> Iterator[Row]:
         _places(path, list(has), columns)
 
 
-def _objects(stream: IO[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Place and object, of a list where the first sign that is no space opens one."""
+def _objects(path: Path, stream: IO[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Place and object, one a line or, in a `.json`, of a list that the first line opens."""
+    may_be_list = ending_of(path.name) == _JSON[0]
     for number, line in enumerate(stream, 1):
-        if line.lstrip().startswith("[") and number == 1:
+        if may_be_list and number == 1 and line.lstrip().startswith("["):
             yield from _items(line + stream.read())
             return
         if line.strip():

@@ -35,7 +35,7 @@ def table_layout(names: Iterable[str], group: str | None = None) -> Layout:
             groups.setdefault(folder, {}).setdefault(split, []).append(name)
     if not groups and group is None and len(tables) == 1:
         return {"train": (tables[0],)}
-    found = groups.get(_chosen(groups, group, tables), {})
+    found = groups.get(_chosen(groups, group), {})
     if "train" not in found:
         raise TableError(("files",), f"no training file among {_listed(tables)}; {_ALLOWED}")
     return {split: _shards(split, sorted(found[split])) for split in SPLITS if split in found}
@@ -64,16 +64,11 @@ def _splits_of(name: str) -> set[SplitName]:
     return {split for split, known in SPLIT_WORDS.items() if words & set(known)}
 
 
-def _chosen(groups: Mapping[str, object], group: str | None, tables: Sequence[str]) -> str:
-    if group is None:
-        if "" in groups or not groups:
-            return ""
-        if len(groups) == 1:
-            return next(iter(groups))
-    elif group in groups:
-        return group
-    if not groups:
-        raise TableError(("files",), f"no split among {_listed(tables)}; {_ALLOWED}")
+def _chosen(groups: Mapping[str, object], group: str | None) -> str:
+    if group in groups or not groups:
+        return group or ""
+    if group is None and ("" in groups or len(groups) == 1):
+        return "" if "" in groups else next(iter(groups))
     what = "several data sets" if group is None else f"no {group!r} below it"
     below = [name for name in sorted(groups) if name]
     allowed = f"one of {_listed(below)}, by its path" if below else "nothing after its name"

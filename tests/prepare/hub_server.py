@@ -63,10 +63,10 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     hub: Hub
 
-    def do_HEAD(self) -> None:  # noqa: N802  # the library's names
+    def do_HEAD(self) -> None:
         self._answer()
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         self._answer()
 
     def log_message(self, *_: Any) -> None:
@@ -128,7 +128,8 @@ class _Handler(BaseHTTPRequestHandler):
             linked = {"X-Linked-Etag": f'"{repository.sha256(file)}"'}
             linked |= {"X-Linked-Size": str(len(content)), "X-Repo-Commit": repository.commit}
             # Another host, as the Hub's own: the library takes what the first answer says.
-            place = f"{self.hub.url.replace('127.0.0.1', 'localhost')}/blobs/{kind}/{match['name']}/{file}"
+            other = self.hub.url.replace("127.0.0.1", "localhost")
+            place = f"{other}/blobs/{kind}/{match['name']}/{file}"
             self._send(302, b"", {"Location": place} | linked)
         else:
             content = repository.files[file]

@@ -1,4 +1,4 @@
-"""What a benchmark says of the user's own files: format, names of classes, metrics, rows to drop."""
+"""What a benchmark says of the user's own files: format, classes, metrics, rows to drop."""
 
 import csv
 import json
