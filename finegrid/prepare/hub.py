@@ -79,6 +79,11 @@ def _explained(repository: str, repo_type: RepositoryType) -> Iterator[None]:
 def _reason(error: Exception, repository: str, repo_type: RepositoryType) -> str:
     from huggingface_hub import constants, errors
 
+    cause = error.__cause__
+    if isinstance(error, errors.LocalEntryNotFoundError) and isinstance(
+        cause, errors.HfHubHTTPError
+    ):
+        error = cause  # the library takes whatever the Hub answers for a Hub that is not there
     if isinstance(error, errors.GatedRepoError):
         folder = "datasets/" if repo_type == "dataset" else ""
         page = f"{constants.ENDPOINT}/{folder}{repository}"
