@@ -8,7 +8,7 @@ from pathlib import Path
 from string import Template
 from typing import Any, NamedTuple
 
-from finegrid.planning.guess import KINDS, Guess, GuessError, Options, guess
+from finegrid.planning.guess import KINDS, LENGTHS, Guess, GuessError, Options, guess
 from finegrid.planning.lock import HUB
 from finegrid.planning.locking import fetched_data
 from finegrid.planning.own_files import paths_of
@@ -20,11 +20,12 @@ from finegrid.records.write import write_text
 from tasks.table_files import TableError
 
 TEMPLATE = Path(__file__).with_name("benchmark.yaml.template")
-_PLAIN = re.compile(r"[A-Za-z_./~][\w./~-]*")
+_PLAIN = re.compile(r"[A-Za-z_./~]([\w./~:-]*[\w./~-])?")
 _OPTIONS = {
     "format.encoding that names": "--encoding that names",
     "format.quotes: false": "--no-quotes",
 }
+_POSITIONS = ("max_position_embeddings", "n_positions")
 _YAML_WORDS = ("null", "true", "false", "~")
 
 
@@ -62,12 +63,12 @@ def write_benchmark(data: str, model: str, given: Options, output: Path | None) 
         data=_shown(data),
         model=_shown(model),
         reasons="".join(f"# - {' '.join(reason.split())}\n" for reason in found.reasons),
-        name=file.stem if _name(file.stem) == file.stem else _name(file.stem),
+        name=_name(file.stem),
         task=name,
         entry=_entry(data, found),
         name_of_model=_name(model),
         uri=_scalar(uri),
-        max_length=found.max_length,
+        max_length=min(found.max_length, _longest(uri)),
     )
     write_text(file, text)
     return Written(file, found.reasons, any(one.startswith(HUB) for one in (data, uri)))
@@ -99,6 +100,20 @@ def _model_uri(model: str) -> str:
         )
         raise InitError(f"model: {model!r} {what}; allowed: {allowed}")
     return f"path:{model.rstrip('/')}"
+
+
+def _longest(uri: str) -> int:
+    """The usual length that a model of this machine has positions for, as its configuration says.
+
+    Planning holds the exact number against `max_length`.
+    """
+    file = Path(uri.partition(":")[2]).expanduser() / CONFIGURATION_FILE
+    if not uri.startswith("path:") or not file.is_file():
+        return LENGTHS[-1]
+    content = json.loads(file.read_text(encoding="utf-8"))
+    named = (content.get(key) for key in _POSITIONS) if isinstance(content, dict) else ()
+    known = [count for count in named if isinstance(count, int)]
+    return max((length for length in LENGTHS if length <= min(known, default=length)), default=1)
 
 
 def _entry(data: str, found: Guess) -> str:

@@ -34,7 +34,7 @@ _MOST_CLASSES = 50
 _FEW_CLASSES = 20
 _TEXT_WORDS = 3
 """Words that a text has on average, at least."""
-_LENGTHS = (32, 64, 128, 256, 512)
+LENGTHS = (32, 64, 128, 256, 512)
 _TOKENS_A_WORD = 1.4
 _SHARES: Mapping[SplitName, float] = {"validation": 0.1, "test": 0.2}
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
@@ -259,6 +259,6 @@ def _max_length(texts: Sequence[_Column], reasons: list[str]) -> int:
     lengths = sorted(map(sum, zip(*(column.words for column in texts), strict=True)))
     words = lengths[int(0.95 * (len(lengths) - 1))]
     tokens = _TOKENS_A_WORD * words + 3
-    found = next((length for length in _LENGTHS if length >= tokens), _LENGTHS[-1])
+    found = next((length for length in LENGTHS if length >= tokens), LENGTHS[-1])
     reasons.append(f"max_length: {found}, for 95 % of the texts have up to {words} words")
     return found

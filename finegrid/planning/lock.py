@@ -7,6 +7,7 @@ network; `finegrid.planning.locking` writes it.
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,7 +66,7 @@ def lock_file(benchmark: Path) -> Path:
 
 def command(files: Sequence[Path]) -> str:
     """What writes the lock."""
-    return f"finegrid lock {files[-1] if files else '<benchmark>'}"
+    return f"finegrid lock {shlex.quote(str(files[-1])) if files else '<benchmark>'}"
 
 
 def read_lock(files: Sequence[Path]) -> Lock:
@@ -115,7 +116,7 @@ class _Writer:
         locked, path = self.lock.tasks.get(name), hub_files(entry)
         if locked is None:
             if path is not None:
-                problem = refused(path, f"it is not locked; run: {self.command}")
+                problem = f"{path} is not locked; run: {self.command}"
                 self.problems.add(("tasks", name, "files"), problem)
             return entry
         if locked.entry != content_hash(entry):
@@ -148,8 +149,7 @@ class _Writer:
             return {"source": source} | known
         if locked is not None or uri.startswith(HUB):
             what = "has changed since it was locked" if locked else "is not locked"
-            problem = refused(uri, f"it {what}; run: {self.command}")
-            self.problems.add(("models", name), problem)
+            self.problems.add(("models", name), f"{uri} {what}; run: {self.command}")
         return {"source": {"uri": uri}}
 
 
