@@ -18,6 +18,7 @@ from typing import IO, Annotated, Any, cast
 from pydantic import AfterValidator, Field, PlainValidator
 
 from finegrid.records.base import Record
+from finegrid.records.identity import text_files
 
 DELIMITERS = {".csv": ",;\t", ".tsv": "\t", ".txt": "\t,;"}
 _JSON = (".json", ".jsonl", ".ndjson")
@@ -366,8 +367,3 @@ def _texts(folder: Path, columns: Wanted) -> Iterator[Row]:
         except UnicodeDecodeError as error:
             raise _FileError(f"/{path.name} is no UTF-8; allowed: a file in UTF-8") from error
         yield f"{folder.name}/{path.name}", tuple(found[str(name)] for name in columns.values())
-
-
-def text_files(folder: Path) -> list[Path]:
-    """The texts that lie in a folder, by their names."""
-    return sorted(path for path in folder.iterdir() if path.name.lower().endswith(".txt"))

@@ -13,7 +13,7 @@ from finegrid.metrics.registry import METRICS, metric
 from finegrid.planning.layouts import Layout, table_layout, text_layout
 from finegrid.planning.schema import TaskEntry
 from finegrid.problems import Location, Problems, refused
-from finegrid.records.identity import file_sha256, folder_sha256
+from finegrid.records.identity import file_sha256, folder_sha256, text_files
 from finegrid.records.prepared import SplitName
 from finegrid.records.registry import unknown_name
 from finegrid.records.specification import Source
@@ -27,7 +27,6 @@ from tasks.table_files import (
     TEXT_FOLDER,
     TableError,
     ending_of,
-    text_files,
 )
 
 _TEXT, _LABEL, _ = TEXT_FOLDER

@@ -17,10 +17,9 @@ from pathlib import Path, PurePosixPath
 
 from finegrid.prepare import hub
 from finegrid.prepare.hub import RepositoryType
-from finegrid.records.identity import file_sha256, folder_sha256
+from finegrid.records.identity import file_sha256, folder_sha256, text_files
 from finegrid.records.specification import Source
 from finegrid.records.write import atomic_path
-from tasks.table_files import text_files
 
 DOWNLOADS = Path("results/prepared/downloads")
 _FORMS = {

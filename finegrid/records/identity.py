@@ -28,6 +28,11 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def text_files(folder: Path) -> list[Path]:
+    """The texts that lie in a folder, by their names."""
+    return sorted(path for path in folder.iterdir() if path.name.lower().endswith(".txt"))
+
+
 def folder_sha256(files: Iterable[Path]) -> str:
     """sha256 of the lines that `sha256sum` prints of files, by their names. Raises OSError."""
     lines = (f"{file_sha256(path)}  {path.name}\n" for path in files)

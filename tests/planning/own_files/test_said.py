@@ -10,6 +10,7 @@ import pytest
 
 from finegrid.planning.benchmark import parse_benchmark
 from finegrid.planning.plan import make_plan
+from finegrid.planning.schema import Benchmark
 from finegrid.planning.yaml_reader import read_yaml
 from tests.planning.own_files.tables import ROWS, SPLIT, own, planned, prepared, written
 
@@ -136,6 +137,22 @@ def test_metrics_are_those_that_are_named_and_the_first_decides(
     made = make_plan(parse_benchmark(content))
     numbers = next(iter(made.runs.values())).task
     assert prepare_task(numbers, folder / "numbers").metrics == ("mse",)
+
+
+def test_all_that_is_said_reaches_the_job_that_plans(small: dict[str, Any]) -> None:
+    said = {
+        "files": {"train": ["a.csv", "b.csv"], "test": "c.csv"},
+        "columns": {"text": 0, "label": 1},
+        "labels": {-1: "no", 1: "yes"},
+        "format": {"header": False, "encoding": "cp1252"},
+        "drop": {"label": [None, 3]},
+        "metrics": ["f1"],
+        "split": {"validation": 0.1, "group": 2},
+    }
+    benchmark = parse_benchmark(own(small, **said))
+    again = Benchmark.model_validate_json(benchmark.model_dump_json(exclude_unset=True))
+    assert again == benchmark
+    assert again.tasks["own"].labels == {"-1": "no", "1": "yes"}
 
 
 # rows to drop -------------------------------------------------------------------------------------
