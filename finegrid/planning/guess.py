@@ -117,7 +117,8 @@ def guess(paths: Paths, given: Options) -> Guess:
     how = Format(encoding=given.encoding, quotes=given.quotes)
     reasons: list[str] = []
     if path.is_dir():
-        columns, dropped = None, ()
+        columns = None
+        dropped: tuple[str, ...] = ()
         kind = KINDS[True]
         texts = _of_folders(paths["train"])
         reasons.append("each label is the folder of its texts")

@@ -40,7 +40,10 @@ T = TypeVar("T")
 
 
 def make_lock(
-    content: Content, before: Lock, hashed: Hash = file_sha256, say: Callable[[str], None] = str
+    content: Content,
+    before: Lock,
+    hashed: Hash = file_sha256,
+    say: Callable[[str], None] = lambda line: None,
 ) -> Lock:
     """The lock of a benchmark's content, each line of which is told to `say`.
 
@@ -54,9 +57,9 @@ def make_lock(
         if (locked := resolver.resolved(resolver.task, name, entry)) is not None
     }
     models = {
-        name: locked
+        name: found
         for name, entry in _entries(content, "models").items()
-        if (locked := resolver.resolved(resolver.model, name, entry)) is not None
+        if (found := resolver.resolved(resolver.model, name, entry)) is not None
     }
     resolver.problems.check()
     return Lock(tasks=tasks, models=models)

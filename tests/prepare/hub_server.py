@@ -102,9 +102,9 @@ class _Handler(BaseHTTPRequestHandler):
         return None
 
     def _information(self, kind: str, name: str, rest: str) -> None:
-        refuses_all = (found := self.hub.repositories.get((kind, name))) and found.refuses
-        is_status = bool(refuses_all) and not refuses_all[1]
-        repository = self._repository(kind, name, "file" if is_status else "api")
+        found = self.hub.repositories.get((kind, name))
+        refuses_all = found is not None and found.refuses is not None and not found.refuses[1]
+        repository = self._repository(kind, name, "file" if refuses_all else "api")
         if repository is None:
             return
         revision = re.fullmatch(r"/(?:revision|tree)/([^/]+).*", rest)

@@ -162,7 +162,7 @@ def test_rows_are_dropped_by_their_values_and_the_others_keep_their_numbers(
     small: dict[str, Any], folder: Path
 ) -> None:
     """As the pairs of SNLI without a majority."""
-    lines = [
+    lines: list[dict[str, Any]] = [
         {"gold_label": "-" if n % 5 == 0 else ("yes", "no")[n % 2], "sentence1": f"text {n}"}
         for n in range(40)
     ]
