@@ -62,7 +62,7 @@ def write_benchmark(data: str, model: str, given: Options, output: Path | None) 
     text = Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
         data=_shown(data),
         model=_shown(model),
-        reasons="".join(f"# - {' '.join(reason.split())}\n" for reason in found.reasons),
+        reasons="".join(f"# - {_shown(reason)}\n" for reason in found.reasons),
         name=_name(file.stem),
         task=name,
         entry=_entry(data, found),
@@ -110,7 +110,10 @@ def _longest(uri: str) -> int:
     file = Path(uri.partition(":")[2]).expanduser() / CONFIGURATION_FILE
     if not uri.startswith("path:") or not file.is_file():
         return LENGTHS[-1]
-    content = json.loads(file.read_text(encoding="utf-8"))
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError:
+        return LENGTHS[-1]  # planning says what is wrong with it
     named = (content.get(key) for key in _POSITIONS) if isinstance(content, dict) else ()
     known = [count for count in named if isinstance(count, int)]
     return max((length for length in LENGTHS if length <= min(known, default=length)), default=1)
@@ -141,7 +144,9 @@ def _scalar(value: Any) -> str:
     plain = isinstance(value, str) and _PLAIN.fullmatch(value)
     if plain and value.lower() not in _YAML_WORDS:
         return str(value)
-    return json.dumps(value, ensure_ascii=False)
+    text = json.dumps(value, ensure_ascii=False)
+    # YAML would take some signs that JSON leaves as they are for the end of a line.
+    return "".join(one if one.isprintable() else f"\\U{ord(one):08x}" for one in text)
 
 
 def _shown(text: str) -> str:

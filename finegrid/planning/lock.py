@@ -136,9 +136,20 @@ class _Writer:
         if not isinstance(entry, Mapping):
             return entry
         if (uri := model_uri(entry)) is not None:
-            return {**entry, **self._checkpoint(name, uri)}
+            found = self._checkpoint(name, uri)
+            self._check_expected(name, entry.get("configuration"), found.get("configuration"))
+            return {**entry, **found}
         short = {key: {"uri": entry[key]} for key in _SOURCES if isinstance(entry.get(key), str)}
         return {**entry, **short}
+
+    def _check_expected(self, name: str, expected: Any, locked: Any) -> None:
+        """What an entry expects of a configuration that is locked has to be true."""
+        if not isinstance(expected, Mapping) or not isinstance(locked, Mapping):
+            return
+        for key, value in expected.items():
+            if locked.get(key) != value:
+                problem = refused(value, f"config.json has {locked.get(key)!r}")
+                self.problems.add(("models", name, "configuration", key), problem)
 
     def _checkpoint(self, name: str, uri: str) -> Content:
         """Source and, of the Hub, configuration of a checkpoint by its URI."""

@@ -146,7 +146,8 @@ def _check_format(entry: TaskEntry, paths: Paths) -> None:
     for key in sorted(entry.format.model_fields_set):
         has = endings & set(DELIMITERS) or (key == "encoding" and endings - {"", ".parquet"})
         if not has and entry.format != PLAIN:
-            problem = f"no file of {', '.join(sorted(endings))} has that; allowed: no such key"
+            those = ", ".join(sorted(ending or "a folder of texts" for ending in endings))
+            problem = f"no file of {those} has that; allowed: no such key"
             raise TableError(("format", key), problem)
 
 

@@ -181,6 +181,14 @@ def test_folders_of_texts_need_no_columns(model: str) -> None:
     assert found == {"kind": "text-classification", "files": "aclImdb", "split": SPLIT}
 
 
+def test_names_of_any_signs_are_written_so_that_they_are_read_again(model: str) -> None:
+    header = ["what: is\u2028said, {here} #1", "label\x07 'é' \U0001f642"]
+    rows = [header, *([sentence(n), ("a\x85b", "null")[n % 2]] for n in range(20))]
+    found = guessed(write("$a {b}.csv", rows), model, "--label", header[1])
+    assert found["columns"] == {"text": header[0], "label": header[1]}
+    assert found["files"] == "$a {b}.csv"
+
+
 ASKED: dict[str, tuple[list[list[str]], list[str], str]] = {
     "several labels": (
         [["comment_text", "stars", "sentiment"], *([sentence(n), "1", "2"] for n in range(9))],

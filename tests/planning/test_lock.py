@@ -171,6 +171,11 @@ def test_a_long_form_may_name_its_source_alone(hub: Hub, file: Path) -> None:
     model = next(iter(planned(file).runs.values())).model
     assert isinstance(model, Checkpoint)
     assert (model.pooling, model.configuration) == ("mean", CONFIGURATION)
+    expects = {"kind": "checkpoint", "source": "hub:owner/tiny", "configuration": {"vocab_size": 7}}
+    changed(file, "models", tiny=expects)
+    assert problems(file) == [
+        "models.tiny.configuration.vocab_size: 7 is not allowed; config.json has 30522"
+    ]
 
 
 def test_paths_are_locked_by_their_content(hub: Hub, file: Path, tmp_path: Path) -> None:
