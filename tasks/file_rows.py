@@ -114,13 +114,14 @@ class Reading:
         wanted = {key: name for key, name in self.columns if name is not None}
         if cut is not None and cut.group is not None:
             wanted["group"] = cut.group
+        dropped = {key: set(values) for key, values in self.drop if values}
         number = 0
         for path in files:
             check = _Checks(path, wanted, self.classes)
             for place, values in read_rows(path, wanted, split, self.how):
                 number += 1
                 named = dict(zip(wanted, map(as_text, values), strict=True))
-                if self._is_dropped(named):
+                if self._is_dropped(named, dropped):
                     continue
                 check.note(place, named)
                 texts = tuple(named[key] for key in ("text", "text_pair") if key in named)
@@ -129,12 +130,12 @@ class Reading:
                 yield Example(f"{split}-{number}", where, texts if keep_texts else (), label, group)
             check.finish()
 
-    def _is_dropped(self, named: Mapping[str, str]) -> bool:
-        found = {
+    def _is_dropped(self, named: Mapping[str, str], dropped: Mapping[str, set[str]]) -> bool:
+        found = [
             (key, value)
-            for key, values in self.drop
+            for key, values in dropped.items()
             if key in named and (value := named[key].strip()) in values
-        }
+        ]
         self._unused.difference_update(found)
         return bool(found)
 
