@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from finegrid.models.layers import Layer as Layer
     from finegrid.models.layers import linear_layers as linear_layers
     from finegrid.models.shape import Shape as Shape
+    from kinds.contract import Inputs as Inputs
+    from kinds.contract import Kind as Kind
+    from kinds.contract import Output as Output
+    from kinds.registry import register as register_kind  # noqa: F401
     from methods.contract import Method as Method
     from methods.injection import add_parameters as add_parameters
     from methods.injection import added as added
@@ -26,9 +30,12 @@ if TYPE_CHECKING:
 
 FACE = {
     "Family": "finegrid.models.family",
+    "Inputs": "kinds.contract",
+    "Kind": "kinds.contract",
     "Layer": "finegrid.models.layers",
     "Method": "methods.contract",
     "Metric": "finegrid.metrics.contract",
+    "Output": "kinds.contract",
     "Shape": "finegrid.models.shape",
     "Task": "tasks.contract",
     "WeightedMetric": "finegrid.metrics.contract",
@@ -36,6 +43,7 @@ FACE = {
     "added": "methods.injection",
     "change_output": "methods.injection",
     "linear_layers": "finegrid.models.layers",
+    "register_kind": "kinds.registry",
     "register_metric": "finegrid.metrics.registry",
     "register_method": "methods.registry",
     "register_task": "tasks.registry",

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import ConfigDict
 
-from finegrid.records.prepared import SplitName, TaskKind
+from finegrid.records.prepared import SplitName
+from kinds.registry import kind_named
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,7 +23,7 @@ class Task(ABC):
     """A data set with its splits. A subclass is a frozen dataclass whose fields are its options.
 
     Fields carry their constraints (`Annotated[int, Field(ge=1)]`); the planner checks them. A
-    subclass gives `kind`, `labels` and `metrics`, and `input_size` where it knows it, as plain
+    subclass gives `kind` and `labels`, and `metrics` and `input_size` where it knows them, as plain
     class attributes or as properties.
     """
 
@@ -30,13 +31,13 @@ class Task(ABC):
 
     @property
     @abstractmethod
-    def kind(self) -> TaskKind:
-        """What goes in and what comes out; it decides the model's head."""
+    def kind(self) -> str:
+        """The registered kind: what goes in and what comes out; it decides the model's head."""
 
     @property
     @abstractmethod
     def labels(self) -> tuple[str, ...]:
-        """Class names by index; empty for a regression."""
+        """Class names by index; empty where the kind names none."""
 
     @property
     def input_size(self) -> int | None:
@@ -44,9 +45,9 @@ class Task(ABC):
         return None
 
     @property
-    @abstractmethod
     def metrics(self) -> tuple[str, ...]:
-        """Names of registered metrics; the first is the primary one, which decides."""
+        """Names of registered metrics, the kind's own by default; the first decides."""
+        return kind_named(self.kind).output.metrics
 
     def files(self) -> tuple[str, ...] | None:
         """The files needed from the source, or None for all that the source names.
@@ -59,9 +60,7 @@ class Task(ABC):
     def read(self, folder: Path) -> dict[SplitName, pd.DataFrame]:
         """The three splits, from a folder with the fetched files.
 
-        Columns: `id` (text, unique over all splits), the inputs (`text` and optionally
-        `text_pair`, or `pixels`: 32-bit floats in [0, 1], or `features`: any 32-bit floats; the
-        same number of them in every row) and `label` (class index, or float for a regression).
+        Columns: `id` (text, unique over all splits), and those of the kind's inputs and output.
         The same options give the same rows in the same order on every machine. Raises ValueError
         where the data does not allow what the options ask for, and OSError where a file cannot be
         read.

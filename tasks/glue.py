@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 from pydantic import Field
 
-from finegrid.records.prepared import SplitName, TaskKind
+from finegrid.records.prepared import SplitName
 from tasks.contract import Task
 from tasks.registry import register
 from tasks.splitting import carve, shuffled
@@ -69,7 +69,7 @@ class Glue(Task):
         return _SUBSETS[self.subset]
 
     @property
-    def kind(self) -> TaskKind:
+    def kind(self) -> str:
         """A regression where there are no classes."""
         return "text-classification" if self.labels else "text-regression"
 

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from finegrid.records.prepared import SplitName
+from kinds.inputs.words import normalised
 from tasks.contract import Task
 from tasks.registry import register
-from tasks.splitting import carve, normalised, shuffled
+from tasks.splitting import carve, shuffled
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,7 +1,15 @@
 """The registry of tasks: every file of this room, and every installed plug-in."""
 
 from finegrid.records.registry import Registry
+from finegrid.records.specification import Task as TaskRecord
+from kinds.contract import Kind
+from kinds.registry import kind_named
 from tasks.contract import Task
 
 TASKS: Registry[Task] = Registry("task", Task, "tasks")
 register = TASKS.register
+
+
+def kind_of(task: TaskRecord) -> Kind:
+    """The kind of a task. Raises UnknownNameError for a task or a kind that is not registered."""
+    return kind_named(TASKS.build(task.task, task.options).kind)

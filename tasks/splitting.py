@@ -1,9 +1,8 @@
-"""What tasks share: deterministic order, splits that share nothing, equality of texts."""
+"""What tasks share: deterministic order, splits that share nothing."""
 
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -11,13 +10,6 @@ from finegrid.records.prepared import SplitName
 
 if TYPE_CHECKING:
     import pandas as pd
-
-_WORDS = re.compile(r"[^\W_]+")
-
-
-def normalised(text: str) -> str:
-    """The text's words in folded case with single spaces: equal for texts that read the same."""
-    return " ".join(_WORDS.findall(text.casefold()))
 
 
 def order_key(identifier: str, seed: int) -> str:

@@ -11,6 +11,7 @@ import pytest
 import finegrid
 from finegrid.metrics.registry import METRICS
 from finegrid.records.registry import Registry
+from kinds.registry import KINDS
 from methods.registry import METHODS
 from tasks.registry import TASKS
 
@@ -21,7 +22,9 @@ def test_a_name_leads_to_its_object(name: str) -> None:
     assert found.__module__ == finegrid.FACE[name] or name.startswith("register_")
 
 
-@pytest.mark.parametrize("registry", [METHODS, METRICS, TASKS], ids=["method", "metric", "task"])
+@pytest.mark.parametrize(
+    "registry", [KINDS, METHODS, METRICS, TASKS], ids=["kind", "method", "metric", "task"]
+)
 def test_a_registry_is_that_of_its_name(registry: Registry[Any], request: Any) -> None:
     kind = request.node.callspec.id
     assert getattr(finegrid, f"register_{kind}") == registry.register

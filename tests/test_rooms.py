@@ -10,18 +10,21 @@ import sys
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import finegrid
 from finegrid.metrics.registry import METRICS
+from finegrid.records.registry import Registry
+from kinds.registry import KINDS
 from methods.registry import METHODS
 from tasks.registry import TASKS
 
 ROOT = Path(finegrid.__file__).parents[1]
 CONTRIBUTING = ROOT / "CONTRIBUTING.md"
 _MODELS = ("finegrid.records", "finegrid.models")
-_RUN = (*_MODELS, "methods", "tasks", "finegrid.metrics")
+_RUN = (*_MODELS, "methods", "kinds", "tasks", "finegrid.metrics")
 _PREPARE = (*_RUN, "finegrid.training", "finegrid.problems")
 _PLAN = (*_PREPARE, "finegrid.prepare")
 _WORKFLOW = (*_PLAN, "finegrid.planning", "analysis")
@@ -32,7 +35,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "finegrid.metrics": ("finegrid.records",),
     "finegrid.models": ("finegrid.records",),
     "methods": _MODELS,
-    "tasks": ("finegrid.records",),
+    "kinds": _MODELS,
+    "tasks": ("finegrid.records", "kinds"),
     "finegrid.training": _RUN,
     "finegrid.prepare": _PREPARE,
     "finegrid.planning": _PLAN,
@@ -209,16 +213,23 @@ def constants(path: Path) -> Iterator[str]:
             yield node.value
 
 
-def test_no_room_knows_a_metric_by_its_name() -> None:
-    """But its own folder, and the tasks, which say what they are scored by."""
-    homes = {name: METRICS.get(name).__module__.replace(".", "/") for name in METRICS}
+@pytest.mark.parametrize(
+    ("registry", "speakers"),
+    [(METRICS, ("tasks", "kinds")), (KINDS, ("tasks",))],
+    ids=["metrics", "kinds"],
+)
+def test_no_room_knows_a_metric_or_a_kind_by_its_name(
+    registry: Registry[Any], speakers: tuple[str, ...]
+) -> None:
+    """But its own file or folder, and rooms that say what they are or are scored by."""
+    homes = {name: registry.get(name).__module__.replace(".", "/") for name in registry}
     found = [
         f"{path.relative_to(ROOT)}: {name}"
         for room in MAY_IMPORT
-        if room != "tasks"
+        if room not in speakers
         for path in sources(room)
         for name in set(constants(path)) & set(homes)
-        if not path.is_relative_to(ROOT / homes[name])
+        if not path.with_suffix("").is_relative_to(ROOT / homes[name])
     ]
     assert found == []
 
@@ -241,6 +252,7 @@ def test_every_exception_is_still_needed() -> None:
             "from finegrid.metrics.registry import METRICS; list(METRICS)",
             {"torch", "pandas", "pyarrow", "evaluate", "sklearn"},
         ),
+        ("from kinds.registry import KINDS; list(KINDS)", {"torch", "numpy", "pyarrow"}),
         ("from tasks.registry import TASKS; list(TASKS)", {"torch", "transformers", "pandas"}),
         ("import finegrid.training.run", {"torch", "transformers", "pandas"}),
         ("import finegrid.training.processes.client", {"torch", "numpy", "pydantic", "filelock"}),

@@ -37,14 +37,13 @@ from finegrid.records.result import RESULT_FILE
 from finegrid.records.source import run_digest, source_digest
 from finegrid.records.specification import (
     Model,
-    Network,
-    Pretraining,
     Specification,
     Task,
     model_key,
 )
 from finegrid.records.tuning import cell_specification, choice_file, possible, tuning_key
 from finegrid.training.tracking import ModeError, mirror_mode
+from kinds import registry as kinds
 from methods.registry import METHODS
 from tasks.registry import TASKS
 from workflow.forecast.profile import DEVICE_MEMORY, check_device_memory
@@ -174,7 +173,7 @@ class Pipeline:
     @cached_property
     def _tasks(self) -> dict[str, Task]:
         tasks = {spec.task.name: spec.task for spec in self._one_a_cell}
-        sources = [p.task for model in self._models.values() if (p := _pretraining(model))]
+        sources = [p.task for model in self._models.values() if (p := model.pretraining)]
         return _Planned({task.key: task for task in [*tasks.values(), *sources]})
 
     @property
@@ -204,7 +203,7 @@ class Pipeline:
 
     @cached_property
     def _task_modules(self) -> dict[str, list[str]]:
-        """Name of a task -> its module and those of its metrics."""
+        """Name of a task -> its module and those of its kind and metrics."""
         return {task.name: _modules(task) for task in self._tasks.values()}
 
     def run_threads(self, run: str) -> int:
@@ -327,8 +326,7 @@ class Pipeline:
 
     def task_digest(self, key: str) -> str:
         """The digest of the source that decides how the task is prepared."""
-        task = TASKS.get(self._tasks[key].task)
-        return source_digest([PREPARE_TASK, task.__module__])
+        return source_digest([PREPARE_TASK, *_task_and_kind(self._tasks[key])])
 
     def model_json(self, key: str) -> str:
         """A model's record."""
@@ -336,18 +334,18 @@ class Pipeline:
 
     def model_digest(self, key: str) -> str:
         """The digest of the source that decides the model's weights."""
-        pretraining = _pretraining(self._models[key])
-        task = [TASKS.get(pretraining.task.task).__module__] if pretraining else []
+        pretraining = self._models[key].pretraining
+        task = _task_and_kind(pretraining.task) if pretraining else []
         return source_digest([PREPARE_MODEL, *task])
 
     def model_threads(self, key: str) -> int:
         """The threads that its pretraining asks for."""
-        pretraining = _pretraining(self._models[key])
+        pretraining = self._models[key].pretraining
         return pretraining.training.threads if pretraining else 1
 
     def model_gpus(self, key: str) -> int:
         """The GPUs that its pretraining asks for."""
-        pretraining = _pretraining(self._models[key])
+        pretraining = self._models[key].pretraining
         return int(pretraining is not None and pretraining.training.device == "cuda")
 
     def model_memory(self, key: str, attempt: int) -> int:
@@ -357,14 +355,14 @@ class Pipeline:
     def model_minutes(self, key: str, attempt: int) -> int:
         """The minutes that it takes to make. Raises as above, for its pretraining's task."""
         model = self._models[key]
-        if (pretraining := _pretraining(model)) is None:
+        if (pretraining := model.pretraining) is None:
             return attempt * FETCHING_MINUTES
         data, training = self._data(pretraining.task.key), pretraining.training
         return attempt * training_minutes(model, training, trains_base=True, data=data)
 
     def model_inputs(self, key: str) -> list[str]:
         """The manifest of the model's source task, if it is pretrained."""
-        pretraining = _pretraining(self._models[key])
+        pretraining = self._models[key].pretraining
         return [self._manifest("tasks", pretraining.task.key)] if pretraining else []
 
     def module_digest(self, module: str) -> str:
@@ -391,10 +389,11 @@ _run_digest = cache(run_digest)
 """One digest a method and task: a benchmark has thousands of runs, and few of these."""
 
 
-def _modules(task: Task) -> list[str]:
+def _task_and_kind(task: Task) -> list[str]:
     built = TASKS.build(task.task, task.options)
-    return [type(built).__module__, *modules(built.metrics)]
+    return [type(built).__module__, *kinds.modules(built.kind)]
 
 
-def _pretraining(model: Model) -> Pretraining | None:
-    return model.pretraining if isinstance(model, Network) else None
+def _modules(task: Task) -> list[str]:
+    metrics = TASKS.build(task.task, task.options).metrics
+    return [*_task_and_kind(task), *modules(metrics)]

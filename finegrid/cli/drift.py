@@ -27,8 +27,9 @@ from finegrid.records.place import record_file
 from finegrid.records.prepared import MANIFEST_FILE
 from finegrid.records.result import FAILURE_FILE, RESULT_FILE, Result
 from finegrid.records.source import run_digest, source_digest
-from finegrid.records.specification import Network, Specification, Task, model_key
+from finegrid.records.specification import Specification, Task, model_key
 from finegrid.records.tuning import effective
+from kinds.registry import KINDS
 from methods.registry import METHODS
 from tasks.registry import TASKS
 from workflow.pipeline import PREPARE_MODEL, PREPARE_TASK
@@ -147,6 +148,7 @@ def _conditions(prepared: Path | None) -> dict[str, Any]:
     """What may change a number, as far as it is known without a run."""
     registered = [METHODS.get(name).__module__ for name in METHODS]
     registered += [TASKS.get(name).__module__ for name in TASKS]
+    registered += [KINDS.get(name).__module__ for name in KINDS]
     return {
         "run": run_digest(*registered, *modules(METRICS)),
         "prepare": source_digest([PREPARE_TASK, PREPARE_MODEL]),
@@ -172,7 +174,7 @@ def _prepare(specs: Sequence[Specification], place: Workplace, console: Console)
 def _tasks(spec: Specification) -> Iterator[Task]:
     """The run's task, and the one that its model was pretrained on."""
     yield spec.task
-    if isinstance(spec.model, Network) and spec.model.pretraining:
+    if spec.model.pretraining:
         yield spec.model.pretraining.task
 
 

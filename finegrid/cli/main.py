@@ -16,6 +16,7 @@ COMMANDS = (
     registered.methods,
     registered.tasks,
     registered.metrics,
+    registered.kinds,
     registered.anatomy,
     registered.new_method,
     results.publish,

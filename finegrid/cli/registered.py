@@ -13,6 +13,7 @@ from finegrid.cli.shared import EXIT_CONFIGURATION, ROOT, one_line_errors
 from finegrid.cli.terminal import CONSOLE, print_table
 from finegrid.metrics.registry import METRICS
 from finegrid.records.registry import Registry
+from kinds.registry import KINDS
 from methods.registry import METHODS
 from tasks.registry import TASKS
 
@@ -32,6 +33,11 @@ def tasks(as_json: AsJson = False) -> None:
 def metrics(as_json: AsJson = False) -> None:
     """List the metrics, built in and installed."""
     _list(METRICS, as_json)
+
+
+def kinds(as_json: AsJson = False) -> None:
+    """List the kinds of task, built in and installed."""
+    _list(KINDS, as_json)
 
 
 def anatomy(

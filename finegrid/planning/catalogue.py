@@ -14,7 +14,7 @@ from finegrid.models.architectures import ARCHITECTURES, describe
 from finegrid.models.padding import padding_problem
 from finegrid.models.shape import Shape
 from finegrid.planning import own_files
-from finegrid.planning.fits import network_mismatch
+from finegrid.planning.fits import unread, wrong_size
 from finegrid.planning.schema import (
     Benchmark,
     CheckpointEntry,
@@ -39,6 +39,7 @@ from finegrid.records.specification import (
     Task,
     Training,
 )
+from kinds.registry import KINDS, kind_named
 from tasks.contract import Task as RegisteredTask
 from tasks.registry import TASKS
 
@@ -120,6 +121,9 @@ class Catalogue:
             return None
         if problem := _source_mismatch(entry.source, task):
             self.problems.add((*at, "source"), problem)
+        if problem := _wrong_kind(task):
+            self.problems.add((*at, "task"), f"{entry.task}: {problem}")
+            return None
         for metric in task.metrics:
             if metric not in METRICS:
                 problem = unknown_name("metric", metric, list(METRICS))
@@ -231,28 +235,22 @@ class Catalogue:
         return found
 
     def _network(self, name: str, entry: NetworkEntry, at: Location) -> Network | None:
-        pretraining = None
-        if entry.pretraining is not None:
-            pretraining = self._pretraining(entry.pretraining, entry.layers, (*at, "pretraining"))
-            if pretraining is None:
-                return None
-        return Network(
-            kind="network",
-            name=name,
-            layers=entry.layers,
-            pretraining=pretraining,
-            seed=entry.seed,
-        )
+        network = Network(kind="network", name=name, layers=entry.layers, seed=entry.seed)
+        if entry.pretraining is None:
+            return network
+        pretraining = self._pretraining(entry.pretraining, network, (*at, "pretraining"))
+        return network.model_copy(update={"pretraining": pretraining}) if pretraining else None
 
     def _pretraining(
-        self, entry: PretrainingEntry, layers: tuple[int, ...], at: Location
+        self, entry: PretrainingEntry, network: Network, at: Location
     ) -> Pretraining | None:
         task = self.task(entry.task, (*at, "task"))
         merged = entry.training.model_dump(mode="json", exclude_unset=True)
         training = self.training(merged, (*at, "training"))
         if task is None or training is None:
             return None
-        if problem := network_mismatch(layers, task):
+        reads = describe(network.configuration).architecture.reads
+        if problem := unread(reads, task) or wrong_size(network, task):
             self.problems.add((*at, "task"), problem)
             return None
         return Pretraining(task=task.record, training=training, seed=entry.seed)
@@ -273,6 +271,14 @@ def _source_mismatch(source: Source | None, task: RegisteredTask) -> str | None:
         allowed = "the task's options hold the data; allowed: no source"
         return refused(source.uri, allowed) if source else None
     return None if source else "this key is required"
+
+
+def _wrong_kind(task: RegisteredTask) -> str | None:
+    """What is wrong with a task's kind, or with its labels for that kind; None where they fit."""
+    if task.kind not in KINDS:
+        return unknown_name("kind", task.kind, list(KINDS))
+    problem = kind_named(task.kind).output.label_problem(task.labels)
+    return f"kind {task.kind}: {problem}" if problem else None
 
 
 def _wrong_sizes(configuration: Mapping[str, Any]) -> Iterator[str]:

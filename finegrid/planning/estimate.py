@@ -23,6 +23,9 @@ from finegrid.records.specification import (
     accumulates,
     largest_share,
 )
+from kinds.contract import Kind
+from kinds.registry import kind_named
+from tasks.registry import kind_of
 
 _FLOAT_BYTES = 4
 _MEGABYTE = 1_000_000
@@ -42,10 +45,6 @@ _KEPT_STATES = 2
 """Copies on the host of what is trained, while a new best state takes the place of the last."""
 _LARGEST_VOCABULARY = 262_144
 """Of the models in use, in tokens."""
-_TOKEN_BYTES = 52
-"""Of a token on the host: its id as a Python integer, and what masks say of it."""
-_VALUE_BYTES = 24
-"""Of a number of an input on the host, on its way from the file to a tensor."""
 _START_MINUTES = 10
 """Start, evaluation of metrics, probe and records."""
 FETCHING_MINUTES = 60
@@ -62,6 +61,7 @@ inputs, and the same again for the parameters (Kaplan et al. 2020, arXiv:2001.08
 class Data:
     """How much a prepared task holds, by split: examples, and bytes of its files."""
 
+    kind: Kind
     examples: Mapping[SplitName, int]
     file_bytes: Mapping[SplitName, int]
 
@@ -74,11 +74,14 @@ class Bound(Protocol):
 
 
 def read_data(manifest_file: Path) -> Data:
-    """The size of a prepared task. Raises FileNotFoundError before it is prepared."""
+    """The size of a prepared task. Raises FileNotFoundError before it is prepared.
+
+    Raises UnknownNameError for a kind that is not registered.
+    """
     manifest, folder = PreparedTask.read(manifest_file), manifest_file.parent
     examples = {name: split.n for name, split in manifest.splits.items()}
     files = {name: (folder / f"{name}.parquet").stat().st_size for name in manifest.splits}
-    return Data(examples, files)
+    return Data(kind_named(manifest.kind), examples, files)
 
 
 def base_parameters(model: Model) -> int:
@@ -111,8 +114,7 @@ def memory_megabytes(spec: Specification, *, trains_base: bool, data: Data) -> i
 
 def making_megabytes(model: Model) -> int:
     """A bound of what it takes of the host's memory to make a base model, in megabytes."""
-    pretraining = model.pretraining if isinstance(model, Network) else None
-    device = pretraining.training.device if pretraining else "cpu"
+    device = model.pretraining.training.device if model.pretraining else "cpu"
     # Weights, gradients, two states of an optimizer and two kept states.
     return PROCESS_MEGABYTES[device] + math.ceil(
         6 * base_parameters(model) * _FLOAT_BYTES / _MEGABYTE
@@ -161,9 +163,9 @@ def runtime_minutes(spec: Specification, *, trains_base: bool, data: Data) -> in
 def training_minutes(model: Model, training: Training, *, trains_base: bool, data: Data) -> int:
     """The same, where there is no run: of a pretraining, which does no more than a run."""
     factor = _TRAINED_FACTOR if trains_base else _FROZEN_FACTOR
-    passes = factor * training.epochs * _tokens(model, training, data, "train")
-    passes += _FORWARD_FACTOR * training.evaluations * _tokens(model, training, data, "validation")
-    passes += _FORWARD_FACTOR * _tokens(model, training, data, "test")
+    passes = factor * training.epochs * _units(training, data, "train")
+    passes += _FORWARD_FACTOR * training.evaluations * _units(training, data, "validation")
+    passes += _FORWARD_FACTOR * _units(training, data, "test")
     rate = _OPERATIONS_PER_SECOND[training.device]
     rate *= training.threads if training.device == "cpu" else 1
     return _START_MINUTES + math.ceil(passes * computed_parameters(model) / rate / 60)
@@ -187,7 +189,8 @@ def _activations(spec: Specification) -> float:
     Every linear layer keeps its input and its output, attention its scores, their softmax and its
     dropout (Korthikanti et al. 2022, arXiv:2205.05198, equation 1, in numbers for bytes).
     """
-    training, length = spec.training, _length(spec)
+    training = spec.training
+    length = kind_of(spec.task).inputs.longest(training.max_length)
     layers = _layer_activations(spec.model, length)
     batch = largest_share(training)
     kept = max(layers) + len(layers) * _width(spec.model) if training.gradient_checkpointing else 0
@@ -213,19 +216,12 @@ def _width(model: Model) -> int:
     return int(str(model.configuration[describe(model.configuration).architecture.keys.hidden]))
 
 
-def _length(spec: Specification) -> int:
-    return 1 if isinstance(spec.model, Network) else spec.training.max_length
-
-
-def _tokens(model: Model, training: Training, data: Data, split: SplitName) -> int:
-    """Tokens of a split at the most: examples for a network; no token is less than a byte."""
-    if isinstance(model, Network):
-        return data.examples[split]
-    return min(data.examples[split] * training.max_length, data.file_bytes[split])
+def _units(training: Training, data: Data, split: SplitName) -> int:
+    """Units of a split at the most: tokens of texts, examples of rows of numbers."""
+    examples, size = data.examples[split], data.file_bytes[split]
+    return data.kind.inputs.units(examples, size, training.max_length)
 
 
 def _data_bytes(spec: Specification, data: Data) -> int:
-    if isinstance(spec.model, Network):
-        return _VALUE_BYTES * sum(data.examples.values()) * spec.model.layers[0]
-    tokens = (_tokens(spec.model, spec.training, data, split) for split in data.examples)
-    return sum(_TOKEN_BYTES * count for count in tokens)
+    units = sum(_units(spec.training, data, split) for split in data.examples)
+    return data.kind.inputs.unit_bytes(spec.model) * units

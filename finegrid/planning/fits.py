@@ -5,13 +5,14 @@ All of it is known from the benchmark and from local files before any job starts
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from finegrid.models.positions import positions
 from finegrid.problems import refused
-from finegrid.records.prepared import VECTOR_COLUMNS
-from finegrid.records.specification import Network, Training
+from finegrid.records.specification import Model, Training
+from kinds.registry import KINDS, kind_named
 from methods.contract import Method
 
 if TYPE_CHECKING:
@@ -26,42 +27,39 @@ def mismatches(
     task: TaskPlan, model: ModelPlan, training: Training, method: Method
 ) -> Iterator[Mismatch]:
     """Why a model cannot be trained on a task, or not in that way."""
-    record, reads, kind = model.record, model.shape.architecture.reads, task.task.kind
-    name, data = f"model {record.name!r}", f"task {task.record.name!r} is of kind {kind}"
-    if isinstance(record, Network):
-        yield from _network_mismatches(record, task, training)
-    elif reads != "text":
-        allowed = "allowed: none of the tasks that there are, whose inputs are texts or plain rows"
-        yield None, f"{name} reads {reads} as transformers prepares them, and {data}; {allowed}"
-    elif kind in VECTOR_COLUMNS:
-        yield None, f"{name} reads text, and {data}"
-    else:
-        yield from _wrong_length(model, training.max_length, method)
-
-
-def _network_mismatches(record: Network, task: TaskPlan, training: Training) -> Iterator[Mismatch]:
-    name = f"model {record.name!r}"
-    if problem := network_mismatch(record.layers, task):
+    record, name = model.record, f"model {model.record.name!r}"
+    if problem := unread(model.shape.architecture.reads, task):
+        yield None, f"{name} {problem}"
+    elif problem := wrong_size(record, task):
         yield None, f"{name}: {problem}"
-    if training.dropout is not None:
-        allowed = f"{name} has no such layer; allowed: null"
-        yield ("training", "dropout"), refused(training.dropout, allowed)
-    if training.gradient_checkpointing:
-        allowed = f"{name} has no blocks; allowed: false"
-        yield ("training", "gradient_checkpointing"), refused(True, allowed)
+    elif kind_named(task.task.kind).inputs.unit == "token":
+        yield from _wrong_length(model, training.max_length, method)
+    for key, why in record.unusable.items():
+        value, default = getattr(training, key), Training.model_fields[key].default
+        if value != default:
+            allowed = f"{name} {why}; allowed: {json.dumps(default)}"
+            yield ("training", key), refused(value, allowed)
 
 
-def network_mismatch(layers: tuple[int, ...], task: TaskPlan) -> str | None:
-    """Why a plain network of those widths cannot learn a task, or None."""
-    name, size, labels = task.record.name, task.task.input_size, len(task.task.labels)
-    if task.task.kind not in VECTOR_COLUMNS:
-        return f"a plain network cannot learn task {name!r} of kind {task.task.kind}"
-    if size is not None and layers[0] != size:
-        return f"layers start with {layers[0]}, task {name!r} has inputs of {size}; allowed: {size}"
-    if not labels and layers[-1] != 1:
-        return f"layers end in {layers[-1]}, task {name!r} is a regression; allowed: 1"
-    if labels and layers[-1] != labels:
-        return f"layers end in {layers[-1]}, task {name!r} has {labels} labels; allowed: {labels}"
+def unread(reads: str, task: TaskPlan) -> str | None:
+    """Why a model that reads this modality cannot read a task, or None."""
+    kind = task.task.kind
+    if kind_named(kind).inputs.modality == reads:
+        return None
+    allowed = [name for name in KINDS if kind_named(name).inputs.modality == reads]
+    shown = f"tasks of kind {', '.join(allowed)}" if allowed else "none, as no kind has such inputs"
+    return f"reads {reads}, and task {task.record.name!r} is of kind {kind}; allowed: {shown}"
+
+
+def wrong_size(record: Model, task: TaskPlan) -> str | None:
+    """Why a model whose inputs or outputs are of a fixed number cannot learn a task, or None."""
+    name, size = f"task {task.record.name!r}", task.task.input_size
+    found = record.input_size
+    if found is not None and size is not None and found != size:
+        return f"layers start with {found}, {name} has inputs of {size}; allowed: {size}"
+    width, found = kind_named(task.task.kind).output.width(task.task.labels), record.output_size
+    if found is not None and found != width:
+        return f"layers end in {found}, {name} takes {width}; allowed: {width}"
     return None
 
 

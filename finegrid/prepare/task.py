@@ -19,21 +19,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
-from finegrid.prepare.overlap import (
-    IMAGE_DEFINITION,
-    ROW_DEFINITION,
-    TEXT_DEFINITION,
-    Match,
-    image_matches,
-    row_matches,
-    text_matches,
-)
 from finegrid.prepare.sources import DOWNLOADS, SourceError, fetch
 from finegrid.records.identity import canonical_json, content_hash, file_sha256
 from finegrid.records.prepared import (
     MANIFEST_FILE,
     SPLITS,
-    VECTOR_COLUMNS,
     Overlap,
     PreparedTask,
     SharedExample,
@@ -43,20 +33,14 @@ from finegrid.records.prepared import (
 from finegrid.records.registry import UnknownNameError
 from finegrid.records.specification import Task
 from finegrid.records.write import atomic_path
+from kinds.registry import kind_named
 from tasks.registry import TASKS
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from kinds.contract import Kind
+    from kinds.inputs.duplicates import Comparison
     from tasks.contract import Task as RegisteredTask
 
-_COLUMNS = {
-    "id": pa.string(),
-    "text": pa.string(),
-    "text_pair": pa.string(),
-    **dict.fromkeys(VECTOR_COLUMNS.values(), pa.list_(pa.float32())),
-}
-_INPUTS = (("text",), ("text", "text_pair"), *((column,) for column in VECTOR_COLUMNS.values()))
 _EXAMPLES = 5
 _Tables = dict[SplitName, Any]
 
@@ -72,31 +56,40 @@ def prepare_task(task: Task, destination: Path, cache: Path = DOWNLOADS) -> Prep
         if task.source is not None:
             fetch(task.source, Path(folder), registered.files(), cache=cache)
         frames = registered.read(Path(folder))
-    tables = {name: _table(name, frames, registered) for name in SPLITS}
+    kind = kind_named(registered.kind)
+    if problem := kind.output.label_problem(registered.labels):
+        raise ValueError(f"kind {registered.kind!r}: {problem}")
+    tables = {name: _table(name, frames, kind, registered.labels) for name in SPLITS}
     _check_ids(tables)
     (destination / MANIFEST_FILE).unlink(missing_ok=True)
     splits = {
-        name: _write_split(destination / f"{name}.parquet", table, registered.labels)
+        name: _write_split(
+            destination / f"{name}.parquet", table, kind.output.counts(table, registered.labels)
+        )
         for name, table in tables.items()
     }
-    manifest = _manifest(task, registered, splits, _overlaps(tables))
+    manifest = _manifest(task, registered, splits, _overlaps(tables, kind.inputs.compare()))
     manifest.write(destination / MANIFEST_FILE)
     return manifest
 
 
-def _table(split: SplitName, frames: Mapping[SplitName, pd.DataFrame], task: RegisteredTask) -> Any:
+def _table(
+    split: SplitName, frames: Mapping[SplitName, pd.DataFrame], kind: Kind, labels: Sequence[str]
+) -> Any:
     """One split as a checked pyarrow table without pandas' metadata."""
     frame = frames.get(split)
     if frame is None or frame.empty:
         raise ValueError(f"split {split} has no examples")
-    types = {**_COLUMNS, "label": pa.int64() if task.labels else pa.float64()}
-    columns = [name for name in types if name in frame]
-    if tuple(columns[1:-1]) not in _INPUTS or set(columns) != set(frame.columns):
-        raise ValueError(f"split {split} has the columns {', '.join(frame.columns)}")
-    table = pa.table({name: _column(split, frame, name, types[name]) for name in columns})
-    _check_labels(split, table, len(task.labels))
-    if columns[1] in VECTOR_COLUMNS.values():
-        _check_vectors(split, table, columns[1])
+    known = [pa.field("id", pa.string()), *kind.inputs.schema(), *kind.output.schema()]
+    fields = [field for field in known if field.name in frame]
+    lacking = {field.name for field in known} - set(frame.columns) - set(kind.inputs.optional)
+    if lacking or len(fields) != len(frame.columns):
+        allowed = ", ".join(field.name for field in known)
+        found = f"split {split} has the columns {', '.join(frame.columns)}"
+        raise ValueError(f"{found}; allowed: {allowed}")
+    table = pa.table({one.name: _column(split, frame, one.name, one.type) for one in fields})
+    for problem in (*kind.output.problems(table, labels), *kind.inputs.problems(table)):
+        raise ValueError(f"split {split}: {problem}")
     return table
 
 
@@ -114,30 +107,8 @@ def _column(split: SplitName, frame: pd.DataFrame, name: str, kind: Any) -> Any:
         raise ValueError(f"{where}: {error}") from error
 
 
-def _check_labels(split: SplitName, table: Any, classes: int) -> None:
-    labels: NDArray[Any] = table["label"].to_numpy()
-    bad = (labels < 0) | (labels >= classes) if classes else ~np.isfinite(labels)
-    if bad.any():
-        allowed = f"0 to {classes - 1}" if classes else "finite numbers"
-        rows = _first(
-            [f"{labels[at]} in row {table['id'][at].as_py()!r}" for at in np.flatnonzero(bad)]
-        )
-        raise ValueError(f"split {split}: {bad.sum()} labels, {rows}; allowed: {allowed}")
-
-
 def _first(rows: list[str]) -> str:
     return ", ".join(rows[:_EXAMPLES]) + (", ..." if len(rows) > _EXAMPLES else "")
-
-
-def _check_vectors(split: SplitName, table: Any, column: str) -> None:
-    lengths = {len(row) for row in table[column]}
-    if len(lengths) != 1:
-        raise ValueError(f"split {split}: rows of {sorted(lengths)} {column}")
-    values = _vectors(table, column)
-    if column == "pixels" and not ((values >= 0) & (values <= 1)).all():
-        raise ValueError(f"split {split}: pixels outside of [0, 1]")
-    if not np.isfinite(values).all():
-        raise ValueError(f"split {split}: {column} that are no finite numbers")
 
 
 def _check_ids(tables: _Tables) -> None:
@@ -148,17 +119,12 @@ def _check_ids(tables: _Tables) -> None:
         raise ValueError(f"{len(twice)} ids occur more than once, such as {twice[0]!r}")
 
 
-def _vectors(table: Any, column: str) -> NDArray[Any]:
-    """(examples, features), 32-bit floats in little-endian order on every machine."""
-    flat = table[column].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    vectors: NDArray[Any] = flat.astype("<f4").reshape(table.num_rows, -1)
-    return vectors
-
-
 def _values(table: Any, column: str) -> list[Any]:
-    """A column as plain values; rows of numbers by their hash."""
-    if column in VECTOR_COLUMNS.values():
-        return [hashlib.sha256(row.tobytes()).hexdigest() for row in _vectors(table, column)]
+    """A column as plain values; lists of 32-bit floats by the hash of their bytes."""
+    if table.schema.field(column).type.equals(pa.list_(pa.float32())):
+        # in little-endian order on every machine
+        rows = (np.asarray(row, dtype="<f4") for row in table[column].to_numpy())
+        return [hashlib.sha256(row.tobytes()).hexdigest() for row in rows]
     values: list[Any] = table[column].to_pylist()
     return values
 
@@ -172,22 +138,24 @@ def _content_sha256(table: Any) -> str:
     return digest.hexdigest()
 
 
-def _overlaps(tables: _Tables) -> tuple[Overlap, ...]:
+def _overlaps(tables: _Tables, comparison: Comparison) -> tuple[Overlap, ...]:
     return tuple(
-        _overlap(first, second, tables[first], tables[second])
+        _overlap(first, second, tables[first], tables[second], comparison)
         for first, second in combinations(SPLITS, 2)
     )
 
 
-def _overlap(first: SplitName, second: SplitName, earlier: Any, later: Any) -> Overlap:
-    found, definition = _matches(earlier, later)
+def _overlap(
+    first: SplitName, second: SplitName, earlier: Any, later: Any, comparison: Comparison
+) -> Overlap:
+    found = comparison.matches(earlier, later)
     exact = sum(match.exact for match in found)
     return Overlap(
         first=first,
         second=second,
-        definition=definition,
+        definition=comparison.definition,
         exact=exact,
-        near=None if definition == ROW_DEFINITION else len(found) - exact,
+        near=len(found) - exact if comparison.finds_near else None,
         fraction=len(found) / later.num_rows,
         examples=tuple(
             SharedExample(
@@ -198,23 +166,6 @@ def _overlap(first: SplitName, second: SplitName, earlier: Any, later: Any) -> O
             for match in sorted(found, key=lambda match: -match.similarity)[:_EXAMPLES]
         ),
     )
-
-
-def _matches(earlier: Any, later: Any) -> tuple[list[Match], str]:
-    """The examples of `later` that stand in `earlier`, and what that means for such inputs."""
-    if "text" in later.column_names:
-        return text_matches(_texts(earlier), _texts(later)), TEXT_DEFINITION
-    column = later.column_names[1]
-    rows = _vectors(earlier, column), _vectors(later, column)
-    if column == "pixels":
-        return image_matches(*rows), IMAGE_DEFINITION
-    return row_matches(*rows), ROW_DEFINITION
-
-
-def _texts(table: Any) -> list[tuple[str, ...]]:
-    """One text or a pair, for each example."""
-    columns = [_values(table, name) for name in table.column_names[1:-1]]
-    return list(zip(*columns, strict=True))
 
 
 def _sentence(manifest: PreparedTask) -> str:
@@ -228,15 +179,14 @@ def _shared(one: Overlap) -> str:
     return f"{one.second} and {one.first} share {one.exact} exact{near} duplicates ({share})"
 
 
-def _write_split(path: Path, table: Any, labels: tuple[str, ...]) -> Split:
+def _write_split(path: Path, table: Any, label_counts: dict[str, int]) -> Split:
     with atomic_path(path) as temporary:
         pq.write_table(table, temporary)
-    counts = Counter(table["label"].to_pylist())
     return Split(
         n=table.num_rows,
         sha256=_content_sha256(table),
         file_sha256=file_sha256(path),
-        label_counts={label: counts[index] for index, label in enumerate(labels)},
+        label_counts=label_counts,
     )
 
 

@@ -10,14 +10,6 @@ from finegrid.records.specification import Model, Task
 MANIFEST_FILE = "manifest.json"
 SplitName = Literal["train", "validation", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
-TaskKind = Literal[
-    "text-classification", "text-regression", "image-classification", "tabular-regression"
-]
-VECTOR_COLUMNS: dict[TaskKind, str] = {
-    "image-classification": "pixels",
-    "tabular-regression": "features",
-}
-"""Kinds of task whose input is a row of numbers -> the column that holds it."""
 
 
 class Split(Record):
@@ -61,19 +53,15 @@ class Overlap(Record):
 
 
 class PreparedTask(Record):
-    """A task on disk: three parquet files with columns `id`, the inputs and `label`.
-
-    Inputs are `text` and optionally `text_pair` for text, `pixels` (a list of floats in [0, 1])
-    for images, `features` (a list of floats) for rows of a table. `label` is a class index, or a
-    float for a regression.
-    """
+    """A task on disk: three parquet files with the column `id` and those of the task's kind."""
 
     schema_version: Literal[2] = 2
     key: str
     spec: Task
-    kind: TaskKind
+    kind: str
+    """The registered kind: what goes in and what comes out."""
     labels: tuple[str, ...]
-    """Class names by index; empty for a regression."""
+    """Class names by index; empty where a kind names none."""
     metrics: Annotated[tuple[str, ...], Field(min_length=1)]
     """Names of the metrics to compute; the first is the primary one, which decides."""
     splits: dict[SplitName, Split]

@@ -94,7 +94,8 @@ class Trivial(Record):
     The most frequent class of the training split, of equals the first, or the mean of its labels.
     """
 
-    predictor: Literal["majority class", "mean"]
+    predictor: str
+    """In the words of the task's kind: majority class, mean."""
     prediction: float
     """The index of the class, or the mean."""
     test: dict[str, Score | None]

@@ -16,6 +16,7 @@ ROOMS = (
     "finegrid.training",
     "finegrid.prepare",
     "methods",
+    "kinds",
     "tasks",
     "analysis",
 )
@@ -27,7 +28,7 @@ _ENGINE = "finegrid"
 def run_digest(*modules: str) -> str:
     """The digest of what decides a run's numbers: training, and `modules`.
 
-    `modules` are those of the run's method, its task and the metrics of the task.
+    `modules` are those of the run's method, its task, the task's kind and its metrics.
     """
     return source_digest(["finegrid.training.run", *modules])
 

@@ -1,6 +1,7 @@
 """The full specification of a run: everything that decides its numbers, and nothing else."""
 
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, JsonValue, model_validator
 
@@ -192,7 +193,22 @@ class Pretraining(Record):
         return self
 
 
-class Checkpoint(Record):
+class Transformer(Record):
+    """What all models of transformers have in common: the task decides their inputs and head."""
+
+    pretraining: ClassVar[None] = None
+    """They are trained on no task here before they are fine-tuned."""
+    input_size: ClassVar[None] = None
+    """How many numbers the model reads of an example; None for a model that reads no such row."""
+    output_size: ClassVar[None] = None
+    """How many outputs the head has; None where they are the task's."""
+    unusable: ClassVar[Mapping[str, str]] = {}
+    """Key of `training` that such a model has no use for -> why."""
+    stored_as_loaded: ClassVar[bool] = False
+    """Whether the names of the stored weights are those of the loaded model's."""
+
+
+class Checkpoint(Transformer):
     """Real pretrained weights in the transformers layout."""
 
     kind: Literal["checkpoint"]
@@ -211,7 +227,7 @@ class Checkpoint(Record):
         return self.head == "keep"
 
 
-class RandomModel(Record):
+class RandomModel(Transformer):
     """A transformers model made on the spot from a configuration and a seed."""
 
     kind: Literal["random"]
@@ -231,6 +247,23 @@ class Network(Record):
     layers: Annotated[tuple[Positive, ...], Field(min_length=2)]
     pretraining: Pretraining | None = None
     seed: Annotated[int, Field(ge=0)] = 0
+    pooling: ClassVar[None] = None
+    """There is no text to pool."""
+    unusable: ClassVar[Mapping[str, str]] = {
+        "dropout": "has no such layer",
+        "gradient_checkpointing": "has no blocks",
+    }
+    stored_as_loaded: ClassVar[bool] = True
+
+    @property
+    def input_size(self) -> int:
+        """The width of the first layer."""
+        return self.layers[0]
+
+    @property
+    def output_size(self) -> int:
+        """The width of the last one."""
+        return self.layers[-1]
 
     @property
     def configuration(self) -> dict[str, Any]:

@@ -1,34 +1,30 @@
-"""Predictions on a split, and their scores by the project's own metric modules."""
+"""Predictions on a split, and their scores by the metrics' own modules."""
 
 import math
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
+from operator import itemgetter
 from types import ModuleType
 from typing import Any
 
 import torch
 from torch import nn
 
-from finegrid.metrics.registry import METRICS, score_module
-from finegrid.records.prepared import PreparedTask
+from finegrid.metrics.registry import METRICS, metric, score_module
 from finegrid.records.result import Score
 from finegrid.training.batches import evaluation_batches
-from finegrid.training.data import Examples, Inputs
+from finegrid.training.data import Examples
 from finegrid.training.processes.distributed import ALONE, Group
+from kinds.contract import Row
 
 
 class UndefinedScoreError(ArithmeticError):
     """A metric has no value, as a correlation of constant predictions has none."""
-
-
-def to_device(inputs: Inputs, device: torch.device) -> Inputs:
-    """The inputs on the device."""
-    return {name: tensor.to(device) for name, tensor in inputs.items()}
 
 
 @torch.no_grad()
@@ -39,53 +35,68 @@ def predict(
     device: torch.device,
     dtype: str,
     group: Group = ALONE,
-) -> torch.Tensor:
-    """Logits (n, outputs) in fp32 on the CPU, in the order of the examples, without dropout.
+) -> list[Row]:
+    """What the model says of each example, in their order, without dropout.
 
-    The processes of a group take turns at the batches, and each returns all logits.
+    The processes of a group take turns at the batches, and each returns all rows.
     """
     model.eval()
-    batches = evaluation_batches(examples.lengths, batch_size)
-    logits = torch.zeros(0)
+    output = examples.kind.output
+    batches = evaluation_batches(examples.sizes, batch_size)
+    said: list[tuple[int, Row]] = []
     for first in range(0, len(batches), group.size):
         turn = batches[first : first + group.size]
         # One without a batch takes another's: a model that is divided is gathered by all.
         batch = turn[group.rank % len(turn)]
         with torch.autocast(device.type, torch.bfloat16, enabled=dtype == "bf16"):
-            found = model(**to_device(examples.inputs(batch), device)).logits
-        if not len(logits):
-            logits = torch.zeros(len(examples), found.shape[1])
+            rows = output.predict(model, examples.batch(batch).to(device))
         if group.rank < len(turn):
-            logits[batch] = found.float().cpu()
-    return group.total(logits)
+            said += zip(batch, rows, strict=True)
+    together = (pair for part in group.gathered(said) for pair in part)
+    return [row for _, row in sorted(together, key=itemgetter(0))]
 
 
-def decide(logits: torch.Tensor, task: PreparedTask) -> list[int] | list[float]:
-    """Class index by the largest logit, or the single output of a regression."""
-    chosen: list[int] | list[float]
-    chosen = logits.argmax(dim=1).tolist() if task.labels else logits.squeeze(1).tolist()
-    return chosen
+def is_finite(said: Iterable[Row]) -> bool:
+    """Whether every float in what a model says is a finite number."""
+    return all(math.isfinite(number) for row in said for number in _floats(row.values()))
 
 
-def score(
-    logits: torch.Tensor, labels: Sequence[int] | Sequence[float], task: PreparedTask
-) -> dict[str, Score]:
-    """The metrics of the task that have a value on (n, outputs) logits, each with its n.
+def _floats(values: Iterable[Any]) -> Iterable[float]:
+    for value in values:
+        if isinstance(value, float):
+            yield value
+        elif isinstance(value, list):
+            yield from _floats(value)
+
+
+def predictions(examples: Examples, said: Sequence[Row]) -> list[Row]:
+    """Label and prediction of each example, with what the model said of it."""
+    decided = examples.kind.output.decide(said)
+    return [
+        {"label": label, "prediction": prediction} | row
+        for label, prediction, row in zip(examples.truths, decided, said, strict=True)
+    ]
+
+
+def score(rows: Sequence[Row], metrics: Sequence[str]) -> dict[str, Score]:
+    """The metrics that have a value on predictions, each with its n.
 
     Raises UndefinedScoreError where the first of them, which decides, has none.
     """
-    predictions = decide(logits, task)
-    primary, *others = task.metrics
-    scores = {primary: compute(primary, predictions, labels)}
+    primary, *others = metrics
+    scores = {primary: _score(primary, rows)}
     for name in others:
         with suppress(UndefinedScoreError):
-            scores[name] = compute(name, predictions, labels)
+            scores[name] = _score(name, rows)
     return scores
 
 
-def compute(
-    name: str, predictions: Sequence[int] | Sequence[float], labels: Sequence[int] | Sequence[float]
-) -> Score:
+def _score(name: str, rows: Sequence[Row]) -> Score:
+    truth, predicted = metric(name).columns
+    return compute(name, [row[predicted] for row in rows], [row[truth] for row in rows])
+
+
+def compute(name: str, predictions: Sequence[Any], labels: Sequence[Any]) -> Score:
     """The value of one metric. Raises UndefinedScoreError, and what `load_metric` raises."""
     value = float(load_metric(name).compute(predictions=predictions, references=labels)[name])
     if not math.isfinite(value):

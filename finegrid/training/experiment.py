@@ -34,7 +34,14 @@ from finegrid.records.result import (
 from finegrid.records.specification import Specification, model_key
 from finegrid.records.write import atomic_path
 from finegrid.training.data import Examples, load_examples
-from finegrid.training.evaluation import UndefinedScoreError, decide, load_metric, predict, score
+from finegrid.training.evaluation import (
+    UndefinedScoreError,
+    is_finite,
+    load_metric,
+    predict,
+    predictions,
+    score,
+)
 from finegrid.training.loop import DivergedError, Event, Step, Trained, Trainer
 from finegrid.training.measure.inference import measure_inference
 from finegrid.training.measure.memory import METERED, PeakMeter, probe_memory
@@ -46,6 +53,7 @@ from finegrid.training.shrink import is_out_of_memory, one_line
 from finegrid.training.state.keeper import Keeper
 from finegrid.training.state.tensors import write_tensors
 from finegrid.training.trivial import trivial_scores
+from kinds.contract import Row
 from methods.contract import Method
 from methods.parameters import count_trainable, delta_state, load_trainable
 from methods.registry import METHODS
@@ -227,10 +235,10 @@ class Experiment:
         self.splits |= unseen
         trivial = self._trivial(unseen["test"]) if "test" in unseen else None
         start = time.perf_counter()
-        logits = {name: self._predict(examples) for name, examples in unseen.items()}
-        if not all(torch.isfinite(values).all() for values in logits.values()):
-            raise DivergedError(trained.best.step, "a logit on test")
-        scores = {name: self._scores_on(name, values) for name, values in logits.items()}
+        said = {name: self._predict(examples) for name, examples in unseen.items()}
+        if not all(map(is_finite, said.values())):
+            raise DivergedError(trained.best.step, "a prediction on test")
+        scores = {name: self._scores_on(name, rows) for name, rows in said.items()}
         self.metrics = Metrics(
             primary=self.task.metrics[0],
             validation=trained.best.scores,
@@ -239,20 +247,20 @@ class Experiment:
             trivial=trivial,
         )
         trained.evaluate_seconds += time.perf_counter() - start
-        kept: dict[SplitName, torch.Tensor] = {"validation": trained.best.logits}
-        self._write_predictions(kept | logits)
+        kept: dict[SplitName, list[Row]] = {"validation": trained.best.said}
+        self._write_predictions(kept | said)
 
-    def _scores_on(self, split: SplitName, logits: torch.Tensor) -> dict[str, Score]:
+    def _scores_on(self, split: SplitName, said: list[Row]) -> dict[str, Score]:
         """Raises UndefinedScoreError that names the split."""
         try:
-            return score(logits, self.splits[split].labels.tolist(), self.task)
+            return score(predictions(self.splits[split], said), self.task.metrics)
         except UndefinedScoreError as error:
             raise UndefinedScoreError(f"{split}: {error}") from error
 
     def _trivial(self, test: Examples) -> Trivial:
-        return trivial_scores(self.splits["train"].labels.tolist(), test.labels.tolist(), self.task)
+        return trivial_scores(self.splits["train"].truths, test.truths, self.task)
 
-    def _predict(self, examples: Examples) -> torch.Tensor:
+    def _predict(self, examples: Examples) -> list[Row]:
         training = self.spec.training
         return predict(
             self.model,
@@ -263,8 +271,8 @@ class Experiment:
             self.group,
         )
 
-    def _write_predictions(self, logits: dict[SplitName, torch.Tensor]) -> None:
-        tables = [_prediction_table(n, self.splits[n], x, self.task) for n, x in logits.items()]
+    def _write_predictions(self, said: dict[SplitName, list[Row]]) -> None:
+        tables = [_prediction_table(name, self.splits[name], rows) for name, rows in said.items()]
         whole = pa.concat_tables(tables)
         self._write(PREDICTIONS_FILE, lambda path: pq.write_table(whole, path))
 
@@ -347,15 +355,8 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not torch.isfinite(torch.tensor(value)) else value
 
 
-def _prediction_table(
-    name: SplitName, examples: Examples, logits: torch.Tensor, task: PreparedTask
-) -> pa.Table:
-    return pa.table(
-        {
-            "split": [name] * len(examples),
-            "id": examples.ids,
-            "label": [float(label) for label in examples.labels.tolist()],
-            "prediction": [float(value) for value in decide(logits, task)],
-            "logits": logits.tolist(),
-        }
-    )
+def _prediction_table(name: SplitName, examples: Examples, said: list[Row]) -> pa.Table:
+    columns = [("split", pa.string()), ("id", pa.string()), *examples.kind.output.predicted()]
+    rows = zip(examples.ids, predictions(examples, said), strict=True)
+    found = [{"split": name, "id": one} | row for one, row in rows]
+    return pa.Table.from_pylist(found, pa.schema(columns))

@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn import functional
 
 from finegrid.metrics.registry import metric
 from finegrid.records.prepared import PreparedTask, SplitName
@@ -17,12 +16,19 @@ from finegrid.records.result import Score
 from finegrid.records.specification import Training, accumulates, largest_share
 from finegrid.training.batches import epoch_batches, evaluation_batches
 from finegrid.training.data import Examples
-from finegrid.training.evaluation import UndefinedScoreError, predict, score, to_device
+from finegrid.training.evaluation import (
+    UndefinedScoreError,
+    is_finite,
+    predict,
+    predictions,
+    score,
+)
 from finegrid.training.measure.memory import tensor_bytes
 from finegrid.training.measure.summaries import layer_norms
 from finegrid.training.optimization import make_optimizer, make_schedule
 from finegrid.training.processes.distributed import ALONE, Group, whole
 from finegrid.training.shrink import memory_of_step
+from kinds.contract import Row
 from methods.parameters import host_copy, load_trainable, trainable_state
 
 Event = dict[str, Any]
@@ -43,7 +49,8 @@ class Best:
 
     step: int
     scores: dict[str, Score]
-    logits: torch.Tensor
+    said: list[Row]
+    """What the model says of each validation example."""
     state: dict[str, torch.Tensor]
     """What is trained, copied to the host: on the device it would be one more copy of the model."""
 
@@ -92,6 +99,7 @@ class Trainer:
     def __post_init__(self) -> None:
         self.device = torch.device(self.training.device)
         self.train_split = self.splits["train"]
+        self.output = self.train_split.kind.output
         if self.training.gradient_checkpointing:
             # Re-entrant checkpoints train nothing where the inputs require no gradient.
             self.model.gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[operator]
@@ -107,7 +115,7 @@ class Trainer:
         plan = [
             batch
             for _ in range(self.training.epochs)
-            for batch in epoch_batches(self.train_split.lengths, self.training.batch_size, order)
+            for batch in epoch_batches(self.train_split.sizes, self.training.batch_size, order)
         ]
         self.optimizer = make_optimizer(self.model, self.training)
         self.schedule = make_schedule(self.optimizer, self.training, len(plan))
@@ -183,34 +191,34 @@ class Trainer:
         )
 
     def _backward(self, batch: list[int]) -> float:
-        """Leave the gradient of the batch's mean loss in the parameters; returns that loss."""
+        """Leave the gradient of the batch's loss in the parameters; returns that loss.
+
+        It is the sum over the terms of the whole batch, divided by their number: how the batch is
+        cut into micro-batches and shared by processes changes it by rounding alone.
+        """
         self.model.train()
-        loss = 0.0
+        loss, terms = 0.0, sum(self.train_split.weights[index] for index in batch)
         parts = list(self._micro_batches(batch))
         for number, part in enumerate(parts, start=1):
-            own, weight = self.group.share(part)
+            own, factor = self.group.share(part)
             with self.group.exchange(self.network, is_last=number == len(parts)):
-                partial_loss = self.loss(own) * (weight / len(batch))
+                partial_loss = self.loss(own) * (factor / terms)
                 partial_loss.backward()  # type: ignore[no-untyped-call]
             loss += partial_loss.item()
         return self.group.mean(loss)
 
     def loss(self, indices: list[int]) -> torch.Tensor:
-        """Mean loss of the examples: cross-entropy, or squared error for a regression."""
-        inputs = to_device(self.train_split.inputs(indices), self.device)
-        labels = self.train_split.labels[indices].to(self.device)
+        """The loss of the examples, summed over its terms."""
+        batch = self.train_split.batch(indices).to(self.device)
         enabled = self.training.dtype == "bf16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=enabled):
-            logits = self.network(**inputs).logits
-        if self.task.labels:
-            return functional.cross_entropy(logits.float(), labels)
-        return functional.mse_loss(logits.float().squeeze(1), labels)
+            return self.output.loss(self.network, batch)
 
     def evaluate(self, step: int) -> None:
         """Score the validation split and keep the state if the benchmark's choice says so."""
         start = self._now()
         split = self.splits["validation"]
-        logits = predict(
+        said = predict(
             self.model,
             split,
             self.training.evaluation_batch_size,
@@ -218,10 +226,10 @@ class Trainer:
             self.training.dtype,
             self.group,
         )
-        if not torch.isfinite(logits).all():
-            raise DivergedError(step, "a logit on validation")
+        if not is_finite(said):
+            raise DivergedError(step, "a prediction on validation")
         try:
-            scores = score(logits, split.labels.tolist(), self.task)
+            scores = score(predictions(split, said), self.task.metrics)
         except UndefinedScoreError:
             scores = {}
         self.evaluate_seconds += self._now() - start
@@ -231,7 +239,7 @@ class Trainer:
             self._pass_over()
             return
         if self._is_kept(scores):
-            self.best = Best(step, scores, logits, host_copy(trainable_state(self.model)))
+            self.best = Best(step, scores, said, host_copy(trainable_state(self.model)))
 
     def _is_kept(self, scores: dict[str, Score]) -> bool:
         """Whether a state of these scores takes the place of the best one so far."""
@@ -259,9 +267,9 @@ class Trainer:
         return nn.utils.clip_grad_norm_(parameters, limit)
 
     def _tokens(self, plan: list[list[int]]) -> int | None:
-        if not self.train_split.has_tokens:
+        if self.train_split.kind.inputs.unit != "token":
             return None
-        return sum(self.train_split.lengths[index] for batch in plan for index in batch)
+        return sum(self.train_split.sizes[index] for batch in plan for index in batch)
 
     def _now(self) -> float:
         if self.device.type == "cuda":
@@ -288,11 +296,11 @@ class Step:
         size = training.micro_batch_size or training.batch_size
         self.micro_batches = 2 if accumulates(training) and len(split) > size else 1
         self.device = self.trainer.device
-        self._indices = evaluation_batches(split.lengths, largest_share(training))[0]
-        self.shape = (len(self._indices), max(split.lengths[i] for i in self._indices))
+        self._indices = evaluation_batches(split.sizes, largest_share(training))[0]
+        self.shape = (len(self._indices), max(split.sizes[i] for i in self._indices))
 
     def forward(self) -> torch.Tensor:
-        """The loss, with its graph."""
+        """The summed loss, with its graph."""
         return self.trainer.loss(self._indices)
 
     def exchange(self, number: int) -> AbstractContextManager[None]:
@@ -303,8 +311,8 @@ class Step:
     def evaluate(self) -> None:
         """A forward pass of the largest evaluation batch, without a graph."""
         split, training = self.trainer.splits["validation"], self.trainer.training
-        batch = evaluation_batches(split.lengths, training.evaluation_batch_size)[0]
-        inputs = to_device(split.inputs(batch), self.device)
+        batch = evaluation_batches(split.sizes, training.evaluation_batch_size)[0]
+        inputs = split.batch(batch).to(self.device).inputs
         self.trainer.model.eval()
         enabled = training.dtype == "bf16"
         with torch.no_grad(), torch.autocast(self.device.type, torch.bfloat16, enabled=enabled):

@@ -15,7 +15,9 @@ from finegrid.models.seeds import STREAMS, derive
 from finegrid.records.result import Machine, Provenance
 from finegrid.records.source import run_digest
 from finegrid.records.specification import Specification
+from kinds import registry as kinds
 from methods.registry import METHODS
+from tasks.contract import Task
 from tasks.registry import TASKS
 
 PACKAGES = (
@@ -58,20 +60,22 @@ def provenance(spec: Specification, *, threads: int, deterministic: bool) -> Pro
 def spec_digest(spec: Specification) -> str:
     """The digest of the source that decides the numbers of that run."""
     method, task = METHODS.get(spec.variant.method), TASKS.get(spec.task.task)
-    return run_digest(method.__module__, task.__module__, *modules(_metrics(spec)))
+    own = (method.__module__, task.__module__, *kinds.modules(_task(spec).kind))
+    return run_digest(*own, *modules(_task(spec).metrics))
 
 
 def _brought(spec: Specification) -> list[str]:
-    """The distributions that the run's method, its task and its metrics come from."""
+    """The distributions that the run's method, its task, the kind and its metrics come from."""
     return [
         *METHODS.distributions(spec.variant.method),
         *TASKS.distributions(spec.task.task),
-        *(one for name in _metrics(spec) for one in METRICS.distributions(name)),
+        *kinds.KINDS.distributions(_task(spec).kind),
+        *(one for name in _task(spec).metrics for one in METRICS.distributions(name)),
     ]
 
 
-def _metrics(spec: Specification) -> tuple[str, ...]:
-    return TASKS.build(spec.task.task, spec.task.options).metrics
+def _task(spec: Specification) -> Task:
+    return TASKS.build(spec.task.task, spec.task.options)
 
 
 def _versions(packages: list[str]) -> dict[str, str]:

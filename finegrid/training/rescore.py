@@ -5,17 +5,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 from pydantic import ValidationError
 
+from finegrid.records.registry import UnknownNameError
 from finegrid.records.result import PREDICTIONS_FILE, RESULT_FILE, Metrics, Result, Score
 from finegrid.training.evaluation import UndefinedScoreError, compute
 from finegrid.training.trivial import constant_score
+from kinds.contract import Output
+from tasks.registry import kind_of
 
 TOLERANCE = 1e-12
-_COLUMNS = ["split", "id", "label", "prediction", "logits"]
 
 
 @dataclass(frozen=True)
@@ -31,9 +32,10 @@ class Rescored:
 def rescore(folder: Path) -> Rescored:
     """Compute every score of a run's record again, from the predictions beside it.
 
-    The decisions are made again from the logits. A score agrees where it is the same to 1e-12 on
-    as many examples. The splits are those that the record has. Every file whose hash it names is
-    compared with that hash first. Raises OSError where there is no record.
+    Predictions are decided again from what is stored of what the model said. A score agrees where
+    it is the same to 1e-12 on as many examples. The splits are those that the record has. Every
+    file whose hash it names is compared with that hash first. Raises OSError where there is no
+    record.
     """
     try:
         result = Result.read(folder / RESULT_FILE)
@@ -43,13 +45,22 @@ def rescore(folder: Path) -> Rescored:
     if result.metrics is None or any(text.startswith(PREDICTIONS_FILE) for text in damage):
         return Rescored(0, damage)
     try:
-        table = pd.read_parquet(folder / PREDICTIONS_FILE, columns=_COLUMNS)
+        output = kind_of(result.spec.task).output
+    except (UnknownNameError, ValidationError) as error:
+        return Rescored(0, (*damage, " ".join(str(error).split())))
+    columns = ["split", "id", *output.predicted().names]
+    try:
+        table = pd.read_parquet(folder / PREDICTIONS_FILE, columns=columns)
     except FileNotFoundError:
         return Rescored(0, (*damage, f"{PREDICTIONS_FILE} is missing"))
     except (OSError, ValueError, pa.ArrowException) as error:
         return Rescored(0, (*damage, f"{PREDICTIONS_FILE}: {' '.join(str(error).split())}"))
     recorded = _recorded(result.metrics)
-    problems = (*damage, *_wrong_trivial(result.metrics, table), *_problems(recorded, table))
+    problems = (
+        *damage,
+        *_wrong_trivial(result.metrics, table, output),
+        *_problems(recorded, table, output),
+    )
     return Rescored(sum(map(len, recorded.values())), problems)
 
 
@@ -64,32 +75,37 @@ def _recorded(metrics: Metrics) -> dict[str, dict[str, Score]]:
     return {name: scores for name, scores in splits.items() if scores}
 
 
-def _problems(recorded: Mapping[str, Mapping[str, Score]], table: pd.DataFrame) -> Iterator[str]:
+def _problems(
+    recorded: Mapping[str, Mapping[str, Score]], table: pd.DataFrame, output: Output
+) -> Iterator[str]:
     for split, scores in recorded.items():
         rows = table[table["split"] == split]
         if rows.empty:
             yield f"{split}: no predictions"
             continue
         try:
-            decisions, labels = _decisions(rows), rows["label"].to_numpy()
+            decisions = output.decide(rows.to_dict("records"))
         except ValueError as error:
             yield f"{split}: {error}"
             continue
         yield from _wrong_decisions(split, rows, decisions)
+        labels = _labels(rows, output)
         for name, score in scores.items():
             yield from _wrong_score(f"{split} {name}", score, _again(name, decisions, labels))
 
 
-def _wrong_trivial(metrics: Metrics, table: pd.DataFrame) -> Iterator[str]:
+def _labels(rows: pd.DataFrame, output: Output) -> list[Any]:
+    return [output.scored_as(label) for label in rows["label"]]
+
+
+def _wrong_trivial(metrics: Metrics, table: pd.DataFrame, output: Output) -> Iterator[str]:
     """Where the trivial predictor's scores are not those of its one prediction."""
     trivial = metrics.trivial
-    labels = table.loc[table["split"] == "test", "label"].to_numpy()
-    if trivial is None or not len(labels):
+    labels = _labels(table[table["split"] == "test"], output)
+    if trivial is None or not labels:
         return
-    is_class = trivial.predictor == "majority class"
-    kind = np.int64 if is_class else np.float64
     for name, score in trivial.test.items():
-        again = constant_score(name, kind(trivial.prediction).item(), labels.astype(kind).tolist())
+        again = constant_score(name, output.scored_as(trivial.prediction), labels)
         if score is None or again is None:
             if score != again:
                 yield f"trivial {name}: recorded {score}, again {again}"
@@ -97,32 +113,20 @@ def _wrong_trivial(metrics: Metrics, table: pd.DataFrame) -> Iterator[str]:
         yield from _wrong_score(f"trivial {name}", score, again)
 
 
-def _decisions(rows: pd.DataFrame) -> Any:
-    """The class of the largest logit, or the single output of a regression, an example each.
-
-    Raises ValueError where the logits are no table of finite numbers.
-    """
-    if rows["logits"].isna().any():
-        raise ValueError("logits are missing")
-    logits = np.stack(rows["logits"].to_list()).astype(float)
-    if not np.isfinite(logits).all():
-        raise ValueError("a logit is no finite number")
-    return logits[:, 0] if logits.shape[1] == 1 else logits.argmax(axis=1)
-
-
-def _wrong_decisions(split: str, rows: pd.DataFrame, decisions: Any) -> Iterator[str]:
-    wrong = rows["id"][rows["prediction"].to_numpy() != decisions]
-    if len(wrong):
+def _wrong_decisions(split: str, rows: pd.DataFrame, decisions: list[Any]) -> Iterator[str]:
+    stored = zip(rows["id"], rows["prediction"], decisions, strict=True)
+    wrong = [name for name, prediction, decision in stored if prediction != decision]
+    if wrong:
         yield (
-            f"{split}: {len(wrong)} of {len(rows)} predictions are not what their logits decide, "
-            f"the first that of {wrong.iloc[0]}"
+            f"{split}: {len(wrong)} of {len(rows)} predictions are not what their outputs decide, "
+            f"the first that of {wrong[0]}"
         )
 
 
-def _again(name: str, decisions: Any, labels: Any) -> Score | str:
+def _again(name: str, decisions: list[Any], labels: list[Any]) -> Score | str:
     """The score, or why there is none."""
     try:
-        return compute(name, decisions.tolist(), labels.astype(decisions.dtype).tolist())
+        return compute(name, decisions, labels)
     except (UndefinedScoreError, ValueError) as error:
         return str(error)
 

@@ -28,6 +28,7 @@ from finegrid.cli.shared import EXIT_CONFIGURATION
 from finegrid.metrics.registry import METRICS
 from finegrid.records.registry import Registry
 from finegrid.records.result import PREDICTIONS_FILE, Result
+from kinds.registry import KINDS
 from methods.registry import METHODS
 from tasks.registry import TASKS
 from tests.training.assets import Assets
@@ -38,12 +39,18 @@ REPOSITORY = Path(__file__).parents[2]
 COPIED = (
     "finegrid",
     "methods",
+    "kinds",
     "tasks",
     "analysis",
     "workflow",
     "tests/methods",
 )
-REGISTRIES: dict[str, Registry[Any]] = {"methods": METHODS, "tasks": TASKS, "metrics": METRICS}
+REGISTRIES: dict[str, Registry[Any]] = {
+    "methods": METHODS,
+    "tasks": TASKS,
+    "metrics": METRICS,
+    "kinds": KINDS,
+}
 
 
 def printed(*arguments: str) -> Any:

@@ -25,7 +25,7 @@ from finegrid.training.processes.client import WORKER
 
 REPOSITORY = Path(__file__).parents[2]
 INSIDE = Path(__file__).parent / "inside"
-ROOMS = ("finegrid", "methods", "tasks", "analysis", "workflow", "config")
+ROOMS = ("finegrid", "methods", "kinds", "tasks", "analysis", "workflow", "config")
 FINEGRID = ("-P", "-c", "from finegrid.cli.main import main; main()")
 MIDDLE = 300
 """Steps before a run is held; it has as many after."""

@@ -156,7 +156,7 @@ def test_a_model_without_types_of_tokens_is_given_none(tmp_path: Path) -> None:
 def test_a_length_that_leaves_no_token_of_a_text_is_refused(tmp_path: Path) -> None:
     tokenizer = write_tokenizer(tmp_path / "tokenizer", "<s> $A </s>")
     prepared = prepare(tmp_path, configuration("bert"), tokenizer)
-    assert max(prepared.examples(3).lengths) == 3
+    assert max(prepared.examples(3).sizes) == 3
     for length in (1, 2):
         with pytest.raises(ValueError, match=rf"max_length: {length}, .*allowed: from 3"):
             prepared.examples(length)

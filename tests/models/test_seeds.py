@@ -117,7 +117,7 @@ def test_the_override_of_dropout_takes_effect(
     assets: Assets, dropout: float | None, repeats: bool
 ) -> None:
     model = assets.plain(assets.specification(model="bert", dropout=dropout)).train()
-    batch = assets.splits("bert")["train"].inputs([0, 1, 2])
+    batch = assets.splits("bert")["train"].batch([0, 1, 2]).inputs
     first, second = (model(**batch).logits for _ in range(2))
     assert torch.equal(first, second) == repeats
     rates = {m.p for m in model.modules() if isinstance(m, torch.nn.Dropout)}

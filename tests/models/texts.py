@@ -63,7 +63,8 @@ class Prepared:
 
     def logits(self, model: nn.Module, batch_size: int) -> torch.Tensor:
         """What the model says of the test split, in batches of that size."""
-        return predict(model, self.examples(), batch_size, torch.device("cpu"), "fp32")
+        said = predict(model, self.examples(), batch_size, torch.device("cpu"), "fp32")
+        return torch.tensor([row["logits"] for row in said])
 
 
 def configuration(model_type: str) -> dict[str, Any]:

@@ -308,7 +308,7 @@ CASES: dict[str, tuple[Path_, Any, list[str]]] = {
     "network on text": (
         (*NETWORK, "tasks"),
         ["words"],
-        ["grids[0]: model 'network': ", "'words' of kind text-classification"],
+        ["grids[0]: model 'network' reads numbers, ", "'words' is of kind text-classification"],
     ),
     "transformer on images": (
         (*TEXT, "tasks"),
@@ -340,7 +340,7 @@ CASES: dict[str, tuple[Path_, Any, list[str]]] = {
     "source task on text": (
         ("models", "network", "pretraining"),
         {"task": "words", "training": {"epochs": 1, "batch_size": 8, "learning_rate": 0.1}},
-        ["models.network.pretraining.task: ", "'words' of kind text-classification"],
+        ["models.network.pretraining.task: ", "'words' is of kind text-classification"],
     ),
     "dropout on a network": (
         (*NETWORK, "training"),

@@ -19,14 +19,17 @@ from finegrid.planning.estimate import (
 from finegrid.records import result as module
 from finegrid.records.costs import Memory
 from finegrid.records.result import RESULT_FILE, Result
-from finegrid.records.specification import Network, RandomModel, Source, Specification
+from finegrid.records.specification import Network, RandomModel, Source, Specification, Task
 from finegrid.records.tuning import effective
+from kinds.registry import kind_named
 from methods.registry import METHODS
+from tasks.registry import kind_of
 from tests.workflow.forecast.place import SIZES, Place
 from workflow.pipeline import Pipeline
 
 REFERENCE = Path(module.__file__).parents[2] / "results" / "reference" / "runs"
 SMALL = Data(
+    kind_named("text-classification"),
     {"train": 1000, "validation": 500, "test": 1500},
     {"train": 90_000, "validation": 50_000, "test": 140_000},
 )
@@ -65,7 +68,7 @@ def committed() -> list[tuple[Specification, Result, Memory]]:
 def sizes(spec: Specification) -> Data:
     """The examples that a committed run's task was asked for, in texts of one long sentence."""
     examples = {name: int(str(spec.task.options[name])) for name in SMALL.examples}
-    return Data(examples, {name: 200 * n for name, n in examples.items()})
+    return Data(kind_of(spec.task), examples, {name: 200 * n for name, n in examples.items()})
 
 
 def trains_base(spec: Specification) -> bool:
@@ -161,11 +164,12 @@ def test_an_optimizer_with_less_state_takes_less(network: Specification) -> None
 
 def test_checkpointed_gradients_take_less_and_longer_texts_more(network: Specification) -> None:
     model = transformer(**BASE, **PUBLISHED["bert-base"][0])
+    task = Task(name="words", task="rated-snippets", source=Source(uri="path:none"))
 
     def peak(**changes: Any) -> int:
         training = network.training.model_copy(update={"max_length": 128} | changes)
-        spec = network.model_copy(update={"model": model, "training": training})
-        return device_bytes(spec, trains_base=False)
+        changed = {"task": task, "model": model, "training": training}
+        return device_bytes(network.model_copy(update=changed), trains_base=False)
 
     assert peak(gradient_checkpointing=True) < peak() < peak(max_length=256) < peak(batch_size=50)
     assert peak(batch_size=50, micro_batch_size=5) == peak()
@@ -205,7 +209,9 @@ def test_a_task_is_as_large_as_its_manifest_and_its_files_say(place: Place) -> N
     pipeline = place.pipeline()
     manifest = Path(pipeline.run_task(next(iter(pipeline.runs))))
     place.prepare(pipeline)
-    assert read_data(manifest) == Data(SIZES, dict.fromkeys(SIZES, len(b"rows")))
+    assert read_data(manifest) == Data(
+        kind_named("image-classification"), SIZES, dict.fromkeys(SIZES, len(b"rows"))
+    )
 
 
 def test_nothing_is_asked_before_a_task_is_prepared_and_more_with_each_attempt(

@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +16,17 @@ import pyarrow.parquet as pq
 import pytest
 
 from finegrid.prepare import task as module
-from finegrid.prepare.overlap import Match
 from finegrid.prepare.sources import fetch
 from finegrid.prepare.task import main, prepare_task
 from finegrid.records.prepared import MANIFEST_FILE, PreparedTask, SharedExample, SplitName
 from finegrid.records.specification import Source
 from finegrid.records.specification import Task as Specification
+from kinds.inputs import duplicates
+from kinds.inputs.duplicates import Match
 from tasks.contract import Task
 from tasks.registry import TASKS
 
+IMAGES = "image-classification"
 SIZES: dict[str, Any] = {"train": 30, "validation": 10, "test": 10}
 
 
@@ -32,10 +34,10 @@ SIZES: dict[str, Any] = {"train": 30, "validation": 10, "test": 10}
 class Given(Task):
     """Frames that a test gives."""
 
-    kind = "text-classification"
     metrics = ("accuracy",)
     frames: dict[SplitName, pd.DataFrame]
-    labels: tuple[str, ...] = field(default=("no", "yes"))
+    kind: str = "text-classification"
+    labels: tuple[str, ...] = ("no", "yes")
 
     def read(self, folder: Path) -> dict[SplitName, pd.DataFrame]:
         assert (folder / "data").read_text() == "fetched"
@@ -177,7 +179,7 @@ def test_plain_numbers_have_exact_duplicates_alone(prepare: Any) -> None:
         name: pd.DataFrame({"id": frame["id"], "features": [[at], [at + 1]], "label": [0.5, 1.5]})
         for at, (name, frame) in enumerate(frames().items())
     }
-    manifest = prepare(points, labels=())
+    manifest = prepare(points, kind="tabular-regression", labels=())
     assert shared(manifest) == [
         ("train", "validation", 1, None, 0.5),
         ("train", "test", 0, None, 0.0),
@@ -190,7 +192,7 @@ def test_what_splits_share_is_not_in_the_fingerprint(
     prepare: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = prepare(frames())
-    monkeypatch.setattr(module, "text_matches", lambda *_: [Match(0, 0, 1.0, exact=True)])
+    monkeypatch.setattr(duplicates, "text_matches", lambda *_: [Match(0, 0, 1.0, exact=True)])
     after = prepare(frames())
     assert after.overlaps != before.overlaps
     assert after.sha256 == before.sha256
@@ -205,7 +207,7 @@ def test_pairs_overlap_only_as_pairs(prepare: Any) -> None:
 
 def test_a_regression_has_floats_and_no_counts(prepare: Any, tmp_path: Path) -> None:
     made = {name: frame.assign(label=[0.25, 4]) for name, frame in frames().items()}
-    manifest = prepare(made, labels=())
+    manifest = prepare(made, kind="text-regression", labels=())
     assert manifest.splits["train"].label_counts == {}
     assert pd.read_parquet(tmp_path / "out" / "train.parquet")["label"].tolist() == [0.25, 4.0]
 
@@ -219,12 +221,13 @@ def as_images(*values: list[float]) -> dict[SplitName, pd.DataFrame]:
 
 
 def test_images_are_compared_by_their_pixels(prepare: Any, tmp_path: Path) -> None:
-    manifest = prepare(as_images([0.0, 1.0], [0.5, 0.25]))
+    manifest = prepare(as_images([0.0, 1.0], [0.5, 0.25]), kind=IMAGES)
     assert [overlap.exact for overlap in manifest.overlaps] == [2, 2, 2]
     pixels = pd.read_parquet(tmp_path / "out" / "train.parquet")["pixels"]
     assert pixels[1].dtype == np.float32
     assert pixels[1].tolist() == [0.5, 0.25]
-    assert prepare(as_images([0.0, 1.0], [0.5, 0.75])).sha256 != manifest.sha256
+    again = prepare(as_images([0.0, 1.0], [0.5, 0.75]), kind=IMAGES)
+    assert again.sha256 != manifest.sha256
 
 
 @pytest.mark.parametrize(
@@ -250,15 +253,16 @@ def test_images_are_compared_by_their_pixels(prepare: Any, tmp_path: Path) -> No
 def test_wrong_data_is_named_and_leaves_nothing(
     prepare: Any, tmp_path: Path, made: dict[SplitName, pd.DataFrame], message: str
 ) -> None:
+    kind = IMAGES if "pixels" in made["train"] else "text-classification"
     with pytest.raises(ValueError, match=message):
-        prepare(made)
+        prepare(made, kind=kind)
     assert not (tmp_path / "out").exists()
 
 
 def test_a_missing_regression_label_is_refused(prepare: Any) -> None:
     made = {name: frame.assign(label=[0.5, np.inf]) for name, frame in frames().items()}
     with pytest.raises(ValueError, match=r"labels, inf in row .*; allowed: finite numbers"):
-        prepare(made, labels=())
+        prepare(made, kind="text-regression", labels=())
 
 
 def test_an_interrupted_preparation_leaves_no_manifest(

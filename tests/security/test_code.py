@@ -12,7 +12,7 @@ import pytest
 from tests.security.forbidden import forbidden
 
 ROOT = Path(__file__).parents[2]
-ROOMS = ("finegrid", "methods", "tasks", "analysis", "workflow", "examples")
+ROOMS = ("finegrid", "methods", "kinds", "tasks", "analysis", "workflow", "examples")
 SOURCES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
 RULES = sorted((ROOT / "workflow" / "rules").glob("*.smk"))
 RUNS_CODE = {"cwl", "notebook", "run", "script", "template_engine", "wrapper"}

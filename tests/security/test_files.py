@@ -147,7 +147,7 @@ def test_of_a_folder_with_code_only_the_data_are_taken_and_loaded(
     assert base_sha256(loaded) == base_sha256(assets.plain(assets.specification(model="bert")))
     task = assets.prepared / "tasks" / assets.tasks["bert"].key
     examples = load_examples(task, assets.manifest("bert"), output, 32, ["train"])["train"]
-    assert examples.lengths == assets.splits("bert")["train"].lengths
+    assert examples.sizes == assets.splits("bert")["train"].sizes
 
 
 def test_code_that_a_model_needs_is_refused_without_a_question(

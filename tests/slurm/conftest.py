@@ -20,7 +20,7 @@ from finegrid.records.specification import Specification
 from tests.slurm.cluster import Cluster, started, why_not
 
 REPOSITORY = Path(__file__).parents[2]
-ROOMS = ("finegrid", "methods", "tasks", "analysis", "workflow", "config")
+ROOMS = ("finegrid", "methods", "kinds", "tasks", "analysis", "workflow", "config")
 BENCHMARK = Path("config") / "smoke.yaml"
 SOON = (
     "--slurm-no-account",

@@ -68,7 +68,7 @@ def points(**changes: Any) -> dict[str, Any]:
     [
         (points(source={"uri": "path:README.md"}), [1, 4, 1], "hold the data; allowed: no source"),
         (points(), [2, 4, 1], "layers start with 2, task 'p' has inputs of 1; allowed: 1"),
-        (points(), [1, 4, 2], "layers end in 2, task 'p' is a regression; allowed: 1"),
+        (points(), [1, 4, 2], "layers end in 2, task 'p' takes 1; allowed: 1"),
         ({"task": "digits"}, [784, 8, 10], "tasks.p.source: this key is required"),
     ],
 )

@@ -5,8 +5,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from kinds.inputs.words import normalised
 from tasks.rated_snippets import RatedSnippets
-from tasks.splitting import normalised
 
 MOVIE = "hutto_ICWSM_2014/movieReviewSnippets_GroundTruth.txt"
 

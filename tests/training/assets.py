@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from torch import nn
@@ -21,7 +22,6 @@ from finegrid.records.prepared import (
     PreparedTask,
     Split,
     SplitName,
-    TaskKind,
 )
 from finegrid.records.result import HISTORY_FILE, RESULT_FILE, Result
 from finegrid.records.specification import (
@@ -38,6 +38,7 @@ from finegrid.records.specification import (
 from finegrid.training.data import Examples, load_examples
 from finegrid.training.experiment import Experiment
 from finegrid.training.run import main
+from kinds.registry import kind_named
 from methods.registry import METHODS
 
 SIZES: dict[SplitName, int] = {"train": 50, "validation": 21, "test": 24}
@@ -125,6 +126,14 @@ class Assets:
         return self.prepared / "tasks" / task.key
 
 
+def rows_of_numbers(kind: str, rows: Any, labels: list[Any]) -> Examples:
+    """Examples of a kind that reads rows of numbers (examples, features)."""
+    one = kind_named(kind)
+    inputs = [{"features": row} for row in np.asarray(rows, dtype=np.float32)]
+    targets = [{"labels": label} for label in labels]
+    return Examples(one, [str(number) for number in range(len(labels))], inputs, targets)
+
+
 def run_folder(spec: Specification, results: Path) -> Path:
     """Where a run is written."""
     return results / "runs" / spec.run
@@ -188,7 +197,7 @@ def _images() -> list[dict[str, Any]]:
 def write_task(
     prepared: Path,
     task: Task,
-    kind: TaskKind,
+    kind: str,
     labels: tuple[str, ...],
     rows: list[dict[str, Any]],
     metrics: tuple[str, ...] = ("accuracy",),

@@ -69,30 +69,30 @@ def test_evaluation_takes_the_longest_first() -> None:
 def test_predictions_are_in_the_order_of_the_examples(assets: Assets, name: str) -> None:
     model = assets.plain(assets.specification(model=name))
     examples = assets.splits(name)["validation"]
-    assert len(set(examples.lengths)) > 1 or name == "network"
+    assert len(set(examples.sizes)) > 1 or name == "network"
     with torch.no_grad():
-        singly = torch.cat([model.eval()(**examples.inputs([i])).logits for i in range(21)])
+        singly = torch.cat([model.eval()(**examples.batch([i]).inputs).logits for i in range(21)])
     model.train()
     for size in (1, 4, 64):
-        found = predict(model, examples, size, CPU, "fp32")
+        found = torch.tensor([row["logits"] for row in predict(model, examples, size, CPU, "fp32")])
         torch.testing.assert_close(found, singly, atol=1e-6, rtol=0)
 
 
 def test_padding_is_masked_and_uses_the_tokenizers_id(assets: Assets) -> None:
     examples = assets.splits("bert")["train"]
-    short, long = (examples.lengths.index(f(examples.lengths)) for f in (min, max))
-    batch = examples.inputs([short, long])
-    length = examples.lengths[short]
-    assert batch["attention_mask"].sum(dim=1).tolist() == [length, examples.lengths[long]]
-    assert batch["input_ids"][0, length:].tolist() == [0] * (examples.lengths[long] - length)
-    assert batch["input_ids"].shape == (2, max(examples.lengths))
+    short, long = (examples.sizes.index(f(examples.sizes)) for f in (min, max))
+    batch = examples.batch([short, long]).inputs
+    length = examples.sizes[short]
+    assert batch["attention_mask"].sum(dim=1).tolist() == [length, examples.sizes[long]]
+    assert batch["input_ids"][0, length:].tolist() == [0] * (examples.sizes[long] - length)
+    assert batch["input_ids"].shape == (2, max(examples.sizes))
 
 
 def test_throughput_counts_real_tokens(assets: Assets, tmp_path: Path) -> None:
     spec = assets.specification("head", model="bert", epochs=2)
     result = assets.run(spec, tmp_path)
     seconds = sum(e["seconds"] for e in read_history(run_folder(spec, tmp_path)) if "loss" in e)
-    tokens = 2 * sum(assets.splits("bert")["train"].lengths)
+    tokens = 2 * sum(assets.splits("bert")["train"].sizes)
     assert result.time is not None
     assert result.time.train_seconds == pytest.approx(seconds)
     assert result.time.tokens_per_second == pytest.approx(tokens / seconds)

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -9,13 +10,11 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, Never, cast
+from typing import Any, Never
 
 import pytest
 import torch
 
-from finegrid.records.prepared import PreparedTask
 from finegrid.records.result import (
     DELTA_FILE,
     FAILURE_FILE,
@@ -95,7 +94,7 @@ def test_a_senseless_learning_rate_diverges(assets: Assets, tmp_path: Path, mode
 def test_logits_that_are_no_numbers_are_a_divergence(
     assets: Assets, tmp_path: Path, monkeypatch: Patch
 ) -> None:
-    monkeypatch.setattr(loop, "predict", lambda *_: torch.full((21, 3), float("nan")))
+    monkeypatch.setattr(loop, "predict", lambda *_: [{"logits": [math.nan] * 3}] * 21)
     result = assets.run(assets.specification(evaluations=2), tmp_path)
     assert (result.state, result.failed_step) == ("diverged", 2)
 
@@ -155,13 +154,11 @@ def test_the_last_step_counts_where_the_last_is_kept(
 
 
 def test_a_further_metric_without_a_value_is_missing_alone() -> None:
-    task = SimpleNamespace(labels=("a", "b"), metrics=("accuracy", "pearson"))
-    logits = torch.tensor([[1.0, 0.0]] * 3)
-    found = evaluation.score(logits, [0, 0, 1], cast(PreparedTask, task))
+    rows = [{"label": label, "prediction": 0} for label in (0, 0, 1)]
+    found = evaluation.score(rows, ("accuracy", "pearson"))
     assert {name: (one.value, one.n) for name, one in found.items()} == {"accuracy": (2 / 3, 3)}
-    task.metrics = ("pearson", "accuracy")
     with pytest.raises(evaluation.UndefinedScoreError, match="pearson has no value"):
-        evaluation.score(logits, [0, 0, 1], cast(PreparedTask, task))
+        evaluation.score(rows, ("pearson", "accuracy"))
 
 
 OUT_OF_MEMORY = [

@@ -127,7 +127,7 @@ def test_the_probe_and_the_trace_see_the_peak_of_the_step_itself(
     before = tensor_bytes(live) + optimizer_bytes(trainer.optimizer)
     trainer.optimizer.zero_grad(set_to_none=True)
     with PeakMeter(CPU) as meter:
-        trainer.step(1, evaluation_batches(trainer.train_split.lengths, 16)[0])
+        trainer.step(1, evaluation_batches(trainer.train_split.sizes, 16)[0])
     found = probe(trainer)
     assert found.peak_training_bytes == pytest.approx(before + meter.peak, rel=0.02)
     told = with_prediction(found, spec).predicted_peak_bytes

@@ -19,12 +19,13 @@ from finegrid.training import loop
 from finegrid.training.evaluation import (
     UndefinedScoreError,
     compute,
-    decide,
     load_metric,
+    predictions,
     score,
 )
 from finegrid.training.loop import Trainer
-from tests.training.assets import Assets
+from kinds.contract import Row
+from tests.training.assets import Assets, rows_of_numbers
 
 _DRAW = random.Random(0)  # noqa: S311 - examples, no secrets
 FOUND = [_DRAW.randrange(2) for _ in range(40)]
@@ -99,7 +100,8 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def regression(assets: Assets, *metrics: str) -> PreparedTask:
-    return assets.manifest().model_copy(update={"labels": (), "metrics": metrics})
+    facts = {"kind": "tabular-regression", "labels": (), "metrics": metrics}
+    return assets.manifest().model_copy(update=facts)
 
 
 @pytest.mark.parametrize("name", list(METRICS))
@@ -123,26 +125,32 @@ def test_more_than_two_classes() -> None:
     assert compute("accuracy", [0, 1, 2, 2], [0, 2, 2, 2]).value == 0.75
 
 
-def test_a_task_gets_all_its_metrics(assets: Assets) -> None:
-    task = assets.manifest().model_copy(update={"metrics": ("accuracy", "matthews_correlation")})
-    logits = torch.tensor([[0.1, 0.9], [0.8, 0.2], [0.3, 0.7]])
-    scores = score(logits, [1, 0, 0], task)
+def test_a_task_gets_all_its_metrics() -> None:
+    said = [{"logits": logits} for logits in ([0.1, 0.9], [0.8, 0.2], [0.3, 0.7])]
+    examples = rows_of_numbers("image-classification", np.zeros((3, 2)), [1, 0, 0])
+    scores = score(predictions(examples, said), ("accuracy", "matthews_correlation"))
     assert {name: s.n for name, s in scores.items()} == {"accuracy": 3, "matthews_correlation": 3}
     assert scores["accuracy"].value == pytest.approx(2 / 3)
 
 
-def test_a_regression_takes_its_single_output(assets: Assets) -> None:
-    task = regression(assets, "pearson", "spearman")
-    logits = torch.tensor([[0.5], [1.5], [4.0]])
-    assert decide(logits, task) == [0.5, 1.5, 4.0]
-    scores = score(logits, [1.0, 2.0, 3.0], task)
+def of_numbers(*numbers: float) -> list[Row]:
+    """Predictions of a regression whose labels are 1, 2, ..."""
+    labels = [float(label) for label in range(1, len(numbers) + 1)]
+    examples = rows_of_numbers("tabular-regression", np.zeros((len(numbers), 2)), labels)
+    return predictions(examples, [{"logits": [number]} for number in numbers])
+
+
+def test_a_regression_takes_its_single_output() -> None:
+    rows = of_numbers(0.5, 1.5, 4.0)
+    assert [row["prediction"] for row in rows] == [0.5, 1.5, 4.0]
+    scores = score(rows, ("pearson", "spearman"))
     assert scores["spearman"].value == pytest.approx(1)
     assert scores["pearson"].value == pytest.approx(pearson([0.5, 1.5, 4.0], [1, 2, 3]))
 
 
-def test_a_score_that_is_no_number_is_refused(assets: Assets) -> None:
+def test_a_score_that_is_no_number_is_refused() -> None:
     with pytest.warns(match="constant"), pytest.raises(UndefinedScoreError, match="pearson"):
-        score(torch.ones(3, 1), [1.0, 2.0, 3.0], regression(assets, "pearson"))
+        score(of_numbers(1, 1, 1), ("pearson",))
 
 
 @pytest.mark.parametrize(
@@ -152,9 +160,7 @@ def test_a_score_that_is_no_number_is_refused(assets: Assets) -> None:
 def test_the_state_of_the_best_score_is_kept_whichever_way_the_metric_points(
     assets: Assets, name: str, values: list[float], kept: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from finegrid.training.data import VectorExamples
-
-    examples = VectorExamples(list("ab"), torch.tensor([1.0, 3.0]), torch.rand(2, 12))
+    examples = rows_of_numbers("tabular-regression", np.random.rand(2, 12), [1.0, 3.0])
     spec = assets.specification()
     trainer = Trainer(
         assets.plain(spec),
@@ -172,17 +178,14 @@ def test_the_state_of_the_best_score_is_kept_whichever_way_the_metric_points(
 
 
 def test_a_regression_minimises_the_squared_error(assets: Assets) -> None:
-    from finegrid.training.data import VectorExamples
-    from finegrid.training.loop import Trainer
-
-    examples = VectorExamples(list("ab"), torch.tensor([1.0, 3.0]), torch.rand(2, 12))
+    examples = rows_of_numbers("tabular-regression", np.random.rand(2, 12), [1.0, 3.0])
     spec = assets.specification()
     model = assets.plain(spec)
     model.head = torch.nn.Linear(10, 1)
     task = regression(assets, "pearson")
     trainer = Trainer(model, task, {"train": examples}, spec.training, log=lambda event: None)
-    output = model(**examples.inputs([0, 1])).logits[:, 0]
-    expected = ((output - torch.tensor([1.0, 3.0])) ** 2).mean()
+    output = model(**examples.batch([0, 1]).inputs).logits[:, 0]
+    expected = ((output - torch.tensor([1.0, 3.0])) ** 2).sum()
     torch.testing.assert_close(trainer.loss([0, 1]), expected)
 
 

@@ -9,10 +9,9 @@ import torch
 from torch import nn
 
 from finegrid.records.specification import Training
-from finegrid.training.data import VectorExamples
 from finegrid.training.loop import Trainer
 from finegrid.training.optimization import make_optimizer, make_schedule
-from tests.training.assets import Assets
+from tests.training.assets import Assets, rows_of_numbers
 
 LINEAR = [1 - i / 7 for i in range(7)]
 COSINE = [(1 + math.cos(math.pi * i / 7)) / 2 for i in range(7)]
@@ -107,7 +106,7 @@ def test_only_trainable_parameters_are_optimized() -> None:
 def test_sgd_with_momentum_equals_the_computation_by_hand(assets: Assets) -> None:
     draw = np.random.default_rng(0)
     x, y = draw.random((4, 4), dtype=np.float32), np.array([0, 2, 1, 2])
-    examples = VectorExamples(list("abcd"), torch.from_numpy(y), torch.from_numpy(x))
+    examples = rows_of_numbers("image-classification", x, y.tolist())
     model = OneLayer()
     weight, bias = (p.detach().numpy().astype(np.float64) for p in model.parameters())
     options = training(optimizer={"name": "sgd", "momentum": 0.9}, schedule="constant")

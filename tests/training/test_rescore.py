@@ -21,6 +21,7 @@ from finegrid.records.result import (
     Result,
     Score,
 )
+from finegrid.records.specification import Task
 from finegrid.training.rescore import Rescored, rescore
 from tests.training.assets import SIZES, Assets, run_folder
 
@@ -97,7 +98,7 @@ def test_a_changed_prediction_is_found_though_the_score_agrees(folder: Path) -> 
     row["prediction"] = (row["prediction"] + 1) % 3
     write(folder, rows)
     (problem,) = rescore(folder).problems
-    assert problem.startswith(f"test: 1 of {SIZES['test']} predictions are not what their logits")
+    assert problem.startswith(f"test: 1 of {SIZES['test']} predictions are not what their outputs")
     assert problem.endswith(row["id"])
 
 
@@ -214,6 +215,11 @@ def test_a_regression_is_scored_by_its_single_output(folder: Path) -> None:
     outputs, labels = draw.normal(size=30), draw.normal(size=30)
     value = float(np.corrcoef(outputs, labels)[0, 1])
     scores = {"pearson": Score(value=value, n=30)}
+    spec = Result.read(folder / RESULT_FILE).spec
+    options: dict[str, Any] = {"x": [[1], [2]], "y": [1, 2], "held_out": 0}
+    task = Task(name="points", task="given-points", options=options)
+    spec = spec.model_copy(update={"task": task})
+    rewrite(folder, spec=spec, run=spec.run)
     record(folder, primary="pearson", validation=scores, test=scores, trivial=None)
     rows = [
         {"split": s, "id": f"{s}-{at}", "label": label, "prediction": out, "logits": [out]}

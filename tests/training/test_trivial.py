@@ -13,7 +13,8 @@ from tests.training.assets import Assets, run_folder
 
 
 def task(metrics: tuple[str, ...], labels: tuple[str, ...] = ()) -> PreparedTask:
-    return PreparedTask.model_construct(labels=labels, metrics=metrics)
+    kind = "text-classification" if labels else "text-regression"
+    return PreparedTask.model_construct(kind=kind, labels=labels, metrics=metrics)
 
 
 def test_the_majority_class_of_train_is_scored_on_test() -> None:
@@ -60,11 +61,11 @@ def test_a_run_records_it_and_its_predictions_give_it_again(assets: Assets, tmp_
     trivial = result.metrics.trivial
     assert trivial is not None
     splits = assets.splits()
-    labels = np.bincount(splits["train"].labels)
+    labels = np.bincount(splits["train"].truths)
     assert trivial.prediction == labels.argmax()
     score = trivial.test["accuracy"]
     assert score is not None
-    expected = np.mean(splits["test"].labels.numpy() == labels.argmax())
+    expected = np.mean(np.array(splits["test"].truths) == labels.argmax())
     assert score.value == pytest.approx(expected)
     assert score.n == len(splits["test"])
     folder = run_folder(spec, tmp_path)

@@ -25,7 +25,7 @@ from workflow.outputs import PLOTS
 
 REPOSITORY = Path(__file__).parents[2]
 SNAKEMAKE = (sys.executable, "-m", "snakemake")
-ROOMS = ("finegrid", "methods", "tasks", "analysis", "workflow", "config")
+ROOMS = ("finegrid", "methods", "kinds", "tasks", "analysis", "workflow", "config")
 TINY: dict[str, Any] = {
     "name": "tiny",
     # What a shell and Snakemake's own formatting would change or execute.

@@ -18,15 +18,15 @@ from finegrid.records.result import Result
 from finegrid.records.source import source_digest
 from finegrid.records.specification import (
     Model,
-    Network,
     Specification,
     accumulates,
     largest_share,
     model_key,
 )
 from finegrid.records.tuning import effective, possible
+from kinds import registry as kinds
 from methods.registry import METHODS
-from tasks.registry import TASKS
+from tasks.registry import TASKS, kind_of
 from workflow.forecast.prepared import drawn_modules
 from workflow.forecast.record import Peak
 
@@ -50,7 +50,7 @@ class Tracer:
     """Traces steps in one process, each of them once for all cells and calls."""
 
     results: Path
-    _digests: dict[str, str] = field(default_factory=dict)
+    _digests: dict[tuple[str, str], str] = field(default_factory=dict)
     _drawn: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def trace(self, questions: Sequence[Question]) -> list[Prediction]:
@@ -82,7 +82,7 @@ class Tracer:
         task = TASKS.build(spec.task.task, spec.task.options)
         return {
             "model": spec.model.configuration,
-            "pooling": None if isinstance(spec.model, Network) else spec.model.pooling,
+            "pooling": spec.model.pooling,
             "method": spec.variant.method,
             "settings": spec.variant.settings,
             "drawn_modules": question.drawn_modules,
@@ -90,14 +90,16 @@ class Tracer:
             "training": spec.training.model_dump(mode="json", include=set(_TRACED)),
             "batch": question.batch,
             "accumulates": accumulates(spec.training),
-            "source": self._digest(METHODS.get(spec.variant.method).__module__),
+            "source": self._digest(METHODS.get(spec.variant.method).__module__, task.kind),
             "libraries": [version(name) for name in _LIBRARIES],
         }
 
-    def _digest(self, module: str) -> str:
-        if module not in self._digests:
-            self._digests[module] = source_digest(["finegrid.training.measure.prediction", module])
-        return self._digests[module]
+    def _digest(self, method: str, kind: str) -> str:
+        key = method, kind
+        if key not in self._digests:
+            own = ["finegrid.training.measure.prediction", method, *kinds.modules(kind)]
+            self._digests[key] = source_digest(own)
+        return self._digests[key]
 
 
 def _traced(questions: Sequence[Question]) -> list[Prediction]:
@@ -205,5 +207,5 @@ def _recorded_batches(records: Sequence[Result]) -> Batches:
 def _largest(spec: Specification) -> tuple[int, int]:
     """The largest that the specification allows."""
     training = spec.training
-    length = 1 if isinstance(spec.model, Network) else training.max_length
+    length = kind_of(spec.task).inputs.longest(training.max_length)
     return largest_share(training), length

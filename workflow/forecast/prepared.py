@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 from analysis.reading import read_record
 from finegrid.prepare import checkpoint_files
 from finegrid.records.prepared import MANIFEST_FILE, PreparedModel, PreparedTask
-from finegrid.records.specification import Checkpoint, Model, Network, model_key
+from finegrid.records.specification import Checkpoint, Model, model_key
 from finegrid.records.weights import WEIGHTS_FILE, WeightsError
 
 _HEAD = "head."
@@ -28,7 +28,7 @@ def model_sha256(manifest: Path) -> str | None:
     None where the weights cannot be read, and for a transformer: the names that the hash is made
     of are given when it is loaded. Raises as above.
     """
-    if not isinstance(read_record(PreparedModel, manifest).spec, Network):
+    if not read_record(PreparedModel, manifest).spec.stored_as_loaded:
         return None
     try:
         return _body_sha256(manifest.with_name(WEIGHTS_FILE))

@@ -12,7 +12,6 @@ from torch import nn
 from finegrid.records.costs import Inference
 from finegrid.training.batches import evaluation_batches
 from finegrid.training.data import Examples
-from finegrid.training.evaluation import to_device
 from methods.contract import Method
 
 WARM_UP_ROUNDS = 1
@@ -53,8 +52,8 @@ def measure_inference(
     both, and cancels in their ratio. Rounds that warm up are left out. Without a base there are no
     ratios.
     """
-    batch = evaluation_batches(examples.lengths, batch_size)[0]
-    inputs = to_device(examples.inputs(batch), device)
+    batch = evaluation_batches(examples.sizes, batch_size)[0]
+    inputs = examples.batch(batch).to(device).inputs
     timer = partial(_seconds, inputs=inputs, device=device, dtype=dtype)
     rounds = _rounds(model, timer)
     unmerged, merged = _timing(model, base, timer, rounds), None

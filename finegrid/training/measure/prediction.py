@@ -10,8 +10,9 @@ in a new tensor here, and in place in a run: the peak may be too large by one of
 import gc
 import sys
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -35,11 +36,13 @@ from finegrid.models.network import LinearStack
 from finegrid.models.pooling import classifier_class
 from finegrid.records.costs import Memory
 from finegrid.records.prediction import Prediction, Question
-from finegrid.records.prepared import VECTOR_COLUMNS, PreparedTask
+from finegrid.records.prepared import PreparedTask
 from finegrid.records.specification import Checkpoint, Network, Specification, largest_share
-from finegrid.training.data import Examples, TextExamples, VectorExamples
+from finegrid.training.data import Examples
 from finegrid.training.loop import Step, Trainer
 from finegrid.training.optimization import make_optimizer
+from kinds.contract import Batch, Kind
+from kinds.registry import kind_named
 from methods.registry import METHODS
 from tasks.registry import TASKS
 
@@ -61,6 +64,25 @@ _LIMIT_WORDS = (
 _NOT_PREDICTABLE, _RUN_FAILS = "not predictable", "the run fails"
 _STEPS = 2
 """The first step makes the optimizer's state, the second is the one that repeats."""
+
+
+@dataclass(frozen=True)
+class Blank(Examples):
+    """Examples without values, all of one size, as a trace needs them."""
+
+    size: int = 1
+    configuration: Any = None
+    """The model's own."""
+
+    @property
+    def sizes(self) -> list[int]:  # type: ignore[override]
+        """That size for each."""
+        return [self.size] * len(self)
+
+    def batch(self, indices: Sequence[int]) -> Batch:
+        """As many of them."""
+        inputs = self.kind.inputs.blank(len(indices), self.size, self.configuration)
+        return Batch(inputs, self.kind.output.blank(inputs))
 
 
 class NotTracedError(NotImplementedError):
@@ -169,9 +191,7 @@ def _trace(question: Question) -> int:
     if spec.training.strategy == "fsdp":
         raise NotTracedError("what fsdp gathers at a time is not traced")
     with FakeTensorMode(), _without_older_objects():
-        # As in the probe, the examples are there before anything is counted.
-        examples = _examples(spec, question.batch)
-        return _trace_step(question, examples)
+        return _trace_step(question)
 
 
 @contextmanager
@@ -184,12 +204,12 @@ def _without_older_objects() -> Iterator[None]:
         gc.unfreeze()
 
 
-def _trace_step(question: Question, examples: Examples) -> int:
+def _trace_step(question: Question) -> int:
     spec = question.spec
     rounding = _CUDA_BLOCK_BYTES if spec.training.device == "cuda" else 1
     meter = LiveBytes(rounding)
     with meter:
-        trainer = _trainer(question, examples)
+        trainer = _trainer(question)
         optimizer = make_optimizer(trainer.model, trainer.training)
         step = Step(trainer)
         buckets = Buckets(trainer.model) if spec.training.devices > 1 else None
@@ -206,16 +226,18 @@ def _trace_step(question: Question, examples: Examples) -> int:
         return meter.peak
 
 
-def _trainer(question: Question, examples: Examples) -> Trainer:
-    """What trains the run on these examples."""
+def _trainer(question: Question) -> Trainer:
+    """What trains the run, on examples without values."""
     spec = question.spec
     task = _task(spec)
-    model = _blank_model(spec, len(task.labels) or 1)
+    kind = kind_named(task.kind)
+    model = _blank_model(spec, kind.output.width(task.labels))
     add_to_head(model, question.drawn_modules)
     method = METHODS.build(spec.variant.method, spec.variant.settings)
     method.apply(model, torch.Generator())
     # The device is a name here: the same operations make the same tensors on each.
     training = spec.training.model_copy(update={"device": "cpu"})
+    examples = _examples(kind, question, model.config)
     return Trainer(model, task, {"train": examples}, training, log=lambda event: None)
 
 
@@ -242,21 +264,17 @@ def _blank_model(spec: Specification, outputs: int) -> nn.Module:
     return model
 
 
-def _examples(spec: Specification, batch: tuple[int, int]) -> Examples:
-    """Examples of a training whose largest micro-batch is that one, each as long as it is padded.
+def _examples(kind: Kind, question: Question, configuration: Any) -> Blank:
+    """Examples whose largest micro-batch is that of the question, each as long as it is padded.
 
     Where it is full, there is one example more than it holds, as there is for most trainings: of
     those that add up gradients, one batch then has a second micro-batch.
     """
-    task, training, (count, length) = _task(spec), spec.training, batch
+    training, (count, size) = question.spec.training, question.batch
     if count == largest_share(training):
         count = (training.micro_batch_size or training.batch_size) + 1
     ids = [str(number) for number in range(count)]
-    labels = torch.zeros(count, dtype=torch.long if task.labels else torch.float32)
-    if task.kind in VECTOR_COLUMNS and isinstance(spec.model, Network):
-        return VectorExamples(ids, labels, torch.zeros(count, spec.model.layers[0]))
-    rows = [[0] * length] * count
-    return TextExamples(ids, labels, {"input_ids": rows, "attention_mask": rows}, pad=0)
+    return Blank(kind, ids, [], [], size=size, configuration=configuration)
 
 
 def main() -> int:

@@ -6,6 +6,7 @@ parameters, gradients and the optimizer's state are divided among them (Rajbhand
 arXiv:1910.02054, stage 3; torch's `fully_shard`).
 """
 
+import json
 import os
 import signal
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,13 +35,13 @@ class Group:
         return self.rank == 0
 
     def share(self, examples: Sequence[int]) -> tuple[list[int], int]:
-        """This process's examples, and the weight of their mean in a mean over the processes.
+        """This process's examples, and the factor of their sum in a mean over the processes.
 
-        The weights' mean is the number of all examples. A process for which there is none repeats
-        one, with weight 0: a backward pass is everybody's.
+        That mean is the sum over all examples. A process for which there is none repeats one, with
+        factor 0: a backward pass is everybody's.
         """
         own = list(examples[self.rank :: self.size])
-        return (own, self.size * len(own)) if own else (list(examples[:1]), 0)
+        return (own, self.size) if own else (list(examples[:1]), 0)
 
     def spread(self, model: nn.Module, training: Training) -> nn.Module:
         """The model as the processes train it together: itself, wrapped, or sharded in place."""
@@ -74,6 +75,15 @@ class Group:
         if self.size > 1:
             distributed.all_reduce(tensor)
         return tensor
+
+    def gathered(self, value: Any) -> list[Any]:
+        """The processes' values, by rank, as JSON holds them."""
+        if self.size == 1:
+            return [value]
+        own = json.dumps(value).encode()
+        (length,) = self.largest([len(own)])
+        text = torch.frombuffer(bytearray(own.ljust(length)), dtype=torch.uint8)
+        return [json.loads(bytes(row.tolist())) for row in self.stacked(text)]
 
     def largest(self, values: Sequence[int]) -> list[int]:
         """The largest of the processes' values, place by place."""

@@ -16,7 +16,7 @@ from methods.parameters import host_copy, load_trainable, trainable_state
 
 Tensors = dict[str, torch.Tensor]
 _MODEL, _BUFFERS, _BEST, _OPTIMIZER = "model/", "buffers/", "best/", "optimizer/"
-_LOGITS, _CPU_GENERATOR, _DEVICE_GENERATOR = "logits", "generator/cpu", "generator/device"
+_CPU_GENERATOR, _DEVICE_GENERATOR = "generator/cpu", "generator/device"
 
 
 class KeptBest(Record):
@@ -24,6 +24,7 @@ class KeptBest(Record):
 
     step: Count
     scores: dict[str, Score]
+    said: tuple[dict[str, JsonValue], ...]
 
 
 class TrainerState(Record):
@@ -51,11 +52,15 @@ def capture(trainer: Trainer) -> tuple[Tensors, TrainerState]:
         evaluate_seconds=trainer.evaluate_seconds,
         learning_rates=tuple(group["lr"] for group in trainer.optimizer.param_groups),
         schedule=trainer.schedule.state_dict(),
-        best=KeptBest(step=best.step, scores=best.scores) if best else None,
+        best=_kept(best) if best else None,
         python_generator=random.getstate(),
         numpy_generator=_numpy_generator(),
     )
     return _tensors(trainer), state
+
+
+def _kept(best: Best) -> KeptBest:
+    return KeptBest(step=best.step, scores=best.scores, said=tuple(best.said))
 
 
 def restore(
@@ -76,8 +81,8 @@ def restore(
     trainer.evaluated, trainer.evaluate_seconds = state.evaluated, state.evaluate_seconds
     if state.best:
         kept = host_copy(_sharded(_below(tensors, _BEST), own))
-        logits = tensors[_LOGITS].clone()
-        trainer.best = Best(state.best.step, state.best.scores, logits, kept)
+        said = [dict(row) for row in state.best.said]
+        trainer.best = Best(state.best.step, state.best.scores, said, kept)
     _load_generators(tensors, state, trainer)
 
 
@@ -90,8 +95,6 @@ def _tensors(trainer: Trainer) -> Tensors:
         _BEST: trainer.best.state if trainer.best else {},
     }
     tensors = {kind + name: t for kind, part in parts.items() for name, t in part.items()}
-    if trainer.best:
-        tensors[_LOGITS] = trainer.best.logits
     generators = {n: trainer.group.stacked(t) for n, t in _generators(trainer.device).items()}
     return trainer.group.whole(tensors) | generators
 

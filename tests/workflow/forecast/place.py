@@ -16,6 +16,7 @@ from finegrid.records.prepared import PreparedModel, PreparedTask, Split, SplitN
 from finegrid.records.result import RESULT_FILE, Choice, Result, Score, Trial
 from finegrid.records.specification import Network, Specification, model_key
 from finegrid.records.tuning import Judge, candidates, choose, trial, tuning_key
+from tasks.registry import TASKS
 from workflow.pipeline import Pipeline
 
 REFERENCE = Path(module.__file__).parents[2] / "results" / "reference" / "runs"
@@ -124,7 +125,7 @@ def _manifest(spec: Specification, sha256: str) -> PreparedTask:
     return PreparedTask(
         key=spec.task.key,
         spec=spec.task,
-        kind="image-classification",
+        kind=TASKS.build(spec.task.task, spec.task.options).kind,
         labels=("zero", "one"),
         metrics=("accuracy",),
         splits={

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
@@ -12,9 +12,10 @@ import numpy as np
 from scipy.sparse import csr_array
 from sklearn.feature_extraction.text import CountVectorizer
 
-from tasks.splitting import normalised
+from kinds.inputs.words import normalised
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from numpy.typing import NDArray
 
 NEAR_TEXTS = Fraction(4, 5)
@@ -47,6 +48,16 @@ class Match:
     second: int
     similarity: float
     exact: bool
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What exact and near duplicates are for some inputs, and what finds them."""
+
+    definition: str
+    matches: Callable[[pa.Table, pa.Table], list[Match]]
+    """Of rows of the first split and of the second: see `text_matches`."""
+    finds_near: bool = True
 
 
 def text_matches(

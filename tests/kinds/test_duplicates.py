@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from finegrid.prepare import overlap
-from finegrid.prepare.overlap import (
+from kinds.inputs import duplicates
+from kinds.inputs.duplicates import (
     GRAM,
     NEAR_IMAGES,
     NEAR_TEXTS,
@@ -55,8 +55,8 @@ def sentences(draw: random.Random, count: int) -> list[str]:
 def test_no_pair_is_missed_and_none_is_invented(
     seed: int, block: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(overlap, "_BLOCK", block)
-    monkeypatch.setattr(overlap, "_CANDIDATES", 5 * block)
+    monkeypatch.setattr(duplicates, "_BLOCK", block)
+    monkeypatch.setattr(duplicates, "_CANDIDATES", 5 * block)
     draw = random.Random(seed)  # noqa: S311 - examples, no secrets
     first, second = sentences(draw, 300), sentences(draw, 60)
     second += [first[4], first[2], first[4]]
@@ -141,7 +141,7 @@ def images(count: int, seed: int) -> Any:
 
 @pytest.mark.parametrize("block", [7, 2048])
 def test_images_against_every_pair(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(overlap, "_BLOCK", block)
+    monkeypatch.setattr(duplicates, "_BLOCK", block)
     noise = np.random.default_rng(2).normal(size=(12, 49)).astype(np.float32)
     first, second = images(40, 0), images(30, 1)
     second[3], second[29] = first[5], first[0]

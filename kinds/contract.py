@@ -1,0 +1,197 @@
+"""The contract that every kind fulfils: inputs, an output, and the kind that composes the two.
+
+Modules of this room are read by the planner, which must start fast: they import numpy, pyarrow,
+torch and transformers inside the functions that use them.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import torch
+    from torch import nn
+
+    from finegrid.records.specification import Model
+    from kinds.inputs.duplicates import Comparison
+
+Example = dict[str, Any]
+"""One encoded example: a name, as the model calls it, and its values."""
+Row = dict[str, Any]
+"""One example among the predictions, in plain values that JSON and parquet hold."""
+Modality = Literal["text", "images", "text and images", "speech", "numbers"]
+Unit = Literal["token", "pixel", "frame", "row"]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Examples as tensors, their first dimension the batch."""
+
+    inputs: dict[str, torch.Tensor]
+    """What the model is called with, by keyword."""
+    targets: dict[str, torch.Tensor]
+    """What the loss compares with."""
+
+    def to(self, device: torch.device) -> Batch:
+        """The batch on the device."""
+        inputs, targets = (
+            {name: tensor.to(device) for name, tensor in part.items()}
+            for part in (self.inputs, self.targets)
+        )
+        return Batch(inputs, targets)
+
+
+class Inputs(ABC):
+    """How rows of one modality become what a model reads. A subclass is a frozen dataclass."""
+
+    modality: ClassVar[Modality]
+    """What is read: a model is refused whose architecture reads another modality."""
+    unit: ClassVar[Unit]
+    """What the size of an example counts."""
+    optional: ClassVar[tuple[str, ...]] = ()
+    """Columns of the schema that a task may lack."""
+
+    @abstractmethod
+    def schema(self) -> pa.Schema:
+        """The columns of a task's rows that are read, in their order."""
+
+    def problems(self, rows: pa.Table) -> Iterator[str]:
+        """What is wrong with the values of a split whose columns have the types of the schema."""
+        yield from ()
+
+    @abstractmethod
+    def compare(self) -> Comparison:
+        """What exact and near duplicates are for these inputs."""
+
+    @abstractmethod
+    def processor(self, folder: Path) -> Any:
+        """What encodes and pads for the model in a folder; None where the model has no say."""
+
+    @abstractmethod
+    def encode(self, rows: pa.Table, processor: Any, max_length: int) -> list[Example]:
+        """One example a row, of at most `max_length` units where their number varies.
+
+        Encoding is pure: equal arguments give equal examples. Raises ValueError for a length that
+        leaves nothing of an example.
+        """
+
+    @abstractmethod
+    def size(self, example: Example) -> int:
+        """The units of an encoded example: batches are made of examples of like size."""
+
+    @abstractmethod
+    def longest(self, max_length: int) -> int:
+        """The most units that an example may have."""
+
+    def units(self, examples: int, file_bytes: int, max_length: int) -> int:
+        """A bound of the units of a split, of which rows and bytes of its file are known."""
+        return examples * self.longest(max_length)
+
+    @abstractmethod
+    def unit_bytes(self, model: Model) -> int:
+        """A bound of what the host holds of a unit on its way from the file to a tensor."""
+
+    @abstractmethod
+    def collate(self, examples: Sequence[Example], processor: Any) -> dict[str, torch.Tensor]:
+        """The model's inputs, (batch, ...), padded to the largest example, with their mask."""
+
+    @abstractmethod
+    def blank(self, count: int, size: int, configuration: Any) -> dict[str, torch.Tensor]:
+        """A batch of `count` examples of `size` units, of a real batch's shapes and types.
+
+        A trace reads no values. The configuration is the model's own, `model.config`.
+        """
+
+
+class Output(ABC):
+    """What a model learns, and how its outputs become predictions. A frozen dataclass."""
+
+    metrics: ClassVar[tuple[str, ...]]
+    """The metrics of a task that names none; the first decides."""
+    predictor: ClassVar[str]
+    """What the trivial predictor says of every example, in words."""
+    scored_as: ClassVar[type]
+    """What a label and a prediction are to a metric; parquet may hold them as floats."""
+
+    @abstractmethod
+    def schema(self) -> pa.Schema:
+        """The columns of a task's rows that hold what is true."""
+
+    @abstractmethod
+    def predicted(self) -> pa.Schema:
+        """The columns of `predictions.parquet` beside split and id: `label`, `prediction`, and
+        what the prediction is decided by."""
+
+    @abstractmethod
+    def label_problem(self, labels: Sequence[str]) -> str | None:
+        """Why a task cannot have these labels; None where they fit."""
+
+    @abstractmethod
+    def problems(self, rows: pa.Table, labels: Sequence[str]) -> Iterator[str]:
+        """What is wrong with what is true in a split."""
+
+    @abstractmethod
+    def counts(self, rows: pa.Table, labels: Sequence[str]) -> dict[str, int]:
+        """How often each label occurs in a split; empty where labels have no names."""
+
+    @abstractmethod
+    def width(self, labels: Sequence[str]) -> int:
+        """How many numbers the head gives at each place that it predicts."""
+
+    @abstractmethod
+    def encode(self, rows: pa.Table, inputs: Sequence[Example], processor: Any) -> list[Example]:
+        """Targets, one a row, aligned with the encoded inputs of the same rows."""
+
+    @abstractmethod
+    def weight(self, target: Example) -> int:
+        """How many terms of the loss an example brings."""
+
+    @abstractmethod
+    def collate(self, targets: Sequence[Example]) -> dict[str, torch.Tensor]:
+        """Targets as tensors, (batch, ...)."""
+
+    @abstractmethod
+    def blank(self, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Targets for blank inputs, of a real batch's shapes and types."""
+
+    @abstractmethod
+    def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
+        """The loss (), summed over all terms of the batch, in fp32."""
+
+    @abstractmethod
+    def predict(self, model: nn.Module, batch: Batch) -> list[Row]:
+        """What the model says of each example, in fp32 and on the host."""
+
+    @abstractmethod
+    def decide(self, said: Sequence[Row]) -> list[Any]:
+        """The predictions that follow from what the model says, which a file may have held.
+
+        Raises ValueError where nothing follows.
+        """
+
+    @abstractmethod
+    def truth(self, target: Example) -> Any:
+        """What is true of an example, as a metric reads it."""
+
+    @abstractmethod
+    def trivial(self, truths: Sequence[Any], labels: Sequence[str]) -> Any:
+        """The one prediction that does without inputs, from what is true in the training split."""
+
+
+class Kind(ABC):
+    """A kind of task. A subclass is a frozen dataclass that gives both parts as attributes."""
+
+    @property
+    @abstractmethod
+    def inputs(self) -> Inputs:
+        """What goes into a model."""
+
+    @property
+    @abstractmethod
+    def output(self) -> Output:
+        """What comes out."""

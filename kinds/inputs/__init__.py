@@ -1,0 +1,1 @@
+"""What goes into a model: how rows of each modality become tensors."""

@@ -1,0 +1,159 @@
+"""Texts and pairs of texts, as a model's own tokenizer cuts them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from kinds.contract import Example, Inputs, Modality, Unit
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import torch
+
+    from finegrid.records.specification import Model
+    from kinds.inputs.duplicates import Comparison
+
+_COLUMNS = ("text", "text_pair")
+_TOKEN_BYTES = 52
+"""Of a token on the host: its id as a Python integer, and what masks say of it."""
+
+
+@dataclass(frozen=True)
+class Tokenizer:
+    """A model's tokenizer, and what the model reads of its rows."""
+
+    tokenizer: Any
+    """Of transformers."""
+    keys: tuple[str, ...]
+    """What the model reads of a tokenizer's rows, the mask aside."""
+    pad: int
+    """The id that pads."""
+
+
+@dataclass(frozen=True)
+class Text(Inputs):
+    """A text a row, or two; a batch is padded to its longest."""
+
+    modality: ClassVar[Modality] = "text"
+    unit: ClassVar[Unit] = "token"
+    optional: ClassVar[tuple[str, ...]] = ("text_pair",)
+
+    def schema(self) -> pa.Schema:
+        """Columns `text` and, for pairs, `text_pair`."""
+        import pyarrow as pa
+
+        return pa.schema([(name, pa.string()) for name in _COLUMNS])
+
+    def compare(self) -> Comparison:
+        """By the words of a text, or of both texts of a pair."""
+        from kinds.inputs.duplicates import TEXT_DEFINITION, Comparison, text_matches
+
+        return Comparison(
+            TEXT_DEFINITION, lambda first, second: text_matches(_texts(first), _texts(second))
+        )
+
+    def processor(self, folder: Path) -> Tokenizer:
+        """The tokenizer of the model in the folder."""
+        from transformers import AutoConfig, AutoTokenizer
+
+        from finegrid.models.padding import padding_id
+
+        tokenizer = AutoTokenizer.from_pretrained(
+            folder, trust_remote_code=False, local_files_only=True
+        )
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+        return Tokenizer(tokenizer, _read(config), padding_id(config.to_dict(), folder))
+
+    def encode(self, rows: pa.Table, processor: Tokenizer, max_length: int) -> list[Example]:
+        """Token ids, and whatever else the model reads of what the tokenizer gives."""
+        texts = [rows[name].to_pylist() for name in _COLUMNS if name in rows.column_names]
+        special = processor.tokenizer.num_special_tokens_to_add(pair=len(texts) > 1)
+        _check_length(max_length, special)
+        found = processor.tokenizer(*texts, truncation=True, max_length=max_length)
+        filled = {
+            key: _filled(found[key], key, processor) for key in processor.keys if key in found
+        }
+        columns = zip(*filled.values(), strict=True)
+        return [dict(zip(filled, values, strict=True)) for values in columns]
+
+    def size(self, example: Example) -> int:
+        """Its tokens, special ones among them."""
+        return len(example["input_ids"])
+
+    def longest(self, max_length: int) -> int:
+        """The length that texts are cut to."""
+        return max_length
+
+    def units(self, examples: int, file_bytes: int, max_length: int) -> int:
+        """No token is less than a byte of the file."""
+        return min(super().units(examples, file_bytes, max_length), file_bytes)
+
+    def unit_bytes(self, model: Model) -> int:
+        """Those of a token."""
+        return _TOKEN_BYTES
+
+    def collate(self, examples: Sequence[Example], processor: Tokenizer) -> dict[str, torch.Tensor]:
+        """Token ids, attention mask and whatever else there is: (batch, tokens).
+
+        Padding stands on the right, whichever side the tokenizer names: positions that are counted
+        from the left do not depend on the batch then. The mask is of the lengths: not every
+        tokenizer gives one.
+        """
+        import torch
+
+        lengths = [self.size(example) for example in examples]
+        missing = [max(lengths) - length for length in lengths]
+        fillers = {"input_ids": processor.pad}
+        batch = {
+            key: torch.tensor(
+                [
+                    example[key] + [fillers.get(key, 0)] * count
+                    for example, count in zip(examples, missing, strict=True)
+                ]
+            )
+            for key in examples[0]
+        }
+        mask = [[1] * n + [0] * rest for n, rest in zip(lengths, missing, strict=True)]
+        return batch | {"attention_mask": torch.tensor(mask)}
+
+    def blank(self, count: int, size: int, configuration: Any) -> dict[str, torch.Tensor]:
+        """Zeros, (count, size), for all that the model reads."""
+        import torch
+
+        keys = (*_read(configuration), "attention_mask")
+        return {key: torch.zeros(count, size, dtype=torch.long) for key in keys}
+
+
+def _texts(rows: pa.Table) -> list[tuple[str, ...]]:
+    """One text or a pair, for each example."""
+    columns = [rows[name].to_pylist() for name in _COLUMNS if name in rows.column_names]
+    return list(zip(*columns, strict=True))
+
+
+def _check_length(max_length: int, special: int) -> None:
+    """Refuse a length that leaves no token of a text: the library cuts nothing then."""
+    if max_length <= special:
+        raise ValueError(
+            f"max_length: {max_length}, and the tokenizer adds {special} special tokens; "
+            f"allowed: from {special + 1}"
+        )
+
+
+def _read(config: Any) -> tuple[str, ...]:
+    """What the model reads of a tokenizer's rows, the mask aside.
+
+    A model without types of tokens would take theirs for something else, as GPT-2 for tokens.
+    """
+    types = getattr(config, "type_vocab_size", None) or 0
+    return ("input_ids", "token_type_ids") if types > 1 else ("input_ids",)
+
+
+def _filled(rows: list[list[int]], key: str, processor: Tokenizer) -> list[list[int]]:
+    """The rows; a text without any token is one token that starts or ends texts, or pads them."""
+    named = processor.tokenizer
+    starts = (named.bos_token_id, named.eos_token_id, processor.pad)
+    start = next(one for one in starts if one is not None)
+    return [row or [start if key == "input_ids" else 0] for row in rows]

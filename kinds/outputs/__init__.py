@@ -1,0 +1,1 @@
+"""What comes out of a model: its targets, its loss, its predictions."""

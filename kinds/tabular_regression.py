@@ -1,0 +1,19 @@
+"""Rows of numbers with a number each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kinds.contract import Kind
+from kinds.inputs.features import Features
+from kinds.outputs.numbers import OneNumber
+from kinds.registry import register
+
+
+@register("tabular-regression")
+@dataclass(frozen=True)
+class TabularRegression(Kind):
+    """Numbers of a row -> a number."""
+
+    inputs = Features()
+    output = OneNumber()

@@ -1,0 +1,19 @@
+"""Texts, or pairs of texts, of one class each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kinds.contract import Kind
+from kinds.inputs.text import Text
+from kinds.outputs.classes import OneClass
+from kinds.registry import register
+
+
+@register("text-classification")
+@dataclass(frozen=True)
+class TextClassification(Kind):
+    """Text, or a pair of texts -> one class."""
+
+    inputs = Text()
+    output = OneClass()

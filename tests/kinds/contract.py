@@ -1,0 +1,217 @@
+"""What every kind promises: tests that a kind's own inherit, those of a plug-in as well.
+
+A subclass names the kind, gives eight rows of different sizes, and a tiny model of it.
+"""
+
+import io
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from torch import nn
+
+from finegrid.metrics.registry import METRICS
+from finegrid.training.data import Examples
+from finegrid.training.evaluation import compute, predict, predictions
+from kinds.contract import Row
+from kinds.registry import kind_named
+from methods.registry import METHODS
+from tests.methods.architectures import shape
+
+CPU = torch.device("cpu")
+ROWS, STEPS = 8, 60
+
+
+@dataclass(frozen=True)
+class Bench:
+    """The rows, their examples, and the model that reads them."""
+
+    rows: pa.Table
+    examples: Examples
+    model: nn.Module
+
+    def loss(self, *indices: int) -> torch.Tensor:
+        """The summed loss of these examples."""
+        return self.examples.kind.output.loss(self.model, self.examples.batch(indices))
+
+    def said(self, batch_size: int) -> list[Row]:
+        """What the model says, in batches of that size."""
+        return predict(self.model, self.examples, batch_size, CPU, "fp32")
+
+    def gradient(self, sizes: Sequence[int]) -> dict[str, torch.Tensor]:
+        """The gradient of the mean over all terms, in micro-batches of these sizes."""
+        self.model.zero_grad()
+        ends = np.cumsum([0, *sizes]).tolist()
+        for start, end in pairwise(ends):
+            (self.loss(*range(start, end)) / sum(self.examples.weights)).backward()  # type: ignore[no-untyped-call]
+        found = self.model.named_parameters()
+        return {name: p.grad.clone() for name, p in found if p.grad is not None}
+
+
+class KindContract(ABC):
+    """The tests. All but the last two leave the model as it is."""
+
+    kind: ClassVar[str]
+    """Its registered name."""
+    labels: ClassVar[tuple[str, ...]] = ()
+    columns: ClassVar[dict[str, list[Any]]]
+    """Eight values of each column, the ids left out."""
+    max_length: ClassVar[int] = 16
+    model_type: ClassVar[str]
+    """The architecture of the model, one of `tests/methods/architectures.py`."""
+
+    @abstractmethod
+    def model(self) -> nn.Module:
+        """A tiny model with a head for the labels, in evaluation mode."""
+
+    @abstractmethod
+    def folder(self, root: Path) -> Path:
+        """What the kind's processor reads, written below `root`."""
+
+    @pytest.fixture(scope="class")
+    def bench(self, tmp_path_factory: pytest.TempPathFactory) -> Bench:
+        kind = kind_named(self.kind)
+        known = [pa.field("id", pa.string()), *kind.inputs.schema(), *kind.output.schema()]
+        given = {"id": [str(number) for number in range(ROWS)]} | self.columns
+        fields = [field for field in known if field.name in given]
+        rows = pa.table({one.name: pa.array(given[one.name], one.type) for one in fields})
+        processor = kind.inputs.processor(self.folder(tmp_path_factory.mktemp("kind")))
+        inputs = kind.inputs.encode(rows, processor, self.max_length)
+        targets = kind.output.encode(rows, inputs, processor)
+        return Bench(rows, Examples(kind, given["id"], inputs, targets, processor), self.model())
+
+    def test_its_rows_are_what_it_says(self, bench: Bench) -> None:
+        inputs, output = bench.examples.kind.inputs, bench.examples.kind.output
+        assert set(inputs.optional) <= set(inputs.schema().names)
+        assert not set(inputs.schema().names) & set(output.schema().names)
+        assert {*inputs.schema().names, *output.schema().names} >= set(self.columns)
+        assert {"label", "prediction"} <= set(output.predicted().names)
+        assert output.label_problem(self.labels) is None
+        assert list(inputs.problems(bench.rows)) == []
+        assert list(output.problems(bench.rows, self.labels)) == []
+        assert set(output.metrics) <= set(METRICS)
+
+    def test_encoding_is_pure(self, bench: Bench) -> None:
+        """An example depends on its own row alone."""
+        examples = bench.examples
+        inputs, output = examples.kind.inputs, examples.kind.output
+        backwards = bench.rows.take(list(reversed(range(ROWS))))
+        again = inputs.encode(backwards, examples.processor, self.max_length)
+        assert_equal(again[::-1], examples.inputs)
+        targets = output.encode(backwards, again, examples.processor)
+        assert_equal(targets[::-1], examples.targets)
+
+    def test_sizes_stay_within_their_bounds(self, bench: Bench) -> None:
+        inputs, sizes = bench.examples.kind.inputs, bench.examples.sizes
+        assert 1 <= min(sizes) <= max(sizes) <= inputs.longest(self.max_length)
+        assert sum(sizes) <= inputs.units(ROWS, bench.rows.nbytes, self.max_length)
+        assert min(bench.examples.weights) >= 1
+
+    def test_padding_changes_no_loss(self, bench: Bench) -> None:
+        sizes = bench.examples.sizes
+        short, long = sizes.index(min(sizes)), sizes.index(max(sizes))
+        padded = bench.loss(short, long) - bench.loss(long)
+        torch.testing.assert_close(padded, bench.loss(short), atol=1e-5, rtol=1e-5)
+
+    def test_the_loss_of_a_batch_is_the_sum_over_its_examples(self, bench: Bench) -> None:
+        whole, single = bench.loss(*range(ROWS)), [bench.loss(index) for index in range(ROWS)]
+        assert (whole.dtype, whole.shape) == (torch.float32, ())
+        torch.testing.assert_close(whole, torch.stack(single).sum(), atol=1e-5, rtol=1e-5)
+
+    @pytest.mark.parametrize("sizes", [(3, 5), (1,) * ROWS], ids=str)
+    def test_any_cut_into_micro_batches_gives_the_same_gradient(
+        self, bench: Bench, sizes: tuple[int, ...]
+    ) -> None:
+        expected, found = bench.gradient([ROWS]), bench.gradient(sizes)
+        assert expected.keys() == found.keys()
+        assert any(gradient.abs().max() > 1e-4 for gradient in expected.values())
+        for name, gradient in expected.items():
+            torch.testing.assert_close(found[name], gradient, atol=1e-6, rtol=1e-4, msg=name)
+
+    def test_predictions_do_not_depend_on_the_batch(self, bench: Bench) -> None:
+        together, alone = bench.said(ROWS), bench.said(1)
+        assert together[0] != together[1]
+        for one, other in zip(together, alone, strict=True):
+            assert one.keys() == other.keys()
+            for name, value in one.items():
+                assert other[name] == pytest.approx(value, abs=1e-5), name
+
+    def test_a_blank_batch_has_the_shapes_and_types_of_a_real_one(self, bench: Bench) -> None:
+        examples, kind = bench.examples, bench.examples.kind
+        real = examples.batch(range(ROWS))
+        config: Any = bench.model.config
+        inputs = kind.inputs.blank(ROWS, max(examples.sizes), config)
+        for found, expected in (
+            (inputs, real.inputs),
+            (kind.output.blank(inputs), real.targets),
+        ):
+            shapes = {name: (tensor.shape, tensor.dtype) for name, tensor in expected.items()}
+            assert {name: (t.shape, t.dtype) for name, t in found.items()} == shapes
+
+    def test_predictions_survive_a_file_and_score_again_to_the_bit(self, bench: Bench) -> None:
+        output, said = bench.examples.kind.output, bench.said(ROWS)
+        rows, file = predictions(bench.examples, said), io.BytesIO()
+        pq.write_table(pa.Table.from_pylist(rows, output.predicted()), file)
+        stored = pq.read_table(file).to_pylist()
+        assert output.decide(stored) == [row["prediction"] for row in rows]
+        for name in output.metrics:
+            first, again = (
+                compute(
+                    name,
+                    [output.scored_as(row["prediction"]) for row in table],
+                    [output.scored_as(row["label"]) for row in table],
+                )
+                for table in (rows, stored)
+            )
+            assert first == again
+
+    def test_what_does_without_inputs_is_a_prediction(self, bench: Bench) -> None:
+        output, truths = bench.examples.kind.output, bench.examples.truths
+        assert isinstance(output.trivial(truths, self.labels), output.scored_as)
+        assert all(isinstance(truth, output.scored_as) for truth in truths)
+
+    def test_eight_examples_are_learnt(self, bench: Bench) -> None:
+        bench = Bench(bench.rows, bench.examples, self.model())
+        optimizer = torch.optim.Adam(bench.model.parameters(), lr=3e-3)
+        first = bench.loss(*range(ROWS)).item()
+        for _ in range(STEPS):
+            optimizer.zero_grad()
+            bench.loss(*range(ROWS)).backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+        assert bench.loss(*range(ROWS)).item() < 0.05 * first
+
+    @pytest.mark.parametrize("name", [name for name in METHODS if ":" not in name])
+    def test_every_method_takes_a_step_or_says_why_not(self, bench: Bench, name: str) -> None:
+        method = METHODS.build(name, {})
+        if reason := method.not_applicable(shape(self.model_type)):
+            assert reason.strip()
+            return
+        bench = Bench(bench.rows, bench.examples, self.model())
+        method.apply(bench.model, torch.Generator().manual_seed(0))
+        trained = [p for p in bench.model.parameters() if p.requires_grad]
+        before = [parameter.detach().clone() for parameter in trained]
+        bench.loss(*range(ROWS)).backward()  # type: ignore[no-untyped-call]
+        torch.optim.SGD(trained, lr=0.1).step()
+        assert any(not torch.equal(*pair) for pair in zip(before, trained, strict=True))
+        assert all(parameter.isfinite().all() for parameter in trained)
+
+
+def assert_equal(found: Any, expected: Any) -> None:
+    """Equal values, whether lists or arrays hold them."""
+    assert plain(found) == plain(expected)
+
+
+def plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, dict):
+        return {name: plain(below) for name, below in value.items()}
+    return [plain(below) for below in value] if isinstance(value, list | tuple) else value

@@ -1,0 +1,91 @@
+"""Our own kinds, each held to the contract."""
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import nn
+
+from kinds.registry import KINDS
+from tests.kinds.contract import KindContract
+from tests.methods.architectures import tiny
+from tests.models.texts import write_tokenizer
+
+TEXTS = [
+    "the film was great",
+    "warm",
+    "",
+    "the plot was dull",
+    "the film the plot was great was warm",
+    "dull dull",
+    "great was the plot",
+    "the film was dull " * 8,
+]
+VALUES = torch.rand(8, 32, generator=torch.Generator().manual_seed(0)).tolist()
+CLASSES = [0, 1, 2, 0, 1, 2, 2, 1]
+NUMBERS = [0.5, -1.0, 2.25, 0.1, 1.5, -0.3, 0.7, 3.0]
+
+
+def with_head(model_type: str, name: str, width: int) -> nn.Module:
+    """The tiny model with a head of its own of that width."""
+    model = tiny(model_type)
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        setattr(model, name, nn.Linear(64, width))
+    return model
+
+
+class Texts(KindContract):
+    """On a tiny encoder."""
+
+    model_type = "bert"
+
+    def model(self) -> nn.Module:
+        return with_head("bert", "classifier", len(self.labels) or 1)
+
+    def folder(self, root: Path) -> Path:
+        write_tokenizer(root / "tokens", "<s> $A </s>")
+        config: Any = tiny("bert").config
+        config.save_pretrained(root / "tokens")
+        return root / "tokens"
+
+
+class Numbers(KindContract):
+    """On a plain stack."""
+
+    model_type = "linear-stack"
+
+    def model(self) -> nn.Module:
+        return with_head("linear-stack", "head", len(self.labels) or 1)
+
+    def folder(self, root: Path) -> Path:
+        return root
+
+
+class TestTextClassification(Texts):
+    kind = "text-classification"
+    labels = ("a", "b", "c")
+    columns: ClassVar = {"text": TEXTS, "label": CLASSES}
+
+
+class TestTextRegression(Texts):
+    """Of pairs."""
+
+    kind = "text-regression"
+    columns: ClassVar = {"text": TEXTS, "text_pair": TEXTS[::-1], "label": NUMBERS}
+
+
+class TestImageClassification(Numbers):
+    kind = "image-classification"
+    labels = ("a", "b", "c")
+    columns: ClassVar = {"pixels": VALUES, "label": CLASSES}
+
+
+class TestTabularRegression(Numbers):
+    kind = "tabular-regression"
+    columns: ClassVar = {"features": VALUES, "label": NUMBERS}
+
+
+def test_every_kind_of_ours_is_held_to_the_contract() -> None:
+    held = {case.kind for case in (*Texts.__subclasses__(), *Numbers.__subclasses__())}
+    assert held == {name for name in KINDS if not KINDS.distributions(name)}
