@@ -302,7 +302,7 @@ def test_the_linear_regression_is_gradient_descent_by_hand(
     prepare_model(model, folder, tasks=tmp_path / "tasks", cache=tmp_path)
     run = Assets(tmp_path, {"line": task}, {"line": model})
     start = run.plain(spec).state_dict()
-    experiment = run.perform(spec, tmp_path)
+    reached = run.perform(spec, tmp_path)
     order = generator(1, "order")
     batches = [batch for _ in range(10) for batch in epoch_batches([1] * 5, 2, order)]
     losses, weight, bias = by_hand(
@@ -312,8 +312,7 @@ def test_the_linear_regression_is_gradient_descent_by_hand(
     found = [event["loss"] for event in steps(read_history(tmp_path))]
     assert found == pytest.approx(losses, rel=1e-4)
     error = float(((weight * np.arange(1, 6) + bias - np.array(POINTS["y"])) ** 2).mean())
-    assert experiment.metrics is not None
-    scores = experiment.metrics.test
+    scores = reached["metrics"].test
     assert scores["mse"].value == pytest.approx(error, rel=1e-3)
     # The y are 0, -1, -2, -3 and -4, whose variance is 2.
     assert scores["r2"].value == pytest.approx(1 - error / 2, rel=1e-5)

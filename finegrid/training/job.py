@@ -13,13 +13,13 @@ from finegrid.records.identity import content_hash
 from finegrid.records.result import Choice, Provenance, Result
 from finegrid.records.specification import Positive, Specification, Training
 from finegrid.records.tuning import tuned
-from finegrid.training.experiment import Experiment
+from finegrid.training.experiment import Run, perform
 from finegrid.training.processes.distributed import ALONE, Group
 from finegrid.training.processes.exits import EXIT_TRY_AGAIN
 from finegrid.training.processes.launch import EndedAloneError, Rendezvous, run_workers
 from finegrid.training.processes.nodes import run_on_nodes
 from finegrid.training.processes.signals import Interruption, PreemptedError
-from finegrid.training.record import Ending, conclude, unchosen, write_result
+from finegrid.training.record import Ending, Reached, conclude, record, unchosen, write_result
 from finegrid.training.shrink import free_memory, smaller_micro_batch
 from finegrid.training.state.checkpoint import Checkpoints, Identity, Kept
 from finegrid.training.state.keeper import Keeper
@@ -99,16 +99,17 @@ class Job:
 
         When it returns, nothing refers to the model any more.
         """
-        experiment, tracker = self._begun(micro_batch_size, kept)
+        run, tracker = self._begun(micro_batch_size, kept)
+        reached: Reached = {}
         try:
-            ending = unchosen(self.choice) or conclude(experiment.perform)
+            ending = unchosen(self.choice) or conclude(partial(perform, run, reached))
         except PreemptedError:
             tracker.abandon()
             raise
         if self.group.size > 1 and ending.state in ("oom", "failed"):
             tracker.abandon()
             raise EndedAloneError(ending)
-        return self._end(ending, experiment, tracker, micro_batch_size)
+        return self._end(ending, reached, tracker, micro_batch_size)
 
     def _try_together(self, micro_batch_size: int | None, kept: Kept | None) -> int | None:
         """The same, in processes of the run's own, one a device.
@@ -128,7 +129,8 @@ class Job:
         if ending.state == "failed" and self.interruption.name:
             _LOGGER.error("%s: %s", self._run, ending.reason)
             self.interruption.obey()
-        return self._end(ending, *self._begun(micro_batch_size, kept), micro_batch_size)
+        _, tracker = self._begun(micro_batch_size, kept)
+        return self._end(ending, {}, tracker, micro_batch_size)
 
     def _assignment(self, micro_batch_size: int | None, rendezvous: Rendezvous) -> str:
         return Assignment(
@@ -142,17 +144,16 @@ class Job:
             rendezvous=rendezvous,
         ).model_dump_json()
 
-    def _begun(self, micro_batch_size: int | None, kept: Kept | None) -> tuple[Experiment, Tracker]:
+    def _begun(self, micro_batch_size: int | None, kept: Kept | None) -> tuple[Run, Tracker]:
         spec = self.spec.model_copy(update={"training": self._training(micro_batch_size)})
         tracker = self._tracker(spec, kept)
         keeper = self._keeper(micro_batch_size, kept)
-        log = tracker.log
-        return Experiment(spec, self.prepared, self.folder, log, keeper, self.group), tracker
+        return Run(spec, self.prepared, self.folder, tracker.log, keeper, self.group), tracker
 
     def _end(
         self,
         ending: Ending,
-        experiment: Experiment,
+        reached: Reached,
         tracker: Tracker,
         micro_batch_size: int | None,
     ) -> int | None:
@@ -163,7 +164,7 @@ class Job:
             _LOGGER.warning("%s: oom (%s)", self._run, ending.reason)
             return EXIT_TRY_AGAIN if remedy == "memory" else None
         if self.group.is_first:
-            result = experiment.result(self.planned, self.choice, ending, self.origin)
+            result = record(reached, self.planned, self.choice, ending, self.origin)
             self._record(result.model_copy(update={"micro_batch_size": micro_batch_size}), tracker)
         return ending.exit_code
 

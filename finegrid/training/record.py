@@ -1,19 +1,55 @@
-"""How a run ends, and its record."""
+"""What the stages of a run reach, how the run ends, and its record."""
 
 import logging
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict
 
 from finegrid.models.loading import CorruptedFileError
+from finegrid.records.costs import Inference, Memory, Time
 from finegrid.records.quarantine import quarantine
-from finegrid.records.result import FAILURE_FILE, RESULT_FILE, Choice, Result, State
+from finegrid.records.result import (
+    FAILURE_FILE,
+    RESULT_FILE,
+    Choice,
+    Gradients,
+    Losses,
+    Metrics,
+    Parameters,
+    Provenance,
+    Result,
+    State,
+)
+from finegrid.records.specification import Specification
 from finegrid.training.evaluation import UndefinedScoreError
 from finegrid.training.loop import DivergedError
 from finegrid.training.processes.exits import EXIT_DATA, EXIT_FAILED, EXIT_FILES
 from finegrid.training.processes.signals import PreemptedError
 from finegrid.training.shrink import StepMemoryError, is_out_of_memory, one_line
+
+_NOT_MEASURED = "the run ended before memory was measured"
+
+
+class Reached(TypedDict, total=False):
+    """What the stages of a run have reached: parts of its record."""
+
+    data_sha256: str
+    model_sha256: str
+    drawn_modules: tuple[str, ...]
+    stripped: tuple[str, ...]
+    losses: Losses | None
+    gradients: Gradients | None
+    resumed_at_steps: tuple[int, ...]
+    metrics: Metrics
+    time: Time
+    memory: Memory
+    memory_reason: str
+    parameters: Parameters
+    inference: Inference
+    files: dict[str, str]
+    """Written file -> its hash."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +107,42 @@ def _set_aside(prepared: Path) -> str:
     except OSError as error:
         return f"delete the folder, and it is prepared again; it was not moved: {error}"
     return f"moved to {moved}: the next call of Snakemake prepares it again"
+
+
+def record(
+    reached: Reached,
+    planned: Specification,
+    choice: Choice | None,
+    ending: Ending,
+    origin: Provenance,
+) -> Result:
+    """The record of a planned run: what was reached, and how it ended."""
+    read = {
+        "data_sha256": reached.get("data_sha256"),
+        "model_sha256": reached.get("model_sha256"),
+        "drawn_modules": reached.get("drawn_modules", ()),
+        "stripped": reached.get("stripped", ()),
+    }
+    memory = reached.get("memory")
+    return Result(
+        run=planned.run,
+        spec=planned,
+        state=ending.state,
+        reason=ending.reason,
+        failed_step=ending.step,
+        tuning=choice,
+        metrics=reached.get("metrics"),
+        parameters=reached.get("parameters"),
+        memory=memory,
+        memory_reason=None if memory else reached.get("memory_reason", _NOT_MEASURED),
+        time=reached.get("time"),
+        inference=reached.get("inference"),
+        losses=reached.get("losses"),
+        gradients=reached.get("gradients"),
+        resumed_at_steps=reached.get("resumed_at_steps", ()),
+        files=reached.get("files", {}),
+        provenance=origin.model_copy(update=read),
+    )
 
 
 def write_result(result: Result, folder: Path) -> None:

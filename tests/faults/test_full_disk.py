@@ -12,8 +12,7 @@ import pytest
 
 from finegrid.records.result import FAILURE_FILE, RESULT_FILE
 from finegrid.records.specification import Specification
-from finegrid.training import job
-from finegrid.training.experiment import Experiment
+from finegrid.training import experiment, job
 from finegrid.training.state.checkpoint import Checkpoints
 from tests.training.assets import Assets, run_folder
 from tests.training.interruptions import ask, assert_same_bits, checkpoints, interrupted
@@ -103,7 +102,7 @@ def test_the_older_checkpoint_is_left(
     assert assert_same_bits(spec, tmp_path / "whole", results).resumed_at_steps == (2,)
 
 
-PLACES = [(job, "write_result"), (Experiment, "_score"), (Experiment, "_store")]
+PLACES = [(job, "write_result"), (experiment, "write_predictions"), (experiment, "store")]
 
 
 @pytest.mark.parametrize("place", PLACES, ids=lambda place: place[1])

@@ -38,13 +38,15 @@ def with_head(model_type: str, name: str, width: int) -> nn.Module:
 class Texts(KindContract):
     """On a tiny encoder."""
 
+    max_length = 12
     model_type = "bert"
 
     def model(self) -> nn.Module:
         return with_head("bert", "classifier", len(self.labels) or 1)
 
     def folder(self, root: Path) -> Path:
-        write_tokenizer(root / "tokens", "<s> $A </s>")
+        read = ["input_ids", "token_type_ids", "attention_mask"]
+        write_tokenizer(root / "tokens", "<s> $A </s>", model_input_names=read)
         config: Any = tiny("bert").config
         config.save_pretrained(root / "tokens")
         return root / "tokens"

@@ -13,8 +13,9 @@ from torch import nn
 from finegrid.models import seeds
 from finegrid.models.seeds import STREAMS, derive, pretraining_stream, weights_stream
 from finegrid.prepare.model import prepare_model
+from finegrid.records.prepared import MANIFEST_FILE, PreparedModel, PreparedTask
 from finegrid.records.specification import Model, Network, Pretraining, Specification, model_key
-from finegrid.training.experiment import Experiment
+from finegrid.training.experiment import Run, apply, load_base
 from methods.parameters import delta_state
 from tests.training.assets import Assets
 
@@ -72,11 +73,13 @@ def drawn(tensors: Mapping[str, torch.Tensor], label: str) -> Draws:
 
 def start(assets: Assets, spec: Specification, folder: Path) -> tuple[nn.Module, Draws]:
     """The model of a run before its first step, and what the run draws for it."""
-    experiment = Experiment(spec, assets.prepared, folder, mirror=lambda event: None)
-    experiment._load()
-    added = delta_state(experiment.model).items()
+    run = Run(spec, assets.prepared, folder, mirror=lambda event: None)
+    prepared = PreparedModel.read(run.model_folder / MANIFEST_FILE)
+    task = PreparedTask.read(run.task_folder / MANIFEST_FILE)
+    model = apply(run, load_base(run, prepared, task)).model
+    added = delta_state(model).items()
     # LG keeps what its factors started from, under their names with a zero.
-    return experiment.model, {name: t for name, t in added if not name.endswith("0")}
+    return model, {name: t for name, t in added if not name.endswith("0")}
 
 
 @pytest.mark.parametrize(("name", "method", "settings"), DRAWN)

@@ -169,7 +169,7 @@ def test_a_model_of_images_is_refused_for_what_it_reads(
     content = planned(small, VIT, method="full")
     content["grids"][0]["tasks"] = [task]
     (line,) = problems(content)
-    assert line.startswith("grids[0]: model 'tiny' reads images ")
+    assert line.startswith("grids[0]: model 'tiny' reads images, ")
     assert f"task {task!r} is of kind" in line
     assert "reads text" not in line
 

@@ -5,6 +5,7 @@ another way than a user's run does.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+from torch import nn
 
 from finegrid.models.architectures import ARCHITECTURES
 from finegrid.models.head import head_parameters
@@ -20,8 +22,11 @@ from finegrid.planning.plan import make_plan
 from finegrid.prepare.model import prepare_model
 from finegrid.prepare.task import prepare_task
 from finegrid.records.specification import Specification, model_key
+from finegrid.training import experiment
+from finegrid.training.data import Examples
 from finegrid.training.evaluation import predict
-from finegrid.training.experiment import Experiment
+from finegrid.training.loop import Event
+from finegrid.training.record import Reached
 from tests.prepare.layouts import LAYOUTS, WORDS
 
 LONGEST = 24
@@ -59,6 +64,33 @@ def planned(place: Path, name: str) -> Specification:
     return run.model_copy(update={"role": "trial"})
 
 
+@dataclass(frozen=True)
+class Performed:
+    """A run, and what it held when it was scored."""
+
+    reached: Reached
+    events: list[Event]
+    model: nn.Module
+    validation: Examples
+
+
+def trained(spec: Specification, prepared: Path, results: Path) -> Performed:
+    """A run in this process, whose model and examples are kept."""
+    reached: Reached = {}
+    events: list[Event] = []
+    held: list[Any] = []
+    plain = experiment.score_unseen
+
+    def score(run: Any, task: Any, model: nn.Module, splits: Any, trained: Any) -> Any:
+        held.extend((model, splits["validation"]))
+        return plain(run, task, model, splits, trained)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(experiment, "score_unseen", score)
+        experiment.perform(experiment.Run(spec, prepared, results, events.append), reached)
+    return Performed(reached, events, *held)
+
+
 @pytest.fixture(scope="module")
 def stored(place: Path) -> dict[str, dict[str, torch.Tensor]]:
     """The weights of each body, as they were saved."""
@@ -66,20 +98,18 @@ def stored(place: Path) -> dict[str, dict[str, torch.Tensor]]:
 
 
 @pytest.fixture(scope="module")
-def performed(place: Path, stored: Any) -> Callable[[str], Experiment]:
+def performed(place: Path, stored: Any) -> Callable[[str], Performed]:
     """A run on a layout, trained and scored."""
 
     @cache
-    def perform(name: str) -> Experiment:
+    def perform(name: str) -> Performed:
         spec, prepared, downloads = planned(place, name), place / "prepared", place / "downloads"
         tasks, results = prepared / "tasks", place / "results" / name
         if not (tasks / spec.task.key).exists():
             prepare_task(spec.task, tasks / spec.task.key, downloads)
         prepare_model(spec.model, prepared / "models" / model_key(spec.model), tasks, downloads)
         results.mkdir(parents=True, exist_ok=True)
-        experiment = Experiment(spec, prepared, results, mirror=lambda event: None)
-        experiment.perform()
-        return experiment
+        return trained(spec, prepared, results)
 
     return perform
 
@@ -90,12 +120,11 @@ def test_every_architecture_that_reads_text_has_a_layout() -> None:
 
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_it_trains_and_is_scored(performed: Any, name: str) -> None:
-    experiment = performed(name)
-    losses = [event["loss"] for event in experiment.history if "loss" in event]
+    done = performed(name)
+    losses = [event["loss"] for event in done.events if "loss" in event]
     assert len(losses) == 2
     assert all(torch.isfinite(torch.tensor(losses)))
-    assert experiment.metrics is not None
-    assert experiment.metrics.validation["accuracy"].n == 12
+    assert done.reached["metrics"].validation["accuracy"].n == 12
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
@@ -112,8 +141,8 @@ def test_its_body_has_the_stored_weights(performed: Any, stored: Any, name: str)
 
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_a_prediction_does_not_depend_on_its_batch(performed: Any, name: str) -> None:
-    experiment = performed(name)
-    model, texts, cpu = experiment.model, experiment.splits["validation"], torch.device("cpu")
+    done = performed(name)
+    model, texts, cpu = done.model, done.validation, torch.device("cpu")
     assert len(set(texts.sizes)) > 3
     alone, together = (
         torch.tensor([row["logits"] for row in predict(model, texts, size, cpu, "fp32")])

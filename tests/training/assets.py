@@ -36,7 +36,8 @@ from finegrid.records.specification import (
     model_key,
 )
 from finegrid.training.data import Examples, load_examples
-from finegrid.training.experiment import Experiment
+from finegrid.training.experiment import Run, perform
+from finegrid.training.record import Reached
 from finegrid.training.run import main
 from kinds.registry import kind_named
 from methods.registry import METHODS
@@ -102,11 +103,11 @@ class Assets:
         method.apply(model, generator(spec.seed, "method"))
         return model
 
-    def perform(self, spec: Specification, folder: Path) -> Experiment:
-        """Every stage of the run, without the process around it."""
-        experiment = Experiment(spec, self.prepared, folder, mirror=lambda event: None)
-        experiment.perform()
-        return experiment
+    def perform(self, spec: Specification, folder: Path) -> Reached:
+        """What every stage of the run reaches, without the process around it."""
+        reached: Reached = {}
+        perform(Run(spec, self.prepared, folder, mirror=lambda event: None), reached)
+        return reached
 
     def main(self, spec: Specification, results: Path, **extra: Any) -> int:
         """The command of a run with further options, in this process; returns its exit code."""

@@ -14,15 +14,15 @@ import torch
 
 from finegrid.records.result import DELTA_FILE, PREDICTIONS_FILE, RESULT_FILE, Result
 from finegrid.records.specification import Specification
-from finegrid.training.experiment import Experiment
+from finegrid.training import experiment
 from finegrid.training.loop import Trainer
 from tests.training.assets import Assets, read_history, run_folder, steps
 
 PLACES = {
     "step": (Trainer, "step"),
     "evaluate": (Trainer, "evaluate"),
-    "load": (Experiment, "_load"),
-    "probe": (Experiment, "_probe"),
+    "load": (experiment, "load"),
+    "probe": (experiment, "probe"),
 }
 OUTCOME = ("state", "metrics", "parameters", "memory", "losses", "gradients", "failed_step")
 SHARED_OUTCOME = tuple(part for part in OUTCOME if part != "memory")

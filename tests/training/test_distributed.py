@@ -30,10 +30,13 @@ from finegrid.records.result import (
     Result,
 )
 from finegrid.records.specification import Pretraining, Specification, Training
-from finegrid.training.experiment import Experiment
+from finegrid.training.experiment import Run
+from finegrid.training.experiment import perform as perform_run
+from finegrid.training.loop import Event
 from finegrid.training.processes.distributed import ALONE, Group
 from finegrid.training.processes.launch import run_workers
 from finegrid.training.processes.signals import Interruption
+from finegrid.training.record import Reached
 from tests.training.assets import OWN_METHODS, Assets, run_folder
 from tests.training.disturbances import Disturbed, disturb, forked_workers
 from tests.training.interruptions import SHARED_OUTCOME, assert_same_bits, checkpoints
@@ -71,16 +74,17 @@ def perform(
     for name, spec in specs.items():
         folder = root / spec.run
         folder.mkdir(exist_ok=True)
-        one = Experiment(spec, prepared, folder, lambda event: None, group=group)
-        one.perform()
-        steps = [event for event in one.history if "loss" in event]
+        events: list[Event] = []
+        reached: Reached = {}
+        perform_run(Run(spec, prepared, folder, events.append, group=group), reached)
+        steps = [event for event in events if "loss" in event]
         if group.is_first:
             found[name] = Outcome(
                 [event["loss"] for event in steps],
                 [event["gradient_norm"] for event in steps],
-                one.metrics,
-                one.parameters,
-                one.memory,
+                reached.get("metrics"),
+                reached.get("parameters"),
+                reached.get("memory"),
                 load_file(folder / DELTA_FILE),
             )
     return found

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from finegrid.models.network import LinearStack, Output
-from finegrid.training.experiment import Experiment
+from finegrid.training import experiment
 from finegrid.training.measure import inference
 from finegrid.training.measure.inference import measure_inference
 from methods.registry import METHODS
@@ -94,15 +94,15 @@ def test_the_base_is_timed_in_turns_and_a_drift_of_the_machine_cancels(
 def test_a_base_that_does_not_fit_beside_the_model_ends_no_run(
     assets: Assets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain, calls = Experiment._load_base, []
+    plain, calls = experiment.load_base, []
 
-    def load(self: Experiment) -> Any:
-        calls.append(self)
+    def load(*arguments: Any) -> Any:
+        calls.append(arguments)
         if len(calls) > 1:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return plain(self)
+        return plain(*arguments)
 
-    monkeypatch.setattr(Experiment, "_load_base", load)
+    monkeypatch.setattr(experiment, "load_base", load)
     result = assets.run(assets.specification("lora", settings={"targets": ["linear"]}), tmp_path)
     assert result.state == "ok"
     assert result.inference is not None
