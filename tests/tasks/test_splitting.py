@@ -4,12 +4,12 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from finegrid.records.prepared import SplitName
+from kinds.inputs.words import normalised
 from tasks.splitting import (
     carve,
     divided,
     grouped,
     interleaved,
-    normalised,
     order_key,
     proportional,
     shuffled,
