@@ -237,11 +237,15 @@ def score_unseen(
 
     Raises DivergedError, and UndefinedScoreError that names the split.
     """
-    unseen = {name: one for name, one in splits.items() if name == "test"}
+    unseen: dict[SplitName, Examples] = {
+        name: one for name, one in splits.items() if name == "test"
+    }
     truths = splits["train"].truths
     trivial = {name: trivial_scores(truths, one.truths, task) for name, one in unseen.items()}
     start = time.perf_counter()
-    said = {name: say(run, model, examples) for name, examples in unseen.items()}
+    said: dict[SplitName, list[Row]] = {
+        name: say(run, model, examples) for name, examples in unseen.items()
+    }
     if not all(map(is_finite, said.values())):
         raise DivergedError(trained.best.step, "a prediction on test")
     scores = {name: scores_on(name, unseen[name], rows, task) for name, rows in said.items()}
@@ -253,7 +257,8 @@ def score_unseen(
         trivial=trivial.get("test"),
     )
     seconds = time.perf_counter() - start
-    return Scored(metrics, {"validation": trained.best.said} | said, seconds)
+    kept: dict[SplitName, list[Row]] = {"validation": trained.best.said}
+    return Scored(metrics, kept | said, seconds)
 
 
 def say(run: Run, model: nn.Module, examples: Examples) -> list[Row]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 import pyarrow as pa
@@ -13,7 +13,7 @@ from finegrid.records.registry import UnknownNameError
 from finegrid.records.result import PREDICTIONS_FILE, RESULT_FILE, Metrics, Result, Score
 from finegrid.training.evaluation import UndefinedScoreError, compute
 from finegrid.training.trivial import constant_score
-from kinds.contract import Output
+from kinds.contract import Output, Row
 from tasks.registry import kind_of
 
 TOLERANCE = 1e-12
@@ -84,7 +84,7 @@ def _problems(
             yield f"{split}: no predictions"
             continue
         try:
-            decisions = output.decide(rows.to_dict("records"))
+            decisions = output.decide(cast("list[Row]", rows.to_dict("records")))
         except ValueError as error:
             yield f"{split}: {error}"
             continue

@@ -123,7 +123,7 @@ def test_the_model_s_configuration_has_it_too(tmp_path: Path, model_type: str) -
         configured = configuration(model_type) | {"pad_token_id": given}
         prepared = prepare(tmp_path / str(given), configured, tokenizer)
         config: Any = prepared.model().config
-        rows = prepared.examples().inputs([0, 5])
+        rows = prepared.examples().batch([0, 5]).inputs
         assert config.pad_token_id == expected
         assert rows["input_ids"][0, -1] == expected
         assert rows["attention_mask"][0].tolist() == [1] * 4 + [0] * 8
@@ -135,7 +135,7 @@ def test_a_text_without_a_token_is_one_token(tmp_path: Path) -> None:
         prepared = prepare(
             folder, configuration("gpt2"), write_tokenizer(folder / "t", None, names)
         )
-        row = prepared.examples().inputs([TEXTS.index("")])
+        row = prepared.examples().batch([TEXTS.index("")]).inputs
         assert row["input_ids"].tolist() == [[expected]]
         assert row["attention_mask"].tolist() == [[1]]
 
@@ -150,7 +150,7 @@ def test_a_model_without_types_of_tokens_is_given_none(tmp_path: Path) -> None:
             {"type_vocab_size": 1} if model_type == "roberta" else {}
         )
         prepared = prepare(tmp_path / model_type, configured, tokenizer)
-        assert set(prepared.examples().inputs([0])) == {"input_ids", "attention_mask"} | types
+        assert set(prepared.examples().batch([0]).inputs) == {"input_ids", "attention_mask"} | types
 
 
 def test_a_length_that_leaves_no_token_of_a_text_is_refused(tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ class Blank(Examples):
     """The model's own."""
 
     @property
-    def sizes(self) -> list[int]:  # type: ignore[override]
+    def sizes(self) -> list[int]:
         """That size for each."""
         return [self.size] * len(self)
 
