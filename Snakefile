@@ -37,6 +37,7 @@ onstart:
     tell_attempts(workflow)
     offer_worker(workflow)
     limit_gpus(workflow, PIPELINE.most_gpus, PIPELINE.most_nodes)
+    PIPELINE.anatomies.keep()
 
 
 include: "workflow/rules/prepare.smk"

@@ -11,10 +11,11 @@ if TYPE_CHECKING:
     from finegrid.metrics.contract import Metric as Metric
     from finegrid.metrics.contract import WeightedMetric as WeightedMetric
     from finegrid.metrics.registry import register as register_metric  # noqa: F401
+    from finegrid.models.anatomy import Anatomy as Anatomy
+    from finegrid.models.coverage import refusal as refusal
     from finegrid.models.family import Family as Family
     from finegrid.models.layers import Layer as Layer
     from finegrid.models.layers import linear_layers as linear_layers
-    from finegrid.models.shape import Shape as Shape
     from kinds.contract import Inputs as Inputs
     from kinds.contract import Kind as Kind
     from kinds.contract import Output as Output
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from tasks.registry import register as register_task  # noqa: F401
 
 FACE = {
+    "Anatomy": "finegrid.models.anatomy",
     "Family": "finegrid.models.family",
     "Inputs": "kinds.contract",
     "Kind": "kinds.contract",
@@ -36,13 +38,13 @@ FACE = {
     "Method": "methods.contract",
     "Metric": "finegrid.metrics.contract",
     "Output": "kinds.contract",
-    "Shape": "finegrid.models.shape",
     "Task": "tasks.contract",
     "WeightedMetric": "finegrid.metrics.contract",
     "add_parameters": "methods.injection",
     "added": "methods.injection",
     "change_output": "methods.injection",
     "linear_layers": "finegrid.models.layers",
+    "refusal": "finegrid.models.coverage",
     "register_kind": "kinds.registry",
     "register_metric": "finegrid.metrics.registry",
     "register_method": "methods.registry",

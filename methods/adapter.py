@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from finegrid.models.architectures import architecture_of
-from finegrid.models.layers import dropouts_behind, ends_of, linear_layers, modules_matching
-from finegrid.models.shape import Shape
+from finegrid.models.anatomy import Anatomy
+from finegrid.models.coverage import refusal
+from finegrid.models.layers import dropouts_behind, ends_of, feed_forward_sums, linear_layers
+from finegrid.models.live import anatomy_of
 from methods.contract import Method, above
 from methods.injection import add_parameters, added, change_input, change_output
 from methods.parameters import is_norm
@@ -33,7 +34,7 @@ _AFTER: Mapping[Placement, tuple[str, ...]] = {
 }
 _NAME = "adapter"
 _INPUT = "finegrid_adapter_input"
-_NO_SUM = "the model has no sum of a feed-forward part and its residual"
+_NO_SUM = "the model has no family that says where its sublayers end"
 
 
 @register("adapter")
@@ -74,20 +75,24 @@ class Adapter(Method):
         """Roles of the layers whose output is adapted."""
         return _AFTER[self.placement]
 
-    def not_applicable(self, shape: Shape) -> str | None:
-        """The roles that the model lacks, or the sum that an adapter would follow."""
-        bare = self.placement == "pfeiffer" and shape.architecture.feed_forward_sum is None
-        return shape.lack(self.after) or (_NO_SUM if bare else None)
+    def not_applicable(self, anatomy: Anatomy) -> str | None:
+        """Roles that the model lacks, or sublayers of which nothing says where they end."""
+        before = ("up",) if self.placement == "parallel" else ()
+        needs_ends = self.placement != "linear"
+        bare = _NO_SUM if needs_ends and not anatomy.sums_known else None
+        return refusal(anatomy, self.after, before) or bare
 
-    def problems(self, shape: Shape) -> Iterator[str]:
+    def problems(self, anatomy: Anatomy) -> Iterator[str]:
         """A bottleneck that is wider than the layer it follows."""
-        yield from above("size", self.size, shape.fewest_outputs(self.after))
+        yield from above("size", self.size, anatomy.fewest_outputs(self.after))
 
     def inject(self, model: nn.Module, generator: torch.Generator) -> None:
         """Put a bottleneck at every place."""
+        if reason := self.not_applicable(anatomy_of(model)):
+            raise ValueError(reason)
         layers = list(linear_layers(model, self.after))
         if self.placement == "pfeiffer":
-            places, adapt = _sums(model), self._adapt_sum
+            places, adapt = feed_forward_sums(model), self._adapt_sum
         else:
             ends = [end for role in self.after for end in ends_of(model, role)]
             places, adapt = ends, self._adapt
@@ -146,13 +151,6 @@ class Adapter(Method):
         inner = functional.linear(x, tensors["D"], bias)  # (..., m)
         bent: torch.Tensor = getattr(functional, self.activation)(inner)
         return functional.linear(bent, tensors["U"], shift)
-
-
-def _sums(model: nn.Module) -> list[nn.Module]:
-    pattern = architecture_of(model).feed_forward_sum
-    if pattern is None:
-        raise ValueError(_NO_SUM)
-    return [module for _, module in modules_matching(model, pattern)]
 
 
 def _move_dropouts(model: nn.Module) -> None:

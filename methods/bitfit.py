@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from finegrid.models.anatomy import Anatomy
+from finegrid.models.coverage import refusal
 from finegrid.models.head import head_parameters
 from finegrid.models.layers import Layer, linear_layers
-from finegrid.models.shape import Shape
 from methods.contract import Method
 from methods.injection import add_parameters, added, change_output
 from methods.registry import register
@@ -34,11 +35,11 @@ class BitFit(Method):
     added_to: tuple[str, ...] = ()
     """Roles of the layers that get a bias where they have none; [all] stands for every layer."""
 
-    def not_applicable(self, shape: Shape) -> str | None:
+    def not_applicable(self, anatomy: Anatomy) -> str | None:
         """Roles that the model lacks, or nothing to train."""
         if self.added_to:
-            return shape.lack(self.added_to)
-        return None if shape.architecture.has_biases else "the model has no biases"
+            return refusal(anatomy, self.added_to)
+        return None if anatomy.has_biases else "the model has no biases"
 
     def inject(self, model: nn.Module, generator: torch.Generator) -> None:
         """Unfreeze the biases and add those that are missing."""

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import ConfigDict
 
+from finegrid.models.anatomy import Anatomy
 from finegrid.models.head import head_modules, head_parameters
-from finegrid.models.shape import Shape
+from finegrid.models.live import anatomy_of
 
 if TYPE_CHECKING:
     import torch
@@ -47,12 +48,12 @@ class Method(ABC):
         """How many of the model's positions the method takes beside those of the text."""
         return 0
 
-    def not_applicable(self, shape: Shape) -> str | None:
-        """Why the method cannot work on a model of that shape, or None where it can."""
+    def not_applicable(self, anatomy: Anatomy) -> str | None:
+        """Why the method cannot work on a model of that anatomy, or None where it can."""
         return None
 
-    def problems(self, shape: Shape) -> Iterator[str]:
-        """Hyper-parameters that are out of range for that shape: key, value and what is allowed."""
+    def problems(self, anatomy: Anatomy) -> Iterator[str]:
+        """Hyper-parameters that are out of range for a model: key, value and what is allowed."""
         return iter(())
 
     def apply(self, model: nn.Module, generator: torch.Generator) -> None:
@@ -60,6 +61,7 @@ class Method(ABC):
 
         The generator (CPU) decides every initial value that the method draws.
         """
+        anatomy_of(model)  # found before anything is added, which is no part of it
         model.requires_grad_(requires_grad=False)
         self.inject(model, generator)
         for module in head_modules(model):

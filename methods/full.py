@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
+from finegrid.models.anatomy import Anatomy
 from finegrid.models.head import head_parameters
 from finegrid.models.layers import blocks_of
-from finegrid.models.shape import Shape
 from methods.contract import Method
 from methods.registry import register
 
@@ -37,10 +37,11 @@ class Full(Method):
     top_blocks: Annotated[int, Field(ge=1)] | None = None
     """How many of the last blocks are trained; null for the whole model."""
 
-    def problems(self, shape: Shape) -> Iterator[str]:
+    def problems(self, anatomy: Anatomy) -> Iterator[str]:
         """More blocks than the model has."""
-        if self.top_blocks is not None and self.top_blocks > shape.blocks:
-            allowed = f"1 to {shape.blocks}"
+        blocks = len(anatomy.blocks)
+        if self.top_blocks is not None and self.top_blocks > blocks:
+            allowed = f"1 to {blocks}"
             yield f"top_blocks: {self.top_blocks} is above the model's blocks; allowed: {allowed}"
 
     def inject(self, model: nn.Module, generator: torch.Generator) -> None:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from finegrid.models.anatomy import Anatomy
+from finegrid.models.coverage import refusal
 from finegrid.models.layers import Layer, linear_layers
-from finegrid.models.shape import Shape
 from methods.contract import Method
 from methods.injection import add_parameters, added, change_input, change_output, remove
 from methods.registry import register
@@ -36,15 +37,15 @@ class IA3(Method):
     inputs: tuple[str, ...] = ("down",)
     """Roles of the layers whose inputs are scaled."""
 
-    def not_applicable(self, shape: Shape) -> str | None:
-        """The roles that the model lacks."""
-        return shape.lack(self.outputs, self.inputs)
+    def not_applicable(self, anatomy: Anatomy) -> str | None:
+        """Roles that the model lacks, or keeps in other ways than as linear layers."""
+        return refusal(anatomy, self.outputs, self.inputs)
 
-    def problems(self, shape: Shape) -> Iterator[str]:
+    def problems(self, anatomy: Anatomy) -> Iterator[str]:
         """Nothing to scale, or a layer that is scaled at both ends."""
         if not self.outputs and not self.inputs:
             yield "outputs: [] and inputs: [] leave nothing to train; allowed: roles of the model"
-        twice = set(shape.roles(self.outputs)) & set(shape.roles(self.inputs))
+        twice = set(anatomy.named(self.outputs)) & set(anatomy.named(self.inputs))
         if twice:
             yield f"inputs: {sorted(twice)} are in outputs as well; allowed: one of the two"
 
@@ -73,12 +74,12 @@ class IA3(Method):
             for layer in linear_layers(model, self.outputs):
                 name = layer.child("ia3")
                 factor = added(layer.module, name)["factor"]
-                layer.weight().mul_(factor[:, None])
+                layer.set_weight(layer.weight() * factor[:, None])
                 if (bias := layer.bias()) is not None:
-                    bias.mul_(factor)
+                    layer.set_bias(bias * factor)
                 remove(layer.module, name)
             for layer in linear_layers(model, self.inputs):
-                layer.weight().mul_(added(layer.module, "ia3")["factor"])
+                layer.set_weight(layer.weight() * added(layer.module, "ia3")["factor"])
                 remove(layer.module, "ia3")
 
 

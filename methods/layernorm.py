@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from finegrid.models.shape import Shape
+from finegrid.models.anatomy import Anatomy
 from methods.contract import Method
 from methods.parameters import norms
 from methods.registry import register
@@ -23,9 +23,9 @@ class LayerNorm(Method):
     paper: ClassVar[str] = "Zhao et al. 2023, arXiv:2312.11420"
     draws: ClassVar[bool] = False
 
-    def not_applicable(self, shape: Shape) -> str | None:
+    def not_applicable(self, anatomy: Anatomy) -> str | None:
         """A model without norms has nothing to train."""
-        return None if shape.architecture.has_norms else "the model has no norms"
+        return None if anatomy.norms else "the model has no norms"
 
     def inject(self, model: nn.Module, generator: torch.Generator) -> None:
         """Unfreeze the norms."""

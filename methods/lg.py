@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from finegrid.models.anatomy import Anatomy
+from finegrid.models.coverage import refusal
 from finegrid.models.layers import Layer, linear_layers
-from finegrid.models.shape import Shape
 from methods.contract import Method, above
 from methods.injection import (
     add_constants,
@@ -64,13 +65,13 @@ class LG(Method):
         """A decomposition is what it is."""
         return self.start == "gaussian"
 
-    def not_applicable(self, shape: Shape) -> str | None:
-        """The targeted roles that the model lacks."""
-        return shape.lack(self.targets)
+    def not_applicable(self, anatomy: Anatomy) -> str | None:
+        """Targeted roles that the model lacks, or keeps in other ways than as linear layers."""
+        return refusal(anatomy, self.targets)
 
-    def problems(self, shape: Shape) -> Iterator[str]:
+    def problems(self, anatomy: Anatomy) -> Iterator[str]:
         """A rank above the layer's, or a form in which nothing of W would be left."""
-        yield from above("rank", self.rank, shape.largest_rank(self.targets))
+        yield from above("rank", self.rank, anatomy.largest_rank(self.targets))
         if self.start == "gaussian" and not self.residual:
             yield "residual: false leaves nothing of W with start gaussian; allowed: start svd"
 
@@ -92,7 +93,7 @@ class LG(Method):
                 add_constants(layer.module, name, {"L": left} | kept)
             if not self.residual:
                 with torch.no_grad():
-                    layer.weight().zero_()
+                    layer.set_weight(torch.zeros_like(layer.weight()))
             change_output(layer.module, name, partial(_add_product, layer=layer, name=name))
 
     def body_parameters(self, model: nn.Module) -> int:
@@ -107,7 +108,7 @@ class LG(Method):
             for layer in linear_layers(model, self.targets):
                 name = layer.child("lg")
                 tensors: Any = added(layer.module, name)
-                layer.weight().add_(tensors.L @ _trained(tensors))
+                layer.add(tensors.L @ _trained(tensors))
                 remove(layer.module, name)
 
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
+from finegrid.models.anatomy import Anatomy
+from finegrid.models.coverage import refusal
 from finegrid.models.layers import Layer, linear_layers
-from finegrid.models.shape import Shape
 from methods.contract import Method, above
 from methods.injection import add_parameters, added, change_output, remove
 from methods.registry import register
@@ -50,13 +51,13 @@ class LoRA(Method):
         """alpha / r, or alpha / sqrt(r)."""
         return self.alpha / (math.sqrt(self.rank) if self.rank_stabilised else self.rank)
 
-    def not_applicable(self, shape: Shape) -> str | None:
-        """The targeted roles that the model lacks."""
-        return shape.lack(self.targets)
+    def not_applicable(self, anatomy: Anatomy) -> str | None:
+        """Targeted roles that the model lacks, or keeps in other ways than as linear layers."""
+        return refusal(anatomy, self.targets)
 
-    def problems(self, shape: Shape) -> Iterator[str]:
+    def problems(self, anatomy: Anatomy) -> Iterator[str]:
         """A rank above the smallest dimension of a targeted layer."""
-        yield from above("rank", self.rank, shape.largest_rank(self.targets))
+        yield from above("rank", self.rank, anatomy.largest_rank(self.targets))
 
     def inject(self, model: nn.Module, generator: torch.Generator) -> None:
         """Put A and B beside every targeted layer."""
@@ -84,7 +85,7 @@ class LoRA(Method):
             for layer in linear_layers(model, self.targets):
                 name = layer.child("lora")
                 factors = added(layer.module, name)
-                layer.weight().add_(self.scale * (factors["B"] @ factors["A"]))
+                layer.add(self.scale * (factors["B"] @ factors["A"]))
                 remove(layer.module, name)
 
     def _update(

@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field, JsonValue
 
+from finegrid.models.anatomy import Anatomy
+from finegrid.models.coverage import refusal
 from finegrid.models.layers import Layer, linear_layers
-from finegrid.models.shape import Shape
 from methods.contract import Method
 from methods.parameters import is_norm, norms
 from methods.peft_types import IA3, LN_TUNING, TYPES, Config, Type
@@ -89,7 +90,7 @@ class PeftMethod(Method):
     def placed(self, model: nn.Module) -> Config:
         """Those settings, and where in the model. Raises ValueError where there is no place."""
 
-    def problems(self, shape: Shape) -> Iterator[str]:
+    def problems(self, anatomy: Anatomy) -> Iterator[str]:
         """A key that peft does not have or that is not the user's."""
         allowed = _annotations(self.library_type).keys() - _OURS
         for key in sorted(self.settings().keys() - allowed):
@@ -152,23 +153,24 @@ class OnLayers(PeftMethod):
         """The configuration with our defaults."""
         return self.config
 
-    def not_applicable(self, shape: Shape) -> str | None:
+    def not_applicable(self, anatomy: Anatomy) -> str | None:
         """Roles that the model lacks, or weights that the type cannot read."""
-        if lack := shape.lack(self.targets):
-            return lack
-        if shape.architecture.transposed and not self.entry.transposed:
+        if reason := refusal(anatomy, self.targets):
+            return reason
+        stored = {part.stored for part in anatomy.of_roles(self.targets)}
+        if "transposed" in stored and not self.entry.transposed:
             return _NO_PLAIN
-        return _NO_BIAS if self.entry.biases and not shape.architecture.has_biases else None
+        return _NO_BIAS if self.entry.biases and not anatomy.has_biases else None
 
-    def problems(self, shape: Shape) -> Iterator[str]:
+    def problems(self, anatomy: Anatomy) -> Iterator[str]:
         """A block that does not divide a layer, or two keys that exclude each other."""
-        yield from super().problems(shape)
+        yield from super().problems(anatomy)
         either = self.entry.either
         if either and sum(bool(self.config.get(key)) for key in either) != 1:
             given = ", ".join(f"{key} {self.config.get(key)}" for key in either)
             yield f"config: {given}; allowed: one of the two, and the other 0"
         if self.entry.divides:
-            yield from self._undivided(shape, *self.entry.divides)
+            yield from self._undivided(anatomy, *self.entry.divides)
 
     def placed(self, model: nn.Module) -> Config:
         """The target is a pattern of the layers' whole paths."""
@@ -195,9 +197,10 @@ class OnLayers(PeftMethod):
         given = any(self.config.get(key) for key in self.entry.either)
         return self.entry.config | (dict.fromkeys(self.entry.either, 0) if given else {})
 
-    def _undivided(self, shape: Shape, key: str, *ends: str) -> Iterator[str]:
+    def _undivided(self, anatomy: Anatomy, key: str, *ends: str) -> Iterator[str]:
         """Blocks that do not divide those ends of the layers."""
-        layers = [size for role in shape.roles(self.targets) for size in shape.sizes[role]]
+        parts = anatomy.of_roles(self.targets)
+        layers = [(part.in_features, part.out_features) for part in parts]
         sizes = sorted({size[end == "out"] for size in layers for end in ends})
         for name in self.entry.either or (key,):
             block = self.config.get(name)
@@ -224,10 +227,10 @@ class OnBothEnds(OnLayers):
     inputs: tuple[str, ...] = ("down",)
     """Those of the targets whose inputs are scaled."""
 
-    def problems(self, shape: Shape) -> Iterator[str]:
+    def problems(self, anatomy: Anatomy) -> Iterator[str]:
         """Inputs of layers that are no targets, besides the general ones."""
-        yield from super().problems(shape)
-        stray = set(shape.roles(self.inputs)) - set(shape.roles(self.targets))
+        yield from super().problems(anatomy)
+        stray = set(anatomy.named(self.inputs)) - set(anatomy.named(self.targets))
         if stray:
             yield f"inputs: {sorted(stray)} are no targets; allowed: {', '.join(self.targets)}"
 
@@ -253,9 +256,9 @@ class OnNorms(PeftMethod):
         """The configuration."""
         return self.config
 
-    def not_applicable(self, shape: Shape) -> str | None:
+    def not_applicable(self, anatomy: Anatomy) -> str | None:
         """A model without norms has nothing to train."""
-        return None if shape.architecture.has_norms else _NO_NORMS
+        return None if anatomy.norms else _NO_NORMS
 
     def placed(self, model: nn.Module) -> Config:
         """The target is a pattern of the norms' whole paths."""

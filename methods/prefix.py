@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, cast
 
 from pydantic import Field
 
-from finegrid.models.architectures import architecture_of
-from finegrid.models.layers import modules_matching
-from finegrid.models.shape import Shape
+from finegrid.models.anatomy import Anatomy
+from finegrid.models.live import anatomy_of
 from methods.contract import Method
 from methods.injection import add_parameters, added, change_input, remove
 from methods.registry import register
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 _ATTENTION = "finegrid_prefix"
 _CHILD = "prefix"
 _NOW = "finegrid_prefix_now"
+_UNLIKE = "its attention has keys of different sizes"
 
 
 @register("prefix")
@@ -47,10 +47,9 @@ class Prefix(Method):
     reparametrisation: Annotated[int, Field(ge=1)] | None = None
     """Width m of the MLP that P comes from in training; null for a flat prefix."""
 
-    def not_applicable(self, shape: Shape) -> str | None:
+    def not_applicable(self, anatomy: Anatomy) -> str | None:
         """A model whose attention cannot be given more keys."""
-        architecture = shape.architecture
-        return None if architecture.attention else architecture.attention_reason
+        return _reason(anatomy)
 
     def inject(self, model: nn.Module, generator: torch.Generator) -> None:
         """Give every attention module its prefix, and the model the attention that reads it."""
@@ -130,15 +129,25 @@ def _unfold(
 
 
 def _heads(model: nn.Module) -> tuple[int, int]:
-    config: Any = model.config
-    return architecture_of(model).key_heads(config.to_dict())
+    """How many heads the keys of a layer have, and the size of each: the same in all layers."""
+    (sizes,) = _sizes(anatomy_of(model))
+    return sizes
+
+
+def _reason(anatomy: Anatomy) -> str | None:
+    """Why the attention of such a model cannot be given more keys, all of one size."""
+    return anatomy.attention_reason or (_UNLIKE if len(_sizes(anatomy)) > 1 else None)
+
+
+def _sizes(anatomy: Anatomy) -> set[tuple[int, int]]:
+    return {(one.key_heads, one.head_size) for one in anatomy.attention}
 
 
 def _attention_modules(model: nn.Module) -> list[nn.Module]:
-    architecture = architecture_of(model)
-    if architecture.attention is None:
-        raise ValueError(architecture.attention_reason)
-    return [module for _, module in modules_matching(model, architecture.attention)]
+    anatomy = anatomy_of(model)
+    if reason := _reason(anatomy):
+        raise ValueError(reason)
+    return [model.get_submodule(one.path) for one in anatomy.attention]
 
 
 def _register_attention() -> None:

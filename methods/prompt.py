@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from finegrid.models.architectures import architecture_of
-from finegrid.models.positions import positions
-from finegrid.models.shape import Shape
+from finegrid.models.anatomy import Anatomy
+from finegrid.models.live import anatomy_of
 from methods.contract import Method
 from methods.injection import Keywords, add_parameters, added, change_keywords, change_output
 from methods.registry import register
@@ -31,7 +30,7 @@ class Prompt(Method):
     """Prompt tuning, Lester et al. 2021, section 2: Pr_theta(Y | [P; X]).
 
     P (length, d) is trained and stands before the embedded tokens X (sequence, d), attended to by
-    all of them, as far as the model's attention reaches. Where the architecture's own head reads
+    all of them, as far as the model's attention reaches. Where the model's own head reads
     the first position, that is the first of P, as in peft. Where it reads the last token, the mean
     of the tokens or the end of the sequence, it reads the same tokens as without P, and a
     benchmark's `pooling` pools the tokens' states alone. An encoder-decoder gets P in its encoder
@@ -52,9 +51,9 @@ class Prompt(Method):
         """The prompt stands in the sequence as tokens do."""
         return self.length
 
-    def not_applicable(self, shape: Shape) -> str | None:
+    def not_applicable(self, anatomy: Anatomy) -> str | None:
         """A model that reads no tokens."""
-        return None if shape.architecture.embeddings else _NO_TOKENS
+        return None if anatomy.embeddings else _NO_TOKENS
 
     def inject(self, model: nn.Module, generator: torch.Generator) -> None:
         """Give the model P, and let the part that embeds the tokens put it before them."""
@@ -78,7 +77,7 @@ class Prompt(Method):
 
 def _body(model: Any) -> tuple[nn.Module, nn.Module | None]:
     """The module that embeds the input, and the decoder that reads it where it is apart."""
-    if architecture_of(model).embeddings is None:
+    if anatomy_of(model).embeddings is None:
         raise ValueError(_NO_TOKENS)
     base = model.base_model
     if model.config.is_encoder_decoder:
@@ -89,7 +88,7 @@ def _body(model: Any) -> tuple[nn.Module, nn.Module | None]:
 def _reads_tokens(model: Any) -> bool:
     """Whether the head reads states by the places of the tokens: the last one, or their mean."""
     mean = getattr(model.config, "classifier_pooling", None) == "mean"
-    by_place = mean or _LAST_TOKEN_HEAD in architecture_of(model).head
+    by_place = mean or _LAST_TOKEN_HEAD in anatomy_of(model).head
     return getattr(model, "pools_tokens", by_place)
 
 
@@ -139,7 +138,6 @@ def _pad(rows: torch.Tensor, length: int, value: int) -> torch.Tensor:
 
 def _check_positions(model: nn.Module, wanted: int) -> None:
     """Raise ValueError where the model has fewer positions: its own error would not say why."""
-    config = cast("Any", model.config)
-    limit = positions(config.to_dict())
+    limit = anatomy_of(model).positions
     if limit is not None and wanted > limit:
         raise ValueError(f"prompt and sequence take {wanted} positions, the model has {limit}")

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
+from finegrid.models.anatomy import Anatomy
+from finegrid.models.coverage import refusal
 from finegrid.models.layers import Layer, linear_layers
-from finegrid.models.shape import Shape
 from methods.contract import Method
 from methods.injection import add_drawn, add_parameters, added, change_output, remove
 from methods.registry import register
@@ -42,9 +43,9 @@ class VeRA(Method):
     targets: Annotated[tuple[str, ...], Field(min_length=1)] = ("q", "v")
     """Roles of the layers that get an update; [all] stands for every linear layer."""
 
-    def not_applicable(self, shape: Shape) -> str | None:
-        """The targeted roles that the model lacks."""
-        return shape.lack(self.targets)
+    def not_applicable(self, anatomy: Anatomy) -> str | None:
+        """Targeted roles that the model lacks, or keeps in other ways than as linear layers."""
+        return refusal(anatomy, self.targets)
 
     def inject(self, model: nn.Module, generator: torch.Generator) -> None:
         """Give the model A and B, and every targeted layer b and d."""
@@ -73,7 +74,7 @@ class VeRA(Method):
                 vectors = added(layer.module, layer.child(_CHILD))
                 down = vectors["d"][:, None] * shared.A[:, : layer.in_features]
                 up = vectors["b"][:, None] * shared.B[: layer.out_features]
-                layer.weight().add_(up @ down)
+                layer.add(up @ down)
                 remove(layer.module, layer.child(_CHILD))
         delattr(model, _CHILD)
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import copy
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 import pytest
+
+from finegrid.models import anatomies
+from finegrid.models.blueprint import Blueprint, Description
 
 if TYPE_CHECKING:
     from tests.small import Snakemake
@@ -29,9 +32,17 @@ def pytest_configure(config: pytest.Config) -> None:
     That a signal is ignored they would inherit; a handler that does nothing they do not.
     """
     config.addinivalue_line("markers", "cases(list): the cases that the test is about")
+    anatomies.discovery = _in_this_process
     for one in (signal.SIGINT, signal.SIGHUP):
         if signal.getsignal(one) is signal.SIG_IGN:
             signal.signal(one, lambda number, frame: None)
+
+
+def _in_this_process(blueprints: Sequence[Blueprint]) -> list[Description]:
+    """What discovery finds, once a session: a process a plan would take seconds."""
+    from finegrid.models.describe import describe
+
+    return [describe(one) for one in blueprints]
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from finegrid.metrics.registry import METRICS, modules
+from finegrid.models.anatomies import FOLDER, Anatomies
+from finegrid.models.anatomy import Anatomy
+from finegrid.models.family import family_module
 from finegrid.planning.benchmark import as_written, benchmark_from_config
 from finegrid.planning.estimate import (
     FETCHING_MINUTES,
@@ -100,7 +103,9 @@ class Pipeline:
         partial = _yes_or_no("allow_partial", content.pop("allow_partial", False))
         hashed = Hashes(Path(_hashes(results)))
         benchmark = pinned(benchmark_from_config(content), hashed)
-        pipeline = cls(benchmark, make_plan(benchmark, hashed), results, partial)
+        pipeline = cls(
+            benchmark, make_plan(benchmark, hashed, _anatomies(results)), results, partial
+        )
         if partial and not pipeline.recorded:
             problem = f"none of the {len(pipeline.runs)} runs has a record below {results}/runs"
             raise ConfigurationError([f"allow_partial: {problem}"])
@@ -115,6 +120,11 @@ class Pipeline:
     def hashes(self) -> str:
         """The file that keeps the hashes of large files."""
         return _hashes(self.results)
+
+    @property
+    def anatomies(self) -> Anatomies:
+        """What looks up the anatomies of models, in a folder of the results."""
+        return _anatomies(self.results)
 
     @property
     def benchmark_json(self) -> str:
@@ -166,6 +176,16 @@ class Pipeline:
         return {}
 
     @cached_property
+    def _found(self) -> dict[str, Anatomy]:
+        """Anatomies by the name of the model: looked up once, for thousands of runs."""
+        return {}
+
+    def _anatomy(self, model: Model) -> Anatomy:
+        if model.name not in self._found:
+            self._found[model.name] = self.anatomies.of(model)
+        return self._found[model.name]
+
+    @cached_property
     def _models(self) -> dict[str, Model]:
         models = {spec.model.name: spec.model for spec in self._one_a_cell}
         return _Planned({model_key(model): model for model in models.values()})
@@ -199,7 +219,8 @@ class Pipeline:
         """The digest of the source that decides the run's numbers."""
         spec = self.jobs[run]
         method = METHODS.get(spec.variant.method).__module__
-        return _run_digest(method, *self._task_modules[spec.task.name])
+        family = family_module(spec.model.configuration)
+        return _run_digest(method, family, *self._task_modules[spec.task.name])
 
     @cached_property
     def _task_modules(self) -> dict[str, list[str]]:
@@ -305,7 +326,8 @@ class Pipeline:
         """The largest bound over what the run's tuning may choose, more with each attempt."""
         data = self._data(self._task_keys[spec.task.name])
         trains_base = METHODS.get(spec.variant.method).trains_base
-        bounds = [bound(one, trains_base=trains_base, data=data) for one in possible(spec)]
+        anatomy = self._anatomy(spec.model)
+        bounds = [bound(one, anatomy, trains_base=trains_base, data=data) for one in possible(spec)]
         return attempt * max(bounds)
 
     def _data(self, key: str) -> Data:
@@ -336,7 +358,8 @@ class Pipeline:
         """The digest of the source that decides the model's weights."""
         pretraining = self._models[key].pretraining
         task = _task_and_kind(pretraining.task) if pretraining else []
-        return source_digest([PREPARE_MODEL, *task])
+        family = family_module(self._models[key].configuration)
+        return source_digest([PREPARE_MODEL, family, *task])
 
     def model_threads(self, key: str) -> int:
         """The threads that its pretraining asks for."""
@@ -350,7 +373,8 @@ class Pipeline:
 
     def model_memory(self, key: str, attempt: int) -> int:
         """The megabytes of memory that it takes to make."""
-        return attempt * making_megabytes(self._models[key])
+        model = self._models[key]
+        return attempt * making_megabytes(model, self._anatomy(model))
 
     def model_minutes(self, key: str, attempt: int) -> int:
         """The minutes that it takes to make. Raises as above, for its pretraining's task."""
@@ -358,7 +382,8 @@ class Pipeline:
         if (pretraining := model.pretraining) is None:
             return attempt * FETCHING_MINUTES
         data, training = self._data(pretraining.task.key), pretraining.training
-        return attempt * training_minutes(model, training, trains_base=True, data=data)
+        anatomy = self._anatomy(model)
+        return attempt * training_minutes(model, anatomy, training, trains_base=True, data=data)
 
     def model_inputs(self, key: str) -> list[str]:
         """The manifest of the model's source task, if it is pretrained."""
@@ -375,6 +400,10 @@ class Pipeline:
 
 def _hashes(results: str) -> str:
     return f"{results}/prepared/{HASHES_FILE}"
+
+
+def _anatomies(results: str) -> Anatomies:
+    return Anatomies(Path(results) / "prepared" / FOLDER)
 
 
 def _yes_or_no(key: str, value: Any) -> bool:

@@ -93,6 +93,7 @@ def reproduce(
     )
     log = results / "logs" / f"snakemake-{pipeline.name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
+    pipeline.anatomies.keep()  # Snakemake plans the same models again
     with log.open("wb") as stream, interruptible() as interruption:
         process = subprocess.Popen(  # noqa: S603  # our own interpreter, arguments without a shell
             _snakemake(benchmark, cores, pipeline),

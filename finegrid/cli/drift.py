@@ -22,6 +22,7 @@ from analysis.drift.findings import Drift, Margins, Pair, find_drift
 from analysis.errors import AnalysisError
 from analysis.reading import read_record
 from finegrid.metrics.registry import METRICS, modules
+from finegrid.models.family import FAMILIES
 from finegrid.records.identity import canonical_json, short_hash
 from finegrid.records.place import record_file
 from finegrid.records.prepared import MANIFEST_FILE
@@ -149,6 +150,7 @@ def _conditions(prepared: Path | None) -> dict[str, Any]:
     registered = [METHODS.get(name).__module__ for name in METHODS]
     registered += [TASKS.get(name).__module__ for name in TASKS]
     registered += [KINDS.get(name).__module__ for name in KINDS]
+    registered += [FAMILIES.get(name).__module__ for name in FAMILIES]
     return {
         "run": run_digest(*registered, *modules(METRICS)),
         "prepare": source_digest([PREPARE_TASK, PREPARE_MODEL]),

@@ -1,1 +1,1 @@
-"""Models: their anatomy and shape, their layers by role, how they are loaded and drawn."""
+"""Models: their anatomy, their layers by role, how they are loaded and drawn."""

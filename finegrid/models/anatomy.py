@@ -6,7 +6,8 @@ down those of the feed-forward part. Nothing here loads torch.
 
 from __future__ import annotations
 
-from typing import Literal
+from itertools import pairwise
+from typing import Any, Literal
 
 from finegrid.records.base import Record
 
@@ -15,6 +16,8 @@ Stored = Literal["linear", "transposed", "expert", "convolution"]
 Reads = Literal["text", "images", "text and images", "speech", "numbers"]
 ALL_ROLES = "all"
 """In place of roles: every role that the model has."""
+_ORDER = ("q", "k", "v", "o", "up", "gate", "down")
+"""In which roles are taken, whatever the order of a model's own layers is: others come after."""
 
 
 class Rows(Record):
@@ -104,6 +107,8 @@ class Anatomy(Record):
     attention: tuple[Attention, ...]
     """Modules whose attention can be given more keys; none where `attention_reason` says why."""
     attention_reason: str | None
+    heads: int | None
+    """The most heads of queries that a stack has; None where no configuration says it."""
     head: tuple[str, ...]
     """Paths of the modules of the task's head."""
     optional: tuple[str, ...]
@@ -128,10 +133,15 @@ class Anatomy(Record):
     feed_forward_sums: tuple[str, ...] = ()
     """Paths of the modules that give out a feed-forward part's output plus its residual."""
 
+    def __deepcopy__(self, memo: Any) -> Anatomy:
+        """Itself, as it never changes: copies of a model share it."""
+        return self
+
     @property
     def roles(self) -> tuple[str, ...]:
-        """The roles that any part plays, in the model's order."""
-        return tuple(dict.fromkeys(part.role for part in self.parts))
+        """The roles that any part plays: attention, feed-forward part, others in their order."""
+        found = dict.fromkeys(part.role for part in self.parts)
+        return (*(role for role in _ORDER if role in found), *(r for r in found if r not in _ORDER))
 
     @property
     def stacks(self) -> dict[str, int]:
@@ -147,18 +157,67 @@ class Anatomy(Record):
         first = () if self.causal else ("first",)  # a causal model's first state is its first token
         return ("mean", *first, "last", *(("pooler",) if self.pooler else ()))
 
+    def named(self, wanted: tuple[str, ...]) -> tuple[str, ...]:
+        """The roles that are meant: (`all`,) stands for every role."""
+        return self.roles if wanted == (ALL_ROLES,) else wanted
+
     def of_roles(self, wanted: tuple[str, ...]) -> list[Part]:
-        """The parts that play one of the roles; (`all`,) stands for every role."""
-        return [part for part in self.parts if wanted == (ALL_ROLES,) or part.role in wanted]
+        """The parts that play these roles, role by role, each in the model's order."""
+        return [part for role in self.named(wanted) for part in self.parts if part.role == role]
 
     def missing(self, wanted: tuple[str, ...]) -> list[str]:
         """Those of the roles that the model does not have."""
-        return [role for role in wanted if role not in (*self.roles, ALL_ROLES)]
+        return [role for role in self.named(wanted) if role not in self.roles]
 
     def largest_rank(self, wanted: tuple[str, ...]) -> int:
-        """The rank that the smallest weight among the roles can have."""
-        return min(min(p.in_features, p.out_features) for p in self.of_roles(wanted))
+        """The rank that the smallest layer among the roles can have."""
+        return min(min(one.in_features, one.out_features) for one in self.of_roles(wanted))
 
     def fewest_outputs(self, wanted: tuple[str, ...]) -> int:
-        """The fewest output features of a part among the roles."""
-        return min(part.out_features for part in self.of_roles(wanted))
+        """The fewest output features of a layer among the roles."""
+        return min(one.out_features for one in self.of_roles(wanted))
+
+
+def of_network(widths: tuple[int, ...], model_type: str) -> Anatomy:
+    """The anatomy of a plain stack of linear layers, h_i = ReLU(W_i h_(i-1) + b_i), and a head.
+
+    The widths are (in, ..., out); every layer of the body is a block with the role `linear`.
+    """
+    layers = {f"body.{number}": pair for number, pair in enumerate(pairwise(widths[:-1]))}
+    return Anatomy(
+        model_type=model_type,
+        reads="numbers",
+        blocks=tuple(Block(path=path, stack="body") for path in layers),
+        parts=tuple(_plain(path, number, *layers[path]) for number, path in enumerate(layers)),
+        unnamed=(),
+        block_weights=sum(inputs * outputs for inputs, outputs in layers.values()),
+        other_weights=0,
+        attention=(),
+        attention_reason="the model has no attention",
+        heads=None,
+        head=("head",),
+        optional=(),
+        embeddings=None,
+        positions=None,
+        norms=(),
+        has_biases=bool(layers),
+        encoder_decoder=False,
+        causal=False,
+        pooler=False,
+        hidden=None,
+        attention_implementation="sdpa",
+        sums_known=False,
+    )
+
+
+def _plain(path: str, block: int, inputs: int, outputs: int) -> Part:
+    return Part(
+        path=path,
+        role="linear",
+        block=block,
+        stack="body",
+        in_features=inputs,
+        out_features=outputs,
+        stored="linear",
+        parameters=inputs * outputs,
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from typing import TypeGuard
 
@@ -69,9 +70,8 @@ def _weights(lists: list[nn.ModuleList]) -> int:
 
 def is_transposed(module: nn.Module) -> TypeGuard[nn.Module]:
     """Whether a module is the library's linear layer that keeps its weight as (in, out)."""
-    from transformers.pytorch_utils import Conv1D
-
-    return isinstance(module, Conv1D)
+    library = sys.modules.get("transformers.pytorch_utils")  # without it no module is of its class
+    return library is not None and isinstance(module, library.Conv1D)
 
 
 def is_convolution(module: nn.Module) -> bool:

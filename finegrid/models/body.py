@@ -29,7 +29,7 @@ _READS: dict[str, Reads] = {
     "input_features": "speech",
     "input_values": "speech",
 }
-_LENGTHS = (
+LENGTHS = (
     *("max_position_embeddings", "n_positions", "max_seq_len"),
     "max_encoder_position_embeddings",
 )
@@ -108,7 +108,7 @@ def positions(model: nn.Module, family: Family) -> int | None:
     """
     whole: Any = getattr(model, "config", None)
     config = whole.get_text_config() if hasattr(whole, "get_text_config") else whole
-    named = (getattr(config, key, None) for key in _LENGTHS)
+    named = (getattr(config, key, None) for key in LENGTHS)
     count = next((value for value in named if isinstance(value, int)), None)
     tables = list(_position_tables(model))
     limited = family.positions

@@ -36,14 +36,21 @@ def uncovered(anatomy: Anatomy, trainable: Collection[Stored] = LINEAR) -> dict[
 
 
 def refusal(
-    anatomy: Anatomy, wanted: tuple[str, ...], trainable: Collection[Stored] = LINEAR
+    anatomy: Anatomy, *wanted: tuple[str, ...], trainable: Collection[Stored] = LINEAR
 ) -> str | None:
-    """Why a method that trains weights kept in these ways cannot take those roles.
+    """Why a method that trains weights kept in these ways cannot take those lists of roles.
 
     None where it can. `trainable` are the ways that the method knows.
     """
-    if missing := anatomy.missing(wanted):
-        return f"the model has no {', '.join(missing)} layers"
+    if missing := [role for roles in wanted for role in anatomy.missing(roles)]:
+        return f"the model has no {', '.join(dict.fromkeys(missing))} layers"
+    reasons = (_refusal(anatomy, roles, trainable) for roles in wanted)
+    return next(filter(None, reasons), None)
+
+
+def _refusal(
+    anatomy: Anatomy, wanted: tuple[str, ...], trainable: Collection[Stored]
+) -> str | None:
     if wanted == (ALL_ROLES,):
         left = uncovered(anatomy, trainable)
         if left:

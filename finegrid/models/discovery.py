@@ -7,7 +7,8 @@ Nothing is computed: the model may be on the meta device.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copy
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,9 +72,14 @@ def build(configuration: Any, loader: str | None = None) -> nn.Module:
         kind = configuration.model_type
         fitting = ", ".join(fitting_loaders(configuration)) or "none"
         raise AnatomyError(f"loader: {name!r} has no model of type {kind!r}; allowed: {fitting}")
+    return blank(auto.from_config, configuration)
+
+
+def blank(make: Callable[[Any], nn.Module], configuration: Any) -> nn.Module:
+    """What `make` makes of a configuration, on the meta device. Raises AnatomyError."""
     try:
         with torch.device("meta"):
-            model: nn.Module = auto.from_config(configuration)
+            model = make(copy.deepcopy(configuration))  # the library notes in it how it was used
     except Exception as error:  # whatever a model's constructor raises for such a configuration
         line = " ".join(str(error).split())
         raise AnatomyError(f"{configuration.model_type}: cannot be built: {line}") from error
@@ -120,6 +126,7 @@ def _discover(model: nn.Module, family: Family) -> Anatomy:
         other_weights=_other_weights(model, found.blocks, head, embeddings),
         attention=attention,
         attention_reason=reason,
+        heads=_heads(model, found.blocks),
         head=head,
         optional=body.optional_paths(model, family, head),
         embeddings=embeddings,
@@ -170,6 +177,14 @@ def _sums(parts: list[Part], family: Family) -> tuple[str, ...]:
     place = family.sums
     downs = [part.path for part in parts if part.role == "down"]
     return () if place is None else tuple(dict.fromkeys(place_from(p, place) for p in downs))
+
+
+def _heads(model: nn.Module, blocks: Mapping[str, Block]) -> int | None:
+    """The most heads of queries among the configurations around the blocks of each stack."""
+    firsts = {block.stack: path for path, block in reversed(blocks.items())}
+    configs = (configuration_around(model, path) for path in firsts.values())
+    found = [getattr(config, "num_attention_heads", None) for config in configs]
+    return max((count for count in found if isinstance(count, int)), default=None)
 
 
 def _hidden(model: nn.Module, blocks: Mapping[str, Block]) -> int | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from finegrid.models.fused import Fused
 from finegrid.records.registry import Registry
@@ -38,6 +38,8 @@ class Family:
     """Paths of modules that a checkpoint may lack, besides the body's pooler."""
     attention_reason: ClassVar[str | None] = None
     """Why no prefix works, though the attention goes through the library's function."""
+    classifier_reason: ClassVar[str | None] = None
+    """Why the library's own classifier does not read the text alone, whatever pads it."""
     causal: ClassVar[bool | None] = None
     """Whether tokens see those before them alone, where the attention modules do not say it."""
     positions: ClassVar[bool | None] = None
@@ -60,3 +62,8 @@ register = FAMILIES.register
 def family_of(model_type: str) -> Family:
     """The family that corrects a model type; one without corrections where there is none."""
     return FAMILIES.get(model_type)() if model_type in set(FAMILIES) else Family()
+
+
+def family_module(configuration: Mapping[str, Any]) -> str:
+    """The module of the family of a configuration's model type, which decides its anatomy."""
+    return type(family_of(str(configuration.get("model_type")))).__module__

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from finegrid.models.architectures import architecture_of
+from finegrid.models.live import anatomy_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -16,9 +16,9 @@ _DRAWN = "drawn_modules"
 def head_modules(model: nn.Module) -> list[nn.Module]:
     """The modules of the task's head, those that no pretraining has seen.
 
-    The architecture's own come first, then those that this model's checkpoint lacks.
+    The anatomy's own come first, then those that this model's checkpoint lacks.
     """
-    names = (*architecture_of(model).head, *getattr(model, _DRAWN, ()))
+    names = (*anatomy_of(model).head, *getattr(model, _DRAWN, ()))
     modules = dict(model.named_modules())
     return [modules[name] for name in names if name in modules]
 

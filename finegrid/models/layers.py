@@ -1,15 +1,14 @@
-"""The layers of a live model, found by role."""
+"""The layers of a live model, found by role through its anatomy."""
 
 from __future__ import annotations
 
-import posixpath
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from finegrid.models.architectures import architecture_of
-from finegrid.models.shape import ALL_LINEAR, Architecture
+from finegrid.models.anatomy import Part, Rows
+from finegrid.models.coverage import LINEAR, refusal
+from finegrid.models.live import anatomy_of
 
 if TYPE_CHECKING:
     import torch
@@ -21,74 +20,107 @@ class Layer:
     """A linear map y = W x (+ b) that plays a role, and where its weight is.
 
     The module may be a linear layer, or one that keeps its weight transposed; it may hold several
-    roles side by side, of which this is the outputs from `start` to `stop`.
+    roles, of which this one is some rows: side by side, or again for every head.
     """
 
     module: nn.Module
-    role: str
-    in_features: int
-    start: int
-    stop: int
-    transposed: bool
+    part: Part
+
+    @property
+    def role(self) -> str:
+        """What the layer is in its block."""
+        return self.part.role
+
+    @property
+    def in_features(self) -> int:
+        """Inputs of the layer."""
+        return self.part.in_features
 
     @property
     def out_features(self) -> int:
         """Outputs of this role."""
-        return self.stop - self.start
+        return self.part.out_features
 
-    def child(self, name: str) -> str:
-        """A name for what is added to the module, apart from the other roles that it holds."""
-        return name if self.out_features == self.width else f"{name}_{self.role}"
+    @property
+    def transposed(self) -> bool:
+        """Whether the module keeps its weight as (in, out)."""
+        return self.part.stored == "transposed"
 
     @property
     def width(self) -> int:
         """All outputs of the module."""
-        return _width(self.module, self.transposed)
+        return int(self._whole().shape[0])
+
+    def child(self, name: str) -> str:
+        """A name for what is added to the module, apart from the other roles that it holds."""
+        return name if self.part.outputs is None else f"{name}_{self.role}"
 
     def widen(self, part: torch.Tensor) -> torch.Tensor:
-        """This role's outputs (..., out) with zeros for the module's other outputs."""
+        """This role's outputs (..., out) at their rows, zeros for the module's other outputs."""
         from torch.nn import functional
 
-        return functional.pad(part, (self.start, self.width - self.stop))
+        rows = self._rows()
+        runs = part.unflatten(-1, (rows.count, rows.length))
+        stride = self.width // rows.count
+        return functional.pad(runs, (rows.start, stride - rows.start - rows.length)).flatten(-2)
 
     def weight(self) -> torch.Tensor:
-        """W (out, in), a view of the module's own storage."""
-        weight: torch.Tensor = self.module.weight  # type: ignore[assignment]  # a parameter
-        return (weight.T if self.transposed else weight)[self.start : self.stop]
+        """W (out, in) as numbers: a copy where the rows do not stand together."""
+        return self._own(self._whole()).flatten(0, 1)
 
     def bias(self) -> torch.Tensor | None:
-        """b (out,), a view of the module's own storage."""
+        """b (out,) as numbers; None where there is none."""
         bias: torch.Tensor | None = self.module.bias  # type: ignore[assignment]  # or None
-        return None if bias is None else bias[self.start : self.stop]
+        return None if bias is None else self._own(bias).flatten(0, 1)
 
+    def add(self, update: torch.Tensor) -> None:
+        """W <- W + update, of shape (out, in), in place."""
+        own = self._own(self._whole())
+        own.add_(update.reshape(own.shape))
 
-def modules_matching(model: nn.Module, pattern: str) -> Iterator[tuple[str, nn.Module]]:
-    """Path and module of all whose whole path matches the pattern, in the model's order."""
-    compiled = re.compile(pattern)
-    for path, module in model.named_modules():
-        if compiled.fullmatch(path):
-            yield path, module
+    def set_weight(self, weight: torch.Tensor) -> None:
+        """W <- weight, of shape (out, in), in place."""
+        own = self._own(self._whole())
+        own.copy_(weight.reshape(own.shape))
+
+    def set_bias(self, bias: torch.Tensor) -> None:
+        """b <- bias, of shape (out,), in place."""
+        whole: torch.Tensor = self.module.bias  # type: ignore[assignment]  # a parameter
+        own = self._own(whole)
+        own.copy_(bias.reshape(own.shape))
+
+    def _whole(self) -> torch.Tensor:
+        """The module's weight as (all outputs, in), a view."""
+        weight: torch.Tensor = self.module.weight  # type: ignore[assignment]  # a parameter
+        return weight.T if self.transposed else weight
+
+    def _rows(self) -> Rows:
+        return self.part.outputs or Rows(start=0, length=self.width)
+
+    def _own(self, whole: torch.Tensor) -> torch.Tensor:
+        """This role's rows of (all outputs, ...), a view (runs, rows of a run, ...)."""
+        rows = self._rows()
+        runs = whole.unflatten(0, (rows.count, whole.shape[0] // rows.count))
+        return runs[:, rows.start : rows.start + rows.length]
 
 
 def blocks_of(model: nn.Module) -> list[nn.Module]:
     """The model's blocks, from the input to the head."""
-    return [module for _, module in modules_matching(model, architecture_of(model).block)]
+    return [model.get_submodule(block.path) for block in anatomy_of(model).blocks]
 
 
 def linear_layers(model: nn.Module, roles: tuple[str, ...]) -> Iterator[Layer]:
-    """The layers that play one of the roles; (`all`,) stands for every role.
+    """The layers that play one of the roles, role by role; (`all`,) stands for every role.
 
-    Raises ValueError where a named role has no layer in this model: an injection that silently
-    finds nothing would train the head alone.
+    Raises ValueError where a named role has no linear layer in this model, and where `all` would
+    leave some weights out: an injection that silently finds nothing would train the head alone.
     """
-    architecture = architecture_of(model)
-    for role in architecture.roles if roles == (ALL_LINEAR,) else roles:
-        pattern = architecture.roles.get(role)
-        found = [module for _, module in modules_matching(model, pattern)] if pattern else []
-        if not found and roles != (ALL_LINEAR,):
-            raise ValueError(f"the model has no layer of role {role!r}")
-        for module in found:
-            yield _layer(module, role, architecture)
+    anatomy = anatomy_of(model)
+    if reason := refusal(anatomy, roles):
+        raise ValueError(reason)
+    for part in anatomy.of_roles(roles):
+        if part.stored in LINEAR:
+            yield Layer(model.get_submodule(part.path), part)
 
 
 @dataclass(frozen=True)
@@ -113,17 +145,13 @@ def dropouts_behind(model: nn.Module, role: str) -> Iterator[tuple[nn.Module, Dr
 
     Several layers of a block may share theirs.
     """
-    architecture = architecture_of(model)
-    place = architecture.dropouts.get(role)
-    if place is None:
-        return
-    for path, module in modules_matching(model, architecture.roles[role]):
-        parent, _, name = _from(path, place).rpartition(".")
-        holder = model.get_submodule(parent)
-        drop = getattr(holder, name)  # a module, or the probability
-        found = Dropout(holder, name) if isinstance(drop, float | int) else Dropout(drop, "p")
-        if hasattr(found.holder, found.name):  # an identity stands for no dropout
-            yield module, found
+    for part in anatomy_of(model).of_roles((role,)):
+        if part.dropout is not None:
+            parent, _, name = part.dropout.rpartition(".")
+            holder = model.get_submodule(parent)
+            drop = getattr(holder, name)  # a module, or the probability
+            found = Dropout(holder, name) if isinstance(drop, float | int) else Dropout(drop, "p")
+            yield model.get_submodule(part.path), found
 
 
 def ends_of(model: nn.Module, role: str) -> Iterator[nn.Module]:
@@ -131,28 +159,10 @@ def ends_of(model: nn.Module, role: str) -> Iterator[nn.Module]:
 
     That is the layer itself, or the norm that its outputs go through.
     """
-    architecture = architecture_of(model)
-    place = architecture.ends.get(role)
-    for path, module in modules_matching(model, architecture.roles[role]):
-        yield model.get_submodule(_from(path, place)) if place else module
+    for part in anatomy_of(model).of_roles((role,)):
+        yield model.get_submodule(part.end or part.path)
 
 
-def _from(path: str, place: str) -> str:
-    """The path of a place that is named from another path, as `../dropout` is."""
-    return posixpath.normpath(f"{path.replace('.', '/')}/{place}").replace("/", ".")
-
-
-def _layer(module: nn.Module, role: str, architecture: Architecture) -> Layer:
-    transposed = architecture.transposed
-    weight: torch.Tensor = module.weight  # type: ignore[assignment]  # a parameter
-    parts = [r for r in architecture.fused if architecture.roles[r] == architecture.roles[role]]
-    share = _width(module, transposed) // (len(parts) or 1)
-    start = architecture.fused.get(role, 0) * share
-    return Layer(
-        module, role, weight.shape[0 if transposed else 1], start, start + share, transposed
-    )
-
-
-def _width(module: nn.Module, transposed: bool) -> int:
-    weight: torch.Tensor = module.weight  # type: ignore[assignment]  # a parameter
-    return int(weight.shape[1 if transposed else 0])
+def feed_forward_sums(model: nn.Module) -> list[nn.Module]:
+    """What gives out each feed-forward part's output plus its residual; none where not known."""
+    return [model.get_submodule(path) for path in anatomy_of(model).feed_forward_sums]

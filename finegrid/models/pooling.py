@@ -4,13 +4,18 @@ The library's classifiers of decoders and encoder-decoders look for the last tok
 a text may hold itself; the ones here read the place from the mask.
 """
 
+import inspect
+import json
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import nn
 
-from finegrid.models.architectures import ARCHITECTURES, architecture_of
+from finegrid.models.anatomy import Anatomy
+from finegrid.models.discovery import blank, discover
+from finegrid.models.family import family_of
+from finegrid.models.live import anatomy_of
 from finegrid.records.specification import Pooling
 
 if TYPE_CHECKING:
@@ -19,23 +24,93 @@ if TYPE_CHECKING:
     _Model = Any
 else:
     _Model = object
+_BLANK: dict[tuple[Any, str], Anatomy] = {}
+"""Class and configuration -> what discovery has found in its model."""
+_MASK = "attention_mask"
+_LAST_TOKEN_HEAD, _OTHER_HEAD = "score", "classifier"
+"""What the library calls the head of a decoder, and of other models."""
 _HEAD_STD = 0.02
 """Of a new head's weights, where a configuration says nothing of it: the library's own default."""
+
+
+class NoClassifierError(ValueError):
+    """A configuration for whose model texts cannot be classified: one line with the reason."""
 
 
 def classifier_class(config: Any, pooling: Pooling | None) -> Any:
     """The class of a classifier: `from_pretrained` and `_from_config` make the model.
 
     Without a pooling it is the library's, with its head; those that read the last token find it by
-    the mask. With one, the head is one linear layer on the pooled features.
+    the mask. With one, the head is one linear layer on the pooled features. Raises
+    NoClassifierError where there is none, and AnatomyError for a model that cannot be read.
     """
-    from transformers import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING, MODEL_MAPPING
-
-    architecture = ARCHITECTURES[config.model_type]
     if pooling is not None:
-        return _pooled(MODEL_MAPPING[type(config)], pooling, has_pooler=architecture.pooler)
-    own = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING[type(config)]
-    return _by_mask(own) if architecture.causal or config.is_encoder_decoder else own
+        return _pooled_class(config, pooling)
+    own = own_classifier(config)
+    anatomy = blank_anatomy(config, own)
+    return _by_mask(own) if anatomy.causal or anatomy.encoder_decoder else own
+
+
+def own_classifier(config: Any) -> Any:
+    """The library's class of a classifier of texts. Raises NoClassifierError where it has none."""
+    from transformers import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING
+
+    kind = config.model_type
+    reason = family_of(kind).classifier_reason
+    if type(config) not in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING:
+        reason = f"the library has no classifier of texts for {kind}"
+    if reason:
+        raise NoClassifierError(f"{reason}; allowed: a pooling, where the model reads text")
+    return _masked(MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING[type(config)], kind)
+
+
+def attention_implementation(kind: Any) -> str:
+    """What the model of a class is made with: the fused attention where the library has it."""
+    return "sdpa" if getattr(kind, "_supports_sdpa", True) else "eager"
+
+
+def blank_anatomy(config: Any, kind: Any) -> Anatomy:
+    """The anatomy of a class's model of a configuration. Raises AnatomyError."""
+    key = (kind, json.dumps(config.to_dict(), sort_keys=True, default=str))
+    if key not in _BLANK:
+        _BLANK[key] = discover(blank(kind._from_config, config))
+    return _BLANK[key]
+
+
+def _pooled_class(config: Any, pooling: Pooling) -> Any:
+    """The class of a body with a linear head, as wide as its states. Raises as above."""
+    from transformers import MODEL_MAPPING
+
+    kind = config.model_type
+    if type(config) not in MODEL_MAPPING or isinstance(MODEL_MAPPING[type(config)], tuple):
+        raise NoClassifierError(f"the library has no body of its own for {kind}")
+    body = MODEL_MAPPING[type(config)]
+    anatomy = blank_anatomy(config, body)
+    if anatomy.reads != "text" or anatomy.hidden is None:
+        raise NoClassifierError(f"{kind} reads {anatomy.reads}; a pooling is for states of texts")
+    own = _own_anatomy(config)
+    if own is None and anatomy.encoder_decoder:
+        raise NoClassifierError(f"nothing says what the decoder of {kind} reads of a text")
+    # The library's own heads of decoders have no bias.
+    causal = anatomy.causal if own is None else own.causal
+    name = own.head[-1] if own else _LAST_TOKEN_HEAD if causal else _OTHER_HEAD
+    return _pooled(_masked(body, kind), pooling, name, (anatomy.hidden, not causal))
+
+
+def _own_anatomy(config: Any) -> Anatomy | None:
+    """The anatomy of the library's own classifier, where it has one."""
+    from transformers import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING
+
+    if type(config) not in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING:
+        return None
+    return blank_anatomy(config, MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING[type(config)])
+
+
+def _masked(kind: Any, model_type: str) -> Any:
+    """The class itself. Raises NoClassifierError for one that takes no mask."""
+    if _MASK not in inspect.signature(kind.forward).parameters:
+        raise NoClassifierError(f"{model_type} takes no {_MASK}: it would read padding as text")
+    return kind
 
 
 def pool(states: torch.Tensor, mask: torch.Tensor, pooling: Pooling) -> torch.Tensor:
@@ -63,7 +138,7 @@ class _ByMask(_Model):  # type: ignore[misc]  # mixed into the library's own
     @property
     def head(self) -> nn.Module:
         """What makes logits of features."""
-        return self.get_submodule(architecture_of(self).head[-1])  # type: ignore[no-any-return]
+        return self.get_submodule(anatomy_of(self).head[-1])
 
     def forward(
         self, input_ids: torch.Tensor, attention_mask: torch.Tensor, **inputs: Any
@@ -83,20 +158,25 @@ class _ByMask(_Model):  # type: ignore[misc]  # mixed into the library's own
 
 
 class _Pooled(_ByMask):
-    """A body and one linear layer, named as the architecture names its last one."""
+    """A body and one linear layer, named as the library's own classifier names its last one."""
 
     body: ClassVar[Any]
     body_options: ClassVar[dict[str, bool]]
+    head_name: ClassVar[str]
+    head_options: ClassVar[tuple[int, bool]]
+    """Features, and whether there is a bias."""
 
     def __init__(self, config: Any) -> None:
         super().__init__(config)
-        architecture = ARCHITECTURES[config.model_type]
         setattr(self, self.base_model_prefix, self.body(config, **self.body_options))
-        features = getattr(config, architecture.keys.hidden)
-        # The library's own heads of decoders have no bias.
-        linear = nn.Linear(features, config.num_labels, bias=not architecture.causal)
-        setattr(self, architecture.head[-1], linear)
+        features, bias = self.head_options
+        setattr(self, self.head_name, nn.Linear(features, config.num_labels, bias=bias))
         self.post_init()
+
+    @property
+    def head(self) -> nn.Module:
+        """What makes logits of features."""
+        return self.get_submodule(self.head_name)
 
     def _init_weights(self, module: nn.Module) -> None:
         from transformers import initialization
@@ -117,9 +197,10 @@ def _by_mask(own: Any) -> Any:
 
 
 @cache
-def _pooled(body: Any, pooling: Pooling, *, has_pooler: bool) -> Any:
+def _pooled(body: Any, pooling: Pooling, name: str, head: tuple[int, bool]) -> Any:
     """The class of a body with a linear head. The module is the body's, whose source is read."""
     parent = body.__bases__[0]
+    has_pooler = "add_pooling_layer" in inspect.signature(body.__init__).parameters
     options = {"add_pooling_layer": pooling == "pooler"} if has_pooler else {}
     unread = [] if pooling == "pooler" else [r"(?:^|\.)pooler\."]
     content = {
@@ -128,5 +209,7 @@ def _pooled(body: Any, pooling: Pooling, *, has_pooler: bool) -> Any:
         "pooling": pooling,
         "body": body,
         "body_options": options,
+        "head_name": name,
+        "head_options": head,
     }
     return type(f"{body.__name__}With{pooling.title()}Pooling", (_Pooled, parent), content)

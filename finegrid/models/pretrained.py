@@ -10,10 +10,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from finegrid.models.architectures import architecture_of, attention_implementation
+from finegrid.models.discovery import blank
 from finegrid.models.head import add_to_head, head_modules
+from finegrid.models.live import anatomy_of
 from finegrid.models.network import LinearStack
-from finegrid.models.pooling import classifier_class
+from finegrid.models.pooling import NoClassifierError, attention_implementation, classifier_class
 from finegrid.models.wrappers import unwrapped
 from finegrid.records.specification import Pooling
 from finegrid.records.weights import Shape, WeightsError, rename_weights, stored_shapes
@@ -64,7 +65,7 @@ def fit(
     from transformers import AutoConfig
 
     config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-    stripped = _unwrap(folder, config)
+    stripped = _unwrap(folder, config, pooling)
     model, report = read_weights(folder, config, pooling)
     drawn = _lacking(model, report)
     add_to_head(model, drawn)
@@ -75,9 +76,9 @@ def fit(
     return stripped, drawn
 
 
-def _unwrap(folder: Path, config: Any) -> tuple[str, ...]:
+def _unwrap(folder: Path, config: Any, pooling: Pooling | None) -> tuple[str, ...]:
     files = {path.name: path for path in folder.iterdir()}
-    names, words = unwrapped(stored_shapes(files), _known_names(config))
+    names, words = unwrapped(stored_shapes(files), _known_names(config, pooling))
     if words:
         rename_weights(files, names)
     return tuple(words)
@@ -92,12 +93,13 @@ def read_weights(
     cannot convert the weights.
     """
     listen()
+    kind = _classifier(config, pooling)
     try:
-        model, found = _classifier(config, pooling).from_pretrained(
+        model, found = kind.from_pretrained(
             folder,
             config=config,
             dtype=torch.float32,
-            attn_implementation=attention_implementation(config),
+            attn_implementation=attention_implementation(kind),
             trust_remote_code=False,
             use_safetensors=True,
             local_files_only=True,
@@ -131,7 +133,7 @@ def _lacking(model: nn.Module, report: Report) -> tuple[str, ...]:
     """The modules of which the checkpoint has nothing, though pretraining may have seen them."""
     return tuple(
         path
-        for path in architecture_of(model).optional
+        for path in anatomy_of(model).optional
         if (names := _names(model, path)) and names <= report.missing
     )
 
@@ -183,7 +185,7 @@ def _check_finite(model: nn.Module, *, with_head: bool) -> None:
 def draw_head(model: nn.Module) -> None:
     """Draw every value of the head anew from torch's global generator, as the library does.
 
-    What a checkpoint holds of the head has no part in it: the architecture's own modules come
+    What a checkpoint holds of the head has no part in it: the anatomy's own modules come
     first, so that their values are the same whatever else is drawn.
     """
     if isinstance(model, LinearStack):
@@ -198,23 +200,19 @@ def draw_head(model: nn.Module) -> None:
             initialise(module)
 
 
-def _known_names(config: Any) -> set[str]:
+def _known_names(config: Any, pooling: Pooling | None) -> set[str]:
     """The names that the library knows the body's weights by: with and without its prefix."""
-    with torch.device("meta"):
-        model: Any = _classifier(config, None)._from_config(
-            config, attn_implementation=attention_implementation(config)
-        )
+    model: Any = blank(_classifier(config, pooling)._from_config, config)
     names = set(model.base_model.state_dict())
     return names | {_prefix(model) + name for name in names}
 
 
 def _classifier(config: Any, pooling: Pooling | None) -> Any:
-    """The class of a classifier of texts. Raises WeightsError where the library has none."""
-    from transformers import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING
-
-    if type(config) not in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING:
-        raise WeightsError(f"the library has no classifier of texts for {config.model_type}")
-    return classifier_class(config, pooling)
+    """The class of a classifier of texts. Raises WeightsError where there is none."""
+    try:
+        return classifier_class(config, pooling)
+    except NoClassifierError as error:
+        raise WeightsError(str(error)) from error
 
 
 def _prefix(model: Any) -> str:

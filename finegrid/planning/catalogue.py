@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import ValidationError
 
 from finegrid.metrics.registry import METRICS
-from finegrid.models.architectures import ARCHITECTURES, describe
+from finegrid.models.anatomies import Anatomies
+from finegrid.models.anatomy import Anatomy, of_network
+from finegrid.models.blueprint import Blueprint, Description
 from finegrid.models.padding import padding_problem
-from finegrid.models.shape import Shape
 from finegrid.planning import own_files
 from finegrid.planning.fits import unread, wrong_size
 from finegrid.planning.schema import (
@@ -28,7 +29,7 @@ from finegrid.prepare.sources import Hash
 from finegrid.prepare.tokenizer_file import TokenizerError
 from finegrid.problems import Location, Problems, dump_settings, refused
 from finegrid.records.identity import file_sha256
-from finegrid.records.registry import UnknownNameError, unknown_name
+from finegrid.records.registry import unknown_name
 from finegrid.records.specification import (
     Checkpoint,
     Model,
@@ -44,8 +45,16 @@ from tasks.contract import Task as RegisteredTask
 from tasks.registry import TASKS
 
 CONFIGURATION_FILE = "config.json"
-_COUNTS = ("vocab_size", "max_position_embeddings", "n_positions")
+_COUNTS = (
+    *("vocab_size", "max_position_embeddings", "n_positions", "hidden_size", "num_hidden_layers"),
+    *("num_attention_heads", "intermediate_size", "dim", "n_layers", "n_heads", "hidden_dim"),
+    *("n_embd", "n_layer", "n_head", "d_model", "d_ff", "num_layers", "num_heads"),
+    *("encoder_layers", "decoder_layers", "encoder_attention_heads", "decoder_attention_heads"),
+    *("encoder_ffn_dim", "decoder_ffn_dim", "ffn_dim"),
+)
 """Keys of a configuration that hold a whole number where they are there."""
+Describe = Callable[[Sequence[Blueprint]], list[Description]]
+"""What finds the anatomies of models, all at once."""
 
 
 @dataclass(frozen=True)
@@ -58,18 +67,12 @@ class TaskPlan:
 
 @dataclass(frozen=True)
 class ModelPlan:
-    """A model's record, and the shape that methods are checked against."""
+    """A model's record, and the anatomy that methods are checked against."""
 
     record: Model
-    shape: Shape
+    anatomy: Anatomy
     special_tokens: int = 0
     """How many the tokenizer adds to a text, as far as that is known before it is fetched."""
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether all of the configuration is known: a repository's is, once it is fetched."""
-        record = self.record
-        return not (isinstance(record, Checkpoint) and record.source.uri.startswith("hub:"))
 
 
 @dataclass
@@ -79,14 +82,15 @@ class Catalogue:
     benchmark: Benchmark
     problems: Problems
     hashed: Hash = file_sha256
+    describe: Describe = field(default_factory=Anatomies)
     _tasks: dict[str, TaskPlan | None] = field(default_factory=dict)
     _models: dict[str, ModelPlan | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in self.benchmark.tasks:
             self._tasks[name] = self._resolve_task(name)
-        for name in self.benchmark.models:
-            self._models[name] = self._resolve_model(name)
+        records = {name: self._resolve_model(name) for name in self.benchmark.models}
+        self._models |= self._described(records)
 
     def task(self, name: str, at: Location) -> TaskPlan | None:
         """The task of that name; `at` is where it is asked for."""
@@ -133,7 +137,8 @@ class Catalogue:
             Task(name=name, task=entry.task, source=entry.source, options=options), task
         )
 
-    def _resolve_model(self, name: str) -> ModelPlan | None:
+    def _resolve_model(self, name: str) -> Model | None:
+        """The model's record, whose configuration has no problem that shows without the library."""
         entry, at = self.benchmark.models[name], ("models", name)
         record: Model | None
         if isinstance(entry, CheckpointEntry):
@@ -143,43 +148,58 @@ class Catalogue:
             record = RandomModel(name=name, **dict(entry))
         else:
             record = self._network(name, entry, at)
-        return self._described(record, at) if record else None
+        return record if record and self._is_sound(record, at) else None
 
-    def _described(self, record: Model, at: Location) -> ModelPlan | None:
-        place = (*at, "configuration")
-        wrong = list(_wrong_sizes(record.configuration))
-        for key in wrong:
+    def _is_sound(self, record: Model, at: Location) -> bool:
+        """Whether nothing is wrong with single values of the configuration; else all is noted."""
+        place, found = (*at, "configuration"), dict[str, str]()
+        for key in _wrong_sizes(record.configuration):
             allowed = "allowed: a whole number from 1"
-            self.problems.add((*place, key), refused(record.configuration[key], allowed))
-        if problem := padding_problem(record.configuration):
-            self.problems.add((*place, "pad_token_id"), problem)
+            found[key] = refused(record.configuration[key], allowed)
         if not isinstance(record, Network):
-            for key, reason in unfit_configuration(record.configuration):
-                self.problems.add((*place, key), reason)
-                wrong.append(key)
-        try:
-            shape = None if wrong else describe(record.configuration)
-        except UnknownNameError as error:
-            self.problems.add((*place, "model_type"), str(error))
-        except KeyError as error:
-            self.problems.add((*place, str(error.args[0])), "this key is required")
-        else:
-            return self._plan(record, shape, at) if shape else None
-        return None
+            found |= dict(unfit_configuration(record.configuration))
+        if problem := padding_problem(record.configuration):
+            found["pad_token_id"] = problem
+        for key, reason in found.items():
+            self.problems.add((*place, key), reason)
+        return not found
 
-    def _plan(self, record: Model, shape: Shape, at: Location) -> ModelPlan:
-        if isinstance(record, Network):
-            return ModelPlan(record, shape)
-        allowed = shape.architecture.poolings
-        if record.pooling not in (None, *allowed):
-            self.problems.add(
-                (*at, "pooling"), refused(record.pooling, f"allowed: {', '.join(allowed)}, or null")
-            )
-        return ModelPlan(record, shape, self._special_tokens(record, shape, at))
+    def _described(self, records: Mapping[str, Model | None]) -> dict[str, ModelPlan | None]:
+        """The plans of all models, whose anatomies are asked for at once."""
+        asked = {
+            name: Blueprint.of(record)
+            for name, record in records.items()
+            if record is not None and not isinstance(record, Network)
+        }
+        found = dict(zip(asked, self.describe(list(asked.values())), strict=True)) if asked else {}
+        return {
+            name: self._plan(record, found.get(name), ("models", name)) if record else None
+            for name, record in records.items()
+        }
 
-    def _special_tokens(self, record: Checkpoint | RandomModel, shape: Shape, at: Location) -> int:
+    def _plan(self, record: Model, found: Description | None, at: Location) -> ModelPlan | None:
+        if isinstance(record, Network) or found is None:
+            network = record.configuration
+            return ModelPlan(record, of_network(tuple(network["layers"]), network["model_type"]))
+        place = at if found.key is None else (*at, "configuration", found.key)
+        if found.problem is not None:
+            self.problems.add(place, found.problem)
+        anatomy = found.anatomy
+        if isinstance(record, Checkpoint):
+            for problem in checkpoint_files.problems(record, anatomy):
+                self.problems.add((*at, "source"), problem)
+        if anatomy is None:
+            return None
+        if record.pooling not in (None, *anatomy.poolings):
+            allowed = ", ".join([*anatomy.poolings, "or null"])
+            self.problems.add((*at, "pooling"), refused(record.pooling, f"allowed: {allowed}"))
+        return ModelPlan(record, anatomy, self._special_tokens(record, anatomy, at))
+
+    def _special_tokens(
+        self, record: Checkpoint | RandomModel, anatomy: Anatomy, at: Location
+    ) -> int:
         """What a local tokenizer adds to a text; a problem where the model cannot use it."""
-        if shape.architecture.reads != "text":
+        if anatomy.reads != "text":
             return 0
         key = "tokenizer" if isinstance(record, RandomModel) else "source"
         try:
@@ -205,7 +225,7 @@ class Catalogue:
             configuration = self._local_configuration(entry, at) if is_good else {}
         if not configuration:
             return None
-        record = Checkpoint(
+        return Checkpoint(
             kind="checkpoint",
             name=name,
             source=entry.source,
@@ -213,9 +233,6 @@ class Catalogue:
             pooling=entry.pooling,
             head=entry.head,
         )
-        for problem in checkpoint_files.problems(record):
-            self.problems.add((*at, "source"), problem)
-        return record
 
     def _local_configuration(self, entry: CheckpointEntry, at: Location) -> dict[str, Any]:
         """The model's own configuration; what the entry expects of it has to be true."""
@@ -249,7 +266,7 @@ class Catalogue:
         training = self.training(merged, (*at, "training"))
         if task is None or training is None:
             return None
-        reads = describe(network.configuration).architecture.reads
+        reads = of_network(network.layers, network.configuration["model_type"]).reads
         if problem := unread(reads, task) or wrong_size(network, task):
             self.problems.add((*at, "task"), problem)
             return None
@@ -282,11 +299,8 @@ def _wrong_kind(task: RegisteredTask) -> str | None:
 
 
 def _wrong_sizes(configuration: Mapping[str, Any]) -> Iterator[str]:
-    """The keys of a configuration that hold no size."""
-    architecture = ARCHITECTURES.get(str(configuration.get("model_type")))
-    if architecture is None:
-        return
-    for key in (*architecture.size_keys(), *_COUNTS):
+    """The keys of a configuration that hold no size; what else the library may take is its own."""
+    for key in _COUNTS:
         size = configuration.get(key, 1)
-        if type(size) is not int or size < 1:
+        if isinstance(size, str | bool | float) or (isinstance(size, int) and size < 1):
             yield key

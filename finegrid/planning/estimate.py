@@ -13,7 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Protocol
 
-from finegrid.models.architectures import describe
+from finegrid.models.anatomy import Anatomy
 from finegrid.records.prepared import PreparedTask, SplitName
 from finegrid.records.specification import (
     Model,
@@ -69,7 +69,9 @@ class Data:
 class Bound(Protocol):
     """A figure that a run stays below."""
 
-    def __call__(self, spec: Specification, *, trains_base: bool, data: Data) -> int:
+    def __call__(
+        self, spec: Specification, anatomy: Anatomy, *, trains_base: bool, data: Data
+    ) -> int:
         """The bound of a run with a method that trains the base's own matrices, or does not."""
 
 
@@ -84,83 +86,88 @@ def read_data(manifest_file: Path) -> Data:
     return Data(kind_named(manifest.kind), examples, files)
 
 
-def base_parameters(model: Model) -> int:
+def base_parameters(model: Model, anatomy: Anatomy) -> int:
     """Weights and biases of the base model with its head, within a few in a hundred.
 
     Exact for a network. Where a configuration does not say how many tokens there are, a bound.
     """
-    computed = computed_parameters(model)
+    computed = computed_parameters(model, anatomy)
     if isinstance(model, Network):
         return computed
     vocabulary = int(str(model.configuration.get("vocab_size", _LARGEST_VOCABULARY)))
     positions = int(str(model.configuration.get("max_position_embeddings", 0)))
-    return (vocabulary + positions) * _width(model) + computed
+    return (vocabulary + positions) * _width(model, anatomy) + computed
 
 
-def memory_megabytes(spec: Specification, *, trains_base: bool, data: Data) -> int:
+def memory_megabytes(
+    spec: Specification, anatomy: Anatomy, *, trains_base: bool, data: Data
+) -> int:
     """A bound of what the processes of a run take of a host's memory, in megabytes."""
     training = spec.training
     device, devices = training.device, training.devices_per_node
-    held = _data_bytes(spec, data) + _FRAGMENTATION * _kept_bytes(spec, trains_base=trains_base)
+    kept = _kept_bytes(spec, anatomy, trains_base=trains_base)
+    held = _data_bytes(spec, data) + _FRAGMENTATION * kept
     if device == "cpu":
-        held += _FRAGMENTATION * device_bytes(spec, trains_base=trains_base)
+        held += _FRAGMENTATION * device_bytes(spec, anatomy, trains_base=trains_base)
     else:
         # The file, and the model on its way to the device.
-        held += 2 * base_parameters(spec.model) * _FLOAT_BYTES
+        held += 2 * base_parameters(spec.model, anatomy) * _FLOAT_BYTES
     # With the one that starts the others, and on each of several nodes one more.
     starting = 0 if training.devices == 1 else 1 if training.nodes == 1 else 2
     return (devices + starting) * PROCESS_MEGABYTES[device] + math.ceil(devices * held / _MEGABYTE)
 
 
-def making_megabytes(model: Model) -> int:
+def making_megabytes(model: Model, anatomy: Anatomy) -> int:
     """A bound of what it takes of the host's memory to make a base model, in megabytes."""
     device = model.pretraining.training.device if model.pretraining else "cpu"
     # Weights, gradients, two states of an optimizer and two kept states.
     return PROCESS_MEGABYTES[device] + math.ceil(
-        6 * base_parameters(model) * _FLOAT_BYTES / _MEGABYTE
+        6 * base_parameters(model, anatomy) * _FLOAT_BYTES / _MEGABYTE
     )
 
 
-def device_bytes(spec: Specification, *, trains_base: bool) -> int:
+def device_bytes(spec: Specification, anatomy: Anatomy, *, trains_base: bool) -> int:
     """A bound of the live tensors of a training step on one device, in bytes."""
-    training, parameters = spec.training, base_parameters(spec.model)
+    training, parameters = spec.training, base_parameters(spec.model, anatomy)
     states = 1 + _OPTIMIZER_STATES[training.optimizer.name]
     if training.strategy == "ddp" and training.devices > 1 and accumulates(training):
         states += 1  # gradients add up beside what the devices exchange them in
     cast = 0.5 if training.dtype == "bf16" else 0  # autocast keeps the weights in both types
-    numbers = parameters * (1 + cast) + states * _trained(spec, trains_base=trains_base)
+    numbers = parameters * (1 + cast) + states * _trained(spec, anatomy, trains_base=trains_base)
     if training.strategy == "fsdp":
-        numbers = numbers / training.devices + _gathered(spec.model)
-    return math.ceil(_FLOAT_BYTES * (numbers + _activations(spec)))
+        numbers = numbers / training.devices + _gathered(spec.model, anatomy)
+    return math.ceil(_FLOAT_BYTES * (numbers + _activations(spec, anatomy)))
 
 
-def _trained(spec: Specification, *, trains_base: bool) -> float:
+def _trained(spec: Specification, anatomy: Anatomy, *, trains_base: bool) -> float:
     """Numbers that a method trains, at the most."""
-    parameters = base_parameters(spec.model)
+    parameters = base_parameters(spec.model, anatomy)
     return parameters if trains_base else max(_ADDED_SHARE * parameters, _ADDED_AT_LEAST)
 
 
-def _kept_bytes(spec: Specification, *, trains_base: bool) -> float:
+def _kept_bytes(spec: Specification, anatomy: Anatomy, *, trains_base: bool) -> float:
     """Of the best states on the host; each device's share of them under fsdp."""
     shards = spec.training.devices if spec.training.strategy == "fsdp" else 1
-    return _KEPT_STATES * _FLOAT_BYTES * _trained(spec, trains_base=trains_base) / shards
+    return _KEPT_STATES * _FLOAT_BYTES * _trained(spec, anatomy, trains_base=trains_base) / shards
 
 
-def _gathered(model: Model) -> float:
+def _gathered(model: Model, anatomy: Anatomy) -> float:
     """Numbers that a device gathers of a divided model: two of its parts, and their gradients."""
-    parameters = base_parameters(model)
+    parameters = base_parameters(model, anatomy)
     if isinstance(model, Network):
         return 4 * parameters
-    computed = computed_parameters(model)
-    return 4 * max(parameters - computed, computed / describe(model.configuration).blocks)
+    computed = computed_parameters(model, anatomy)
+    return 4 * max(parameters - computed, computed / max(1, len(anatomy.blocks)))
 
 
-def runtime_minutes(spec: Specification, *, trains_base: bool, data: Data) -> int:
+def runtime_minutes(spec: Specification, anatomy: Anatomy, *, trains_base: bool, data: Data) -> int:
     """A bound of the minutes of a run. Devices that share it may be no faster than one."""
-    return training_minutes(spec.model, spec.training, trains_base=trains_base, data=data)
+    return training_minutes(spec.model, anatomy, spec.training, trains_base=trains_base, data=data)
 
 
-def training_minutes(model: Model, training: Training, *, trains_base: bool, data: Data) -> int:
+def training_minutes(
+    model: Model, anatomy: Anatomy, training: Training, *, trains_base: bool, data: Data
+) -> int:
     """The same, where there is no run: of a pretraining, which does no more than a run."""
     factor = _TRAINED_FACTOR if trains_base else _FROZEN_FACTOR
     passes = factor * training.epochs * _units(training, data, "train")
@@ -168,22 +175,22 @@ def training_minutes(model: Model, training: Training, *, trains_base: bool, dat
     passes += _FORWARD_FACTOR * _units(training, data, "test")
     rate = _OPERATIONS_PER_SECOND[training.device]
     rate *= training.threads if training.device == "cpu" else 1
-    return _START_MINUTES + math.ceil(passes * computed_parameters(model) / rate / 60)
+    return _START_MINUTES + math.ceil(passes * computed_parameters(model, anatomy) / rate / 60)
 
 
-def computed_parameters(model: Model) -> int:
-    """Those that an operation multiplies with: weights and biases of linear layers and norms."""
+def computed_parameters(model: Model, anatomy: Anatomy) -> int:
+    """Those that an operation multiplies with: weights and biases of layers and norms.
+
+    Of experts all count, though a token goes through few of them.
+    """
     if isinstance(model, Network):
         return sum((inputs + 1) * outputs for inputs, outputs in pairwise(model.layers))
-    shape = describe(model.configuration)
-    sizes = [size for layers in shape.sizes.values() for size in layers]
-    if len(shape.architecture.keys.layers) > 1:  # a decoder attends to its encoder as well
-        sizes += [size for role in "qkvo" for size in shape.sizes.get(role, ())]
+    beside = sum(3 * part.experts * part.out_features for part in anatomy.parts)
     # The head of a model for sentences is at most one square layer and the outputs.
-    return sum((inputs + 3) * outputs for inputs, outputs in sizes) + _width(model) ** 2
+    return anatomy.block_weights + beside + _width(model, anatomy) ** 2
 
 
-def _activations(spec: Specification) -> float:
+def _activations(spec: Specification, anatomy: Anatomy) -> float:
     """Numbers that a training step or an evaluation keeps at once.
 
     Every linear layer keeps its input and its output, attention its scores, their softmax and its
@@ -191,29 +198,32 @@ def _activations(spec: Specification) -> float:
     """
     training = spec.training
     length = kind_of(spec.task).inputs.longest(training.max_length)
-    layers = _layer_activations(spec.model, length)
+    layers = _layer_activations(spec.model, anatomy, length)
     batch = largest_share(training)
-    kept = max(layers) + len(layers) * _width(spec.model) if training.gradient_checkpointing else 0
+    passed = len(layers) * _width(spec.model, anatomy)
+    kept = max(layers) + passed if training.gradient_checkpointing else 0
     trained = batch * length * (kept or sum(layers)) * _METHOD_ACTIVATIONS
     evaluated = training.evaluation_batch_size * length * max(layers)
     return max(trained, evaluated)
 
 
-def _layer_activations(model: Model, length: int) -> list[float]:
+def _layer_activations(model: Model, anatomy: Anatomy, length: int) -> list[float]:
     """Numbers that each block keeps for each token, or each layer for each example."""
     if isinstance(model, Network):
         return [inputs + 2 * outputs for inputs, outputs in pairwise(model.layers)]
-    shape = describe(model.configuration)
-    heads = int(str(model.configuration[shape.architecture.keys.heads]))
-    linear = [sum(size) for layers in shape.sizes.values() for size in layers[:1]]
-    twice = 2 if len(shape.architecture.keys.layers) > 1 else 1
-    return [twice * sum(linear) + twice * 2.5 * heads * length] * shape.blocks
+    scores = 2.5 * (anatomy.heads or 0) * length
+    blocks = dict.fromkeys(((one.stack, one.block) for one in anatomy.parts), 0.0)
+    for part in anatomy.parts:
+        at = (part.stack, part.block)
+        attends = scores if part.role == "o" else 0  # a decoder's block attends twice
+        blocks[at] += part.in_features + part.out_features + attends
+    return list(blocks.values()) or [scores]
 
 
-def _width(model: Model) -> int:
+def _width(model: Model, anatomy: Anatomy) -> int:
     if isinstance(model, Network):
         return max(model.layers)
-    return int(str(model.configuration[describe(model.configuration).architecture.keys.hidden]))
+    return anatomy.hidden or max((part.in_features for part in anatomy.parts), default=1)
 
 
 def _units(training: Training, data: Data, split: SplitName) -> int:

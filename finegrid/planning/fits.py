@@ -9,7 +9,6 @@ import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from finegrid.models.positions import positions
 from finegrid.problems import refused
 from finegrid.records.specification import Model, Training
 from kinds.registry import KINDS, kind_named
@@ -28,7 +27,7 @@ def mismatches(
 ) -> Iterator[Mismatch]:
     """Why a model cannot be trained on a task, or not in that way."""
     record, name = model.record, f"model {model.record.name!r}"
-    if problem := unread(model.shape.architecture.reads, task):
+    if problem := unread(model.anatomy.reads, task):
         yield None, f"{name} {problem}"
     elif problem := wrong_size(record, task):
         yield None, f"{name}: {problem}"
@@ -65,9 +64,8 @@ def wrong_size(record: Model, task: TaskPlan) -> str | None:
 
 def _wrong_length(model: ModelPlan, max_length: int, method: Method) -> Iterator[Mismatch]:
     """A length that leaves no token of a text, or that is above the positions left for it."""
-    configuration, name = model.record.configuration, f"model {model.record.name!r}"
-    special = model.special_tokens
-    limit = positions(configuration, whole=model.is_whole)
+    name, special = f"model {model.record.name!r}", model.special_tokens
+    limit = model.anatomy.positions
     if limit is not None and limit - method.positions <= special:
         reason = f"the method takes {method.positions} positions, {name} has {limit}"
         yield ("settings",), f"{reason}; allowed: at most {limit - special - 1}"

@@ -12,7 +12,8 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from finegrid.planning.catalogue import Catalogue, ModelPlan, TaskPlan
+from finegrid.models.anatomies import Anatomies
+from finegrid.planning.catalogue import Catalogue, Describe, ModelPlan, TaskPlan
 from finegrid.planning.claims import check_claims
 from finegrid.planning.fits import mismatches
 from finegrid.planning.pinning import pinned
@@ -46,13 +47,16 @@ _EMPTY = "empty"
 _BRACES = r"{(.*?)}"
 
 
-def make_plan(benchmark: Benchmark, hashed: Hash = file_sha256) -> Plan:
+def make_plan(
+    benchmark: Benchmark, hashed: Hash = file_sha256, describe: Describe | None = None
+) -> Plan:
     """Expand a benchmark, whose local sources are pinned by `hashed`, the hash of a file.
 
-    Raises ConfigurationError with everything that is wrong with it.
+    `describe` finds the anatomies of its models; by default a process of its own does. Raises
+    ConfigurationError with everything that is wrong with it.
     """
     problems, benchmark = Problems(), pinned(benchmark, hashed)
-    catalogue = Catalogue(benchmark, problems, hashed)
+    catalogue = Catalogue(benchmark, problems, hashed, describe or Anatomies())
     cells = tuple(_Planner(benchmark, catalogue, problems).cells())
     problems.check()
     check_size(benchmark, cells, problems)
@@ -135,7 +139,7 @@ class _Planner:
 
     def _cell(self, grid: Grid, task: TaskPlan, model: ModelPlan, variant: _Variant) -> Cell:
         method, name = variant.entry.method, model.record.name
-        reason = variant.method.not_applicable(model.shape)
+        reason = variant.method.not_applicable(model.anatomy)
         if reason and grid.not_applicable == "error":
             hint = "set not_applicable: show for a row that says so"
             message = f"{method!r} does not fit model {name!r}: {reason}; {hint}"
@@ -154,7 +158,7 @@ class _Planner:
         )
 
     def _check_settings(self, model: ModelPlan, method: Method, at: Location) -> None:
-        for problem in method.problems(model.shape):
+        for problem in method.problems(model.anatomy):
             key, _, rest = problem.partition(": ")
             self.problems.add((*at, "settings", key), f"{rest} (model {model.record.name!r})")
 
@@ -255,12 +259,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--benchmark", required=True, help="the benchmark as JSON; - reads stdin")
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--hashes", type=Path, help="a file of hashes of large files")
+    parser.add_argument("--anatomies", type=Path, help="a folder of anatomies of models")
     options = parser.parse_args(arguments)
     text = sys.stdin.read() if options.benchmark == "-" else Path(options.benchmark).read_text()
     try:
         benchmark = Benchmark.model_validate_json(text)
         hashed = Hashes(options.hashes) if options.hashes else file_sha256
-        make_plan(benchmark, hashed).write(options.output)
+        make_plan(benchmark, hashed, Anatomies(options.anatomies)).write(options.output)
     except (ConfigurationError, RegistrationError) as error:
         print(error, file=sys.stderr)  # noqa: T201
         return EXIT_CONFIGURATION

@@ -7,26 +7,30 @@ knows, such as names that it converts, is left to the preparation of the model.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from finegrid.models.architectures import ARCHITECTURES, describe
-from finegrid.models.shape import Architecture
+from finegrid.models.anatomy import Anatomy
 from finegrid.prepare.sources import local_files
 from finegrid.records.labels import kept_head_problem
-from finegrid.records.specification import Checkpoint, Model, Network, RandomModel
+from finegrid.records.specification import Checkpoint, Model, RandomModel
 from finegrid.records.weights import Shape, WeightsError, stored_shapes
 
 ADAPTER_FILE = "adapter_config.json"
 """Makes the library load more weights than the model's own."""
 OTHER_WEIGHTS = "transformers_weights"
 """The key of a configuration that makes the library load another file."""
-_QUANTISED = "quantization_config"
+_LAYERS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
+"""What the library's configurations call the number of blocks."""
 
 
-def problems(model: Checkpoint) -> Iterator[str]:
-    """What is wrong with the weights of a model on this machine, as far as their headers tell."""
+def problems(model: Checkpoint, anatomy: Anatomy | None) -> Iterator[str]:
+    """What is wrong with the weights of a model on this machine, as far as their headers tell.
+
+    Without an anatomy there is nothing that they could be held against.
+    """
     files = local_files(model.source)
     if not files:
         return
@@ -36,11 +40,10 @@ def problems(model: Checkpoint) -> Iterator[str]:
     except (WeightsError, OSError) as error:
         yield str(error)
         return
-    architecture = ARCHITECTURES.get(str(model.configuration.get("model_type")))
-    if architecture is None or _QUANTISED in model.configuration:
+    if anatomy is None:
         return
-    yield from _body_problems(shapes, model.configuration)
-    if model.keeps_head and (lost := _lost_heads(shapes, architecture)):
+    yield from _body_problems(shapes, anatomy, model.configuration)
+    if model.keeps_head and (lost := _lost_heads(shapes, anatomy)):
         yield f"head: keep, and the checkpoint has no {', '.join(lost)}; allowed: head: new"
 
 
@@ -62,69 +65,82 @@ def head_problem(model: Model, labels: Sequence[str]) -> str | None:
     return None if unknown else kept_head_problem(model.configuration, labels)
 
 
-def drawn_modules(model: Model) -> tuple[str, ...]:
+def drawn_modules(model: Model, anatomy: Anatomy) -> tuple[str, ...]:
     """The modules that a model's checkpoint lacks and each run draws, where it is on this machine.
 
     Raises WeightsError where its weights cannot be read.
     """
-    if isinstance(model, Network) or model.pooling not in (None, "pooler"):
-        return ()  # a head on pooled states reads no such module
-    architecture = ARCHITECTURES.get(str(model.configuration.get("model_type")))
-    if architecture is None:
-        return ()
     if isinstance(model, RandomModel):  # its body is made whole
-        return tuple(path for path in architecture.optional if "." not in path)
-    if not (files := local_files(model.source)):
+        return tuple(path for path in anatomy.optional if "." not in path)
+    if not isinstance(model, Checkpoint) or not (files := local_files(model.source)):
         return ()
     shapes = stored_shapes(files)
-    return tuple(path for path in architecture.optional if not _holds(shapes, path.split(".")[-1]))
+    return tuple(path for path in anatomy.optional if not _holds(shapes, path.split(".")[-1]))
 
 
 def _holds(shapes: Mapping[str, Shape], module: str) -> bool:
     return any(module in name.split(".") for name in shapes)
 
 
-def _lost_heads(shapes: Mapping[str, Shape], architecture: Architecture) -> list[str]:
+def _lost_heads(shapes: Mapping[str, Shape], anatomy: Anatomy) -> list[str]:
     """The modules of the head that the file has no weight of."""
-    return [module for module in architecture.head if not _holds(shapes, module)]
+    return [path for path in anatomy.head if not _holds(shapes, path.split(".")[-1])]
 
 
-def _body_problems(shapes: Mapping[str, Shape], configuration: Mapping[str, Any]) -> Iterator[str]:
-    """More or fewer blocks than the configuration has, and layers of another shape."""
-    shape = describe(configuration)
-    architecture = shape.architecture
-    if len(architecture.keys.layers) > 1:
-        return  # how many blocks each stack has stands under keys that differ
-    block = re.compile(rf"{architecture.block}(?=\.)")
-    found = {match[0] for name in shapes if (match := block.match(name))}
-    if found and len(found) != shape.blocks:
-        (key,) = architecture.keys.layers
-        yield (
-            f"the weights are those of {len(found)} blocks, config.json has {key}: "
-            f"{shape.blocks}; allowed: as many in both"
-        )
-    yield from _wrong_vocabulary(shapes, architecture, configuration.get("vocab_size"))
-    if architecture.fused:
-        return  # their weights are stored in another order than (out, in)
-    for role, sizes in shape.sizes.items():
-        wanted = tuple(reversed(sizes[0]))
-        yield from _wrong_shapes(shapes, rf"{architecture.roles[role]}\.weight", wanted)
-
-
-def _wrong_vocabulary(
-    shapes: Mapping[str, Shape], architecture: Architecture, rows: Any
+def _body_problems(
+    shapes: Mapping[str, Shape], anatomy: Anatomy, configuration: Mapping[str, Any]
 ) -> Iterator[str]:
-    pattern = rf"{architecture.embeddings}\.weight"
-    name = next((name for name in sorted(shapes) if re.fullmatch(pattern, name)), None)
-    if name and isinstance(rows, int) and shapes[name][:1] != (rows,):
+    """More or fewer blocks than the configuration has, and layers of another shape."""
+    if len(anatomy.stacks) != 1:
+        return  # how many blocks each stack has stands under keys that differ
+    ((stack, count),) = anatomy.stacks.items()
+    pattern = re.escape(stack).replace(r"\*", r"\d+")
+    block = re.compile(rf"(.+\.)?{pattern}\.\d+(?=\.)")
+    found = {(match[1], match[0]) for name in shapes if (match := block.match(name))}
+    # Beside the model a file may hold fewer blocks that the library passes over, but no others.
+    if found and list(Counter(before for before, _ in found).values()).count(count) != 1:
+        keys = [key for key in _LAYERS if configuration.get(key) == count]
+        said = f"config.json has {keys[0]}: {count}" if keys else f"config.json asks for {count}"
+        yield f"the weights are those of {len(found)} blocks, {said}; allowed: as many in both"
+    ends = _by_end(shapes)
+    before = anatomy.blocks[0].path.removesuffix(f"{stack}.0")
+    rows = configuration.get("vocab_size")
+    if anatomy.embeddings and isinstance(rows, int):
+        name = f"{anatomy.embeddings.removeprefix(before)}.weight"
+        yield from _wrong_rows(shapes, ends.get(name), rows)
+    yield from _wrong_shapes(shapes, ends, anatomy, before)
+
+
+def _by_end(shapes: Mapping[str, Shape]) -> dict[str, str]:
+    """Every end of a name, as of whole names with dots -> the first such name of a weight."""
+    ends: dict[str, str] = {}
+    for name in sorted(shapes):
+        parts = name.split(".")
+        for start in range(len(parts)):
+            ends.setdefault(".".join(parts[start:]), name)
+    return ends
+
+
+def _wrong_rows(shapes: Mapping[str, Shape], name: str | None, rows: int) -> Iterator[str]:
+    if name and shapes[name][:1] != (rows,):
         allowed = "allowed: the same in both"
         yield f"{name} is {shapes[name]}, config.json has vocab_size: {rows}; {allowed}"
 
 
-def _wrong_shapes(shapes: Mapping[str, Shape], pattern: str, wanted: Shape) -> Iterator[str]:
-    """The first layer of a role whose shape is another than its configuration's sizes give."""
-    names = (name for name in sorted(shapes) if re.fullmatch(pattern, name))
-    wrong = next((name for name in names if shapes[name] != wanted), None)
-    if wrong:
-        allowed = "allowed: the same in both"
-        yield f"{wrong} is {shapes[wrong]}, config.json asks for {wanted}; {allowed}"
+def _wrong_shapes(
+    shapes: Mapping[str, Shape], ends: Mapping[str, str], anatomy: Anatomy, before: str
+) -> Iterator[str]:
+    """The first layer of each role whose shape is another than the configuration asks for.
+
+    Of layers that hold several roles, or are kept in another order than (out, in), none.
+    """
+    told = set[str]()
+    for part in anatomy.parts:
+        name = ends.get(f"{part.path.removeprefix(before)}.weight")
+        wanted = (part.out_features, part.in_features)
+        if part.stored != "linear" or part.outputs or not name or part.role in told:
+            continue
+        if shapes[name] != wanted:
+            told.add(part.role)
+            allowed = "allowed: the same in both"
+            yield f"{name} is {shapes[name]}, config.json asks for {wanted}; {allowed}"

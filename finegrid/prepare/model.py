@@ -14,10 +14,11 @@ from typing import Any
 
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
-from finegrid.models.architectures import ARCHITECTURES, attention_implementation
+from finegrid.models.anatomy import Anatomy
+from finegrid.models.blueprint import Blueprint
 from finegrid.models.padding import padding_id
 from finegrid.prepare.checkpoint_files import check_files
-from finegrid.prepare.configuration import check_prepared
+from finegrid.prepare.configuration import check_tokenizer, unfit_configuration
 from finegrid.prepare.sources import DOWNLOADS, DownloadError, SourceError, fetch, local_files
 from finegrid.records.identity import file_sha256
 from finegrid.records.prepared import MANIFEST_FILE, PreparedModel
@@ -96,9 +97,24 @@ def _fetch_checkpoint(model: Checkpoint, destination: Path, cache: Path) -> Fitt
                 f"configuration.{key}: {value!r} was planned, {CONFIGURATION_FILE} has "
                 f"{found.get(key)!r}"
             )
-    check_prepared(destination, found)
+    for key, reason in unfit_configuration(found):
+        raise ValueError(f"configuration.{key}: {reason}")
+    whole = Blueprint(configuration=found, pooling=model.pooling, written=False)
+    if _anatomy(whole).reads == "text":
+        check_tokenizer({path.name: path for path in destination.iterdir()}, found)
     _check_weights(model.source, destination, found)
     return _fit(model, destination)
+
+
+def _anatomy(blueprint: Blueprint) -> Anatomy:
+    """The anatomy of the whole configuration. Raises ValueError where it is refused."""
+    from finegrid.models.describe import describe
+
+    found = describe(blueprint)
+    if found.anatomy is None:
+        place = ".".join(filter(None, ("configuration", found.key)))
+        raise ValueError(f"{place}: {found.problem}")
+    return found.anatomy
 
 
 def _fetch_weights(source: Source, destination: Path, cache: Path) -> None:
@@ -133,19 +149,21 @@ def _fit(model: Checkpoint | RandomModel, folder: Path) -> Fitted:
 def _make_random(model: RandomModel, destination: Path, cache: Path) -> Fitted:
     from transformers import AutoConfig, AutoModel
 
+    from finegrid.models.pooling import attention_implementation
     from finegrid.models.seeds import seed_global, weights_stream
 
+    is_text = _anatomy(Blueprint.of(model)).reads == "text"
     options = dict(model.configuration)
     seed_global(model.seed, weights_stream(model.name))
     config = AutoConfig.for_model(str(options.pop("model_type")), **options)
     files = _taken(model.tokenizer, TOKENIZER_FILES)
     fetch(model.tokenizer, destination, files, cache=cache, repo_type="model")
-    kind = attention_implementation(config)
-    made = AutoModel.from_config(config, trust_remote_code=False, attn_implementation=kind)
+    attention = attention_implementation(AutoModel._model_mapping[type(config)])
+    made = AutoModel.from_config(config, trust_remote_code=False, attn_implementation=attention)
     made.save_pretrained(destination)
-    check_prepared(destination, config.to_dict())
+    if is_text:
+        check_tokenizer({path.name: path for path in destination.iterdir()}, config.to_dict())
     _check_weights(model.tokenizer, destination, model.configuration)
-    is_text = ARCHITECTURES[config.model_type].reads == "text"
     return _fit(model, destination) if is_text else Fitted()
 
 

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import JsonValue
 
-from finegrid.models.architectures import ARCHITECTURES
-
 if TYPE_CHECKING:
     from torch import nn
 
@@ -37,8 +35,12 @@ class Family:
     """What a publication takes for granted, and transformers has otherwise by default."""
 
 
+_TYPES = (
+    *("bart", "bert", "distilbert", "gemma3_text", "gpt2", "llama", "mistral", "modernbert"),
+    *("qwen2", "qwen3", "t5", "vit", "whisper", "xlm-roberta"),
+)
 FAMILIES: Mapping[str, Family] = {
-    **{name: Family(name) for name in ARCHITECTURES},
+    **{name: Family(name) for name in _TYPES},
     "deberta-v2": Family(
         "deberta-v2",
         {
@@ -62,6 +64,10 @@ _TWINS: Mapping[str, str] = {
     "encoder_ffn_dim": "decoder_ffn_dim",
 }
 """Key of an encoder's size -> key of its decoder's."""
+_SIZES = ("hidden_size", "num_hidden_layers", "num_attention_heads")
+"""Sizes by the library's common names, which a type's configuration may call otherwise."""
+_INNER = ("encoder_ffn_dim", "hidden_dim", "n_inner", "d_ff", "intermediate_size")
+"""What the library's configurations call the width of the feed-forward part."""
 _SAME_KEY: Mapping[str, str] = {
     "vocab": "vocab_size",
     "kv": "num_key_value_heads",
@@ -101,16 +107,19 @@ def configuration(name: str, dims: Dims) -> Configuration:
 
 
 def _config_keys(model_type: str) -> dict[str, tuple[str, ...]]:
-    """Dimension of the file -> keys of the architecture's configuration."""
-    keys = ARCHITECTURES[model_type].keys
-    first = keys.layers[0]
+    """Dimension of the file -> keys of the library's configuration of that type."""
+    from transformers import CONFIG_MAPPING
+
+    kind: Any = CONFIG_MAPPING[model_type]
+    keys = {name: kind.attribute_map.get(name, name) for name in _SIZES}
+    first = keys["num_hidden_layers"]
     return {
-        "d": (keys.hidden,),
-        "L": keys.layers,
+        "d": (keys["hidden_size"],),
+        "L": _both(first),
         "enc": (first,),
         "dec": (_TWINS.get(first, first),),
-        "heads": _both(keys.heads),
-        "ff": _both(keys.inner),
+        "heads": _both(keys["num_attention_heads"]),
+        "ff": _both(next(key for key in _INNER if hasattr(kind, key))),
         **{dimension: (key,) for dimension, key in _SAME_KEY.items()},
     }
 
@@ -154,10 +163,8 @@ class Models:
         """
         config = self._configuration(name)
         if blocks is not None:
-            layers = ARCHITECTURES[str(config["model_type"])].keys.layers
-            config |= dict.fromkeys(
-                (*layers, *(_TWINS[key] for key in layers if key in _TWINS)), blocks
-            )
+            layers = _config_keys(str(config["model_type"]))["L"]
+            config |= dict.fromkeys(layers, blocks)
         return _classifier(config, labels)
 
     def _total(self, name: str, kind: str = "") -> int:

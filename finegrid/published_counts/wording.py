@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import JsonValue
 
-from finegrid.models.architectures import architecture_of, describe
-from finegrid.models.shape import Shape
+from finegrid.models.anatomy import Anatomy
+from finegrid.models.live import anatomy_of
 from finegrid.problems import Problems
 from finegrid.published_counts.models import NotBuiltError
 from finegrid.records.registry import UnknownNameError
@@ -88,12 +88,17 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Place:
-    """What a translation may depend on: the method's settings and the model's shape."""
+    """What a translation may depend on: the method's settings and the model's anatomy."""
 
     settings: frozenset[str]
-    shape: Shape
-    width: int
-    """Features of the residual stream."""
+    anatomy: Anatomy
+
+    @property
+    def width(self) -> int:
+        """Features of the residual stream. Raises NotBuiltError where no configuration says it."""
+        if self.anatomy.hidden is None:
+            raise NotBuiltError("no configuration says how wide the model is")
+        return self.anatomy.hidden
 
 
 def paper_recipe(spec: Mapping[str, JsonValue], model: nn.Module) -> Recipe:
@@ -168,16 +173,10 @@ def _settings(name: str, words: Settings, names: list[str], model: nn.Module) ->
         for key, value in words.items()
         if not key.startswith(others)
     }
-    place = _place(name, model)
+    place = Place(_fields(name), anatomy_of(model))
     for translate in _TRANSLATIONS:
         own = translate(own, place)
     return own
-
-
-def _place(name: str, model: nn.Module) -> Place:
-    config: Any = model.config
-    sizes = config.to_dict()
-    return Place(_fields(name), describe(sizes), sizes[architecture_of(model).keys.hidden])
 
 
 def _fields(name: str) -> frozenset[str]:
@@ -212,14 +211,13 @@ def _refuse_unclaimed(parts: dict[str, Settings]) -> None:
 def _build(name: str, settings: Settings, model: nn.Module) -> Method:
     """The registered method, if it fits the model. Raises NotBuiltError."""
     _fields(name)
-    config: Any = model.config
-    shape, problems = describe(config.to_dict()), Problems()
+    anatomy, problems = anatomy_of(model), Problems()
     method = problems.build(METHODS, ((name,), name), ((name,), settings))
-    reason = method.not_applicable(shape) if method else None
+    reason = method.not_applicable(anatomy) if method else None
     if reason:
         problems.add((name,), reason)
     elif method:
-        problems.lines += method.problems(shape)
+        problems.lines += method.problems(anatomy)
     if method is None or problems.lines:
         raise NotBuiltError("; ".join(line.split("; allowed")[0] for line in problems.lines))
     return method
@@ -229,14 +227,10 @@ def _roles_of(names: JsonValue, model: nn.Module) -> list[JsonValue] | None:
     """The roles of the modules of those names, if every module has one."""
     if not isinstance(names, list):
         return None
-    paths = [path for path, _ in model.named_modules()]
-    roles = architecture_of(model).roles
+    anatomy = anatomy_of(model)
+    named = {role: [part.path for part in anatomy.of_roles((role,))] for role in anatomy.roles}
     found = {
-        name: [
-            role
-            for role, pattern in roles.items()
-            if any(path.endswith(f".{name}") and re.fullmatch(pattern, path) for path in paths)
-        ]
+        name: [role for role, paths in named.items() if any(p.endswith(f".{name}") for p in paths)]
         for name in map(str, names)
     }
     return [role for one in found.values() for role in one] if all(found.values()) else None
@@ -284,7 +278,7 @@ def _complemented(words: Settings, place: Place) -> Settings:
         return words
     excluded = {_ROLES.get(str(role), str(role)) for role in without}
     rest = {key: value for key, value in words.items() if key != "without"}
-    return rest | {"added_to": [role for role in place.shape.sizes if role not in excluded]}
+    return rest | {"added_to": [role for role in place.anatomy.roles if role not in excluded]}
 
 
 def _scaled(words: Settings, place: Place) -> Settings:
@@ -318,10 +312,10 @@ def _bridged(words: Settings, place: Place) -> Settings:
 
 def _part_of_fused(targets: JsonValue, model: nn.Module) -> str | None:
     """Why a bridge cannot adapt the targets; it would count the whole of a fused projection."""
-    architecture = architecture_of(model)
     named = set(map(str, targets)) if isinstance(targets, list) else set()
-    other = {architecture.roles[role] for role in architecture.fused if role not in named}
-    halved = sorted(r for r in named & set(architecture.fused) if architecture.roles[r] in other)
+    fused = [part for part in anatomy_of(model).parts if part.outputs]
+    other = {part.path for part in fused if part.role not in named}
+    halved = sorted({part.role for part in fused if part.role in named and part.path in other})
     if not halved:
         return None
     parts = ", ".join(halved)

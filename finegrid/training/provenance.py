@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from finegrid.metrics.registry import METRICS, modules
+from finegrid.models.family import family_module
 from finegrid.models.seeds import STREAMS, derive
 from finegrid.records.result import Machine, Provenance
 from finegrid.records.source import run_digest
@@ -60,7 +61,8 @@ def provenance(spec: Specification, *, threads: int, deterministic: bool) -> Pro
 def spec_digest(spec: Specification) -> str:
     """The digest of the source that decides the numbers of that run."""
     method, task = METHODS.get(spec.variant.method), TASKS.get(spec.task.task)
-    own = (method.__module__, task.__module__, *kinds.modules(_task(spec).kind))
+    family = family_module(spec.model.configuration)
+    own = (method.__module__, family, task.__module__, *kinds.modules(_task(spec).kind))
     return run_digest(*own, *modules(_task(spec).metrics))
 
 

@@ -13,9 +13,10 @@ from transformers import (
     AutoModelForSequenceClassification,
 )
 
-from finegrid.models.architectures import attention_implementation, describe
+from finegrid.models.anatomy import Anatomy
+from finegrid.models.live import anatomy_of
 from finegrid.models.network import LinearStack
-from finegrid.models.shape import Shape
+from finegrid.models.pooling import attention_implementation
 from tests.methods.mould import Mould
 
 Options = dict[str, Any]
@@ -40,7 +41,7 @@ def transformer(
         "max_position_embeddings": 32,
     }
     config = AutoConfig.for_model(model_type, num_labels=CLASSES, **(sizes | options))
-    attention = attention_implementation(config)
+    attention = attention_implementation(head._model_mapping[type(config)])
     model: nn.Module = head.from_config(config, attn_implementation=attention)
     return model
 
@@ -115,17 +116,18 @@ def tiny(model_type: str, seed: int = 0) -> nn.Module:
 
 @cache
 def _mould(model_type: str, seed: int) -> Mould:
-    """Thousands of tests need a copy of one of few."""
+    """Thousands of tests need a copy of one of few, each with its anatomy."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return Mould(TINY[model_type]().eval())
+        model = TINY[model_type]().eval()
+    anatomy_of(model)
+    return Mould(model)
 
 
 @cache
-def shape(model_type: str) -> Shape:
+def anatomy(model_type: str) -> Anatomy:
     """What methods may know of the model before it is loaded."""
-    config: Any = tiny(model_type).config
-    return describe(config.to_dict() if hasattr(config, "to_dict") else vars(config))
+    return anatomy_of(tiny(model_type))
 
 
 def inputs(model_type: str) -> dict[str, torch.Tensor]:

@@ -9,9 +9,8 @@ from collections.abc import Hashable, Iterable
 from functools import cache
 from typing import Protocol, TypeVar
 
-from finegrid.models.architectures import architecture_of
 from methods.parameters import is_norm
-from tests.methods.architectures import inputs, shape, tiny
+from tests.methods.architectures import anatomy, inputs, tiny
 
 
 class Combination(Hashable, Protocol):
@@ -36,29 +35,31 @@ C = TypeVar("C", bound=Combination)
 @cache
 def storage(model_type: str) -> str:
     """How the architecture keeps the weights that methods change."""
-    architecture = architecture_of(tiny(model_type))
-    if "linear" in architecture.roles:
+    parts = anatomy(model_type).parts
+    if any(part.role == "linear" for part in parts):
         return "a plain stack"
-    return "fused projections" if architecture.fused else "a layer a role"
+    ways = [part.stored for part in parts if part.stored != "linear"]
+    ways += ["interleaved" for part in parts if part.outputs and part.outputs.count > 1]
+    ways += ["side by side" for part in parts if part.outputs and part.outputs.count == 1]
+    return ", ".join(sorted(set(ways))) or "a layer a role"
 
 
 @cache
 def properties(model_type: str) -> frozenset[Hashable]:
     """What a method may meet in the architecture, beside the storage of its weights."""
-    model, described = tiny(model_type), shape(model_type)
-    architecture = described.architecture
-    sizes = described.sizes
+    model, found = tiny(model_type), anatomy(model_type)
+    sizes = {part.role: part.out_features for part in found.parts}
     return frozenset(
         {
             storage(model_type),
             ("reads", tuple(sorted(inputs(model_type)))),
-            ("head", architecture.head),
-            ("attention", architecture.attention is not None),
-            ("biases", architecture.has_biases),
+            ("head", found.head),
+            ("attention", found.attention_reason is None),
+            ("biases", found.has_biases),
             ("norms", tuple(sorted({type(m).__name__ for m in model.modules() if is_norm(m)}))),
-            ("stacks", len(architecture.keys.layers)),
+            ("stacks", len(found.stacks)),
             ("gate", "gate" in sizes),
-            ("grouped keys", sizes.get("q", ((0, 0),))[0] != sizes.get("k", ((0, 0),))[0]),
+            ("grouped keys", sizes.get("q") != sizes.get("k")),
         }
     )
 

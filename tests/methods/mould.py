@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from finegrid.models.anatomy import Anatomy
+
 
 class Mould:
     """Holds a module, from which equal ones are cast."""
@@ -26,15 +28,15 @@ class Mould:
 
 
 class _Pickler(pickle.Pickler):
-    """Writes everything but tensors, which it keeps by number."""
+    """Writes everything but tensors and anatomies, which it keeps by number."""
 
     def __init__(self, stream: io.BytesIO) -> None:
         super().__init__(stream, pickle.HIGHEST_PROTOCOL)
-        self.tensors: list[torch.Tensor] = []
+        self.tensors: list[torch.Tensor | Anatomy] = []
         self._numbers: dict[int, int] = {}
 
     def persistent_id(self, obj: Any) -> int | None:
-        if not isinstance(obj, torch.Tensor):
+        if not isinstance(obj, torch.Tensor | Anatomy):
             return None
         if id(obj) not in self._numbers:
             self._numbers[id(obj)] = len(self.tensors)
@@ -43,9 +45,9 @@ class _Pickler(pickle.Pickler):
 
 
 class _Unpickler(pickle.Unpickler):
-    def __init__(self, stream: io.BytesIO, tensors: list[torch.Tensor]) -> None:
+    def __init__(self, stream: io.BytesIO, tensors: list[torch.Tensor | Anatomy]) -> None:
         super().__init__(stream)
         self._tensors = tensors
 
-    def persistent_load(self, pid: int) -> torch.Tensor:
+    def persistent_load(self, pid: int) -> torch.Tensor | Anatomy:
         return self._tensors[pid]

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from methods.injection import added
 from methods.registry import METHODS
-from tests.methods.architectures import shape, tiny
+from tests.methods.architectures import anatomy, tiny
 
 HEADS, SIZE = 2, 32
 
@@ -85,8 +85,8 @@ def test_the_top_is_what_stands_next_to_the_head(name: str, blocks: int) -> None
 
 def test_more_blocks_than_there_are_are_refused() -> None:
     method = METHODS.build("full", {"top_blocks": 3})
-    assert list(method.problems(shape("bart"))) == []
-    (problem,) = method.problems(shape("bert"))
+    assert list(method.problems(anatomy("bart"))) == []
+    (problem,) = method.problems(anatomy("bert"))
     assert problem == "top_blocks: 3 is above the model's blocks; allowed: 1 to 2"
 
 

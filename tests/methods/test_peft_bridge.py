@@ -15,7 +15,7 @@ from finegrid.records.identity import canonical_json
 from methods.peft import OnLayers, PeftMethod, _annotations
 from methods.peft_types import IA3, LN_TUNING, NOT_OFFERED, TYPES, Config, Type
 from methods.registry import METHODS
-from tests.methods.architectures import shape, tiny
+from tests.methods.architectures import anatomy, tiny
 
 PAGE = Path(__file__).parents[2] / "docs" / "peft.md"
 ALIASES = {"dora": "lora"}
@@ -83,8 +83,8 @@ def test_the_variants_on_the_page_are_allowed() -> None:
     (example,) = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(), re.DOTALL)
     for variant in yaml.safe_load(example)["variants"].values():
         method = METHODS.build(variant["method"], variant.get("settings", {}))
-        assert [*method.problems(shape("bert"))] == []
-        assert method.not_applicable(shape("bert")) is None
+        assert [*method.problems(anatomy("bert"))] == []
+        assert method.not_applicable(anatomy("bert")) is None
 
 
 @pytest.mark.parametrize("name", COUNTED)
@@ -139,7 +139,7 @@ def test_the_blocks_of_oft_have_a_number_or_a_size(
     method, model = build("oft", **config), tiny("bert")
     assert isinstance(method, OnLayers)
     assert method.config == written
-    assert [*method.problems(shape("bert"))] == []
+    assert [*method.problems(anatomy("bert"))] == []
     expected = 4 * (64 // sizes) * sizes * (sizes - 1) // 2
     assert method.body_parameters(model) == PeftMethod.body_parameters(method, model) == expected
 
@@ -168,10 +168,10 @@ def test_a_start_that_is_the_default_leaves_the_closed_form() -> None:
 def test_a_wrong_configuration_is_refused_by_the_planner(
     name: str, config: dict[str, object], message: str
 ) -> None:
-    (problem,) = build(name, **config).problems(shape("bert"))
+    (problem,) = build(name, **config).problems(anatomy("bert"))
     assert re.match(f"config: .*{message}", problem)
 
 
 def test_inputs_that_are_no_targets_are_refused() -> None:
     method = METHODS.build("peft:ia3", {"targets": ["k"], "inputs": ["up"]})
-    assert [*method.problems(shape("bert"))] == ["inputs: ['up'] are no targets; allowed: k"]
+    assert [*method.problems(anatomy("bert"))] == ["inputs: ['up'] are no targets; allowed: k"]

@@ -11,7 +11,7 @@ from torch import nn
 
 from methods.parameters import trainable_state
 from methods.registry import METHODS
-from tests.methods.architectures import inputs, shape, tiny
+from tests.methods.architectures import anatomy, inputs, tiny
 
 STEP = 1.003
 SETTINGS: dict[str, list[dict[str, Any]]] = {
@@ -34,7 +34,7 @@ CASES = [
     if name not in EXEMPT and (":" not in name or name in BRIDGED)
     for settings in SETTINGS.get(name, [{}])
     for model_type in ("bert", "gpt2", "llama")
-    if METHODS.build(name, settings).not_applicable(shape(model_type)) is None
+    if METHODS.build(name, settings).not_applicable(anatomy(model_type)) is None
 ]
 
 

@@ -37,6 +37,7 @@ def model(parts: tuple[Part, ...], unnamed: int = 0) -> Anatomy:
         other_weights=0,
         attention=(),
         attention_reason="the model has no attention",
+        heads=None,
         head=(),
         optional=(),
         embeddings=None,
@@ -69,7 +70,7 @@ def test_what_is_no_linear_layer_is_refused_by_name(stored: str) -> None:
     assert refusal(anatomy, ALL) == f"all would leave out {left}"
     assert refusal(anatomy, ("q", "up")) == f"stored as {stored}, not as linear layers: {left}"
     assert refusal(anatomy, ("q",)) is None
-    assert refusal(anatomy, ALL, {"linear", "expert", "convolution"}) is None
+    assert refusal(anatomy, ALL, trainable={"linear", "expert", "convolution"}) is None
 
 
 def test_a_role_that_is_missing_is_named() -> None:

@@ -9,7 +9,6 @@ import torch
 from torch import nn
 from transformers import AutoModel
 
-from finegrid.models.architectures import ARCHITECTURES, describe
 from finegrid.models.head import head_modules, head_parameters
 from finegrid.models.loading import base_sha256
 from finegrid.models.pooling import classifier_class, pool
@@ -19,12 +18,12 @@ from finegrid.records.specification import RandomModel, model_key
 from finegrid.training.measure.prediction import predict
 from methods.parameters import count_trainable
 from methods.registry import METHODS
-from tests.methods.architectures import CLASSES, TINY, inputs
+from tests.methods.architectures import CLASSES, TINY, anatomy, inputs
 from tests.models.texts import TEXTUAL, configuration, prepare, template, write_tokenizer
 from tests.training.assets import OWN_METHODS, Assets
 
 CLOSE: dict[str, Any] = {"atol": 1e-5, "rtol": 1e-4}
-PAIRS = [(name, pooling) for name in TEXTUAL for pooling in ARCHITECTURES[name].poolings]
+PAIRS = [(name, pooling) for name in TEXTUAL for pooling in anatomy(name).poolings]
 BOTH_KINDS = [pair for pair in PAIRS if pair[0] in ("bert", "gpt2", "t5")]
 
 
@@ -76,7 +75,7 @@ def test_the_head_is_one_linear_layer_on_the_pooled_features(model_type: str, po
     model = classifier(model_type, pooling)
     (head,) = head_modules(model)
     assert isinstance(head, nn.Linear)
-    assert (head.out_features, head.bias is None) == (CLASSES, ARCHITECTURES[model_type].causal)
+    assert (head.out_features, head.bias is None) == (CLASSES, anatomy(model_type).causal)
     mask = inputs(model_type)["attention_mask"].bool()
     rows = [row[seen] for row, seen in zip(states(model, model_type), mask, strict=True)]
     by_hand: dict[str, Any] = {
@@ -108,10 +107,9 @@ def test_methods_count_and_compute_as_on_the_library_s_classifier(
 ) -> None:
     chosen = METHODS.build(method, {})
     library: Any = TINY[model_type]()
-    config: Any = library.config
     if model_type == "bert" and pooling != "pooler":
         library.bert.pooler = None
-    if chosen.not_applicable(describe(config.to_dict())):
+    if chosen.not_applicable(anatomy(model_type)):
         pytest.skip("the method does not fit the architecture")
     model = classifier(model_type, pooling)
     names = frozenset(name for name, _ in model.named_parameters())

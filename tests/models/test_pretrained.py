@@ -11,11 +11,10 @@ import transformers
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from finegrid.models.architectures import ARCHITECTURES
 from finegrid.models.head import add_to_head, head_modules
 from finegrid.models.pretrained import draw_head, fit, listen, read_weights
 from finegrid.records.weights import INDEX_FILE, WEIGHTS_FILE, WeightsError
-from tests.methods.architectures import tiny
+from tests.methods.architectures import TINY, anatomy, tiny
 
 Names = Callable[[str], str]
 LAYOUTS = [
@@ -384,9 +383,9 @@ def test_what_a_checkpoint_lacks_has_no_part_in_the_draw_of_the_head() -> None:
 # The library
 
 
-@pytest.mark.parametrize("model_type", sorted(set(ARCHITECTURES) - {"linear-stack"}))
+@pytest.mark.parametrize("model_type", sorted(set(TINY) - {"linear-stack"}))
 def test_the_fused_attention_is_asked_for_where_the_library_has_it(model_type: str) -> None:
-    fused = ARCHITECTURES[model_type].attention_implementation == "sdpa"
+    fused = anatomy(model_type).attention_implementation == "sdpa"
     model: Any = tiny(model_type)
     assert model._supports_sdpa is fused
     assert model.config._attn_implementation == ("sdpa" if fused else "eager")

@@ -10,17 +10,16 @@ from typing import Any
 import torch
 from torch import nn
 
-from finegrid.models.architectures import ARCHITECTURES
 from finegrid.models.loading import load_model
 from finegrid.prepare.model import prepare_model
 from finegrid.records.prepared import MANIFEST_FILE, PreparedModel, PreparedTask
 from finegrid.records.specification import RandomModel, Source, Task, model_key
 from finegrid.training.data import Examples, load_examples
 from finegrid.training.evaluation import predict
-from tests.methods.architectures import TINY
+from tests.methods.architectures import TINY, anatomy
 from tests.training.assets import LABELS, SIZES, write_task
 
-TEXTUAL = [name for name, one in ARCHITECTURES.items() if one.embeddings]
+TEXTUAL = [name for name in TINY if anatomy(name).embeddings]
 SPECIAL = ("<pad>", "<unk>", "<s>", "</s>")
 PAD, _UNKNOWN, START, END = range(len(SPECIAL))
 NAMES = dict(zip(("pad_token", "unk_token", "bos_token", "eos_token"), SPECIAL, strict=True))
@@ -99,7 +98,7 @@ def write_tokenizer(
 
 def template(model_type: str) -> str | None:
     """The tokens that the architecture's tokenizers put around a text."""
-    if ARCHITECTURES[model_type].causal:
+    if anatomy(model_type).causal:
         return None
     return "$A </s>" if model_type in _ENDED else "<s> $A </s>"
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from finegrid.models.anatomies import Anatomies
 from finegrid.planning import estimate
 from finegrid.planning.estimate import (
     Data,
@@ -59,6 +60,9 @@ def transformer(**configuration: Any) -> RandomModel:
     return RandomModel(kind="random", name="x", configuration=configuration, tokenizer=tokens)
 
 
+anatomy_of = Anatomies().of
+
+
 def committed() -> list[tuple[Specification, Result, Memory]]:
     """The committed records that have a measured peak, with what they really did."""
     records = [Result.read(path) for path in sorted(REFERENCE.glob(f"*/{RESULT_FILE}"))]
@@ -88,20 +92,22 @@ def network(place: Place) -> Specification:
 def test_a_network_has_its_weights_and_biases() -> None:
     # The article's: 784 x 256 + 256 + 256 x 128 + 128 + 128 x 10 + 10.
     model = Network(kind="network", name="network", layers=(784, 256, 128, 10))
-    assert base_parameters(model) == computed_parameters(model) == 235_146
+    anatomy = anatomy_of(model)
+    assert base_parameters(model, anatomy) == computed_parameters(model, anatomy) == 235_146
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_a_transformer_has_about_its_published_parameters(name: str) -> None:
     configuration, published = PUBLISHED[name]
-    assert base_parameters(transformer(**BASE, **configuration)) == pytest.approx(
-        published, rel=0.02
-    )
+    model = transformer(**BASE, **configuration)
+    assert base_parameters(model, anatomy_of(model)) == pytest.approx(published, rel=0.02)
 
 
 def test_a_model_without_its_vocabulary_is_bounded_by_the_largest() -> None:
     known = transformer(**BASE, vocab_size=250_000)
-    assert base_parameters(transformer(**BASE)) > base_parameters(known)
+    unknown = transformer(**BASE)
+    sizes = [base_parameters(model, anatomy_of(model)) for model in (unknown, known)]
+    assert sizes[0] > sizes[1]
 
 
 def test_tensors_of_a_network_by_hand(network: Specification) -> None:
@@ -111,8 +117,10 @@ def test_tensors_of_a_network_by_hand(network: Specification) -> None:
     # Weights; a gradient and two states of AdamW of each trained number.
     full = parameters + 3 * parameters
     added = parameters + 3 * 500_000
-    assert device_bytes(network, trains_base=True) == pytest.approx(4 * (full + activations), abs=1)
-    assert device_bytes(network, trains_base=False) == pytest.approx(
+    assert device_bytes(network, anatomy_of(network.model), trains_base=True) == pytest.approx(
+        4 * (full + activations), abs=1
+    )
+    assert device_bytes(network, anatomy_of(network.model), trains_base=False) == pytest.approx(
         4 * (added + activations), abs=1
     )
 
@@ -125,7 +133,9 @@ def test_a_frozen_base_of_some_size_leaves_a_method_a_quarter_of_it(
     parameters = 3001 * 1000 + 1001
     activations = 1.5 * 5 * ((3000 + 2 * 1000) + (1000 + 2 * 1))
     expected = 4 * (parameters * 1.75 + activations)
-    assert device_bytes(large, trains_base=False) == pytest.approx(expected, abs=1)
+    assert device_bytes(large, anatomy_of(large.model), trains_base=False) == pytest.approx(
+        expected, abs=1
+    )
 
 
 def test_the_best_state_is_kept_on_the_host(network: Specification) -> None:
@@ -135,8 +145,13 @@ def test_the_best_state_is_kept_on_the_host(network: Specification) -> None:
     wide = network.model_copy(update={"model": model})
     cuda = wide.training.model_copy(update={"device": "cuda"})
     on_device = wide.model_copy(update={"training": cuda})
-    assert device_bytes(on_device, trains_base=True) == device_bytes(wide, trains_base=True)
-    asked = [memory_megabytes(on_device, trains_base=t, data=SMALL) for t in (True, False)]
+    assert device_bytes(on_device, anatomy_of(on_device.model), trains_base=True) == device_bytes(
+        wide, anatomy_of(wide.model), trains_base=True
+    )
+    asked = [
+        memory_megabytes(on_device, anatomy_of(on_device.model), trains_base=t, data=SMALL)
+        for t in (True, False)
+    ]
     # A frozen base of that size leaves a quarter to train.
     assert asked[0] - asked[1] == pytest.approx(1.5 * 2 * 4 * 0.75 * parameters / 1e6, abs=1)
 
@@ -147,7 +162,7 @@ def test_gradients_that_add_up_stand_beside_what_devices_exchange_them_in(
     def peak(**changes: Any) -> int:
         training = network.training.model_copy(update={"batch_size": 8} | changes)
         spec = network.model_copy(update={"training": training})
-        return device_bytes(spec, trains_base=True)
+        return device_bytes(spec, anatomy_of(spec.model), trains_base=True)
 
     shared = {"devices": 2, "micro_batch_size": 4}
     assert peak(**shared) - peak(micro_batch_size=2) == 4 * 23
@@ -158,8 +173,8 @@ def test_an_optimizer_with_less_state_takes_less(network: Specification) -> None
     optimizer = network.training.optimizer.model_copy(update={"name": "sgd"})
     training = network.training.model_copy(update={"optimizer": optimizer})
     sgd = network.model_copy(update={"training": training})
-    adamw = device_bytes(network, trains_base=True)
-    assert adamw - device_bytes(sgd, trains_base=True) == 4 * 23
+    adamw = device_bytes(network, anatomy_of(network.model), trains_base=True)
+    assert adamw - device_bytes(sgd, anatomy_of(sgd.model), trains_base=True) == 4 * 23
 
 
 def test_checkpointed_gradients_take_less_and_longer_texts_more(network: Specification) -> None:
@@ -169,7 +184,8 @@ def test_checkpointed_gradients_take_less_and_longer_texts_more(network: Specifi
     def peak(**changes: Any) -> int:
         training = network.training.model_copy(update={"max_length": 128} | changes)
         changed = {"task": task, "model": model, "training": training}
-        return device_bytes(network.model_copy(update=changed), trains_base=False)
+        spec = network.model_copy(update=changed)
+        return device_bytes(spec, anatomy_of(spec.model), trains_base=False)
 
     assert peak(gradient_checkpointing=True) < peak() < peak(max_length=256) < peak(batch_size=50)
     assert peak(batch_size=50, micro_batch_size=5) == peak()
@@ -178,7 +194,7 @@ def test_checkpointed_gradients_take_less_and_longer_texts_more(network: Specifi
 def test_every_committed_peak_is_below_its_bound_and_not_far_below() -> None:
     assert committed()
     for spec, one, memory in committed():
-        bound = device_bytes(spec, trains_base=trains_base(spec))
+        bound = device_bytes(spec, anatomy_of(spec.model), trains_base=trains_base(spec))
         allowed = max(TOO_MUCH * memory.peak_training_bytes, LITTLE_BYTES)
         assert memory.peak_training_bytes <= bound <= allowed, one.run
 
@@ -187,7 +203,9 @@ def test_every_committed_run_ended_before_its_bound() -> None:
     for spec, one, _ in committed():
         assert one.time is not None
         spent = one.time.setup_seconds + one.time.train_seconds + one.time.evaluate_seconds
-        minutes = runtime_minutes(spec, trains_base=trains_base(spec), data=sizes(spec))
+        minutes = runtime_minutes(
+            spec, anatomy_of(spec.model), trains_base=trains_base(spec), data=sizes(spec)
+        )
         assert spent / 60 <= minutes <= 60, one.run
 
 
@@ -201,7 +219,9 @@ def test_a_process_takes_no_more_than_its_bound(method: str) -> None:
     ]
     assert chosen
     for spec in chosen:
-        bound = memory_megabytes(spec, trains_base=trains_base(spec), data=SMALL)
+        bound = memory_megabytes(
+            spec, anatomy_of(spec.model), trains_base=trains_base(spec), data=SMALL
+        )
         assert taken <= bound <= 2 * taken
 
 

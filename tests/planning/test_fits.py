@@ -8,16 +8,20 @@ from typing import Any
 import pytest
 from transformers import AutoConfig
 
-from finegrid.models.architectures import ARCHITECTURES
-from finegrid.models.positions import positions
+from finegrid.models.anatomies import Anatomies
+from finegrid.models.blueprint import Blueprint
 from finegrid.planning.benchmark import parse_benchmark
 from finegrid.planning.plan import make_plan
 from finegrid.prepare.configuration import check_tokenizer, unfit_configuration
 from finegrid.prepare.tokenizer_file import TokenizerError, read_tokenizer
 
 Problems = Callable[[Any], list[str]]
-TRANSFORMERS = sorted(ARCHITECTURES.keys() - {"linear-stack"})
-TEXT = sorted(name for name in TRANSFORMERS if ARCHITECTURES[name].reads == "text")
+RESERVED = {"roberta": 2, "xlm-roberta": 2}
+"""Positions of the table that no token can take: those up to padding's."""
+TEXT = (
+    *("bart", "bert", "deberta-v2", "distilbert", "gemma3_text", "gpt2", "llama", "mistral"),
+    *("modernbert", "qwen2", "qwen3", "roberta", "t5", "xlm-roberta"),
+)
 SIZES: dict[str, Any] = {
     "hidden_size": 16,
     "num_hidden_layers": 1,
@@ -53,15 +57,18 @@ def of(model_type: str, **more: Any) -> dict[str, Any]:
 # positions ----------------------------------------------------------------------------------------
 
 
+def described(configuration: dict[str, Any], **more: Any) -> Any:
+    (found,) = Anatomies()([Blueprint(configuration=configuration, written=False, **more)])
+    return found
+
+
 @pytest.mark.parametrize("model_type", TEXT)
 def test_the_default_positions_are_the_library_s(model_type: str) -> None:
     config = AutoConfig.for_model(model_type)
     named = getattr(config, "max_position_embeddings", None)
-    reserved = ARCHITECTURES[model_type].reserved_positions
-    expected = None if named is None else named - reserved
-    assert positions({"model_type": model_type}) == expected
-    assert positions(config.to_dict()) == expected
-    assert positions({"model_type": model_type}, whole=False) is None
+    expected = None if named is None else named - RESERVED.get(model_type, 0)
+    assert described({"model_type": model_type}).anatomy.positions == expected
+    assert described({"model_type": model_type}, whole=False).anatomy.positions is None
 
 
 # the longest text, and the configuration that says so
@@ -192,6 +199,20 @@ def test_a_plain_network_is_no_transformers_model(
         ("bert", "quantization_config", {"quant_method": "bitsandbytes", "load_in_4bit": True}),
         ("llama", "quantization_config", {"quant_method": "gptq"}),
         ("bert", "auto_map", {"AutoModel": "jinaai/jina-bert-implementation--modeling_bert.B"}),
+    ],
+)
+def test_another_model_than_the_library_would_load_is_refused(
+    model_type: str, key: str, value: Any
+) -> None:
+    configuration = {"model_type": model_type, key: value}
+    ((where, reason),) = unfit_configuration(configuration)
+    assert where == key
+    assert "allowed" in reason
+
+
+@pytest.mark.parametrize(
+    ("model_type", "key", "value"),
+    [
         ("bert", "is_decoder", True),
         ("roberta", "is_decoder", True),
         ("bert", "is_encoder_decoder", True),
@@ -200,17 +221,20 @@ def test_a_plain_network_is_no_transformers_model(
         ("bert", "position_embedding_type", "relative_key"),
     ],
 )
-def test_another_model_than_the_library_would_load_is_refused(
+def test_a_switch_to_another_model_of_the_type_is_refused(
     model_type: str, key: str, value: Any
 ) -> None:
-    ((where, reason),) = unfit_configuration({"model_type": model_type, key: value})
-    assert where == key
-    assert "allowed" in reason
+    found = described({"model_type": model_type, key: value})
+    assert (found.key, found.anatomy) == (key, None)
+    assert "is not allowed" in found.problem
+    assert "; allowed" in found.problem
 
 
-@pytest.mark.parametrize("model_type", TRANSFORMERS)
+@pytest.mark.parametrize("model_type", TEXT)
 def test_a_plain_configuration_of_the_library_is_not_refused(model_type: str) -> None:
-    assert not list(unfit_configuration(AutoConfig.for_model(model_type).to_dict()))
+    plain = json.loads(AutoConfig.for_model(model_type).to_json_string(use_diff=False))
+    assert not list(unfit_configuration(plain))
+    assert described(plain).anatomy
     absolute = {"model_type": "bert", "position_embedding_type": "absolute"}
     assert not list(unfit_configuration(absolute | {"quantization_config": None}))
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from finegrid.models.anatomies import Anatomies
 from finegrid.prepare.checkpoint_files import drawn_modules
 from finegrid.prepare.model import prepare_model
 from finegrid.prepare.sources import SourceError
@@ -222,8 +223,8 @@ def test_a_lacking_pooler_is_known_from_the_files_and_then_from_the_manifest(
 ) -> None:
     lacking = checkpoint(write(tmp_path / "a", bert()))
     whole = write(tmp_path / "b", bert() | {"module.bert.pooler.dense.weight": np.ones((4, 4))})
-    assert drawn_modules(lacking) == ("bert.pooler",)
-    assert drawn_modules(checkpoint(whole)) == ()
+    assert drawn_modules(lacking, Anatomies().of(lacking)) == ("bert.pooler",)
+    assert drawn_modules(checkpoint(whole), Anatomies().of(lacking)) == ()
     assert prepared.drawn_modules(lacking, tmp_path) == ("bert.pooler",)
     hub = Checkpoint(
         kind="checkpoint",

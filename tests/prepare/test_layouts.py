@@ -15,7 +15,6 @@ import pytest
 import torch
 from torch import nn
 
-from finegrid.models.architectures import ARCHITECTURES
 from finegrid.models.head import head_parameters
 from finegrid.planning.benchmark import parse_benchmark
 from finegrid.planning.plan import make_plan
@@ -27,6 +26,7 @@ from finegrid.training.data import Examples
 from finegrid.training.evaluation import predict
 from finegrid.training.loop import Event
 from finegrid.training.record import Reached
+from tests.models.texts import TEXTUAL
 from tests.prepare.layouts import LAYOUTS, WORDS
 
 LONGEST = 24
@@ -115,7 +115,7 @@ def performed(place: Path, stored: Any) -> Callable[[str], Performed]:
 
 
 def test_every_architecture_that_reads_text_has_a_layout() -> None:
-    assert LAYOUTS.keys() == {name for name, one in ARCHITECTURES.items() if one.embeddings}
+    assert LAYOUTS.keys() == set(TEXTUAL)
 
 
 @pytest.mark.parametrize("name", LAYOUTS)

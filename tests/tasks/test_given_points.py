@@ -103,10 +103,11 @@ def test_a_loss_can_be_the_primary_metric(tmp_path: Path) -> None:
 
 
 def test_a_line_has_no_layer_to_factor() -> None:
-    from finegrid.models.architectures import describe
+    from finegrid.models.anatomies import Anatomies
 
-    shape = describe(Network(kind="network", name="line", layers=(1, 1)).configuration)
-    assert shape.missing(("linear",)) == ["linear"]
-    assert describe({"model_type": "linear-stack", "layers": [1, 8, 1]}).sizes == {
-        "linear": ((1, 8),)
-    }
+    line, deep = (
+        Anatomies().of(Network(kind="network", name="line", layers=widths))
+        for widths in ((1, 1), (1, 8, 1))
+    )
+    assert line.missing(("linear",)) == ["linear"]
+    assert [(one.in_features, one.out_features) for one in deep.parts] == [(1, 8)]

@@ -265,7 +265,7 @@ def test_the_digest_of_a_plug_in_holds_ours_and_imports_nothing(package: Path) -
     assert {
         "plugin_of_the_test.layers",
         "methods.contract",
-        "finegrid.models.architectures",
+        "finegrid.models.anatomy",
     } <= closure
     assert not {"math", "methods.registry", "finegrid.cli.main"} & closure
     alone = {"plugin_of_the_test", "plugin_of_the_test.other"}

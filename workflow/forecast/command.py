@@ -26,8 +26,11 @@ def forecast(pipeline: Pipeline, device_memory_gb: float | None, *, trace: bool)
     """
     status, results = Status(pipeline), Path(pipeline.results)
     records = list(status.records.values())
-    found = peaks(pipeline.plan.cells, records, Tracer(results) if trace else None)
-    reckoner = _Reckoner(pipeline, status.reasons, Timings(records), found, device_memory_gb)
+    tracer = Tracer(results) if trace else None
+    found = peaks(pipeline.plan.cells, records, tracer, pipeline.anatomies)
+    reckoner = _Reckoner(
+        pipeline, status.reasons, Timings(records, pipeline.anatomies), found, device_memory_gb
+    )
     cells = tuple(map(reckoner.cell, pipeline.plan.cells))
     return _summed(cells, status, device_memory_gb)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from statistics import median
 
+from finegrid.models.anatomies import Anatomies
 from finegrid.planning.estimate import computed_parameters
 from finegrid.records.costs import Time
 from finegrid.records.identity import canonical_json
@@ -33,6 +34,7 @@ class Timings:
     """The times of the records that ended ok, of the kind of machine that ran last on a device."""
 
     records: Sequence[Result]
+    anatomies: Anatomies
 
     def duration(self, spec: Specification) -> Duration | None:
         """What a run takes: the median of the same cell's, else of the records most like it.
@@ -51,7 +53,15 @@ class Timings:
         likeness = {traits: _likeness(traits, wanted) for traits in alike}
         nearest = max(likeness.values())
         chosen = [pair for traits in alike if likeness[traits] == nearest for pair in alike[traits]]
-        return Duration(median(_scaled(one, time, spec) for one, time in chosen), scaled=True)
+        return Duration(median(self._scaled(one, time, spec) for one, time in chosen), scaled=True)
+
+    def _scaled(self, known: Specification, time: Time, wanted: Specification) -> float:
+        sizes = [computed_parameters(m, self.anatomies.of(m)) for m in (wanted.model, known.model)]
+        size = sizes[0] / sizes[1]
+        epochs = wanted.training.epochs / known.training.epochs
+        evaluations = wanted.training.evaluations / known.training.evaluations
+        train = time.train_seconds * epochs * size
+        return time.setup_seconds + train + time.evaluate_seconds * evaluations * size
 
     @cached_property
     def _timed(self) -> list[tuple[Result, Time]]:
@@ -116,11 +126,3 @@ def _likeness(one: _Traits, other: _Traits) -> tuple[bool, ...]:
 
 def _seconds(time: Time) -> float:
     return time.setup_seconds + time.train_seconds + time.evaluate_seconds
-
-
-def _scaled(known: Specification, time: Time, wanted: Specification) -> float:
-    size = computed_parameters(wanted.model) / computed_parameters(known.model)
-    epochs = wanted.training.epochs / known.training.epochs
-    evaluations = wanted.training.evaluations / known.training.evaluations
-    train = time.train_seconds * epochs * size
-    return time.setup_seconds + train + time.evaluate_seconds * evaluations * size

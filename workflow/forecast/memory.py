@@ -10,6 +10,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from finegrid.models.anatomies import Anatomies
+from finegrid.models.family import family_module
 from finegrid.planning.estimate import device_bytes
 from finegrid.records.identity import canonical_json, content_hash
 from finegrid.records.plan import Cell
@@ -37,6 +39,7 @@ Sizes = Mapping[str, int]
 """Step and micro-batch -> bytes."""
 
 FOLDER = "predictions"
+_TRACE = "finegrid.training.measure.prediction"
 _LIBRARIES = ("torch", "transformers", "peft")
 _TRACED = (
     *("optimizer", "gradient_checkpointing", "dropout", "dtype", "device"),
@@ -50,7 +53,7 @@ class Tracer:
     """Traces steps in one process, each of them once for all cells and calls."""
 
     results: Path
-    _digests: dict[tuple[str, str], str] = field(default_factory=dict)
+    _digests: dict[tuple[str, ...], str] = field(default_factory=dict)
     _drawn: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def trace(self, questions: Sequence[Question]) -> list[Prediction]:
@@ -90,22 +93,24 @@ class Tracer:
             "training": spec.training.model_dump(mode="json", include=set(_TRACED)),
             "batch": question.batch,
             "accumulates": accumulates(spec.training),
-            "source": self._digest(METHODS.get(spec.variant.method).__module__, task.kind),
+            "source": self._digest(
+                METHODS.get(spec.variant.method).__module__,
+                family_module(spec.model.configuration),
+                *kinds.modules(task.kind),
+            ),
             "libraries": [version(name) for name in _LIBRARIES],
         }
 
-    def _digest(self, method: str, kind: str) -> str:
-        key = method, kind
-        if key not in self._digests:
-            own = ["finegrid.training.measure.prediction", method, *kinds.modules(kind)]
-            self._digests[key] = source_digest(own)
-        return self._digests[key]
+    def _digest(self, *modules: str) -> str:
+        if modules not in self._digests:
+            self._digests[modules] = source_digest([_TRACE, *modules])
+        return self._digests[modules]
 
 
 def _traced(questions: Sequence[Question]) -> list[Prediction]:
     """The answers of a process of its own, which loads torch, to questions of one line each."""
-    done = subprocess.run(  # our own interpreter, arguments without a shell
-        [sys.executable, "-m", "finegrid.training.measure.prediction"],
+    done = subprocess.run(  # noqa: S603  # our own interpreter, arguments without a shell
+        [sys.executable, "-m", _TRACE],
         input="".join(question.model_dump_json() + "\n" for question in questions),
         capture_output=True,
         text=True,
@@ -119,7 +124,10 @@ def _traced(questions: Sequence[Question]) -> list[Prediction]:
 
 
 def peaks(
-    cells: Sequence[Cell], records: Sequence[Result], tracer: Tracer | None
+    cells: Sequence[Cell],
+    records: Sequence[Result],
+    tracer: Tracer | None,
+    anatomies: Anatomies,
 ) -> dict[str, Peak]:
     """The peak of every cell that has runs, by the identity of its first run.
 
@@ -142,18 +150,26 @@ def peaks(
     answers = tracer.trace(questions) if tracer else [no_trace] * len(questions)
     found: dict[str, Peak] = {}
     for (run, _), question, answer in zip(specs, questions, answers, strict=True):
-        peak = _peak(question, answer, known, measured)
+        bound = None
+        if answer.peak_bytes is None:
+            bound = _bound(question.spec, anatomies)
+        peak = _peak(question, answer, bound, known, measured)
         found[run] = max(
             *(found.get(run, peak), peak), key=lambda one: (one.run_fails, one.predicted_bytes or 0)
         )
     return found
 
 
-def _peak(question: Question, answer: Prediction, known: Batches, measured: Sizes) -> Peak:
+def _bound(spec: Specification, anatomies: Anatomies) -> int:
+    trains_base = METHODS.get(spec.variant.method).trains_base
+    return device_bytes(spec, anatomies.of(spec.model), trains_base=trains_base)
+
+
+def _peak(
+    question: Question, answer: Prediction, bound: int | None, known: Batches, measured: Sizes
+) -> Peak:
     spec = question.spec
     traced = answer.peak_bytes is not None
-    trains_base = METHODS.get(spec.variant.method).trains_base
-    bound = None if traced else device_bytes(spec, trains_base=trains_base)
     return Peak(
         batch=question.batch,
         measured_batch=_batch_key(spec) in known,

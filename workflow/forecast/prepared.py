@@ -8,6 +8,7 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 from analysis.reading import read_record
+from finegrid.models.anatomies import FOLDER, Anatomies
 from finegrid.prepare import checkpoint_files
 from finegrid.records.prepared import MANIFEST_FILE, PreparedModel, PreparedTask
 from finegrid.records.specification import Checkpoint, Model, model_key
@@ -44,8 +45,9 @@ def drawn_modules(model: Model, results: Path) -> tuple[str, ...]:
     manifest = results / "prepared" / "models" / model_key(model) / MANIFEST_FILE
     if manifest.exists():
         return read_record(PreparedModel, manifest).drawn_modules
+    anatomy = Anatomies(results / "prepared" / FOLDER).of(model)
     try:
-        return checkpoint_files.drawn_modules(model)
+        return checkpoint_files.drawn_modules(model, anatomy)
     except WeightsError:
         return ()  # `check` has said so, or the source is gone by now
 

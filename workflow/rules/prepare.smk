@@ -13,9 +13,11 @@ rule plan:
         benchmark=lambda wildcards: PIPELINE.benchmark_json,
         source=PIPELINE.module_digest("finegrid.planning.plan"),
         hashes=PIPELINE.hashes,
+        anatomies=str(PIPELINE.anatomies.folder),
     shell:
         "printf %s {params.benchmark:q} | python -m finegrid.planning.plan --benchmark - "
-        "--output {output:q} --hashes {params.hashes:q} 2> {log:q}"
+        "--output {output:q} --hashes {params.hashes:q} "
+        "--anatomies {params.anatomies:q} 2> {log:q}"
 
 
 rule prepare_task:

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from pydantic import Field
 
 from finegrid import (
+    Anatomy,
     Layer,
     Method,
-    Shape,
     add_parameters,
     added,
     change_output,
     linear_layers,
+    refusal,
     remove,
 )
 
@@ -41,9 +42,9 @@ class ScaleShift(Method):
     targets: Annotated[tuple[str, ...], Field(min_length=1)] = ("all",)
     """Roles of the layers whose outputs are changed; [all] stands for every linear layer."""
 
-    def not_applicable(self, shape: Shape) -> str | None:
-        """The targeted roles that the model lacks."""
-        return shape.lack(self.targets)
+    def not_applicable(self, anatomy: Anatomy) -> str | None:
+        """Targeted roles that the model lacks, or keeps in other ways than as linear layers."""
+        return refusal(anatomy, self.targets)
 
     def inject(self, model: nn.Module, generator: torch.Generator) -> None:
         """Put gamma and beta on every targeted layer."""
@@ -70,9 +71,9 @@ class ScaleShift(Method):
             for layer in linear_layers(model, self.targets):
                 name = layer.child("scale_shift")
                 tensors = added(layer.module, name)
-                layer.weight().mul_(tensors["gamma"][:, None])
+                layer.set_weight(layer.weight() * tensors["gamma"][:, None])
                 if (bias := layer.bias()) is not None:
-                    bias.mul_(tensors["gamma"]).add_(tensors["beta"])
+                    layer.set_bias(bias * tensors["gamma"] + tensors["beta"])
                 remove(layer.module, name)
 
 

@@ -11,4 +11,5 @@ from finegrid.models.family import Family, register
 class XLNet(Family):
     """No role names the projections, which no layer holds; `all` is refused."""
 
+    classifier_reason: ClassVar = "its classifier reads the last position, which may be padding"
     attention_reason: ClassVar = "its attention over two streams has no projections in layers"

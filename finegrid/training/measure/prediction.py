@@ -13,6 +13,7 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -29,11 +30,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 from torch.utils.weak import WeakIdKeyDictionary
 
-from finegrid.models.architectures import attention_implementation
 from finegrid.models.head import add_to_head
 from finegrid.models.loading import override_dropout
 from finegrid.models.network import LinearStack
-from finegrid.models.pooling import classifier_class
+from finegrid.models.pooling import attention_implementation, classifier_class
 from finegrid.records.costs import Memory
 from finegrid.records.prediction import Prediction, Question
 from finegrid.records.prepared import PreparedTask
@@ -190,8 +190,9 @@ def _trace(question: Question) -> int:
     spec = question.spec
     if spec.training.strategy == "fsdp":
         raise NotTracedError("what fsdp gathers at a time is not traced")
+    make = _maker(spec)
     with FakeTensorMode(), _without_older_objects():
-        return _trace_step(question)
+        return _trace_step(question, make)
 
 
 @contextmanager
@@ -204,12 +205,12 @@ def _without_older_objects() -> Iterator[None]:
         gc.unfreeze()
 
 
-def _trace_step(question: Question) -> int:
+def _trace_step(question: Question, make: Callable[[], nn.Module]) -> int:
     spec = question.spec
     rounding = _CUDA_BLOCK_BYTES if spec.training.device == "cuda" else 1
     meter = LiveBytes(rounding)
     with meter:
-        trainer = _trainer(question)
+        trainer = _trainer(question, make())
         optimizer = make_optimizer(trainer.model, trainer.training)
         step = Step(trainer)
         buckets = Buckets(trainer.model) if spec.training.devices > 1 else None
@@ -226,12 +227,11 @@ def _trace_step(question: Question) -> int:
         return meter.peak
 
 
-def _trainer(question: Question) -> Trainer:
+def _trainer(question: Question, model: nn.Module) -> Trainer:
     """What trains the run, on examples without values."""
     spec = question.spec
     task = _task(spec)
     kind = kind_named(task.kind)
-    model = _blank_model(spec, kind.output.width(task.labels))
     add_to_head(model, question.drawn_modules)
     method = METHODS.build(spec.variant.method, spec.variant.settings)
     method.apply(model, torch.Generator())
@@ -247,21 +247,21 @@ def _task(spec: Specification) -> PreparedTask:
     return PreparedTask.model_construct(kind=task.kind, labels=task.labels, metrics=task.metrics)
 
 
-def _blank_model(spec: Specification, outputs: int) -> nn.Module:
-    """The base model with its head, without weights."""
+def _maker(spec: Specification) -> Callable[[], nn.Module]:
+    """What makes the base model with its head, without weights, once tensors have no numbers."""
     if isinstance(spec.model, Network):
-        return LinearStack(spec.model.layers)
+        return partial(LinearStack, spec.model.layers)
     from transformers import AutoConfig
 
     options = dict(spec.model.configuration)
     config = AutoConfig.for_model(str(options.pop("model_type")), **options)
-    config.num_labels = outputs
+    task = _task(spec)
+    config.num_labels = kind_named(task.kind).output.width(task.labels)
     if spec.training.dropout is not None:
         override_dropout(config, spec.training.dropout)
-    model: nn.Module = classifier_class(config, spec.model.pooling)._from_config(
-        config, dtype=torch.float32, attn_implementation=attention_implementation(config)
-    )
-    return model
+    kind = classifier_class(config, spec.model.pooling)
+    attention = attention_implementation(kind)
+    return partial(kind._from_config, config, dtype=torch.float32, attn_implementation=attention)
 
 
 def _examples(kind: Kind, question: Question, configuration: Any) -> Blank:

@@ -30,7 +30,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
 
 
 def found(pipeline: Pipeline, records: list[Result], tracer: Tracer | None) -> list[Peak]:
-    return list(peaks(pipeline.plan.cells, records, tracer).values())
+    return list(peaks(pipeline.plan.cells, records, tracer, pipeline.anatomies).values())
 
 
 def tuning(*batch_sizes: int) -> dict[str, object]:

@@ -1,0 +1,43 @@
+"""What is asked of a model before it is loaded, and what is answered. Loads no torch."""
+
+from __future__ import annotations
+
+from pydantic import JsonValue
+
+from finegrid.models.anatomy import Anatomy
+from finegrid.records.base import Record
+from finegrid.records.specification import Checkpoint, Pooling, RandomModel
+
+
+class Blueprint(Record):
+    """A transformers model that is asked for: all that its anatomy depends on."""
+
+    configuration: dict[str, JsonValue]
+    pooling: Pooling | None = None
+    written: bool = True
+    """Whether a user wrote the configuration, who then has to say its sizes."""
+    whole: bool = True
+    """Whether what the configuration leaves out has the library's default."""
+
+    @classmethod
+    def of(cls, model: Checkpoint | RandomModel) -> Blueprint:
+        """What is asked of a model of a benchmark: a repository's is known in part at first."""
+        at_hub = isinstance(model, Checkpoint) and model.source.uri.startswith("hub:")
+        return cls(
+            configuration=model.configuration,
+            pooling=model.pooling,
+            written=at_hub or isinstance(model, RandomModel),
+            whole=not at_hub,
+        )
+
+
+class Description(Record):
+    """The answer: an anatomy, or what is wrong, and the configuration's key that it is about."""
+
+    anatomy: Anatomy | None = None
+    problem: str | None = None
+    key: str | None = None
+
+
+class DescriptionError(ValueError):
+    """A model whose anatomy could not be found: one line with the reason."""
