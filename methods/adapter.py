@@ -34,7 +34,7 @@ _AFTER: Mapping[Placement, tuple[str, ...]] = {
 }
 _NAME = "adapter"
 _INPUT = "finegrid_adapter_input"
-_NO_SUM = "the model has no family that says where its sublayers end"
+_NO_SUM = "no family says where the model's sublayers end"
 
 
 @register("adapter")

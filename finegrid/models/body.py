@@ -261,7 +261,8 @@ def _check_heads(configuration: Any, found: Attention) -> None:
     A layer that is named after the queries alone may hold a gate as well.
     """
     wanted = getattr(configuration, "num_attention_heads", None)
-    if isinstance(wanted, int) and wanted != found.heads:
+    decoders = getattr(configuration, "decoder_attention_heads", wanted)
+    if isinstance(wanted, int) and found.heads not in (wanted, decoders):
         raise LayoutError(
             f"{found.path}: its queries make {found.heads} heads of {found.head_size}, "
             f"the configuration says {wanted}: a family has to say what else they hold"

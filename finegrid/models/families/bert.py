@@ -9,7 +9,6 @@ from finegrid.models.family import Family, register
 @register("bert")
 @register("camembert")
 @register("data2vec-text")
-@register("deberta-v2")
 @register("electra")
 @register("ernie")
 @register("layoutlm")
