@@ -39,7 +39,8 @@ def test_type_checkers_see_the_same_names() -> None:
 
 
 def test_another_name_is_refused() -> None:
-    with pytest.raises(AttributeError, match="finegrid has no name 'Modell'; allowed: Anatomy, Family, "):
+    message = "finegrid has no name 'Modell'; allowed: Anatomy, Family, "
+    with pytest.raises(AttributeError, match=message):
         _ = finegrid.Modell
 
 

@@ -133,7 +133,7 @@ class Anatomy(Record):
     feed_forward_sums: tuple[str, ...] = ()
     """Paths of the modules that give out a feed-forward part's output plus its residual."""
 
-    def __deepcopy__(self, memo: Any) -> Anatomy:
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Anatomy:
         """Itself, as it never changes: copies of a model share it."""
         return self
 

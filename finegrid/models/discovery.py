@@ -181,7 +181,9 @@ def _sums(parts: list[Part], family: Family) -> tuple[str, ...]:
 
 def _heads(model: nn.Module, blocks: Mapping[str, Block]) -> int | None:
     """The most heads of queries among the configurations around the blocks of each stack."""
-    firsts = {block.stack: path for path, block in reversed(blocks.items())}
+    firsts = dict[str, str]()
+    for path, block in blocks.items():
+        firsts.setdefault(block.stack, path)
     configs = (configuration_around(model, path) for path in firsts.values())
     found = [getattr(config, "num_attention_heads", None) for config in configs]
     return max((count for count in found if isinstance(count, int)), default=None)

@@ -57,10 +57,11 @@ class Layer:
 
     def widen(self, part: torch.Tensor) -> torch.Tensor:
         """This role's outputs (..., out) at their rows, zeros for the module's other outputs."""
+        import torch
         from torch.nn import functional
 
         rows = self._rows()
-        runs = part.unflatten(-1, (rows.count, rows.length))
+        runs = torch.unflatten(part, -1, (rows.count, rows.length))
         stride = self.width // rows.count
         return functional.pad(runs, (rows.start, stride - rows.start - rows.length)).flatten(-2)
 
@@ -99,8 +100,10 @@ class Layer:
 
     def _own(self, whole: torch.Tensor) -> torch.Tensor:
         """This role's rows of (all outputs, ...), a view (runs, rows of a run, ...)."""
+        import torch
+
         rows = self._rows()
-        runs = whole.unflatten(0, (rows.count, whole.shape[0] // rows.count))
+        runs = torch.unflatten(whole, 0, (rows.count, whole.shape[0] // rows.count))
         return runs[:, rows.start : rows.start + rows.length]
 
 

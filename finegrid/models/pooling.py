@@ -138,7 +138,7 @@ class _ByMask(_Model):  # type: ignore[misc]  # mixed into the library's own
     @property
     def head(self) -> nn.Module:
         """What makes logits of features."""
-        return self.get_submodule(anatomy_of(self).head[-1])
+        return self.get_submodule(anatomy_of(self).head[-1])  # type: ignore[no-any-return]
 
     def forward(
         self, input_ids: torch.Tensor, attention_mask: torch.Tensor, **inputs: Any
@@ -176,7 +176,7 @@ class _Pooled(_ByMask):
     @property
     def head(self) -> nn.Module:
         """What makes logits of features."""
-        return self.get_submodule(self.head_name)
+        return self.get_submodule(self.head_name)  # type: ignore[no-any-return]
 
     def _init_weights(self, module: nn.Module) -> None:
         from transformers import initialization

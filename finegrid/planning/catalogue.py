@@ -173,14 +173,15 @@ class Catalogue:
         }
         found = dict(zip(asked, self.describe(list(asked.values())), strict=True)) if asked else {}
         return {
-            name: self._plan(record, found.get(name), ("models", name)) if record else None
+            name: self._plan(record, found.get(name, Description()), ("models", name))
+            if record
+            else None
             for name, record in records.items()
         }
 
-    def _plan(self, record: Model, found: Description | None, at: Location) -> ModelPlan | None:
-        if isinstance(record, Network) or found is None:
-            network = record.configuration
-            return ModelPlan(record, of_network(tuple(network["layers"]), network["model_type"]))
+    def _plan(self, record: Model, found: Description, at: Location) -> ModelPlan | None:
+        if isinstance(record, Network):
+            return ModelPlan(record, of_network(record.layers, record.configuration["model_type"]))
         place = at if found.key is None else (*at, "configuration", found.key)
         if found.problem is not None:
             self.problems.add(place, found.problem)

@@ -38,7 +38,7 @@ def storage(model_type: str) -> str:
     parts = anatomy(model_type).parts
     if any(part.role == "linear" for part in parts):
         return "a plain stack"
-    ways = [part.stored for part in parts if part.stored != "linear"]
+    ways: list[str] = [part.stored for part in parts if part.stored != "linear"]
     ways += ["interleaved" for part in parts if part.outputs and part.outputs.count > 1]
     ways += ["side by side" for part in parts if part.outputs and part.outputs.count == 1]
     return ", ".join(sorted(set(ways))) or "a layer a role"

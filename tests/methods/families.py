@@ -25,7 +25,7 @@ from finegrid.records.write import write_text
 from methods.contract import Method
 from methods.registry import METHODS
 from tests.methods.architectures import CLASSES, SEQ2SEQ, T5
-from tests.models.golden import DOCUMENT
+from tests.models import golden
 
 Options = dict[str, Any]
 BEGIN, END = "<!-- what was tried begins -->", "<!-- what was tried ends -->"
@@ -165,8 +165,8 @@ def table() -> str:
 
 def main() -> None:
     """Write the table into the document."""
-    before, _, rest = DOCUMENT.read_text().partition(BEGIN)
-    write_text(DOCUMENT, f"{before}{BEGIN}\n{table()}\n{END}{rest.partition(END)[2]}")
+    before, _, rest = golden.DOCUMENT.read_text().partition(BEGIN)
+    write_text(golden.DOCUMENT, f"{before}{BEGIN}\n{table()}\n{END}{rest.partition(END)[2]}")
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from tests.methods import families
 from tests.methods.architectures import inputs
 from tests.methods.families import FAMILIES, VARIANTS, anatomy, loaded
 from tests.methods.reference import losses
+from tests.models import golden
 
 PAIRS = [(name, variant) for name in FAMILIES for variant in VARIANTS]
 FUSED = ("bloom", "falcon", "falcon by groups", "gpt_bigcode", "gpt_neox", "phi3")
@@ -101,6 +102,6 @@ def test_a_merge_changes_the_rows_of_its_role_alone(family: str) -> None:
 
 
 def test_the_document_has_their_table() -> None:
-    text = families.DOCUMENT.read_text()
+    text = golden.DOCUMENT.read_text()
     found = text.partition(families.BEGIN)[2].partition(families.END)[0]
     assert found.strip() == families.table()

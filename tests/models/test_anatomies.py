@@ -133,6 +133,6 @@ def test_a_model_without_an_anatomy_says_why(
 
 def test_a_pooling_serves_a_body_without_a_classifier() -> None:
     mamba = {"model_type": "mamba", "hidden_size": 16, "num_hidden_layers": 1}
-    found = describe(Blueprint(configuration=mamba, pooling="last"))
+    found = describe(Blueprint.model_validate({"configuration": mamba, "pooling": "last"}))
     assert found.anatomy is not None
     assert (found.anatomy.head, found.anatomy.poolings) == (("score",), ("mean", "last"))

@@ -1,4 +1,4 @@
-"""Models of any type of the library are planned, or refused in one line that says what is missing."""
+"""Models of any type of the library are planned, or refused in one line that says why."""
 
 from collections.abc import Callable
 from typing import Any
