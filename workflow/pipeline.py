@@ -7,14 +7,12 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
-from finegrid.metrics.registry import METRICS, modules
 from finegrid.models.anatomies import FOLDER, Anatomies
 from finegrid.models.anatomy import Anatomy
-from finegrid.models.family import family_module
 from finegrid.planning.benchmark import as_written, benchmark_from_config
 from finegrid.planning.estimate import (
     FETCHING_MINUTES,
@@ -37,24 +35,15 @@ from finegrid.records.plan import Cell, Plan
 from finegrid.records.prepared import MANIFEST_FILE
 from finegrid.records.registry import RegistrationError
 from finegrid.records.result import RESULT_FILE
-from finegrid.records.source import run_digest, source_digest
-from finegrid.records.specification import (
-    Model,
-    Specification,
-    Task,
-    model_key,
-)
+from finegrid.records.specification import Model, Specification, Task, model_key
 from finegrid.records.tuning import cell_specification, choice_file, possible, tuning_key
 from finegrid.training.tracking import ModeError, mirror_mode
-from kinds import registry as kinds
 from methods.registry import METHODS
-from tasks.registry import TASKS
+from workflow import digests
 from workflow.forecast.profile import DEVICE_MEMORY, check_device_memory
 from workflow.outputs import RESULTS_ALLOWED, RESULTS_PATTERN, Outputs
 
 T = TypeVar("T")
-PREPARE_TASK = "finegrid.prepare.task"
-PREPARE_MODEL = "finegrid.prepare.model"
 
 
 class _Planned(dict[str, T]):
@@ -218,14 +207,12 @@ class Pipeline:
     def run_digest(self, run: str) -> str:
         """The digest of the source that decides the run's numbers."""
         spec = self.jobs[run]
-        method = METHODS.get(spec.variant.method).__module__
-        family = family_module(spec.model.configuration)
-        return _run_digest(method, family, *self._task_modules[spec.task.name])
+        return digests.of_run(spec, self._task_modules[spec.task.name])
 
     @cached_property
     def _task_modules(self) -> dict[str, list[str]]:
         """Name of a task -> its module and those of its kind and metrics."""
-        return {task.name: _modules(task) for task in self._tasks.values()}
+        return {task.name: digests.task_modules(task) for task in self._tasks.values()}
 
     def run_threads(self, run: str) -> int:
         """The threads that the run asks for on each node, those of all its processes there."""
@@ -301,7 +288,7 @@ class Pipeline:
 
     def tuning_digest(self, key: str) -> str:
         """The digest of the source that decides a cell's choice."""
-        return source_digest(["finegrid.training.tune"]) + self.run_digest(self._tuned(key).run)
+        return digests.of_choice(self.run_digest(self._tuned(key).run))
 
     def tuning_task(self, key: str) -> str:
         """The manifest of the cell's task, which names the metric of its trials."""
@@ -348,7 +335,7 @@ class Pipeline:
 
     def task_digest(self, key: str) -> str:
         """The digest of the source that decides how the task is prepared."""
-        return source_digest([PREPARE_TASK, *_task_and_kind(self._tasks[key])])
+        return digests.of_task(self._tasks[key])
 
     def model_json(self, key: str) -> str:
         """A model's record."""
@@ -356,10 +343,7 @@ class Pipeline:
 
     def model_digest(self, key: str) -> str:
         """The digest of the source that decides the model's weights."""
-        pretraining = self._models[key].pretraining
-        task = _task_and_kind(pretraining.task) if pretraining else []
-        family = family_module(self._models[key].configuration)
-        return source_digest([PREPARE_MODEL, family, *task])
+        return digests.of_model(self._models[key])
 
     def model_threads(self, key: str) -> int:
         """The threads that its pretraining asks for."""
@@ -392,7 +376,7 @@ class Pipeline:
 
     def module_digest(self, module: str) -> str:
         """The digest of a module that reads results: what it imports, and every metric."""
-        return source_digest([module, *modules(METRICS)])
+        return digests.of_reader(module)
 
     def _manifest(self, room: str, key: str) -> str:
         return f"{self.results}/prepared/{room}/{key}/{MANIFEST_FILE}"
@@ -412,17 +396,3 @@ def _yes_or_no(key: str, value: Any) -> bool:
     if (said := str(value).lower()) not in known:
         raise ConfigurationError([f"{key}: {refused(value, 'allowed: true, false')}"])
     return known[said]
-
-
-_run_digest = cache(run_digest)
-"""One digest a method and task: a benchmark has thousands of runs, and few of these."""
-
-
-def _task_and_kind(task: Task) -> list[str]:
-    built = TASKS.build(task.task, task.options)
-    return [type(built).__module__, *kinds.modules(built.kind)]
-
-
-def _modules(task: Task) -> list[str]:
-    metrics = TASKS.build(task.task, task.options).metrics
-    return [*_task_and_kind(task), *modules(metrics)]

@@ -33,7 +33,7 @@ from finegrid.records.tuning import effective
 from kinds.registry import KINDS
 from methods.registry import METHODS
 from tasks.registry import TASKS
-from workflow.pipeline import PREPARE_MODEL, PREPARE_TASK
+from workflow.digests import PREPARE_MODEL, PREPARE_TASK
 
 DRIFT_FILE = "drift.json"
 _QUIET = {"WANDB_MODE": "disabled"}

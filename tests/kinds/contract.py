@@ -19,12 +19,12 @@ import torch
 from torch import nn
 
 from finegrid.metrics.registry import METRICS
+from finegrid.models.live import anatomy_of
 from finegrid.training.data import Examples
 from finegrid.training.evaluation import compute, predict, predictions
 from kinds.contract import Row
 from kinds.registry import kind_named
 from methods.registry import METHODS
-from tests.methods.architectures import shape
 
 CPU = torch.device("cpu")
 ROWS, STEPS = 8, 60
@@ -65,8 +65,6 @@ class KindContract(ABC):
     columns: ClassVar[dict[str, list[Any]]]
     """Eight values of each column, the ids left out."""
     max_length: ClassVar[int] = 16
-    model_type: ClassVar[str]
-    """The architecture of the model, one of `tests/methods/architectures.py`."""
 
     @abstractmethod
     def model(self) -> nn.Module:
@@ -191,7 +189,7 @@ class KindContract(ABC):
     @pytest.mark.parametrize("name", [name for name in METHODS if ":" not in name])
     def test_every_method_takes_a_step_or_says_why_not(self, bench: Bench, name: str) -> None:
         method = METHODS.build(name, {})
-        if reason := method.not_applicable(shape(self.model_type)):
+        if reason := method.not_applicable(anatomy_of(bench.model)):
             assert reason.strip()
             return
         bench = Bench(bench.rows, bench.examples, self.model())

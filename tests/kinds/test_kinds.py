@@ -39,7 +39,6 @@ class Texts(KindContract):
     """On a tiny encoder."""
 
     max_length = 12
-    model_type = "bert"
 
     def model(self) -> nn.Module:
         return with_head("bert", "classifier", len(self.labels) or 1)
@@ -54,8 +53,6 @@ class Texts(KindContract):
 
 class Numbers(KindContract):
     """On a plain stack."""
-
-    model_type = "linear-stack"
 
     def model(self) -> nn.Module:
         return with_head("linear-stack", "head", len(self.labels) or 1)
