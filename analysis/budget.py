@@ -18,7 +18,8 @@ _CHOSEN = (
 )
 _RULES = {
     "one-standard-error": "The lowest learning rate was chosen whose score is within one standard "
-    "error of the best one, sqrt(p (1 - p) / n) on n validation items",
+    "error of the best one over its validation items: sqrt(p (1 - p) / n) of a share, else the "
+    "jackknife's",
     "best": "The best score was chosen, of equal ones the lowest learning rate",
 }
 _GIVEN = "Learning rate: given by the benchmark file for each variant; none was searched for."

@@ -49,6 +49,10 @@ from finegrid.records.specification import LEARNING_RATE, Checkpoint, Specificat
 from finegrid.records.tuning import effective
 
 Row = dict[str, Any]
+_SCORES = (
+    *("metric", "test_score", "n_test", "test_item_error"),
+    *("validation_score", "n_validation", "best_step"),
+)
 
 
 def collect(plan: Plan, runs: Path) -> pd.DataFrame:
@@ -221,13 +225,13 @@ def _outcome(result: Result | None) -> Row:
 
 def _scores(metrics: Metrics | None) -> Row:
     if metrics is None:
-        names = ("metric", "test_score", "n_test", "validation_score", "n_validation", "best_step")
-        return dict.fromkeys(names) | _trivial(None, "")
+        return dict.fromkeys(_SCORES) | _trivial(None, "")
     test, validation = metrics.test[metrics.primary], metrics.validation[metrics.primary]
     return {
         "metric": metrics.primary,
         "test_score": test.value,
         "n_test": test.n,
+        "test_item_error": test.standard_error,
         "validation_score": validation.value,
         "n_validation": validation.n,
         "best_step": metrics.best_step,

@@ -43,7 +43,12 @@ CONSTANTS = (
 CELL = [*GROUP, "variant"]
 Columns = Mapping[str, NDArray[Any]]
 """Column -> its values in the rows of a cell."""
-READ = (*CELL, "method", "run", "state", "cost_fingerprint", *CONSTANTS, *MEASURES)
+READ = (
+    *CELL,
+    *("method", "run", "state", "cost_fingerprint", "test_item_error"),
+    *CONSTANTS,
+    *MEASURES,
+)
 """The columns of the runs table that a cell is summarised from."""
 
 
@@ -54,8 +59,9 @@ def summarise(frame: pd.DataFrame) -> pd.DataFrame:
     bound its 95 % t interval (missing below two seeds) and `_n` counts the seeds that have it.
     `runs` names the runs, with spaces between; `runs_<state>` counts the seeds of the cell;
     `difference` tells the fingerprints of one task and model apart. `test_score_seed_error` is the
-    standard error of the mean test score over the seeds, `test_score_item_error` the binomial one
-    of a score on `n_test` items, sqrt(p (1 - p) / n), where the metric counts right items.
+    standard error of the mean test score over the seeds, `test_score_item_error` that of
+    one seed's score over its test items: the root mean square of those recorded, in which a share
+    of right items has sqrt(p (1 - p) / n) and any other function of sums the jackknife's.
     `standing` is the mark against the best of the task, model and fingerprint, `standing_p_value`
     its adjusted p-value; see `standings`. Costs compare between rows of one `cost_group`, which is
     missing where all of a part do. Where the seeds of a cell differ in what costs depend on,
@@ -134,7 +140,7 @@ def _cell(part: Part, variant: str, rows: Columns, planned: int) -> dict[str, An
         # in other batches or on another machine a run costs otherwise, and scores the same
         row |= _measure({} if len(costs) > 1 and name in CONDITIONED else ok, name)
     row["test_score_seed_error"] = _seed_error(ok)
-    row["test_score_item_error"] = _item_error(row)
+    row["test_score_item_error"] = _item_error(row, ok)
     return row
 
 
@@ -149,7 +155,10 @@ def _seed_error(ok: Columns) -> float | None:
     return float(values.std(ddof=1)) / sqrt(len(values)) if len(values) > 1 else None
 
 
-def _item_error(row: dict[str, Any]) -> float | None:
+def _item_error(row: dict[str, Any], ok: Columns) -> float | None:
+    """The root mean square over the seeds; of records from before, what a share's would be."""
+    if len(errors := _present(ok, "test_item_error")):
+        return sqrt(float((errors.astype(float) ** 2).mean()))
     score, n = row["test_score_mean"], row["n_test"]
     if score is None or not metric_named(row["metric"]).binary:
         return None

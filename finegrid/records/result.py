@@ -52,6 +52,8 @@ class Score(Record):
 
     value: float
     n: Annotated[int, Field(ge=1)]
+    standard_error: Annotated[float, Field(ge=0)] | None = None
+    """Of the value, over the examples; null where none is known, and in records from before."""
 
 
 class Trial(Record):

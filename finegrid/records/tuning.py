@@ -4,13 +4,12 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
-from math import sqrt
 from operator import itemgetter
 from typing import Any
 
 from finegrid.records.identity import short_hash
 from finegrid.records.merge import deep_merge
-from finegrid.records.result import Choice, Edge, Result, Score, Trial, Values
+from finegrid.records.result import Choice, Edge, Result, Trial, Values
 from finegrid.records.specification import LEARNING_RATE, Specification, Tuning
 
 _SETTINGS = "settings."
@@ -23,8 +22,6 @@ class Judge:
     metric: str
     sign: int
     """1 where more is better, -1 where less is."""
-    binary: bool
-    """Whether the score is the mean of one 0 or 1 an item."""
 
 
 def tuning_key(spec: Specification) -> str:
@@ -104,13 +101,13 @@ def choose(key: str, judge: Judge, trials: Sequence[Trial], grown: int = 0) -> C
     The lowest learning rate wins whose score is within one standard error of the best one (Breiman
     et al. 1984, Classification and Regression Trees, section 3.4.3): scores that close are not told
     apart by the validation items, and a high rate fails on other seeds sooner than a low one. Of a
-    metric without a standard error over items the best score wins, of equals the earliest in
+    score without a standard error over items the best one wins, of equals the earliest in
     ascending order of the learning rate. The edge is that of the best score.
     """
     ordered = sorted(trials, key=_learning_rate)
     scored = [(judge.sign * one.score.value, one) for one in ordered if one.score]
     _, best = max(scored, key=itemgetter(0), default=(0.0, None))
-    error = _standard_error(judge, best.score) if best and best.score else None
+    error = best.score.standard_error if best and best.score else None
     chosen = best if error is None else _lowest_within(error, scored)
     return Choice(
         key=key,
@@ -124,13 +121,6 @@ def choose(key: str, judge: Judge, trials: Sequence[Trial], grown: int = 0) -> C
         edge=_edge(best, ordered) if best else None,
         grown=grown,
     )
-
-
-def _standard_error(judge: Judge, score: Score) -> float | None:
-    """Of a share of right items, sqrt(p (1 - p) / n); None of any other metric."""
-    if not judge.binary:
-        return None
-    return sqrt(score.value * (1 - score.value) / score.n)
 
 
 def _lowest_within(error: float, scored: Sequence[tuple[float, Trial]]) -> Trial:

@@ -12,6 +12,7 @@ from operator import itemgetter
 from types import ModuleType
 from typing import Any
 
+import pyarrow as pa
 import torch
 from torch import nn
 
@@ -92,8 +93,12 @@ def score(rows: Sequence[Row], metrics: Sequence[str]) -> dict[str, Score]:
 
 
 def _score(name: str, rows: Sequence[Row]) -> Score:
-    truth, predicted = metric(name).columns
-    return compute(name, [row[predicted] for row in rows], [row[truth] for row in rows])
+    one = metric(name)
+    columns = {column: [row[column] for row in rows] for column in one.columns}
+    truths, predicted = columns.values()
+    found = compute(name, predicted, truths)
+    error = one.standard_error(one.statistics(pa.table(columns)))
+    return found.model_copy(update={"standard_error": error if math.isfinite(error) else None})
 
 
 def compute(name: str, predictions: Sequence[Any], labels: Sequence[Any]) -> Score:

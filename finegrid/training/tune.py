@@ -67,7 +67,7 @@ def tune(spec: Specification, results: Path, how: Sequence[str]) -> Choice:
 
 def _judge(name: str) -> Judge:
     one = metric(name)
-    return Judge(name, one.sign, one.binary)
+    return Judge(name, one.sign)
 
 
 def _outcome(spec: Specification, values: Values, results: Path) -> Trial:

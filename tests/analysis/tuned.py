@@ -55,7 +55,7 @@ def fill_tuned(plan: Plan, runs: Path) -> None:
         ]
         for spec in specs:
             grown = len(tried) - len(cell.trials)
-            choice = choose(tuning_key(spec), Judge("accuracy", 1, binary=True), tried, grown)
+            choice = choose(tuning_key(spec), Judge("accuracy", 1), tried, grown)
             if choice.chosen:
                 ok_result(spec, choice).write(runs / spec.run / RESULT_FILE)
                 continue
@@ -70,7 +70,7 @@ def tried_at(spec: Specification, score: float | None, runs: Path) -> Trial:
         result = bad_result(spec, "diverged", "the loss was nan")
         result.write(runs / spec.run / RESULT_FILE)
         return Trial(run=spec.run, values=rate, state="diverged", reason=result.reason)
-    found = Score(value=score, n=100)
+    found = Score(value=score, n=100, standard_error=(score * (1 - score) / 100) ** 0.5)
     metrics = Metrics(primary="accuracy", validation={"accuracy": found}, test={}, best_step=1)
     result = ok_result(spec.model_copy(update={"role": "run"}))
     fields = {"run": spec.run, "spec": spec, "metrics": metrics}

@@ -28,9 +28,9 @@ from finegrid.records.tuning import (
     tuning_key,
 )
 
-CORRELATION = Judge("pearson", sign=1, binary=False)
-ERROR = Judge("mse", sign=-1, binary=False)
-SHARE = Judge("accuracy", sign=1, binary=True)
+CORRELATION = Judge("pearson", sign=1)
+ERROR = Judge("mse", sign=-1)
+SHARE = Judge("accuracy", sign=1)
 TUNING = Tuning(
     seed=9,
     grid={"learning_rate": (0.1, 0.3, 0.9), "optimizer.weight_decay": (0.0, 0.5)},
@@ -61,6 +61,11 @@ def tried(rate: float, value: float | None, **changed: Any) -> Trial:
     state = "ok" if score else "diverged"
     plain = {"run": f"r{rate}", "values": {"learning_rate": rate}, "state": state, "score": score}
     return Trial.model_validate(plain | changed)
+
+
+def share(value: float) -> Score:
+    """The share of 100 right items, whose standard error is the binomial one."""
+    return Score(value=value, n=100, standard_error=(value * (1 - value) / 100) ** 0.5)
 
 
 def test_the_grid_is_every_combination_in_ascending_order_of_the_learning_rate() -> None:
@@ -170,7 +175,7 @@ def test_the_lowest_rate_within_one_standard_error_of_the_best_wins(
     scores: dict[float, float | None], rate: float, best: float, edge: str | None
 ) -> None:
     trials = [
-        tried(rate, value, score=None if value is None else Score(value=value, n=100))
+        tried(rate, value, score=None if value is None else share(value))
         for rate, value in scores.items()
     ]
     choice = choose("key", SHARE, trials)
@@ -189,7 +194,7 @@ def test_of_one_learning_rate_the_better_of_its_trials_wins() -> None:
             value,
             run=f"r{rate}-{decay}",
             values={"learning_rate": rate, "optimizer.weight_decay": decay},
-            score=Score(value=value, n=100),
+            score=share(value),
         )
         for (rate, decay), value in values.items()
     ]

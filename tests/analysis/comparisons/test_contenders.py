@@ -91,6 +91,9 @@ def test_seeds_and_items_have_their_own_standard_error(letters: pd.DataFrame) ->
     assert row["test_score_item_error"] == pytest.approx(np.sqrt(0.71 * 0.29 / 200))
     regression = summarise(letters.assign(metric="r2")).set_index("variant").loc["top"]
     assert regression.isna()["test_score_item_error"]
+    recorded = summarise(letters.assign(metric="r2", test_item_error=letters["seed"] * 0.1))
+    errors = recorded.set_index("variant")["test_score_item_error"]
+    assert errors["top"] == pytest.approx(np.sqrt((0 + 0.1**2 + 0.2**2) / 3))
     assert regression["test_score_seed_error"] == row["test_score_seed_error"]
 
 

@@ -44,7 +44,7 @@ def _choice(spec: Specification) -> Choice:
     values = candidates(spec.tuning)[0]
     score = Score(value=0.5, n=20)
     one = Trial(run=trial(spec, values).run, values=values, state="ok", score=score)
-    return choose(tuning_key(spec), Judge("accuracy", 1, binary=True), [one])
+    return choose(tuning_key(spec), Judge("accuracy", 1), [one])
 
 
 @dataclass(frozen=True)
