@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -14,6 +14,7 @@ from finegrid.models.discovery import blank
 from finegrid.models.head import add_to_head, head_modules
 from finegrid.models.live import anatomy_of
 from finegrid.models.network import LinearStack
+from finegrid.models.padding import set_padding
 from finegrid.models.pooling import NoClassifierError, attention_implementation, classifier_class
 from finegrid.models.wrappers import unwrapped
 from finegrid.records.specification import Pooling
@@ -52,19 +53,28 @@ class Report:
         return {*self.missing, *self.mismatched}
 
 
-def fit(
-    folder: Path, pooling: Pooling | None = None, *, keeps_head: bool
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
+class Fit(NamedTuple):
+    """A checkpoint that fits its model."""
+
+    stripped: tuple[str, ...]
+    """Words of wrappers that were taken off the names in the files."""
+    drawn: tuple[str, ...]
+    """Modules that the checkpoint lacks and that belong to the head."""
+    model: nn.Module
+    """With the checkpoint's weights."""
+
+
+def fit(folder: Path, pooling: Pooling | None = None, *, keeps_head: bool) -> Fit:
     """Hold the weights in a folder against their model.
 
-    Returns the words of wrappers that were taken off their names in the files, and the modules that
-    they lack and that belong to the head. Raises WeightsError, which names them, for weights of the
-    body that are missing, of another shape, not the model's or no finite numbers; and so for those
-    of a head that is to be kept.
+    Raises WeightsError, which names them, for weights of the body that are missing, of another
+    shape, not the model's or no finite numbers; and so for those of a head that is to be kept.
+    Raises ValueError for an id of padding that is none.
     """
     from transformers import AutoConfig
 
     config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    set_padding(config, folder)
     stripped = _unwrap(folder, config, pooling)
     model, report = read_weights(folder, config, pooling)
     drawn = _lacking(model, report)
@@ -73,7 +83,7 @@ def fit(
     if keeps_head:
         check_head(model, report)
     _check_finite(model, with_head=keeps_head)
-    return stripped, drawn
+    return Fit(stripped, drawn, model)
 
 
 def _unwrap(folder: Path, config: Any, pooling: Pooling | None) -> tuple[str, ...]:

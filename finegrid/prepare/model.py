@@ -16,7 +16,6 @@ from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from finegrid.models.anatomy import Anatomy
 from finegrid.models.blueprint import Blueprint
-from finegrid.models.padding import padding_id
 from finegrid.prepare.checkpoint_files import check_files
 from finegrid.prepare.configuration import check_tokenizer, unfit_configuration
 from finegrid.prepare.sources import DOWNLOADS, DownloadError, SourceError, fetch, local_files
@@ -70,8 +69,6 @@ def prepare_model(model: Model, destination: Path, tasks: Path, cache: Path) -> 
         fitted = _make_random(model, destination, cache)
     else:
         pretraining = _make_network(model, tasks, destination)
-    if not isinstance(model, Network):
-        _check_padding(destination)
     files = {path.name: file_sha256(path) for path in sorted(destination.iterdir())}
     manifest = PreparedModel(
         key=model_key(model),
@@ -134,11 +131,13 @@ def _fetch_weights(source: Source, destination: Path, cache: Path) -> None:
 
 def _fit(model: Checkpoint | RandomModel, folder: Path) -> Fitted:
     """Hold the weights against the model; a wrapper's words are taken off their names."""
+    from finegrid.models.alone import check_alone
     from finegrid.models.pretrained import fit
 
-    stripped, drawn = fit(
+    stripped, drawn, classifier = fit(
         folder, model.pooling, keeps_head=isinstance(model, Checkpoint) and model.keeps_head
     )
+    check_alone(classifier, folder)
     if stripped:
         _say(f"{', '.join(stripped)} taken off the names of the weights")
     if drawn:
@@ -196,14 +195,6 @@ def _check_weights(source: Source, folder: Path, configuration: Mapping[str, Any
         weight_files(files)
     except WeightsError as error:
         raise SourceError(f"{source.uri}: {error}") from error
-
-
-def _check_padding(folder: Path) -> None:
-    """Refuse a model for which no id of padding can be told, before any run."""
-    from transformers import AutoConfig
-
-    config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-    padding_id(config.to_dict(), folder)
 
 
 def _make_network(model: Network, tasks: Path, destination: Path) -> dict[str, JsonValue] | None:

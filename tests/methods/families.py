@@ -78,7 +78,7 @@ class Tried:
             return self._load(Path(name))
 
     def _load(self, folder: Path) -> nn.Module:
-        _, drawn = fit(folder, self.pooling, keeps_head=False)
+        _, drawn, _ = fit(folder, self.pooling, keeps_head=False)
         config: Any = transformers.AutoConfig.from_pretrained(folder)
         config.num_labels = CLASSES
         model, report = read_weights(folder, config, self.pooling)

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 import torch
 
+from finegrid.models.alone import check_alone
 from finegrid.models.padding import padding_id, padding_problem
+from finegrid.records.weights import WeightsError
 from tests.models.texts import (
     END,
     NAMES,
@@ -39,6 +41,24 @@ def test_predictions_do_not_depend_on_the_batch(tmp_path: Path, model_type: str,
     torch.testing.assert_close(together, alone, **CLOSE)
     words, cut = TEXTS.index("great"), 5
     assert not torch.allclose(alone[words], alone[cut], atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("model_type", ["bert", "t5"])
+def test_a_model_that_sees_padding_through_its_mask_is_refused(
+    tmp_path: Path, model_type: str
+) -> None:
+    tokenizer = write_tokenizer(tmp_path / "tokenizer", template(model_type))
+    prepared = prepare(tmp_path, configuration(model_type), tokenizer)
+    model = prepared.model()
+    check_alone(model, prepared.folder)
+    forward = model.forward
+
+    def unmasked(input_ids: torch.Tensor, attention_mask: torch.Tensor) -> Any:
+        return forward(input_ids, attention_mask=torch.ones_like(attention_mask))
+
+    model.forward = unmasked  # type: ignore[method-assign]
+    with pytest.raises(WeightsError, match=f"{model_type} says of a text depends on the padding"):
+        check_alone(model, prepared.folder)
 
 
 @pytest.mark.parametrize("model_type", ["gpt2", "llama"])

@@ -95,7 +95,7 @@ def test_a_checkpoint_in_the_layout_of_its_repository_fits(
     original = saved(tmp_path, model_type, kind)
     before = (tmp_path / WEIGHTS_FILE).read_bytes()
     drawn = ("bert.pooler",) if kind == "BertForMaskedLM" else ()
-    assert fit(tmp_path, keeps_head=False) == ((), drawn)
+    assert fit(tmp_path, keeps_head=False)[:2] == ((), drawn)
     assert (tmp_path / WEIGHTS_FILE).read_bytes() == before
     assert_body(tmp_path, original)
 
@@ -140,14 +140,14 @@ def test_older_checkpoints_fit(
 ) -> None:
     original = saved(tmp_path, model_type, kind)
     rewritten(tmp_path, lambda state: {name(k): t for k, t in state.items()} | constants)
-    assert fit(tmp_path, keeps_head=False) == ((), ())
+    assert fit(tmp_path, keeps_head=False)[:2] == ((), ())
     assert_body(tmp_path, original)
 
 
 def test_a_head_of_any_name_beside_the_body_fits(tmp_path: Path) -> None:
     saved(tmp_path, "bert", "BertForSequenceClassification")
     rewritten(tmp_path, lambda state: state | {"intent.layer.0.weight": torch.ones(3)})
-    assert fit(tmp_path, keeps_head=False) == ((), ())
+    assert fit(tmp_path, keeps_head=False)[:2] == ((), ())
 
 
 def test_shards_fit(tmp_path: Path) -> None:
@@ -155,7 +155,7 @@ def test_shards_fit(tmp_path: Path) -> None:
     (tmp_path / WEIGHTS_FILE).unlink()
     original.save_pretrained(tmp_path, max_shard_size="60KB")
     assert (tmp_path / INDEX_FILE).exists()
-    assert fit(tmp_path, keeps_head=False) == ((), ())
+    assert fit(tmp_path, keeps_head=False)[:2] == ((), ())
     assert_body(tmp_path, original)
 
 
@@ -330,7 +330,7 @@ def test_a_stored_head_that_is_no_number_is_not_read(tmp_path: Path) -> None:
     saved(tmp_path, "bert", "BertForSequenceClassification")
     nan = {"classifier.weight": torch.full((3, 64), float("nan"))}
     rewritten(tmp_path, lambda state: state | nan)
-    assert fit(tmp_path, keeps_head=False) == ((), ())
+    assert fit(tmp_path, keeps_head=False)[:2] == ((), ())
     with pytest.raises(WeightsError, match=r"no finite numbers: classifier\.weight"):
         fit(tmp_path, keeps_head=True)
 

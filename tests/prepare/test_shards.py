@@ -14,6 +14,7 @@ from finegrid.records.identity import file_sha256
 from finegrid.records.prepared import MANIFEST_FILE
 from finegrid.records.specification import Checkpoint, RandomModel, Source
 from finegrid.records.weights import INDEX_FILE, WEIGHTS_FILE
+from tests.models.texts import write_tokenizer
 from tests.prepare.checkpoints import CONFIGURATION, REVISION, checkpoint, write_shards
 
 # Shards
@@ -23,15 +24,11 @@ from tests.prepare.checkpoints import CONFIGURATION, REVISION, checkpoint, write
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint that the library has saved, with a tokenizer's files."""
     folder = tmp_path_factory.mktemp("whole")
-    tokens = folder / "tokens"
-    tokens.mkdir()
-    for name in ("tokenizer.json", "tokenizer_config.json"):
-        (tokens / name).write_text("{}")
     made = RandomModel(
         kind="random",
         name="made",
-        configuration=CONFIGURATION,
-        tokenizer=Source(uri=f"path:{tokens}"),
+        configuration=CONFIGURATION | {"vocab_size": 40},
+        tokenizer=write_tokenizer(folder / "tokens"),
     )
     prepare_model(made, folder / "made", folder, folder)
     (folder / "made" / MANIFEST_FILE).unlink()

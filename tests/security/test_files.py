@@ -192,8 +192,9 @@ def test_an_adapter_in_a_model_s_folder_is_refused(checkpoint: Path, tmp_path: P
 
 
 def test_the_manifest_holds_the_hash_of_every_file(assets: Assets) -> None:
-    for folder in (assets.prepared / "models").iterdir():
-        prepared = PreparedModel.read(folder / MANIFEST_FILE)
+    # one whose preparation is refused in another test has no manifest
+    for manifest in (assets.prepared / "models").glob(f"*/{MANIFEST_FILE}"):
+        prepared, folder = PreparedModel.read(manifest), manifest.parent
         files = {path.name: file_sha256(path) for path in folder.iterdir()}
         assert prepared.files == {k: v for k, v in files.items() if k != MANIFEST_FILE}
         assert prepared.files
