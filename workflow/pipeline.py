@@ -9,10 +9,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from finegrid.models.anatomies import FOLDER, Anatomies
-from finegrid.models.anatomy import Anatomy
+from finegrid.models.anatomies import Anatomies
 from finegrid.planning.benchmark import as_written, benchmark_from_config
 from finegrid.planning.estimate import (
     FETCHING_MINUTES,
@@ -42,18 +41,7 @@ from methods.registry import METHODS
 from workflow import digests
 from workflow.forecast.profile import DEVICE_MEMORY, check_device_memory
 from workflow.outputs import RESULTS_ALLOWED, RESULTS_PATTERN, Outputs
-
-T = TypeVar("T")
-
-
-class _Planned(dict[str, T]):
-    """What a plan holds by its key. A job that was submitted by another plan ends with a reason."""
-
-    def __missing__(self, key: str) -> T:
-        raise LookupError(
-            f"{key} is not of this plan: the benchmark or one of its local sources has changed "
-            "since this job was planned; allowed: to give the command again"
-        )
+from workflow.planned import Planned
 
 
 @dataclass(frozen=True)
@@ -93,7 +81,7 @@ class Pipeline:
         hashed = Hashes(Path(_hashes(results)))
         benchmark = pinned(benchmark_from_config(content), hashed)
         pipeline = cls(
-            benchmark, make_plan(benchmark, hashed, _anatomies(results)), results, partial
+            benchmark, make_plan(benchmark, hashed, Anatomies.kept(results)), results, partial
         )
         if partial and not pipeline.recorded:
             problem = f"none of the {len(pipeline.runs)} runs has a record below {results}/runs"
@@ -110,10 +98,10 @@ class Pipeline:
         """The file that keeps the hashes of large files."""
         return _hashes(self.results)
 
-    @property
+    @cached_property
     def anatomies(self) -> Anatomies:
         """What looks up the anatomies of models, in a folder of the results."""
-        return _anatomies(self.results)
+        return Anatomies.kept(self.results)
 
     @property
     def benchmark_json(self) -> str:
@@ -153,37 +141,27 @@ class Pipeline:
     @cached_property
     def jobs(self) -> dict[str, Specification]:
         """Run identity -> specification of everything that trains: trials, then runs."""
-        return _Planned(self.plan.trials | self.runs)
+        return Planned(self.plan.trials | self.runs)
 
     @cached_property
     def _tunings(self) -> dict[str, Cell]:
         tuned = (cell for cell in self.plan.cells if cell.trials)
-        return _Planned({tuning_key(next(iter(cell.runs.values()))): cell for cell in tuned})
+        return Planned({tuning_key(next(iter(cell.runs.values()))): cell for cell in tuned})
 
     @cached_property
     def _sizes(self) -> dict[str, Data]:
         return {}
 
     @cached_property
-    def _found(self) -> dict[str, Anatomy]:
-        """Anatomies by the name of the model: looked up once, for thousands of runs."""
-        return {}
-
-    def _anatomy(self, model: Model) -> Anatomy:
-        if model.name not in self._found:
-            self._found[model.name] = self.anatomies.of(model)
-        return self._found[model.name]
-
-    @cached_property
     def _models(self) -> dict[str, Model]:
         models = {spec.model.name: spec.model for spec in self._one_a_cell}
-        return _Planned({model_key(model): model for model in models.values()})
+        return Planned({model_key(model): model for model in models.values()})
 
     @cached_property
     def _tasks(self) -> dict[str, Task]:
         tasks = {spec.task.name: spec.task for spec in self._one_a_cell}
         sources = [p.task for model in self._models.values() if (p := model.pretraining)]
-        return _Planned({task.key: task for task in [*tasks.values(), *sources]})
+        return Planned({task.key: task for task in [*tasks.values(), *sources]})
 
     @property
     def _one_a_cell(self) -> list[Specification]:
@@ -313,7 +291,7 @@ class Pipeline:
         """The largest bound over what the run's tuning may choose, more with each attempt."""
         data = self._data(self._task_keys[spec.task.name])
         trains_base = METHODS.get(spec.variant.method).trains_base
-        anatomy = self._anatomy(spec.model)
+        anatomy = self.anatomies.of(spec.model)
         bounds = [bound(one, anatomy, trains_base=trains_base, data=data) for one in possible(spec)]
         return attempt * max(bounds)
 
@@ -357,8 +335,7 @@ class Pipeline:
 
     def model_memory(self, key: str, attempt: int) -> int:
         """The megabytes of memory that it takes to make."""
-        model = self._models[key]
-        return attempt * making_megabytes(model, self._anatomy(model))
+        return attempt * making_megabytes(m := self._models[key], self.anatomies.of(m))
 
     def model_minutes(self, key: str, attempt: int) -> int:
         """The minutes that it takes to make. Raises as above, for its pretraining's task."""
@@ -366,7 +343,7 @@ class Pipeline:
         if (pretraining := model.pretraining) is None:
             return attempt * FETCHING_MINUTES
         data, training = self._data(pretraining.task.key), pretraining.training
-        anatomy = self._anatomy(model)
+        anatomy = self.anatomies.of(model)
         return attempt * training_minutes(model, anatomy, training, trains_base=True, data=data)
 
     def model_inputs(self, key: str) -> list[str]:
@@ -384,10 +361,6 @@ class Pipeline:
 
 def _hashes(results: str) -> str:
     return f"{results}/prepared/{HASHES_FILE}"
-
-
-def _anatomies(results: str) -> Anatomies:
-    return Anatomies(Path(results) / "prepared" / FOLDER)
 
 
 def _yes_or_no(key: str, value: Any) -> bool:

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -18,7 +18,7 @@ from finegrid.models.blueprint import Blueprint, Description, DescriptionError
 from finegrid.models.family import family_module
 from finegrid.records.identity import content_hash
 from finegrid.records.source import source_digest
-from finegrid.records.specification import Model, Network
+from finegrid.records.specification import Model, Network, model_key
 
 FOLDER = "anatomies"
 _DISCOVERY = "finegrid.models.describe"
@@ -50,6 +50,13 @@ class Anatomies:
     """Descriptions of models, kept in a folder once the results that it lies in exist."""
 
     folder: Path | None = None
+    _models: dict[str, Anatomy] = field(default_factory=dict, compare=False)
+    """Looked up once by the key of a model, for thousands of runs."""
+
+    @classmethod
+    def kept(cls, results: str | Path) -> Anatomies:
+        """Those that are kept with the prepared models of a folder of results."""
+        return cls(Path(results) / "prepared" / FOLDER)
 
     def __call__(self, blueprints: Sequence[Blueprint]) -> list[Description]:
         """What is known of each; all that is not is found at once."""
@@ -67,10 +74,12 @@ class Anatomies:
         """The anatomy of one model. Raises DescriptionError."""
         if isinstance(model, Network):
             return of_network(model.layers, str(model.configuration["model_type"]))
-        (found,) = self([Blueprint.of(model)])
-        if found.anatomy is None:
-            raise DescriptionError(f"model {model.name!r}: {found.problem}")
-        return found.anatomy
+        if (key := model_key(model)) not in self._models:
+            (found,) = self([Blueprint.of(model)])
+            if found.anatomy is None:
+                raise DescriptionError(f"model {model.name!r}: {found.problem}")
+            self._models[key] = found.anatomy
+        return self._models[key]
 
     def keep(self, keys: Iterable[str] | None = None) -> None:
         """Write down the anatomies of these keys, or all that this process has found."""
