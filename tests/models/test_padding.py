@@ -56,7 +56,7 @@ def test_a_model_that_sees_padding_through_its_mask_is_refused(
     def unmasked(input_ids: torch.Tensor, attention_mask: torch.Tensor) -> Any:
         return forward(input_ids, attention_mask=torch.ones_like(attention_mask))
 
-    model.forward = unmasked  # type: ignore[method-assign]
+    model.forward = unmasked
     with pytest.raises(WeightsError, match=f"{model_type} says of a text depends on the padding"):
         check_alone(model, prepared.folder)
 

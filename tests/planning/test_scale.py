@@ -22,7 +22,7 @@ from finegrid.records.source import source_digest
 from measurements.measure import measured
 from measurements.synthetic import ITEMS, Shape, content, plan_of, write_benchmark, write_results
 from tests.small import Snakemake
-from workflow import pipeline as module
+from workflow.digests import _run_digest as of_run_digests
 from workflow.pipeline import Pipeline
 
 SHAPES = [
@@ -55,7 +55,7 @@ def test_planning_hashes_each_run_once(shape: Shape) -> None:
 @pytest.mark.parametrize("shape", SHAPES)
 def test_what_runs_share_is_hashed_once(shape: Shape) -> None:
     pipeline = Pipeline.plan_from(content(shape))
-    module._run_digest.cache_clear()
+    of_run_digests.cache_clear()
     with (
         counted("finegrid.records.specification.short_hash", short_hash) as hashes,
         counted("finegrid.records.source.source_digest", source_digest) as digests,
