@@ -40,6 +40,8 @@ class Family:
     """Why no prefix works, though the attention goes through the library's function."""
     classifier_reason: ClassVar[str | None] = None
     """Why the library's own classifier does not read the text alone, whatever pads it."""
+    padding_reason: ClassVar[str | None] = None
+    """Why a text's states depend on the padding behind it, whatever the mask says."""
     causal: ClassVar[bool | None] = None
     """Whether tokens see those before them alone, where the attention modules do not say it."""
     positions: ClassVar[bool | None] = None

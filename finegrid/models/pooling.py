@@ -107,7 +107,9 @@ def _own_anatomy(config: Any) -> Anatomy | None:
 
 
 def _masked(kind: Any, model_type: str) -> Any:
-    """The class itself. Raises NoClassifierError for one that takes no mask."""
+    """The class itself. Raises NoClassifierError for one that padding has a part in."""
+    if reason := family_of(model_type).padding_reason:
+        raise NoClassifierError(f"{model_type} reads padding as text: {reason}")
     if _MASK not in inspect.signature(kind.forward).parameters:
         raise NoClassifierError(f"{model_type} takes no {_MASK}: it would read padding as text")
     return kind

@@ -112,6 +112,11 @@ def test_one_process_finds_all_and_says_in_one_line_what_it_cannot() -> None:
             "the library has no classifier of texts for mamba; allowed: a pooling",
         ),
         (
+            BERT | {"model_type": "convbert"},
+            None,
+            "convbert reads padding as text: its convolutions run over it",
+        ),
+        (
             BERT | {"model_type": "fnet"},
             None,
             "fnet takes no attention_mask: it would read padding as text",

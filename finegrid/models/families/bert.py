@@ -13,7 +13,6 @@ from finegrid.models.family import Family, register
 @register("ernie")
 @register("layoutlm")
 @register("layoutlmv3")
-@register("nystromformer")
 @register("rembert")
 @register("roberta")
 @register("roformer")

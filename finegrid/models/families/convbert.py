@@ -12,4 +12,5 @@ from finegrid.models.family import register
 class ConvBert(Bert):
     """`conv_kernel_layer` makes the kernels, `conv_out_layer` what they run over."""
 
+    padding_reason: ClassVar = "its convolutions run over it"
     words: ClassVar = {"conv_kernel_layer": "kernel", "conv_out_layer": "kernel_input"}
