@@ -260,7 +260,9 @@ def test_a_run_outlives_its_snakemake_and_the_worker_does_not_outlive_the_run(
 
 
 @pytest.mark.parametrize(
-    ("name", "said"), [(OFF, ""), ("", ""), ("no number", GONE), (f"{os.getpid()}-1", GONE)]
+    ("name", "said"),
+    [(OFF, ""), ("", ""), ("no number", GONE), (f"{os.getpid()}-1", GONE)],
+    ids=["off", "empty", "no number", "another process of that number"],
 )
 def test_where_nobody_owns_a_worker_a_process_is_started(
     warm: Served, tmp_path: Path, name: str, said: str
