@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from finegrid.models.anatomy import Reads
+
 if TYPE_CHECKING:
     import pyarrow as pa
     import torch
@@ -24,7 +26,6 @@ Example = dict[str, Any]
 """One encoded example: a name, as the model calls it, and its values."""
 Row = dict[str, Any]
 """One example among the predictions, in plain values that JSON and parquet hold."""
-Modality = Literal["text", "images", "text and images", "speech", "numbers"]
 Unit = Literal["token", "pixel", "frame", "row"]
 
 
@@ -49,7 +50,7 @@ class Batch:
 class Inputs(ABC):
     """How rows of one modality become what a model reads. A subclass is a frozen dataclass."""
 
-    modality: ClassVar[Modality]
+    modality: ClassVar[Reads]
     """What is read: a model is refused whose architecture reads another modality."""
     unit: ClassVar[Unit]
     """What the size of an example counts."""

@@ -54,6 +54,17 @@ def assets(tmp_path_factory: pytest.TempPathFactory) -> Assets:
 
 
 @pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Tiny models are fastest, and repeat themselves, on one thread."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
 def quiet_process() -> Iterator[None]:
     """No tracking, and whatever a run sets for its whole process is set back."""
     import torch

@@ -26,6 +26,15 @@ ARCHIVE = {
     "uri": "sdist:vaderSentiment==3.3.2/additional_resources/hutto_ICWSM_2014.tar.gz",
     "sha256": {"vaderSentiment-3.3.2.tar.gz": "0" * 64},
 }
+SIZES: dict[str, Any] = {
+    "vocab_size": 30522,
+    "hidden_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+    "max_position_embeddings": 64,
+}
+"""Of a tiny model that takes the tokenizer."""
 SMALL: dict[str, Any] = {
     "name": "small",
     "seeds": [0, 1],
@@ -42,15 +51,7 @@ SMALL: dict[str, Any] = {
         "network": {"kind": "network", "layers": [784, 16, 8, 10]},
         "tiny": {
             "kind": "random",
-            "configuration": {
-                "model_type": "bert",
-                "vocab_size": 30522,
-                "hidden_size": 16,
-                "num_hidden_layers": 1,
-                "num_attention_heads": 2,
-                "intermediate_size": 32,
-                "max_position_embeddings": 64,
-            },
+            "configuration": {"model_type": "bert", **SIZES},
             "tokenizer": TOKENIZER,
         },
     },

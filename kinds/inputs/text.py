@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from kinds.contract import Example, Inputs, Modality, Unit
+from finegrid.models.anatomy import Reads
+from kinds.contract import Example, Inputs, Unit
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -37,7 +38,7 @@ class Tokenizer:
 class Text(Inputs):
     """A text a row, or two; a batch is padded to its longest."""
 
-    modality: ClassVar[Modality] = "text"
+    modality: ClassVar[Reads] = "text"
     unit: ClassVar[Unit] = "token"
     optional: ClassVar[tuple[str, ...]] = ("text_pair",)
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from kinds.contract import Example, Inputs, Modality, Unit
+from finegrid.models.anatomy import Reads
+from kinds.contract import Example, Inputs, Unit
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -25,7 +26,7 @@ _VALUE_BYTES = 24
 class Vectors(Inputs):
     """A row of 32-bit floats an example, in one column."""
 
-    modality: ClassVar[Modality] = "numbers"
+    modality: ClassVar[Reads] = "numbers"
     unit: ClassVar[Unit] = "row"
     column: ClassVar[str]
 

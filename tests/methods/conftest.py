@@ -1,14 +1,8 @@
-"""Tiny models are fastest, and repeat themselves, on one thread."""
-
-from collections.abc import Iterator
+"""All tests of tiny models run on one thread."""
 
 import pytest
-import torch
 
 
 @pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+def _on_one_thread(one_thread: None) -> None:
+    """See `tests/conftest.py`."""

@@ -17,17 +17,9 @@ from finegrid.problems import ConfigurationError
 from finegrid.records.plan import Plan
 from finegrid.records.specification import Checkpoint
 from tests.prepare.hub_server import Hub, Repository, connect, serving
-from tests.small import packaged_model
+from tests.small import SIZES, packaged_model
 
-CONFIGURATION = {
-    "model_type": "bert",
-    "vocab_size": 30522,
-    "hidden_size": 16,
-    "num_hidden_layers": 1,
-    "num_attention_heads": 2,
-    "intermediate_size": 32,
-    "max_position_embeddings": 64,
-}
+CONFIGURATION = {"model_type": "bert", **SIZES}
 WEIGHTS = b"weights" * 1000
 MODEL = {
     "README.md": b"a card",

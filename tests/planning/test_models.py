@@ -7,16 +7,9 @@ import pytest
 
 from finegrid.planning.benchmark import parse_benchmark
 from finegrid.planning.plan import make_plan
+from tests.small import SIZES
 
 Problems = Callable[[Any], list[str]]
-SIZES: dict[str, Any] = {
-    "vocab_size": 30522,
-    "hidden_size": 16,
-    "num_hidden_layers": 1,
-    "num_attention_heads": 2,
-    "intermediate_size": 32,
-    "max_position_embeddings": 64,
-}
 MIXTRAL = SIZES | {"model_type": "mixtral", "num_key_value_heads": 2, "num_local_experts": 2}
 XLNET = {"model_type": "xlnet", "vocab_size": 30522, "d_model": 16, "n_layer": 1, "n_head": 2}
 
