@@ -101,6 +101,8 @@ def cost_fields(result: Result) -> Fields:
     """What must be equal, beside the conditions of the score, before memory or time is compared."""
     provenance, training = result.provenance, effective(result).training
     machine = provenance.machine
+    size = result.micro_batch_size or training.micro_batch_size
+    units = result.micro_batch_units or training.micro_batch_units
     fields: dict[str, str | int | None] = {
         "processor": machine.processor,
         "cores": machine.cores,
@@ -108,11 +110,11 @@ def cost_fields(result: Result) -> Fields:
         "device": provenance.device,
         "threads": provenance.threads,
         "batch_size": training.batch_size,
-        "micro_batch_size": result.micro_batch_size
-        or training.micro_batch_size
-        or training.batch_size,
+        "micro_batch_size": None if units else size or training.batch_size,
         "evaluation_batch_size": training.evaluation_batch_size,
     }
+    if units:
+        fields["micro_batch_units"] = units
     if training.devices > 1:  # else as it was before runs could share devices
         fields |= {"devices": training.devices, "strategy": training.strategy}
     if training.nodes > 1:

@@ -130,7 +130,9 @@ def device_bytes(spec: Specification, anatomy: Anatomy, *, trains_base: bool) ->
     """A bound of the live tensors of a training step on one device, in bytes."""
     training, parameters = spec.training, base_parameters(spec.model, anatomy)
     states = 1 + _OPTIMIZER_STATES[training.optimizer.name]
-    if training.strategy == "ddp" and training.devices > 1 and accumulates(training):
+    longest = kind_of(spec.task).inputs.longest(training.max_length)
+    adds_up = accumulates(training, longest)
+    if training.strategy == "ddp" and training.devices > 1 and adds_up:
         states += 1  # gradients add up beside what the devices exchange them in
     cast = 0.5 if training.dtype == "bf16" else 0  # autocast keeps the weights in both types
     numbers = parameters * (1 + cast) + states * _trained(spec, anatomy, trains_base=trains_base)
@@ -199,7 +201,7 @@ def _activations(spec: Specification, anatomy: Anatomy) -> float:
     training = spec.training
     length = kind_of(spec.task).inputs.longest(training.max_length)
     layers = _layer_activations(spec.model, anatomy, length)
-    batch = largest_share(training)
+    batch = largest_share(training, length)
     passed = len(layers) * _width(spec.model, anatomy)
     kept = max(layers) + passed if training.gradient_checkpointing else 0
     trained = batch * length * (kept or sum(layers)) * _METHOD_ACTIVATIONS

@@ -33,6 +33,7 @@ def mismatches(
         yield None, f"{name}: {problem}"
     elif kind_named(task.task.kind).inputs.unit == "token":
         yield from _wrong_length(model, training.max_length, method)
+    yield from _small_micro_batches(task, training)
     for key, why in record.unusable.items():
         value, default = getattr(training, key), Training.model_fields[key].default
         if value != default:
@@ -60,6 +61,16 @@ def wrong_size(record: Model, task: TaskPlan) -> str | None:
     if found is not None and found != width:
         return f"layers end in {found}, {name} takes {width}; allowed: {width}"
     return None
+
+
+def _small_micro_batches(task: TaskPlan, training: Training) -> Iterator[Mismatch]:
+    """A micro-batch that would not hold the longest example that may be."""
+    inputs, units = kind_named(task.task.kind).inputs, training.micro_batch_units
+    longest = inputs.longest(training.max_length)
+    if units is not None and units < longest:
+        reason = f"an example of task {task.record.name!r} may have {longest} {inputs.unit}s"
+        where = ("training", "micro_batch_units")
+        yield where, refused(units, f"{reason}; allowed: {longest} or more")
 
 
 def _wrong_length(model: ModelPlan, max_length: int, method: Method) -> Iterator[Mismatch]:

@@ -247,12 +247,20 @@ class Result(Record):
     tracking: Tracking | None = None
     micro_batch_size: Positive | None = None
     """The one that was really used, where memory ran out with the specification's own."""
+    micro_batch_units: Positive | None = Field(default=None, exclude_if=lambda value: value is None)
+    """Likewise."""
     resumed_at_steps: tuple[Count, ...] = ()
     """The optimizer steps after which an interrupted run went on."""
     files: dict[str, Sha256] = {}
     """File beside the record -> hash of its bytes."""
     record_sha256: Sha256 | None = None
     """Hash of this record's canonical JSON without this key."""
+
+    @property
+    def used_micro_batches(self) -> dict[str, int]:
+        """Key of `training` -> what was really used, where memory ran out with what was asked."""
+        keys = ("micro_batch_size", "micro_batch_units")
+        return {key: value for key in keys if (value := getattr(self, key)) is not None}
 
     def sealed(self) -> Self:
         """The record with its own hash."""

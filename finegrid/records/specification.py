@@ -1,5 +1,6 @@
 """The full specification of a run: everything that decides its numbers, and nothing else."""
 
+import math
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -81,6 +82,11 @@ class Training(Record):
     batch_size: Positive
     micro_batch_size: Positive | None = None
     """Examples a backward pass; smaller than batch_size accumulates gradients. None: all."""
+    micro_batch_units: Positive | None = Field(default=None, exclude_if=lambda value: value is None)
+    """Units a backward pass at the most, padding counted: examples times the largest of them.
+
+    It takes the place of `micro_batch_size`: the number of examples follows from their sizes.
+    """
     evaluation_batch_size: Positive = 64
     max_length: Positive = 128
     optimizer: Optimizer = Optimizer()
@@ -118,6 +124,11 @@ class Training(Record):
             raise ValueError(
                 f"micro_batch_size {micro} must divide batch_size {self.batch_size} evenly"
             )
+        if micro is not None and self.micro_batch_units is not None:
+            raise ValueError(
+                f"micro_batch_units: {self.micro_batch_units} beside micro_batch_size: {micro}; "
+                "allowed: one of the two"
+            )
         return self
 
     @model_validator(mode="after")
@@ -141,14 +152,21 @@ class Training(Record):
         return self
 
 
-def largest_share(training: Training) -> int:
-    """The examples of a micro-batch that each device has at the most."""
-    return (training.micro_batch_size or training.batch_size) // training.devices
+def largest_micro_batch(training: Training, size: int) -> int:
+    """The examples of a micro-batch at the most, each of that many units."""
+    if training.micro_batch_units is None:
+        return training.micro_batch_size or training.batch_size
+    return min(training.batch_size, max(1, training.micro_batch_units // size))
 
 
-def accumulates(training: Training) -> bool:
-    """Whether an optimizer step adds up the gradients of several micro-batches."""
-    return (training.micro_batch_size or training.batch_size) < training.batch_size
+def largest_share(training: Training, size: int) -> int:
+    """The examples of a micro-batch that each device has at the most, each of that many units."""
+    return math.ceil(largest_micro_batch(training, size) / training.devices)
+
+
+def accumulates(training: Training, size: int) -> bool:
+    """Whether an optimizer step on examples of that many units adds up several gradients."""
+    return largest_micro_batch(training, size) < training.batch_size
 
 
 class Tuning(Record):

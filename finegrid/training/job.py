@@ -11,7 +11,7 @@ from finegrid.records.base import Record
 from finegrid.records.costs import Seconds
 from finegrid.records.identity import content_hash
 from finegrid.records.result import Choice, Provenance, Result
-from finegrid.records.specification import Positive, Specification, Training
+from finegrid.records.specification import Specification, Training
 from finegrid.records.tuning import tuned
 from finegrid.training.experiment import Run, perform
 from finegrid.training.processes.distributed import ALONE, Group
@@ -20,10 +20,11 @@ from finegrid.training.processes.launch import EndedAloneError, Rendezvous, run_
 from finegrid.training.processes.nodes import run_on_nodes
 from finegrid.training.processes.signals import Interruption, PreemptedError
 from finegrid.training.record import Ending, Reached, conclude, record, unchosen, write_result
-from finegrid.training.shrink import free_memory, smaller_micro_batch
+from finegrid.training.shrink import free_memory, with_smaller_micro_batches
 from finegrid.training.state.checkpoint import Checkpoints, Identity, Kept
 from finegrid.training.state.keeper import Keeper
 from finegrid.training.tracking import Tracker
+from tasks.registry import kind_of
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -37,7 +38,8 @@ class Assignment(Record):
     prepared: str
     folder: str
     checkpoint_seconds: Seconds
-    micro_batch_size: Positive | None
+    training: Training
+    """With the micro-batches in use."""
     rendezvous: Rendezvous
 
 
@@ -84,22 +86,22 @@ class Job:
         OSError.
         """
         kept = self.checkpoints.latest()
-        micro_batch_size = kept.past.micro_batch_size if kept else None
+        training = kept.past.training if kept else self.spec.training
         is_shared = self.spec.training.devices > 1 and not unchosen(self.choice)
         attempt = self._try_together if is_shared else self._try
-        while (code := attempt(micro_batch_size, kept)) is None:
-            kept, micro_batch_size = None, smaller_micro_batch(self._training(micro_batch_size))
+        while (code := attempt(training, kept)) is None:
+            kept, training = None, self._smaller(training) or training
             self.checkpoints.delete()
             free_memory()
-            _LOGGER.info("%s: starts again in micro-batches of %s", self._run, micro_batch_size)
+            _LOGGER.info("%s: starts again in micro-batches of %s", self._run, _extent(training))
         return code
 
-    def _try(self, micro_batch_size: int | None, kept: Kept | None) -> int | None:
+    def _try(self, training: Training, kept: Kept | None) -> int | None:
         """The exit code, or None where the run is to start again with smaller micro-batches.
 
         When it returns, nothing refers to the model any more.
         """
-        run, tracker = self._begun(micro_batch_size, kept)
+        run, tracker = self._begun(training, kept)
         reached: Reached = {}
         try:
             ending = unchosen(self.choice) or conclude(partial(perform, run, reached))
@@ -109,30 +111,30 @@ class Job:
         if self.group.size > 1 and ending.state in ("oom", "failed"):
             tracker.abandon()
             raise EndedAloneError(ending)
-        return self._end(ending, reached, tracker, micro_batch_size)
+        return self._end(ending, reached, tracker, training)
 
-    def _try_together(self, micro_batch_size: int | None, kept: Kept | None) -> int | None:
+    def _try_together(self, training: Training, kept: Kept | None) -> int | None:
         """The same, in processes of the run's own, one a device.
 
         Where one of them ends alone, all that is known of the run is how that one ended. One that
         is lost after a request to end may have been ended by it, before it could hear it.
         """
-        training, threads = self._training(micro_batch_size), self.origin.threads
+        threads = self.origin.threads
         try:
             if training.nodes > 1:
-                work = partial(self._assignment, micro_batch_size)
+                work = partial(self._assignment, training)
                 return run_on_nodes(work, training, threads, self.interruption)
-            part = partial(take_part, self, micro_batch_size)
+            part = partial(take_part, self, training)
             return run_workers(part, training, threads, self.interruption)
         except EndedAloneError as error:
             ending = error.ending
         if ending.state == "failed" and self.interruption.name:
             _LOGGER.error("%s: %s", self._run, ending.reason)
             self.interruption.obey()
-        _, tracker = self._begun(micro_batch_size, kept)
-        return self._end(ending, {}, tracker, micro_batch_size)
+        _, tracker = self._begun(training, kept)
+        return self._end(ending, {}, tracker, training)
 
-    def _assignment(self, micro_batch_size: int | None, rendezvous: Rendezvous) -> str:
+    def _assignment(self, training: Training, rendezvous: Rendezvous) -> str:
         return Assignment(
             planned=self.planned,
             choice=self.choice,
@@ -140,32 +142,28 @@ class Job:
             prepared=str(self.prepared.absolute()),
             folder=str(self.folder.absolute()),
             checkpoint_seconds=self.checkpoint_seconds,
-            micro_batch_size=micro_batch_size,
+            training=training,
             rendezvous=rendezvous,
         ).model_dump_json()
 
-    def _begun(self, micro_batch_size: int | None, kept: Kept | None) -> tuple[Run, Tracker]:
-        spec = self.spec.model_copy(update={"training": self._training(micro_batch_size)})
+    def _begun(self, training: Training, kept: Kept | None) -> tuple[Run, Tracker]:
+        spec = self.spec.model_copy(update={"training": training})
         tracker = self._tracker(spec, kept)
-        keeper = self._keeper(micro_batch_size, kept)
+        keeper = self._keeper(training, kept)
         return Run(spec, self.prepared, self.folder, tracker.log, keeper, self.group), tracker
 
     def _end(
-        self,
-        ending: Ending,
-        reached: Reached,
-        tracker: Tracker,
-        micro_batch_size: int | None,
+        self, ending: Ending, reached: Reached, tracker: Tracker, training: Training
     ) -> int | None:
         """Record the run, unless something may help it; the exit code, or None to start again."""
-        remedy = self._remedy(ending, self._training(micro_batch_size))
+        remedy = self._remedy(ending, training)
         if remedy:
             tracker.abandon()
             _LOGGER.warning("%s: oom (%s)", self._run, ending.reason)
             return EXIT_TRY_AGAIN if remedy == "memory" else None
         if self.group.is_first:
             result = record(reached, self.planned, self.choice, ending, self.origin)
-            self._record(result.model_copy(update={"micro_batch_size": micro_batch_size}), tracker)
+            self._record(result.model_copy(update=_changed(self.spec.training, training)), tracker)
         return ending.exit_code
 
     def _remedy(self, ending: Ending, training: Training) -> Literal["memory", "shrink"] | None:
@@ -174,7 +172,7 @@ class Job:
             return None  # of a run that chose nothing it was its trials' memory
         if self.is_tried_again and training.device == "cpu":
             return "memory"
-        return "shrink" if ending.step is not None and smaller_micro_batch(training) else None
+        return "shrink" if ending.step is not None and self._smaller(training) else None
 
     def _record(self, result: Result, tracker: Tracker) -> None:
         """Write the result; only then is what was kept of the training needed no more."""
@@ -189,11 +187,9 @@ class Job:
     def _run(self) -> str:
         return self.planned.run
 
-    def _training(self, micro_batch_size: int | None) -> Training:
-        """How the run is trained, with these micro-batches where they are given."""
-        if micro_batch_size is None:
-            return self.spec.training
-        return self.spec.training.model_copy(update={"micro_batch_size": micro_batch_size})
+    def _smaller(self, training: Training) -> Training | None:
+        longest = kind_of(self.spec.task).inputs.longest(training.max_length)
+        return with_smaller_micro_batches(training, longest)
 
     def _tracker(self, spec: Specification, kept: Kept | None) -> Tracker:
         tracker = Tracker(self.planned, self.folder, spec)
@@ -203,12 +199,12 @@ class Job:
             tracker.replay(kept.past.history)
         return tracker
 
-    def _keeper(self, micro_batch_size: int | None, kept: Kept | None) -> Keeper:
+    def _keeper(self, training: Training, kept: Kept | None) -> Keeper:
         return Keeper(
             self.checkpoints,
             self.interruption,
             self.checkpoint_seconds,
-            micro_batch_size,
+            training,
             kept,
             self.group,
         )
@@ -228,11 +224,22 @@ class Job:
         )
 
 
-def take_part(
-    job: Job, micro_batch_size: int | None, group: Group, interruption: Interruption
-) -> int | None:
+def _extent(training: Training) -> str:
+    """How much a micro-batch holds, in words."""
+    if training.micro_batch_units is not None:
+        return f"{training.micro_batch_units} units"
+    return str(training.micro_batch_size)
+
+
+def _changed(asked: Training, used: Training) -> dict[str, int | None]:
+    """The micro-batches that were really used, where they are not those that were asked for."""
+    keys = ("micro_batch_size", "micro_batch_units")
+    return {key: getattr(used, key) for key in keys if getattr(used, key) != getattr(asked, key)}
+
+
+def take_part(job: Job, training: Training, group: Group, interruption: Interruption) -> int | None:
     """What one process of a group does for its run; the first of them writes it down."""
     if not group.is_first:
         os.environ["WANDB_MODE"] = "disabled"
     own = replace(job, group=group, interruption=interruption)
-    return own._try(micro_batch_size, own.checkpoints.latest())  # it is the same class
+    return own._try(training, own.checkpoints.latest())  # it is the same class

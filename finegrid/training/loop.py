@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,8 +13,13 @@ from torch import nn
 from finegrid.metrics.registry import metric
 from finegrid.records.prepared import PreparedTask, SplitName
 from finegrid.records.result import Score
-from finegrid.records.specification import Training, accumulates, largest_share
-from finegrid.training.batches import epoch_batches, evaluation_batches
+from finegrid.records.specification import Training
+from finegrid.training.batches import (
+    epoch_batches,
+    evaluation_batches,
+    micro_batches,
+    most_units,
+)
 from finegrid.training.data import Examples
 from finegrid.training.evaluation import (
     UndefinedScoreError,
@@ -198,7 +203,7 @@ class Trainer:
         """
         self.model.train()
         loss, terms = 0.0, sum(self.train_split.weights[index] for index in batch)
-        parts = list(self._micro_batches(batch))
+        parts = micro_batches(batch, self.train_split.sizes, self.training)
         for number, part in enumerate(parts, start=1):
             own, factor = self.group.share(part)
             with self.group.exchange(self.network, is_last=number == len(parts)):
@@ -254,11 +259,6 @@ class Trainer:
         if self.training.checkpoint == "last":
             self.best = None
 
-    def _micro_batches(self, batch: list[int]) -> Iterator[list[int]]:
-        size = self.training.micro_batch_size or len(batch)
-        for start in range(0, len(batch), size):
-            yield batch[start : start + size]
-
     def _clip(self) -> torch.Tensor:
         parameters = [p for p in self.model.parameters() if p.grad is not None]
         limit = self.training.gradient_clip_norm
@@ -292,12 +292,12 @@ class Step:
     """Two where a step has several: in all but the first, the gradients are there already."""
 
     def __post_init__(self) -> None:
-        split, training = self.trainer.train_split, self.trainer.training
-        size = training.micro_batch_size or training.batch_size
-        self.micro_batches = 2 if accumulates(training) and len(split) > size else 1
+        sizes, training = self.trainer.train_split.sizes, self.trainer.training
+        batch = evaluation_batches(sizes, training.batch_size)[0]
+        self.micro_batches = min(2, len(micro_batches(batch, sizes, training)))
         self.device = self.trainer.device
-        self._indices = evaluation_batches(split.sizes, largest_share(training))[0]
-        self.shape = (len(self._indices), max(split.sizes[i] for i in self._indices))
+        self._indices = most_units(sizes, training)
+        self.shape = (len(self._indices), max(sizes[i] for i in self._indices))
 
     def forward(self) -> torch.Tensor:
         """The summed loss, with its graph."""

@@ -42,14 +42,20 @@ def memory_of_step(number: int) -> Iterator[None]:
         raise
 
 
-def smaller_micro_batch(training: Training) -> int | None:
-    """The largest micro-batch of at most half the size that divides the batch; None without one.
+def with_smaller_micro_batches(training: Training, longest: int) -> Training | None:
+    """The training in micro-batches of at most half the size; None where there are none.
 
-    The run's devices share it evenly.
+    Examples: the most that divide the batch, and that the run's devices share evenly. Units: half
+    of them, as long as they hold the longest example that may be.
     """
+    if training.micro_batch_units is not None:
+        units = training.micro_batch_units // 2
+        fits = units >= longest
+        return training.model_copy(update={"micro_batch_units": units}) if fits else None
     size = training.micro_batch_size or training.batch_size
     shared = range(size // 2 // training.devices * training.devices, 0, -training.devices)
-    return next((n for n in shared if training.batch_size % n == 0), None)
+    size = next((n for n in shared if training.batch_size % n == 0), 0)
+    return training.model_copy(update={"micro_batch_size": size}) if size else None
 
 
 def free_memory() -> None:

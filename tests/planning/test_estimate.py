@@ -189,6 +189,7 @@ def test_checkpointed_gradients_take_less_and_longer_texts_more(network: Specifi
 
     assert peak(gradient_checkpointing=True) < peak() < peak(max_length=256) < peak(batch_size=50)
     assert peak(batch_size=50, micro_batch_size=5) == peak()
+    assert peak(batch_size=50, micro_batch_units=5 * 128 + 127) == peak()
 
 
 def test_every_committed_peak_is_below_its_bound_and_not_far_below() -> None:

@@ -154,6 +154,17 @@ def test_a_text_keeps_a_token_beside_the_special_ones(
     assert line.endswith("allowed: 3 or more")
 
 
+def test_a_micro_batch_holds_the_longest_text(small: dict[str, Any], problems: Problems) -> None:
+    content = planned(small, T5, method="full")
+    content["training"] |= {"micro_batch_size": None}
+    content["grids"][0]["training"] = {"max_length": 16, "micro_batch_units": 15}
+    (line,) = problems(content)
+    assert "training.micro_batch_units: 15 is not allowed; an example of task" in line
+    assert line.endswith("may have 16 tokens; allowed: 16 or more")
+    content["grids"][0]["training"]["micro_batch_units"] = 16
+    assert not problems(content)
+
+
 def test_tuned_values_are_held_against_the_model_too(
     small: dict[str, Any], problems: Problems
 ) -> None:

@@ -52,6 +52,7 @@ CHANGES: list[tuple[str, Any]] = [
     ("training.epochs", 3),
     ("training.batch_size", 16),
     ("training.micro_batch_size", 4),
+    ("training.micro_batch_units", 512),
     ("training.evaluation_batch_size", 32),
     ("training.max_length", 64),
     ("training.optimizer", {"name": "adam"}),

@@ -141,6 +141,8 @@ def test_a_pinned_source_is_taken() -> None:
         {"optimizer": {"name": "lion"}},
         {"micro_batch_size": 3},
         {"micro_batch_size": 16},
+        {"micro_batch_size": 4, "micro_batch_units": 512},
+        {"micro_batch_units": 0},
     ],
 )
 def test_training_out_of_range_is_refused(change: dict[str, Any]) -> None:

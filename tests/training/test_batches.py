@@ -1,13 +1,19 @@
 """Which examples go together, and that their order never shows in a prediction."""
 
 import random
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
 
 import pytest
 import torch
 
-from finegrid.training.batches import epoch_batches, evaluation_batches
+from finegrid.records.specification import Training
+from finegrid.training.batches import (
+    epoch_batches,
+    evaluation_batches,
+    micro_batches,
+    most_units,
+)
 from finegrid.training.evaluation import predict
 from tests.training.assets import Assets, read_history, run_folder
 
@@ -63,6 +69,36 @@ def test_evaluation_takes_the_longest_first() -> None:
     order = list(chain.from_iterable(evaluation_batches(lengths, 8)))
     assert sorted(order) == list(range(50))
     assert [lengths[i] for i in order] == sorted(lengths, reverse=True)
+
+
+def by_units(units: int, **options: int) -> Training:
+    given = {"learning_rate": 0.1, "epochs": 1, "batch_size": 16} | options
+    return Training.model_validate(given | {"micro_batch_units": units})
+
+
+@pytest.mark.parametrize("units", [60, 128, 1000])
+def test_micro_batches_keep_within_their_units_and_are_no_smaller_than_that(units: int) -> None:
+    lengths = draw_lengths(500)
+    for batch in plan(lengths, 16):
+        parts = micro_batches(batch, lengths, by_units(units))
+        assert list(chain.from_iterable(parts)) == batch
+        assert all(padded([part], lengths) <= units for part in parts)
+        for part, following in pairwise(parts):
+            assert padded([[*part, following[0]]], lengths) > units
+
+
+def test_an_example_above_the_units_is_a_micro_batch_of_its_own() -> None:
+    assert micro_batches([0, 1, 2], [5, 30, 5], by_units(10)) == [[0], [1], [2]]
+
+
+@pytest.mark.parametrize("devices", [1, 2])
+def test_the_most_units_are_those_of_no_other_micro_batch(devices: int) -> None:
+    lengths, training = draw_lengths(500), by_units(128, devices=devices)
+    share = most_units(lengths, training)
+    for batch in evaluation_batches(lengths, 16):
+        for part in micro_batches(batch, lengths, training):
+            assert padded([part[::devices]], lengths) <= padded([share], lengths) <= 128
+    assert padded([share], lengths) > 0.7 * 128 / devices
 
 
 @pytest.mark.parametrize("name", ["bert", "network"])

@@ -56,6 +56,18 @@ def test_micro_batches_train_as_the_whole_batch_does(assets: Assets, micro: int)
         torch.testing.assert_close(other[name], tensor, atol=1e-6, rtol=0)
 
 
+def test_so_they_do_by_their_units(assets: Assets) -> None:
+    """Texts of 3 to 30 tokens, of which a backward pass takes from 2 to 16 examples."""
+    options: dict[str, Any] = {"optimizer": {"name": "sgd"}, "learning_rate": 0.1, "dropout": 0.0}
+    whole, state = history(assets, assets.specification("full", model="bert", **options))
+    spec = assets.specification("full", model="bert", **options, micro_batch_units=64)
+    parts, other = history(assets, spec)
+    for key in ("loss", "gradient_norm"):
+        assert values(parts, key) == pytest.approx(values(whole, key), abs=1e-5)
+    for name, tensor in state.items():
+        torch.testing.assert_close(other[name], tensor, atol=1e-5, rtol=0)
+
+
 def test_micro_batches_are_as_small_as_asked(
     assets: Assets, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -109,19 +109,20 @@ def test_recomputed_activations_are_not_kept(assets: Assets) -> None:
 
 
 @pytest.mark.parametrize(
-    ("model", "method", "micro_batch_size"),
+    ("model", "method", "training"),
     [
-        ("bert", "full", None),
-        ("bert", "full", 8),
-        ("bert", "full", 2),
-        ("bert", "lora", 2),
-        ("network", "full", 4),
+        ("bert", "full", {}),
+        ("bert", "full", {"micro_batch_size": 8}),
+        ("bert", "full", {"micro_batch_size": 2}),
+        ("bert", "full", {"micro_batch_units": 64}),
+        ("bert", "lora", {"micro_batch_size": 2}),
+        ("network", "full", {"micro_batch_size": 4}),
     ],
 )
 def test_the_probe_and_the_trace_see_the_peak_of_the_step_itself(
-    assets: Assets, model: str, method: str, micro_batch_size: int | None
+    assets: Assets, model: str, method: str, training: dict[str, int]
 ) -> None:
-    spec = assets.specification(method, model=model, micro_batch_size=micro_batch_size)
+    spec = assets.specification(method, model=model, **training)
     trainer = prepared(assets, spec)
     live = [*trainer.model.parameters(), *trainer.model.buffers()]
     before = tensor_bytes(live) + optimizer_bytes(trainer.optimizer)

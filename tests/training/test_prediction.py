@@ -46,6 +46,7 @@ def test_a_trace_predicts_what_the_probe_measures(
     "training",
     [
         {"gradient_checkpointing": True},
+        {"micro_batch_units": 64},
         {"micro_batch_size": 4, "optimizer": {"name": "sgd"}, "dropout": 0.3},
     ],
 )

@@ -11,7 +11,7 @@ import torch
 from analysis.comparability import cost_fields
 from finegrid.records.result import DELTA_FILE, RESULT_FILE
 from finegrid.training.loop import Trainer
-from finegrid.training.shrink import smaller_micro_batch
+from finegrid.training.shrink import with_smaller_micro_batches
 from tests.training.assets import Assets, read_history, run_folder, steps
 from tests.training.interruptions import ask, assert_same_bits, interrupted
 
@@ -79,10 +79,34 @@ def test_micro_batches_are_halved_as_far_as_they_divide_the_batch(
 ) -> None:
     training = assets.specification(batch_size=batch).training
     found = []
-    while size := smaller_micro_batch(training):
-        found.append(size)
-        training = training.model_copy(update={"micro_batch_size": size})
+    while smaller := with_smaller_micro_batches(training, longest=1):
+        training = smaller
+        found.append(training.micro_batch_size)
     assert found == sizes
+
+
+def test_units_are_halved_as_long_as_they_hold_the_longest_text(
+    assets: Assets, tmp_path: Path, monkeypatch: Patch
+) -> None:
+    """The longest text has at most 32 tokens, which is what texts are cut to."""
+    options: dict[str, Any] = {"model": "bert", "max_length": 32}
+    given = assets.specification("head", **options, micro_batch_units=64)
+    expected = assets.run(given, tmp_path)
+    sizes = assets.splits("bert")["train"].sizes
+    plain = Trainer.loss
+
+    def loss(self: Trainer, indices: list[int]) -> torch.Tensor:
+        if len(indices) * max(sizes[index] for index in indices) > 64:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return plain(self, indices)
+
+    monkeypatch.setattr(Trainer, "loss", loss)
+    spec = assets.specification("head", **options, micro_batch_units=256)
+    result = assets.run(spec, tmp_path)
+    assert (result.state, result.micro_batch_units, result.micro_batch_size) == ("ok", 64, None)
+    assert (result.metrics, result.losses) == (expected.metrics, expected.losses)
+    assert cost_fields(result) == cost_fields(expected)
+    assert with_smaller_micro_batches(given.training, longest=33) is None
 
 
 def test_the_memory_of_the_failed_attempt_is_free_when_the_next_begins(

@@ -43,7 +43,7 @@ _TRACE = "finegrid.training.measure.prediction"
 _LIBRARIES = ("torch", "transformers", "peft")
 _TRACED = (
     *("optimizer", "gradient_checkpointing", "dropout", "dtype", "device"),
-    *("devices", "strategy"),
+    *("devices", "strategy", "micro_batch_units"),
 )
 """Keys of `training` that a step's memory depends on, its batch aside."""
 
@@ -92,7 +92,7 @@ class Tracer:
             "outputs": [task.kind, len(task.labels)],
             "training": spec.training.model_dump(mode="json", include=set(_TRACED)),
             "batch": question.batch,
-            "accumulates": accumulates(spec.training),
+            "accumulates": accumulates(spec.training, question.batch[1]),
             "source": self._digest(
                 METHODS.get(spec.variant.method).__module__,
                 family_module(spec.model.configuration),
@@ -193,30 +193,28 @@ def _measured(records: Sequence[Result]) -> Sizes:
 
 def _performed(record: Result) -> Specification:
     """What the run did in the micro-batches that memory sufficed for."""
-    spec, size = effective(record), record.micro_batch_size
-    if size is None:
-        return spec
-    training = spec.training.model_copy(update={"micro_batch_size": size})
-    return spec.model_copy(update={"training": training})
+    spec, used = effective(record), record.used_micro_batches
+    return spec.model_copy(update={"training": spec.training.model_copy(update=used)})
 
 
 def _step_key(spec: Specification, batch: tuple[int, int]) -> str:
     """What decides the memory of a step."""
     training = spec.training.model_dump(mode="json", include=set(_TRACED))
     variant = [spec.variant.method, dict(spec.variant.settings)]
-    adds_up = accumulates(spec.training)
+    adds_up = accumulates(spec.training, batch[1])
     return canonical_json([*_batch_key(spec), *variant, training, batch, adds_up])
 
 
 def _batch_key(spec: Specification) -> BatchKey:
     """What decides how large the largest micro-batch, or a device's share of it, is."""
     training = spec.training
-    return spec.task.key, model_key(spec.model), training.max_length, largest_share(training)
+    share = training.micro_batch_units or largest_share(training, size=1)
+    return spec.task.key, model_key(spec.model), training.max_length, training.batch_size, share
 
 
 def _recorded_batches(records: Sequence[Result]) -> Batches:
     """Those of the runs whose memory sufficed for the micro-batch of their specification."""
-    whole = [one for one in records if one.micro_batch_size is None]
+    whole = [one for one in records if not one.used_micro_batches]
     return {_batch_key(effective(one)): one.memory.batch for one in whole if one.memory is not None}
 
 
@@ -224,4 +222,4 @@ def _largest(spec: Specification) -> tuple[int, int]:
     """The largest that the specification allows."""
     training = spec.training
     length = kind_of(spec.task).inputs.longest(training.max_length)
-    return largest_share(training), length
+    return largest_share(training, length), length

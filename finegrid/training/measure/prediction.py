@@ -37,7 +37,13 @@ from finegrid.models.pooling import attention_implementation, classifier_class
 from finegrid.records.costs import Memory
 from finegrid.records.prediction import Prediction, Question
 from finegrid.records.prepared import PreparedTask
-from finegrid.records.specification import Checkpoint, Network, Specification, largest_share
+from finegrid.records.specification import (
+    Checkpoint,
+    Network,
+    Specification,
+    largest_micro_batch,
+    largest_share,
+)
 from finegrid.training.data import Examples
 from finegrid.training.loop import Step, Trainer
 from finegrid.training.optimization import make_optimizer
@@ -271,8 +277,10 @@ def _examples(kind: Kind, question: Question, configuration: Any) -> Blank:
     those that add up gradients, one batch then has a second micro-batch.
     """
     training, (count, size) = question.spec.training, question.batch
-    if count == largest_share(training):
-        count = (training.micro_batch_size or training.batch_size) + 1
+    if count == largest_share(training, size):
+        count = largest_micro_batch(training, size) + 1
+    elif training.micro_batch_units is not None:
+        count *= training.devices
     ids = [str(number) for number in range(count)]
     return Blank(kind, ids, [], [], size=size, configuration=configuration)
 

@@ -43,7 +43,7 @@ def _reserved_stdout() -> TextIO:
 
 def _perform(assignment: Assignment, interruption: Interruption) -> int | None:
     job = Job.of(assignment, interruption)
-    work = partial(take_part, job, assignment.micro_batch_size)
+    work = partial(take_part, job, assignment.training)
     training, threads = assignment.planned.training, assignment.origin.threads
     with leased(training.device, interruption, training.devices_per_node):
         return run_workers(work, training, threads, interruption, assignment.rendezvous)

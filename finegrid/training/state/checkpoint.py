@@ -20,7 +20,7 @@ from finegrid.records.base import Name, Record, Sha256
 from finegrid.records.costs import Count, Seconds
 from finegrid.records.identity import file_sha256
 from finegrid.records.quarantine import quarantine
-from finegrid.records.specification import Positive
+from finegrid.records.specification import Positive, Training
 from finegrid.records.write import write_by_hash
 from finegrid.training.state.snapshot import Tensors, TrainerState
 from finegrid.training.state.tensors import write_tensors
@@ -48,8 +48,8 @@ class Identity(Record):
 class Past(Record):
     """What is no tensor in a checkpoint."""
 
-    micro_batch_size: Positive | None
-    """The one in use, where it is not the specification's own."""
+    training: Training
+    """The one in use: its micro-batches may be smaller than the specification's."""
     setup_seconds: Seconds
     """Of the first attempt: what one setup costs."""
     resumed_at_steps: tuple[Count, ...]

@@ -3,6 +3,7 @@
 import time
 from dataclasses import dataclass, field
 
+from finegrid.records.specification import Training
 from finegrid.training.loop import Event, Trainer
 from finegrid.training.processes.distributed import ALONE, Group
 from finegrid.training.processes.signals import Interruption, PreemptedError
@@ -18,8 +19,8 @@ class Keeper:
     interruption: Interruption
     seconds: float
     """Between two checkpoints; how much a lost machine may cost."""
-    micro_batch_size: int | None = None
-    """The one in use, where it is not the specification's own."""
+    training: Training
+    """The one in use: its micro-batches may be smaller than the specification's."""
     kept: Kept | None = None
     group: Group = ALONE
     """They keep the state together, when one of them has to; the first writes it down."""
@@ -44,7 +45,7 @@ class Keeper:
         """
         tensors, state = capture(trainer)
         past = Past(
-            micro_batch_size=self.micro_batch_size,
+            training=self.training,
             setup_seconds=setup_seconds,
             resumed_at_steps=resumed_at_steps,
             history=tuple(history),
