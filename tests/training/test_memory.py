@@ -10,7 +10,7 @@ from torch import nn
 
 from finegrid.records.costs import Memory
 from finegrid.records.specification import Specification
-from finegrid.training.batches import evaluation_batches
+from finegrid.training.batches import evaluation_batches, most_units
 from finegrid.training.loop import Step, Trainer
 from finegrid.training.measure.memory import PeakMeter, optimizer_bytes, probe_memory, tensor_bytes
 from finegrid.training.measure.prediction import with_prediction
@@ -127,8 +127,11 @@ def test_the_probe_and_the_trace_see_the_peak_of_the_step_itself(
     live = [*trainer.model.parameters(), *trainer.model.buffers()]
     before = tensor_bytes(live) + optimizer_bytes(trainer.optimizer)
     trainer.optimizer.zero_grad(set_to_none=True)
+    sizes = trainer.train_split.sizes
+    largest = set(most_units(sizes, spec.training))
+    batch = next(one for one in evaluation_batches(sizes, 16) if largest <= set(one))
     with PeakMeter(CPU) as meter:
-        trainer.step(1, evaluation_batches(trainer.train_split.sizes, 16)[0])
+        trainer.step(1, batch)
     found = probe(trainer)
     assert found.peak_training_bytes == pytest.approx(before + meter.peak, rel=0.02)
     told = with_prediction(found, spec).predicted_peak_bytes
