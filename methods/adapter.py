@@ -131,9 +131,9 @@ class Adapter(Method):
         x = module.__dict__.pop(_INPUT) if self.placement == "parallel" else output
         return output + self._bottleneck(module, x)
 
-    def _adapt_sum(
-        self, module: nn.Module, inputs: tuple[Any, ...], output: torch.Tensor
-    ) -> torch.Tensor:
+    def _adapt_sum(self, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> Any:
+        if isinstance(output, tuple):  # a block may give out its attention's weights beside it
+            return (self._adapt_sum(module, inputs, output[0]), *output[1:])
         update = self._bottleneck(module, output)
         if not is_norm(module):
             return output + update

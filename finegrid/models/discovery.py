@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 import torch
@@ -18,7 +19,7 @@ from torch import nn
 from finegrid.models import body
 from finegrid.models.anatomy import Anatomy, Block, Part, Unnamed
 from finegrid.models.blocks import find_blocks
-from finegrid.models.family import Family, family_of
+from finegrid.models.family import Family, family_of, place_of
 from finegrid.models.fused import LayoutError
 from finegrid.models.parts import (
     Weight,
@@ -139,7 +140,7 @@ def _discover(model: nn.Module, family: Family) -> Anatomy:
         hidden=_hidden(model, found.blocks),
         attention_implementation="sdpa" if getattr(model, "_supports_sdpa", True) else "eager",
         sums_known=family.sums is not None,
-        feed_forward_sums=_sums(found.parts, family),
+        feed_forward_sums=_sums(found.parts, family, config),
     )
 
 
@@ -160,23 +161,27 @@ def _placed(model: nn.Module, part: Part, family: Family) -> Part:
     places: dict[str, str] = {}
     for key, known in (("dropout", family.dropouts), ("end", family.ends)):
         if place := known.get(part.role):
-            path = place_from(part.path, place)
+            path = place_from(part.path, place_of(place, model.config))
             places |= {key: path} if _exists(model, path) else {}
     return part.model_copy(update=places)
 
 
 def _exists(model: nn.Module, path: str) -> bool:
     """Whether a module or an attribute of one stands there; an identity is no dropout."""
-    parent, _, name = path.rpartition(".")
-    held = getattr(model.get_submodule(parent), name, None)
+    try:
+        held = attrgetter(path)(model)
+    except AttributeError:
+        return False
     return held is not None and not isinstance(held, nn.Identity)
 
 
-def _sums(parts: list[Part], family: Family) -> tuple[str, ...]:
+def _sums(parts: list[Part], family: Family, configuration: Any) -> tuple[str, ...]:
     """Where each feed-forward part's output plus its residual comes out."""
-    place = family.sums
+    if family.sums is None:
+        return ()
+    place = place_of(family.sums, configuration)
     downs = [part.path for part in parts if part.role == "down"]
-    return () if place is None else tuple(dict.fromkeys(place_from(p, place) for p in downs))
+    return tuple(dict.fromkeys(place_from(path, place) for path in downs))
 
 
 def _heads(model: nn.Module, blocks: Mapping[str, Block]) -> int | None:

@@ -7,12 +7,20 @@ library that it holds for. Installed packages add theirs by the entry-point grou
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from finegrid.models.fused import Fused
 from finegrid.records.registry import Registry
+
+Place = str | Callable[[Any], str]
+"""A path from a layer, or what tells it of a configuration."""
+
+
+def place_of(place: Place, configuration: Any) -> str:
+    """The path that a family names, for a model of the configuration."""
+    return place if isinstance(place, str) else place(configuration)
 
 
 @dataclass(frozen=True)
@@ -46,11 +54,11 @@ class Family:
     """Whether tokens see those before them alone, where the attention modules do not say it."""
     positions: ClassVar[bool | None] = None
     """Whether the configuration's length limits a sequence, where no module shows it."""
-    dropouts: ClassVar[Mapping[str, str]] = {}
+    dropouts: ClassVar[Mapping[str, Place]] = {}
     """Role -> where the dropout of its layers' outputs is, from the layer: `../dropout`."""
     ends: ClassVar[Mapping[str, str]] = {}
     """Role -> the norm of its layers' outputs before their residual is added, from the layer."""
-    sums: ClassVar[str | None] = None
+    sums: ClassVar[Place | None] = None
     """Where the feed-forward part's output plus its residual comes out, from its layer `down`: the
     norm behind them, or the block. None: not known, and so are the two above."""
 

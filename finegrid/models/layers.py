@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
 
 from finegrid.models.anatomy import Part, Rows
 from finegrid.models.coverage import LINEAR, refusal
@@ -128,9 +129,9 @@ def linear_layers(model: nn.Module, roles: tuple[str, ...]) -> Iterator[Layer]:
 
 @dataclass(frozen=True)
 class Dropout:
-    """A dropout, by the attribute of a module that holds its probability."""
+    """A dropout, by the attribute that holds its probability."""
 
-    holder: nn.Module
+    holder: Any
     name: str
 
     @property
@@ -151,7 +152,7 @@ def dropouts_behind(model: nn.Module, role: str) -> Iterator[tuple[nn.Module, Dr
     for part in anatomy_of(model).of_roles((role,)):
         if part.dropout is not None:
             parent, _, name = part.dropout.rpartition(".")
-            holder = model.get_submodule(parent)
+            holder = attrgetter(parent)(model)  # a module, or the configuration that it reads
             drop = getattr(holder, name)  # a module, or the probability
             found = Dropout(holder, name) if isinstance(drop, float | int) else Dropout(drop, "p")
             yield model.get_submodule(part.path), found

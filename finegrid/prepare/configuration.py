@@ -8,6 +8,8 @@ from finegrid.prepare.tokenizer_file import Tokenizer, TokenizerError, read_toke
 from finegrid.problems import refused
 
 _CODE = "auto_map"
+_SLICED = "slow_but_exact"
+"""Bloom's key for sums in the order of the machines that it was pretrained on."""
 
 
 def unfit_configuration(configuration: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -16,6 +18,9 @@ def unfit_configuration(configuration: Mapping[str, Any]) -> Iterator[tuple[str,
         how = quantised.get("quant_method") if isinstance(quantised, Mapping) else None
         allowed = "weights that are not quantised, and no such key"
         yield "quantization_config", f"the weights are quantised ({how}); allowed: {allowed}"
+    if configuration.get(_SLICED) and (configuration.get("pretraining_tp") or 1) > 1:
+        reason = "slices of weights pass round their layers, where methods are; allowed: false"
+        yield _SLICED, refused(True, reason)
     if code := configuration.get(_CODE):
         allowed = "allowed: a model of the library's own classes, and no such key"
         yield (

@@ -20,7 +20,7 @@ from methods.registry import METHODS
 from tests.methods.architectures import IMAGES, SEQ2SEQ, SPEECH, T5, tiny, transformer
 
 P = 0.5
-Function = Callable[[Any, torch.Tensor], torch.Tensor]
+Function = Callable[..., torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,16 @@ class Parts:
     norms: tuple[str, str]
     normalises_sums: bool = False
     """Whether a norm takes each sum of a sublayer and its residual, or each sublayer's input."""
+    normalises_outputs: bool = False
+    """Whether a norm takes what a sublayer adds, and none its input."""
+    is_parallel: bool = False
+    """Whether the feed-forward part reads what attention reads."""
+    drops_sum: bool = False
+    """Whether one dropout takes what both sublayers add, until adapters stand between them."""
+    drops: tuple[bool, bool] = (True, True)
+    """Whether there is a dropout behind attention and behind the feed-forward part."""
+    around: Callable[[Any, torch.Tensor], dict[str, Any]] = lambda model, x: {}
+    """What the model gives its blocks beside the states."""
 
 
 def _t5() -> nn.Module:
@@ -55,6 +65,76 @@ def _two_layers(block: Any, x: torch.Tensor) -> torch.Tensor:
     return output
 
 
+def _output_of(layer: nn.Module, call: Callable[[], Any]) -> torch.Tensor:
+    """What the layer gives out in the call."""
+    outputs: list[torch.Tensor] = []
+    hook = layer.register_forward_hook(lambda module, inputs, output: outputs.append(output))
+    call()
+    hook.remove()
+    return outputs[0]
+
+
+def _rotary(body: Any, x: torch.Tensor) -> dict[str, Any]:
+    """Cosines and sines (batch, tokens, features of a head) of the positions."""
+    return {"position_embeddings": body.rotary_emb(x, torch.arange(x.shape[1])[None])}
+
+
+def _alibi(model: Any, x: torch.Tensor) -> dict[str, Any]:
+    mask = torch.ones(x.shape[:2])
+    body = model.transformer
+    return {"alibi": body.build_alibi_tensor(mask, body.num_heads, x.dtype)}
+
+
+def _gpt_neox(is_parallel: bool) -> Parts:
+    return Parts(
+        lambda: transformer(
+            "gpt_neox", use_parallel_residual=is_parallel, hidden_dropout=P, attention_dropout=0.0
+        ),
+        lambda block, x, **around: block.attention(x, attention_mask=None, **around)[0],
+        lambda block, x: block.mlp(x),
+        ("input_layernorm", "post_attention_layernorm"),
+        is_parallel=is_parallel,
+        around=lambda model, x: _rotary(model.gpt_neox, x),
+    )
+
+
+def _falcon(norms: tuple[str, str], is_parallel: bool, **options: Any) -> Parts:
+    """Dropout of attention's weights is the dropout behind it too, or none at all is."""
+    return Parts(
+        lambda: _without_weights_dropout(transformer("falcon", **_FALCON, **options)),
+        lambda block, x, **around: block.self_attention(x, attention_mask=None, **around)[0],
+        lambda block, x: block.mlp(x),
+        norms,
+        is_parallel=is_parallel,
+        drops_sum=is_parallel,
+        around=lambda model, x: {"alibi": None} | _rotary(model.transformer, x),
+    )
+
+
+def _without_weights_dropout(model: Any) -> nn.Module:
+    for block in model.transformer.h:
+        block.self_attention.attention_dropout.p = 0.0
+    return cast("nn.Module", model)
+
+
+def _opt(normalises_sums: bool) -> Parts:
+    return Parts(
+        lambda: transformer(
+            "opt",
+            ffn_dim=96,
+            word_embed_proj_dim=64,
+            do_layer_norm_before=not normalises_sums,
+            dropout=P,
+            attention_dropout=0.0,
+        ),
+        lambda block, x: block.self_attn(x)[0],
+        lambda block, x: block.fc2(functional.relu(block.fc1(x))),
+        ("self_attn_layer_norm", "final_layer_norm"),
+        normalises_sums=normalises_sums,
+    )
+
+
+_FALCON = {"alibi": False, "bias": True, "hidden_dropout": P, "attention_dropout": P}
 _BERT_LIKE = ("attention.output.LayerNorm", "output.LayerNorm")
 PARTS = {
     "bert": Parts(
@@ -99,12 +179,67 @@ PARTS = {
         lambda block, x: block.layer[1].DenseReluDense(x),
         ("layer.0.layer_norm", "layer.1.layer_norm"),
     ),
+    "albert": Parts(
+        lambda: transformer(
+            "albert", embedding_size=32, hidden_dropout_prob=P, attention_probs_dropout_prob=0.0
+        ),
+        lambda block, x: _output_of(block.attention.dense, lambda: block.attention(x)),
+        lambda block, x: block.ff_chunk(x),
+        ("attention.LayerNorm", "full_layer_layer_norm"),
+        normalises_sums=True,
+        drops=(True, False),
+    ),
+    "bloom": Parts(
+        lambda: transformer("bloom", hidden_dropout=P, attention_dropout=0.0),
+        lambda block, x, **around: _output_of(
+            block.self_attention.dense,
+            lambda: block.self_attention(x, x, attention_mask=None, **around),
+        ),
+        lambda block, x: _output_of(block.mlp.dense_4h_to_h, lambda: block.mlp(x, x)),
+        ("input_layernorm", "post_attention_layernorm"),
+        around=_alibi,
+    ),
+    "falcon, one after the other": _falcon(
+        ("input_layernorm", "post_attention_layernorm"),
+        is_parallel=False,
+        multi_query=False,
+        parallel_attn=False,
+        new_decoder_architecture=False,
+    ),
+    "falcon": _falcon(
+        ("input_layernorm", "input_layernorm"), is_parallel=True, new_decoder_architecture=False
+    ),
+    "falcon by groups": _falcon(
+        ("ln_attn", "ln_mlp"), is_parallel=True, num_kv_heads=2, new_decoder_architecture=True
+    ),
+    "gpt_neox": _gpt_neox(is_parallel=True),
+    "gpt_neox, one after the other": _gpt_neox(is_parallel=False),
+    "olmo2": Parts(
+        lambda: transformer("olmo2", num_key_value_heads=1, attention_dropout=0.0),
+        lambda block, x, **around: block.self_attn(x, attention_mask=None, **around)[0],
+        lambda block, x: block.mlp(x),
+        ("post_attention_layernorm", "post_feedforward_layernorm"),
+        normalises_outputs=True,
+        drops=(False, False),
+        around=lambda model, x: _rotary(model.model, x),
+    ),
+    "opt": _opt(normalises_sums=False),
+    "opt, of 350 million": _opt(normalises_sums=True),
+    "phi3": Parts(
+        lambda: transformer(
+            "phi3", num_key_value_heads=1, pad_token_id=1, resid_pdrop=P, attention_dropout=0.0
+        ),
+        lambda block, x, **around: block.self_attn(x, attention_mask=None, **around)[0],
+        lambda block, x: block.mlp(x),
+        ("input_layernorm", "post_attention_layernorm"),
+        around=lambda model, x: _rotary(model.model, x),
+    ),
 }
 
 
 @cache
 def _models(name: str, placement: str, normed: bool) -> tuple[Any, Any]:
-    """A first block without adapters, not training, and one of the same weights with them."""
+    """A model without adapters, not training, and one of the same weights with them."""
     plain, adapted = PARTS[name].model().double(), PARTS[name].model().double()
     draw = torch.Generator().manual_seed(2)
     for parameter in plain.parameters():
@@ -115,7 +250,7 @@ def _models(name: str, placement: str, normed: bool) -> tuple[Any, Any]:
     for parameter in adapted.parameters():
         if parameter.requires_grad:
             parameter.data = torch.randn(parameter.shape, generator=draw).double() / 3
-    return blocks_of(plain.eval())[0], blocks_of(adapted.train())[0]
+    return plain.eval(), adapted.train()
 
 
 def bottleneck(tensors: Any, x: torch.Tensor) -> torch.Tensor:
@@ -129,23 +264,35 @@ def bottleneck(tensors: Any, x: torch.Tensor) -> torch.Tensor:
     return update
 
 
-def written(parts: Parts, block: Any, adapters: list[Any], placement: str, x: Any) -> Any:
+def written(
+    parts: Parts, block: Any, adapters: list[Any], placement: str, x: Any, around: dict[str, Any]
+) -> Any:
     """The block's output by the formulas; h is a sublayer's output and x what it is added to."""
     first, second = (block.get_submodule(name) for name in parts.norms)
-    after = parts.normalises_sums
-    h = functional.dropout(parts.attention(block, x if after else first(x)), P)
+    same = nn.Identity()
+    before = (same, same) if parts.normalises_sums or parts.normalises_outputs else (first, second)
+    behind = (first, second) if parts.normalises_sums else (same, same)
+    out = (first, second) if parts.normalises_outputs else (same, same)
+    drop = [functional.dropout if drops else (lambda h, p: h) for drops in parts.drops]
+
+    if parts.drops_sum and placement == "pfeiffer":
+        added = parts.attention(block, first(x), **around) + parts.feed_forward(block, second(x))
+        h = functional.dropout(added, P)
+        return x + h + bottleneck(adapters[-1], x + h)
+    read = x
+    h = drop[0](out[0](parts.attention(block, before[0](x), **around)), P)
     if placement in ("houlsby", "attention"):  # adapter-bert: dropout, adapter, sum, norm
         h = h + bottleneck(adapters[0], h)
-    x = first(x + h) if after else x + h
-    inner = x if after else second(x)
-    h = functional.dropout(parts.feed_forward(block, inner), P)
+    x = behind[0](x + h)
+    inner = before[1](read if parts.is_parallel else x)
+    h = drop[1](out[1](parts.feed_forward(block, inner)), P)
     if placement in ("houlsby", "feed-forward"):
         h = h + bottleneck(adapters[-1], h)
     if placement == "parallel":  # He et al. 2022, table 1: x is the feed-forward part's input
         h = h + bottleneck(adapters[-1], inner)
     if placement == "pfeiffer":  # MAD-X, section 4.1: r + U f(D LN(x + r)), then the norm again
-        h = h + bottleneck(adapters[-1], second(x + h) if after else x + h)
-    return second(x + h) if after else x + h
+        h = h + bottleneck(adapters[-1], behind[1](x + h))
+    return behind[1](x + h)
 
 
 @pytest.mark.parametrize("normed", [False, True])
@@ -155,17 +302,19 @@ def written(parts: Parts, block: Any, adapters: list[Any], placement: str, x: An
 )
 @torch.no_grad()
 def test_a_placement_is_its_formula(placement: str, name: str, normed: bool) -> None:
-    plain, adapted = _models(name, placement, normed)
+    models = _models(name, placement, normed)
+    plain, adapted = (blocks_of(model)[0] for model in models)
     x = torch.randn(2, 5, 64, generator=torch.Generator().manual_seed(4)).double()
+    around = PARTS[name].around(models[0], x)
     adapters = [m for path, m in adapted.named_modules() if path.split(".")[-1] == "adapter"]
     torch.manual_seed(5)
-    expected = written(PARTS[name], plain, adapters, placement, x)
+    expected = written(PARTS[name], plain, adapters, placement, x, around)
     torch.manual_seed(5)
-    found = adapted(x, attention_mask=None)
+    found = adapted(x, attention_mask=None, **around)
     found = found[0] if isinstance(found, tuple) else found
     torch.testing.assert_close(found, expected, atol=1e-9, rtol=1e-9)
     torch.manual_seed(5)
-    without = written(PARTS[name], plain, [], "none", x)
+    without = written(PARTS[name], plain, [], "none", x, around)
     assert (expected - without).abs().max() > 0.01
     assert len(adapters) == (2 if placement == "houlsby" else 1)
 

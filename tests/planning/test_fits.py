@@ -221,6 +221,15 @@ def test_another_model_than_the_library_would_load_is_refused(
     assert "allowed" in reason
 
 
+def test_a_model_that_computes_beside_its_layers_is_refused() -> None:
+    """Bloom multiplies with slices of `dense`: what a method puts there would never be asked."""
+    whole = {"model_type": "bloom", "slow_but_exact": True}
+    assert not list(unfit_configuration(whole))
+    ((where, reason),) = unfit_configuration(whole | {"pretraining_tp": 4})
+    assert where == "slow_but_exact"
+    assert reason.startswith("true is not allowed; slices of weights pass round their layers")
+
+
 @pytest.mark.parametrize(
     ("model_type", "key", "value"),
     [

@@ -24,9 +24,11 @@ class Llama(Family):
 
 @register("gemma2")
 @register("gemma3_text")
+@register("olmo2")
+@register("olmo3")
 @dataclass(frozen=True)
-class Gemma2(Llama):
-    """Gemma 2 and 3 normalise what a sublayer adds."""
+class NormalisedOutputs(Llama):
+    """These normalise what a sublayer adds."""
 
     ends: ClassVar = {
         "o": "../../post_attention_layernorm",
