@@ -1,5 +1,7 @@
 """Every pair of variants of a group, compared on shared seeds and shared test items."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,12 @@ from analysis.markdown import Block, document
 from analysis.notes import falling_notes, gaps
 from analysis.quantities import NONE, count_text, interval_text
 from analysis.statistics.arrays import Floats
-from analysis.statistics.bootstrap import RESAMPLES, UndefinedResampleError
+from analysis.statistics.bootstrap import (
+    RESAMPLES,
+    Resampled,
+    UndefinedResampleError,
+    resample,
+)
 from analysis.statistics.comparison import (
     NO_SPREAD,
     holm,
@@ -25,6 +32,7 @@ from analysis.statistics.comparison import (
 )
 from analysis.statistics.ranking import flip_shares
 from analysis.summary import summarise
+from finegrid.metrics.contract import WeightedMetric
 
 Row = dict[str, Any]
 
@@ -106,13 +114,14 @@ def _part_rows(part: Part, runs: Path) -> list[Row]:
     cells = {
         str(name): by_seed[by_seed["variant"] == name] for name in part.rows["variant"].unique()
     }
+    resamples = _Resamples(part, cells, items)
     rows = [
         {
             **part.identity,
             "metric": next(iter(present(ok, "metric")), None),
             "first": first,
             "second": second,
-            **_pair(part, cells[first], cells[second], items),
+            **_pair(resamples, first, second),
         }
         for first, second in combinations(cells, 2)
     ]
@@ -124,13 +133,48 @@ def _part_rows(part: Part, runs: Path) -> list[Row]:
     return rows
 
 
-def _pair(part: Part, first: pd.DataFrame, second: pd.DataFrame, items: Items) -> Row:
-    """What compares two variants, given the ok runs of each by their seeds."""
-    seeds = sorted(set(first.index) & set(second.index))
+@dataclass(frozen=True)
+class _Resamples:
+    """The ok runs of each variant of a part by their seeds, and resamples that pairs share."""
+
+    part: Part
+    cells: Mapping[str, pd.DataFrame]
+    items: Items
+    _known: dict[tuple[int, ...], tuple[list[str], Resampled]] = field(default_factory=dict)
+
+    def of(self, seeds: Sequence[int], *variants: str) -> Resampled:
+        """Scores of the variants on these seeds, drawn once for all that ended ok under them.
+
+        Raises UndefinedResampleError.
+        """
+        key = tuple(map(int, seeds))
+        if key not in self._known:
+            names = [name for name in self.cells if self._has_items(name, seeds)]
+            matrices = [self.items.matrix(self.cells[name].loc[seeds, "run"]) for name in names]
+            part = self.part
+            rng = generator(part.task, part.model, part.fingerprint, *map(str, key))
+            weighted = self.items.judge.weighted
+            drawn = resample(np.stack(matrices, axis=2), rng, weighted=weighted)
+            self._known[key] = names, drawn
+        names, drawn = self._known[key]
+        return drawn.of(*map(names.index, variants))
+
+    def _has_items(self, name: str, seeds: Sequence[int]) -> bool:
+        cell = self.cells[name]
+        return cell.index.isin(seeds).sum() == len(seeds) and not self.items.why_none(
+            cell.loc[seeds, "run"]
+        )
+
+
+def _pair(resamples: _Resamples, first: str, second: str) -> Row:
+    """What compares two variants on the seeds under which both ended ok."""
+    runs = resamples.cells[first], resamples.cells[second]
+    items = resamples.items
+    seeds = sorted(set(runs[0].index) & set(runs[1].index))
     row: Row = {"seeds": " ".join(map(str, seeds)), "n_seeds": len(seeds)}
     if not seeds:
         return row | {"reason": "no shared ok seed"}
-    sides = [rows.loc[seeds] for rows in (first, second)]
+    sides = [rows.loc[seeds] for rows in runs]
     one, other = (side["test_score"].to_numpy(dtype=np.float64) for side in sides)
     row |= {"score_difference": float(np.mean(one - other))} | _over_seeds(one, other)
     reasons = [] if "p_value" in row else [NO_SPREAD if len(seeds) > 1 else ONE_SEED]
@@ -139,10 +183,10 @@ def _pair(part: Part, first: pd.DataFrame, second: pd.DataFrame, items: Items) -
         return row | {"reason": "; ".join(reasons)}
     ours, theirs = (items.matrix(side["run"]) for side in sides)
     row |= {"n_items": ours.shape[1]} | _on_one_seed(ours[0], theirs[0], seeds[0], items)
-    names = [side["variant"].iloc[0] for side in sides]
-    rng = generator(part.task, part.model, part.fingerprint, *names)
+    if min(ours.shape[:2]) < 2:
+        return row | {"reason": "; ".join(reasons) or None}
     try:
-        row |= _over_items(ours, theirs, rng, items)
+        row |= _over_items(resamples.of(seeds, first, second), items.judge)
     except UndefinedResampleError as error:
         reasons.append(f"no bootstrap: {error}")
     return row | {"reason": "; ".join(reasons) or None}
@@ -175,19 +219,15 @@ def _on_one_seed(one: Floats, other: Floats, seed: int, items: Items) -> Row:
     }
 
 
-def _over_items(one: Floats, other: Floats, rng: np.random.Generator, items: Items) -> Row:
-    """The bootstraps, where there are two seeds and two items. Raises UndefinedResampleError."""
-    if min(one.shape[:2]) < 2:
-        return {}
-    metric = items.judge
-    resampled = paired_bootstrap(one, other, rng, weighted=metric.weighted)
-    flips = flip_shares(np.stack([one, other], axis=2), rng, weighted=metric.weighted)
+def _over_items(pair: Resampled, metric: WeightedMetric) -> Row:
+    """What the resamples of seeds and items say of a pair."""
+    resampled = paired_bootstrap(pair)
     better = resampled.probability_positive if metric.sign > 0 else resampled.probability_negative
     return {
         "bootstrap_low": resampled.difference.low,
         "bootstrap_high": resampled.difference.high,
         "probability_better": better,
-        "probability_flip": float(flips[0, 1]),
+        "probability_flip": float(flip_shares(pair)[0, 1]),
     }
 
 

@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from analysis.statistics.arrays import Floats, check_share
+from analysis.statistics.arrays import Floats, check_share, checked
 
 RESAMPLES = 10_000
 """The default number of resamples: a tail of 2.5 % then rests on 250 of them."""
@@ -78,27 +79,46 @@ def mean_scores(statistics: Floats, weighted: Weighted) -> Floats:
     return means
 
 
-def resampled_scores(
-    statistics: Floats, weighted: Weighted, rng: np.random.Generator, resamples: int
-) -> Floats:
-    """Mean scores of the variants under resampling of seeds and of items, (resamples, variants).
+@dataclass(frozen=True, eq=False)
+class Resampled:
+    """Mean scores of variants that share seeds and items, as observed and as resampled together."""
+
+    observed: Floats
+    """Shape (variants,)."""
+    scores: Floats
+    """Shape (resamples, variants); not finite where a score has no value."""
+
+    def of(self, *variants: int) -> "Resampled":
+        """Those of some variants. Raises UndefinedResampleError where one has no value in some."""
+        chosen = list(variants)
+        return Resampled(self.observed[chosen], defined(self.scores[:, chosen]))
+
+
+def resample(
+    statistics: ArrayLike,
+    rng: np.random.Generator,
+    resamples: int = RESAMPLES,
+    weighted: Weighted = mean_of_items,
+) -> Resampled:
+    """Mean scores of the variants under resampling of seeds and of items.
 
     statistics: shape (seeds, items, variants, k), what each item contributes to the score T. With
     c the counts of drawn items and w those of drawn seeds, a resample gives
     sum_s w_s T(c · z_s) / sum_s w_s. Seeds and items are drawn with replacement and independently
     of each other, and a drawn item counts for every drawn seed and every variant: all seeds are
     tested on the same items, and all variants share both (Owen 2007, The pigeonhole bootstrap).
-    Items drawn anew for each seed would average away their difficulty. Raises
-    UndefinedResampleError.
+    Items drawn anew for each seed would average away their difficulty. Raises ValueError for fewer
+    than two seeds or items, for a statistic that is not finite and for fewer than one resample.
     """
-    seeds, items, variants, k = statistics.shape
-    by_item = np.ascontiguousarray(statistics.swapaxes(0, 1))
+    array = checked(statistics, "statistics", seeds=2, items=2, variants=1, k=1)
+    seeds, items, variants, k = array.shape
+    by_item = np.ascontiguousarray(array.swapaxes(0, 1))
     parts = []
     for size in chunks(resamples, max(items, seeds * variants * k)):
         scores = weighted(by_item, draw_counts(rng, size, items))  # (size, seeds, variants)
         counts = draw_counts(rng, size, seeds)
         parts.append(np.einsum("rs,rsv->rv", counts, scores) / seeds)
-    return defined(np.concatenate(parts))
+    return Resampled(mean_scores(array, weighted), np.concatenate(parts))
 
 
 def defined(resampled: Floats) -> Floats:

@@ -7,15 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from analysis.statistics.arrays import Floats, check_share, checked, checked_pair
-from analysis.statistics.bootstrap import (
-    RESAMPLES,
-    Estimate,
-    Weighted,
-    mean_of_items,
-    mean_scores,
-    percentile_estimate,
-    resampled_scores,
-)
+from analysis.statistics.bootstrap import Estimate, Resampled, percentile_estimate
 from analysis.statistics.intervals import Interval, t_interval
 
 NO_SPREAD = "every seed gives the same value, whose spread cannot be told"
@@ -99,34 +91,19 @@ def paired_equivalence(first: ArrayLike, second: ArrayLike, margin: float) -> fl
     return float(stats.t.sf((margin - abs(differences.mean())) / error, len(differences) - 1))
 
 
-def paired_bootstrap(
-    first: ArrayLike,
-    second: ArrayLike,
-    rng: np.random.Generator,
-    resamples: int = RESAMPLES,
-    confidence: float = 0.95,
-    weighted: Weighted = mean_of_items,
-) -> PairedBootstrap:
+def paired_bootstrap(pair: Resampled, confidence: float = 0.95) -> PairedBootstrap:
     """Hierarchical bootstrap of the difference of two variants: seeds, then items, both paired.
 
-    first, second: shape (seeds, items, k), what each test item contributes under each seed to the
-    score that `weighted` makes of them. A drawn seed and a drawn item are the same for both
-    variants, a drawn item the same for all seeds (see `resampled_scores`). The bootstrap sees
-    (seeds - 1) / seeds of the variance due to the seeds: where the seeds dominate, a 95 % interval
-    of three seeds covers about three times in four, and that of `paired_t` as often as it says.
-
-    Raises ValueError for fewer than two seeds or items, for unequal shapes, for a statistic that
-    is not finite, for fewer than one resample, and unless 0 < confidence < 1; of these,
-    UndefinedResampleError where the score has no value in some resamples.
+    A drawn seed and a drawn item are the same for both variants, a drawn item the same for all
+    seeds (see `resample`). The bootstrap sees (seeds - 1) / seeds of the variance due to the seeds:
+    where the seeds dominate, a 95 % interval of three seeds covers about three times in four, and
+    that of `paired_t` as often as it says. Raises ValueError unless 0 < confidence < 1.
     """
-    one, other = checked_pair(first, second, seeds=2, items=2, k=1)
-    both = np.stack([one, other], axis=2)
-    scores = resampled_scores(both, weighted, rng, resamples)
-    differences = scores[:, 0] - scores[:, 1]
+    differences = pair.scores[:, 0] - pair.scores[:, 1]
     # equal scores round in their last digits: their difference is none
-    differences[np.abs(differences) <= ROUNDING * np.abs(scores).max(axis=1)] = 0
-    observed = mean_scores(both, weighted)
-    difference = percentile_estimate(observed[0] - observed[1], differences, confidence)
+    differences[np.abs(differences) <= ROUNDING * np.abs(pair.scores).max(axis=1)] = 0
+    observed = pair.observed[0] - pair.observed[1]
+    difference = percentile_estimate(observed, differences, confidence)
     return PairedBootstrap(
         difference, float(np.mean(differences > 0)), float(np.mean(differences < 0))
     )

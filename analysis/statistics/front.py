@@ -69,7 +69,7 @@ def front_probability(
     """Share of resamples in which each cell lies on the front of the means, shape (cells,).
 
     A resample draws seeds and items with replacement, and a drawn seed and a drawn item are the
-    same for all cells (see `resampled_scores`): what a seed or an item does to all cells alike
+    same for all cells (see `resample`): what a seed or an item does to all cells alike
     changes no order. `weighted` makes the scores of the statistics, and more of sign * score is
     better. Cells may lack seeds of each other; a draw that holds no seed of some cell is drawn
     again. Raises ValueError for no cell, for unlike numbers of items or kinds of cost, and for

@@ -11,13 +11,13 @@ from analysis.statistics.bootstrap import (
     draw_counts,
     mean_of_items,
     percentile_estimate,
-    resampled_scores,
+    resample,
 )
 
 
 def resampled_means(scores: Floats, rng: np.random.Generator, resamples: int) -> Floats:
     """Of scores (seeds, items, variants) that are one number an item."""
-    return resampled_scores(scores[..., np.newaxis], mean_of_items, rng, resamples)
+    return resample(scores[..., np.newaxis], rng, resamples).scores
 
 
 def test_counts_are_multinomial() -> None:
@@ -68,17 +68,23 @@ def test_one_generator_state_gives_one_answer() -> None:
 
 
 def test_a_score_without_a_value_in_some_resamples_is_refused_with_their_number() -> None:
+    """The other variants keep theirs."""
+
     def undefined_without_the_first(statistics: Floats, weights: Floats) -> Floats:
         means = mean_of_items(statistics, weights)
-        means[weights[:, 0] == 0] = np.nan
+        means[weights[:, 0] == 0, :, 0] = np.nan
         return means
 
-    statistics = np.random.default_rng(7).random((2, 3, 1, 1))
+    statistics = np.random.default_rng(7).random((2, 3, 2, 1))
+    rng = np.random.default_rng(1)
+    drawn = resample(statistics, rng, 1000, undefined_without_the_first)
+    plain = resample(statistics, np.random.default_rng(1), 1000)
+    np.testing.assert_array_equal(drawn.of(1).scores, plain.of(1).scores)
     # the first of three items is in no draw of (2 / 3)^3
     with pytest.raises(
         UndefinedResampleError, match=r"no value in (28|29|30)\d of 1,000 resamples"
     ):
-        resampled_scores(statistics, undefined_without_the_first, np.random.default_rng(1), 1000)
+        drawn.of(0, 1)
 
 
 def test_percentiles_of_known_values() -> None:

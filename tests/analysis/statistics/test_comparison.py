@@ -8,6 +8,7 @@ import pytest
 from mlxtend import evaluate
 from scipy import stats
 
+from analysis.statistics.bootstrap import resample
 from analysis.statistics.comparison import (
     PairedBootstrap,
     holm,
@@ -15,18 +16,22 @@ from analysis.statistics.comparison import (
     mcnemar,
     paired_t,
 )
-from analysis.statistics.comparison import paired_bootstrap as bootstrap_of_statistics
+from analysis.statistics.comparison import paired_bootstrap as bootstrap_of
 
 FIRST = np.array([0.81, 0.84, 0.86, 0.79, 0.83])
 SECOND = np.array([0.80, 0.80, 0.87, 0.75, 0.81])
 
 
 def paired_bootstrap(
-    first: np.ndarray, second: np.ndarray, rng: np.random.Generator, **options: Any
+    first: np.ndarray,
+    second: np.ndarray,
+    rng: np.random.Generator,
+    resamples: int,
+    **options: Any,
 ) -> PairedBootstrap:
     """Of scores (seeds, items) that are one number an item."""
-    one, other = (side[..., np.newaxis] for side in (first, second))
-    return bootstrap_of_statistics(one, other, rng, **options)
+    both = np.stack([first, second], axis=2)[..., np.newaxis]
+    return bootstrap_of(resample(both, rng, resamples), **options)
 
 
 def items(both: int, first: int, second: int, neither: int) -> tuple[np.ndarray, np.ndarray]:

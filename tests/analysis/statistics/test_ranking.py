@@ -5,12 +5,13 @@ import itertools
 import numpy as np
 import pytest
 
-from analysis.statistics.ranking import flip_shares as flips_of_statistics
+from analysis.statistics.bootstrap import resample
+from analysis.statistics.ranking import flip_shares as flips_of
 
 
 def flip_shares(scores: np.ndarray, rng: np.random.Generator, resamples: int) -> np.ndarray:
     """Of scores (seeds, items, variants) that are one number an item."""
-    return flips_of_statistics(scores[..., np.newaxis], rng, resamples)
+    return flips_of(resample(scores[..., np.newaxis], rng, resamples))
 
 
 def test_flips_equal_the_enumeration_of_all_resamples() -> None:

@@ -15,6 +15,7 @@ from analysis.statistics.across_tasks import (
     performance_profile,
     probability_of_improvement,
 )
+from analysis.statistics.bootstrap import resample
 from analysis.statistics.comparison import (
     holm,
     indistinguishable_from_best,
@@ -27,7 +28,6 @@ from analysis.statistics.components import variance_components
 from analysis.statistics.front import Runs, front_probability, pareto_front
 from analysis.statistics.intervals import t_interval
 from analysis.statistics.jackknife import pseudo_values
-from analysis.statistics.ranking import flip_shares
 from finegrid.metrics.registry import metric
 
 ACCURACY = metric("accuracy")
@@ -45,15 +45,13 @@ TAKES: dict[str, tuple[Callable[[Any], Any], tuple[int, ...], tuple[int, ...]]] 
     "variance_components, items": (variance_components, (3, 4), (3, 1)),
     "paired_t": (lambda x: paired_t(x, x), (3,), (1,)),
     "paired_equivalence": (lambda x: paired_equivalence(x, x, 1.0), (3,), (1,)),
-    "paired_bootstrap, seeds": (lambda x: paired_bootstrap(x, x, RNG, 9), (3, 4, 1), (1, 4, 1)),
-    "paired_bootstrap, items": (lambda x: paired_bootstrap(x, x, RNG, 9), (3, 4, 2), (3, 1, 2)),
+    "resample, seeds": (lambda x: resample(x, RNG, 9), (3, 4, 2, 1), (1, 4, 2, 1)),
+    "resample, items": (lambda x: resample(x, RNG, 9), (3, 4, 2, 2), (3, 1, 2, 2)),
+    "resample, variants": (lambda x: resample(x, RNG, 9), (3, 4, 2, 1), (3, 4, 0, 1)),
     "mcnemar": (lambda x: mcnemar(x, x), (3,), (0,)),
     "holm": (holm, (3,), (0,)),
     "indistinguishable_from_best, seeds": (indistinguishable_from_best, (3, 4), (1, 4)),
     "indistinguishable_from_best, variants": (indistinguishable_from_best, (3, 4), (3, 1)),
-    "flip_shares, seeds": (lambda x: flip_shares(x, RNG, 9), (3, 4, 2, 1), (1, 4, 2, 1)),
-    "flip_shares, items": (lambda x: flip_shares(x, RNG, 9), (3, 4, 2, 1), (3, 1, 2, 1)),
-    "flip_shares, variants": (lambda x: flip_shares(x, RNG, 9), (3, 4, 2, 1), (3, 4, 1, 1)),
     "pseudo_values, seeds": (lambda x: pseudo_values(x, ACCURACY), (3, 4, 2), (0, 4, 2)),
     "pseudo_values, items": (lambda x: pseudo_values(x, ACCURACY), (3, 4, 2), (3, 1, 2)),
     "mean_ranks": (mean_ranks, (3, 4), (0, 4)),
@@ -118,7 +116,7 @@ def test_refuses_another_number_of_axes(name: str) -> None:
     [
         lambda share: t_interval([1.0, 2.0], share),
         lambda share: paired_t([1.0, 2.0], [2.0, 2.0], share),
-        lambda share: paired_bootstrap(np.ones((2, 2, 1)), np.ones((2, 2, 1)), RNG, 9, share),
+        lambda share: paired_bootstrap(resample(np.ones((2, 2, 2, 1)), RNG, 9), share),
         lambda share: indistinguishable_from_best(np.eye(2), share),
         lambda share: friedman_nemenyi(np.eye(3), share),
         lambda share: interquartile_mean(np.eye(2), RNG, 9, share),
@@ -133,8 +131,7 @@ def test_refuses_a_share_that_is_none(call: Callable[[float], Any], share: float
 @pytest.mark.parametrize(
     "call",
     [
-        lambda: paired_bootstrap(np.ones((2, 2, 1)), np.ones((2, 2, 1)), RNG, 0),
-        lambda: flip_shares(np.ones((2, 2, 2, 1)), RNG, 0),
+        lambda: resample(np.ones((2, 2, 2, 1)), RNG, 0),
         lambda: interquartile_mean(np.eye(2), RNG, 0),
         lambda: probability_of_improvement(np.eye(2), np.eye(2), RNG, 0),
         lambda: front(np.eye(2), np.ones((2, 2, 1)), 0),

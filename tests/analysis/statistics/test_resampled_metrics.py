@@ -9,7 +9,7 @@ from scipy import stats
 from sklearn.metrics import f1_score
 
 from analysis.statistics.arrays import Floats
-from analysis.statistics.bootstrap import mean_of_items, resampled_scores
+from analysis.statistics.bootstrap import mean_of_items, resample
 from analysis.statistics.comparison import paired_bootstrap
 from analysis.statistics.front import Runs, front_probability, pareto_front
 from analysis.statistics.ranking import flip_shares
@@ -52,7 +52,9 @@ def test_the_interval_of_f1_is_that_of_scipy() -> None:
         rng=np.random.default_rng(2),
     )
     both = statistics_of("f1", label, np.stack([first, second]))[np.newaxis].swapaxes(1, 2)
-    scores = resampled_scores(both, metric("f1").weighted, np.random.default_rng(3), 20_000)
+    both = np.repeat(both, 2, axis=0)  # two equal seeds, whose draw changes nothing
+    weighted = metric("f1").weighted
+    scores = resample(both, np.random.default_rng(3), 20_000, weighted).scores
     differences = scores[:, 0] - scores[:, 1]
     low, high = np.quantile(differences, [0.025, 0.975])
     assert differences.std() == pytest.approx(expected.standard_error, rel=0.03)
@@ -97,9 +99,9 @@ def of_small(small: tuple[Floats, Floats]) -> Floats:
 def test_paired_bootstrap_of_f1_equals_the_enumeration(
     small: tuple[Floats, Floats], every: Floats
 ) -> None:
-    one, other = np.moveaxis(of_small(small), 2, 0)
     rng = np.random.default_rng(5)
-    found = paired_bootstrap(one, other, rng, 40_000, 0.8, metric("f1").weighted)
+    drawn = resample(of_small(small), rng, 40_000, metric("f1").weighted)
+    found = paired_bootstrap(drawn, 0.8)
     differences = every[:, 0] - every[:, 1]
     assert found.probability_positive == pytest.approx((differences > 1e-12).mean(), abs=0.01)
     assert found.probability_negative == pytest.approx((differences < -1e-12).mean(), abs=0.01)
@@ -113,8 +115,8 @@ def test_paired_bootstrap_of_f1_equals_the_enumeration(
 
 
 def test_flips_of_f1_equal_the_enumeration(small: tuple[Floats, Floats], every: Floats) -> None:
-    statistics = of_small(small)
-    found = flip_shares(statistics, np.random.default_rng(6), 40_000, metric("f1").weighted)
+    rng = np.random.default_rng(6)
+    found = flip_shares(resample(of_small(small), rng, 40_000, metric("f1").weighted))
     label, predictions = small
     means = plain_f1(label[:, np.newaxis], predictions, axis=1).mean(axis=0)
     orders = np.sign((every[:, 0] - every[:, 1]).round(9))
@@ -141,14 +143,13 @@ def test_the_statistics_of_accuracy_give_the_numbers_of_its_items() -> None:
     rng = np.random.default_rng(8)
     label = rng.integers(3, size=60).astype(float)
     predictions = np.where(rng.random((2, 3, 60)) < 0.7, label, (label + 1) % 3)
-    one, other = statistics_of("accuracy", label, predictions)
-    right = (predictions == label).astype(float)[..., np.newaxis]
-    seeded = [np.random.default_rng(9) for _ in range(2)]
-    found = paired_bootstrap(one, other, seeded[0], weighted=metric("accuracy").weighted)
-    plain = paired_bootstrap(right[0], right[1], seeded[1], weighted=mean_of_items)
-    assert found == plain
+    statistics = np.moveaxis(statistics_of("accuracy", label, predictions), 0, 2)
+    right = np.moveaxis((predictions == label).astype(float), 0, 2)[..., np.newaxis]
+    drawn = [
+        resample(one, np.random.default_rng(9), weighted=weighted)
+        for one, weighted in ((statistics, metric("accuracy").weighted), (right, mean_of_items))
+    ]
+    assert paired_bootstrap(drawn[0]) == paired_bootstrap(drawn[1])
     # the mean over seeds and items at once, as whole numbers over their number
-    counts = np.random.default_rng(9)
-    sums = resampled_scores(np.stack([one, other], 2), metric("accuracy").weighted, counts, 500)
-    whole = sums * 3 * 60
+    whole = drawn[0].scores * 3 * 60
     np.testing.assert_allclose(whole, whole.round(), atol=1e-10)
