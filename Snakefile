@@ -53,6 +53,7 @@ include: "workflow/rules/analyse.smk"
 
 localrules:
     all,
+    processor,
 
 
 rule all:

@@ -7,7 +7,7 @@ torch and transformers inside the functions that use them.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from finegrid.records.encoded import Processor
     from finegrid.records.specification import Model
     from kinds.inputs.duplicates import Comparison
 
@@ -56,6 +57,8 @@ class Inputs(ABC):
     """What the size of an example counts."""
     optional: ClassVar[tuple[str, ...]] = ()
     """Columns of the schema that a task may lack."""
+    packages: ClassVar[tuple[str, ...]] = ()
+    """The distributions that encode: an encoding names their versions."""
 
     @abstractmethod
     def schema(self) -> pa.Schema:
@@ -71,7 +74,26 @@ class Inputs(ABC):
 
     @abstractmethod
     def processor(self, folder: Path) -> Any:
-        """What encodes and pads for the model in a folder; None where the model has no say."""
+        """What encodes for the model in a folder; None where the model has no say."""
+
+    @abstractmethod
+    def planned(self, model: Model) -> Processor | None:
+        """What of a model's specification decides its processor; None where it has no say.
+
+        It is equal for models that encode alike, and never for two that do not: what the
+        specification leaves open, the model's key stands for.
+        """
+
+    @abstractmethod
+    def made_of(self, folder: Path) -> Processor | None:
+        """What the processor of a prepared model is made of; None where it has no say.
+
+        It is equal where `planned` is.
+        """
+
+    def fillers(self, processor: Any) -> dict[str, int]:
+        """What pads each value of an example to the batch's longest, where it is not 0."""
+        return {}
 
     @abstractmethod
     def encode(self, rows: pa.Table, processor: Any, max_length: int) -> list[Example]:
@@ -79,6 +101,13 @@ class Inputs(ABC):
 
         Encoding is pure: equal arguments give equal examples. Raises ValueError for a length that
         leaves nothing of an example.
+        """
+
+    @abstractmethod
+    def encoded(self, example: Example) -> pa.Schema:
+        """The Arrow types of the values of an encoded example, such as this one.
+
+        Numbers are read as Python's own, lists of numbers as numpy's arrays.
         """
 
     @abstractmethod
@@ -95,10 +124,12 @@ class Inputs(ABC):
 
     @abstractmethod
     def unit_bytes(self, model: Model) -> int:
-        """A bound of what the host holds of a unit on its way from the file to a tensor."""
+        """A bound of what the host holds of a unit of an encoded split."""
 
     @abstractmethod
-    def collate(self, examples: Sequence[Example], processor: Any) -> dict[str, torch.Tensor]:
+    def collate(
+        self, examples: Sequence[Example], fillers: Mapping[str, int]
+    ) -> dict[str, torch.Tensor]:
         """The model's inputs, (batch, ...), padded to the largest example, with their mask."""
 
     @abstractmethod
@@ -147,6 +178,10 @@ class Output(ABC):
     @abstractmethod
     def encode(self, rows: pa.Table, inputs: Sequence[Example], processor: Any) -> list[Example]:
         """Targets, one a row, aligned with the encoded inputs of the same rows."""
+
+    @abstractmethod
+    def encoded(self, target: Example) -> pa.Schema:
+        """The Arrow types of the values of a target, as of encoded inputs."""
 
     @abstractmethod
     def weight(self, target: Example) -> int:

@@ -15,12 +15,14 @@ import yaml
 
 from finegrid.planning.benchmark import parse_benchmark
 from finegrid.planning.plan import make_plan
+from finegrid.records.encoded import ENCODED_FOLDER
 from finegrid.records.identity import canonical_json, content_hash, file_sha256
 from finegrid.records.plan import Plan
 from finegrid.records.prepared import MANIFEST_FILE, SPLITS, PreparedModel, PreparedTask, Split
 from finegrid.records.result import HISTORY_FILE, PREDICTIONS_FILE, RESULT_FILE, Result, Score
 from finegrid.records.specification import Specification, model_key
 from tasks.registry import TASKS
+from workflow.encodings import Encodings
 from workflow.pipeline import Pipeline
 
 TEMPLATE = Path(__file__).with_name("plan_scale.yaml")
@@ -102,6 +104,11 @@ def write_prepared(plan: Plan, prepared: Path) -> None:
         folder = prepared / "models" / key
         PreparedModel(key=key, spec=model, files={}).write(folder / MANIFEST_FILE)
         _age(folder / MANIFEST_FILE)
+    for key in Encodings(specs, []).jobs:
+        manifest = prepared / ENCODED_FOLDER / key / MANIFEST_FILE
+        manifest.parent.mkdir(parents=True)
+        manifest.touch()  # nothing reads it
+        _age(manifest)
 
 
 def write_plan(plan: Plan, file: Path) -> None:

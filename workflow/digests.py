@@ -10,10 +10,12 @@ from finegrid.records.source import run_digest, source_digest
 from finegrid.records.specification import Model, Specification, Task
 from kinds import registry as kinds
 from methods.registry import METHODS
+from tasks.contract import Task as RegisteredTask
 from tasks.registry import TASKS
 
 PREPARE_TASK = "finegrid.prepare.task"
 PREPARE_MODEL = "finegrid.prepare.model"
+ENCODE = "finegrid.prepare.encode"
 _run_digest = cache(run_digest)
 """One digest a method and task: a benchmark has thousands of runs, and few of these."""
 
@@ -27,6 +29,11 @@ def of_model(model: Model) -> str:
     """Of what decides the model's weights."""
     source = _task_and_kind(model.pretraining.task) if model.pretraining else []
     return source_digest([PREPARE_MODEL, family_module(model.configuration), *source])
+
+
+def of_encoding(task: Task) -> str:
+    """Of what decides how the prepared task is encoded: its kind, and no code of its own."""
+    return source_digest([ENCODE, *kinds.modules(_built(task).kind)])
 
 
 def of_run(spec: Specification, task_modules: list[str]) -> str:
@@ -47,10 +54,13 @@ def of_reader(module: str) -> str:
 
 def task_modules(task: Task) -> list[str]:
     """The modules of the task, of its kind and of its metrics."""
-    metrics = TASKS.build(task.task, task.options).metrics
-    return [*_task_and_kind(task), *modules(metrics)]
+    return [*_task_and_kind(task), *modules(_built(task).metrics)]
 
 
 def _task_and_kind(task: Task) -> list[str]:
-    built = TASKS.build(task.task, task.options)
+    built = _built(task)
     return [type(built).__module__, *kinds.modules(built.kind)]
+
+
+def _built(task: Task) -> RegisteredTask:
+    return TASKS.build(task.task, task.options)

@@ -17,6 +17,8 @@ from finegrid.planning.estimate import (
     FETCHING_MINUTES,
     Bound,
     Data,
+    encoding_megabytes,
+    encoding_minutes,
     making_megabytes,
     memory_megabytes,
     read_data,
@@ -28,6 +30,7 @@ from finegrid.planning.plan import make_plan
 from finegrid.planning.schema import Benchmark
 from finegrid.prepare.hashes import HASHES_FILE, Hashes
 from finegrid.problems import ConfigurationError, refused
+from finegrid.records.encoded import ENCODED_FOLDER
 from finegrid.records.identity import canonical_json
 from finegrid.records.place import record_file
 from finegrid.records.plan import Cell, Plan
@@ -39,6 +42,7 @@ from finegrid.records.tuning import cell_specification, choice_file, possible, t
 from finegrid.training.tracking import ModeError, mirror_mode
 from methods.registry import METHODS
 from workflow import digests
+from workflow.encodings import Encodings
 from workflow.forecast.profile import DEVICE_MEMORY, check_device_memory
 from workflow.outputs import RESULTS_ALLOWED, RESULTS_PATTERN, Outputs
 from workflow.planned import Planned
@@ -163,6 +167,11 @@ class Pipeline:
         sources = [p.task for model in self._models.values() if (p := model.pretraining)]
         return Planned({task.key: task for task in [*tasks.values(), *sources]})
 
+    @cached_property
+    def encodings(self) -> Encodings:
+        """What the runs, the trials and the pretrainings read."""
+        return Encodings([*self._one_a_cell, *self.plan.trials.values()], self._models.values())
+
     @property
     def _one_a_cell(self) -> list[Specification]:
         """A run of every cell: all of them have its task and its model."""
@@ -251,6 +260,10 @@ class Pipeline:
         """The manifest of the run's model."""
         return self._manifest("models", self._model_keys[self.jobs[run].model.name])
 
+    def run_encodings(self, run: str) -> list[str]:
+        """The manifests of the encodings that the run may read: several if its length is tuned."""
+        return self._encoded(self.encodings.of(self.jobs[run]))
+
     def run_choice(self, run: str) -> list[str]:
         """The choice that the run waits for, if its cell is tuned."""
         spec = self.jobs[run]
@@ -259,6 +272,11 @@ class Pipeline:
     def tuning_trials(self, key: str) -> list[str]:
         """The records that a cell's choice is made of."""
         return [f"{self.results}/runs/{run}/{RESULT_FILE}" for run in self._tunings[key].trials]
+
+    def tuning_encodings(self, key: str) -> list[str]:
+        """The manifests of the encodings that the cell's trials read."""
+        trials = self._tunings[key].trials.values()
+        return self._encoded(one for trial in trials for one in self.encodings.of(trial))
 
     def tuning_json(self, key: str) -> str:
         """The specification of a tuned cell."""
@@ -347,13 +365,52 @@ class Pipeline:
         return attempt * training_minutes(model, anatomy, training, trains_base=True, data=data)
 
     def model_inputs(self, key: str) -> list[str]:
-        """The manifest of the model's source task, if it is pretrained."""
-        pretraining = self._models[key].pretraining
-        return [self._manifest("tasks", pretraining.task.key)] if pretraining else []
+        """The manifests of the model's source task and of its encoding, if it is pretrained."""
+        model = self._models[key]
+        if (pretraining := model.pretraining) is None:
+            return []
+        encodings = self._encoded(self.encodings.of_pretraining(model))
+        return [self._manifest("tasks", pretraining.task.key), *encodings]
+
+    def encoding_json(self, key: str) -> str:
+        """The record of an encoding."""
+        return canonical_json(self.encodings.jobs[key].encoding)
+
+    def encoding_digest(self, key: str) -> str:
+        """The digest of the source that decides how the task is encoded."""
+        return digests.of_encoding(self.encodings.jobs[key].task)
+
+    def encoding_task(self, key: str) -> str:
+        """The manifest of the task that is encoded."""
+        return self._manifest("tasks", self.encodings.jobs[key].encoding.task)
+
+    def encoding_processor(self, key: str) -> list[str]:
+        """The file that names the model whose processor encodes, if models have a say."""
+        processor = self.encodings.jobs[key].encoding.processor_key
+        return [] if processor is None else [f"{self.results}/prepared/processors/{processor}.txt"]
+
+    def encoding_memory(self, key: str, attempt: int) -> int:
+        """The megabytes of memory that it takes to encode. Raises as above."""
+        return attempt * encoding_megabytes(self._data(self.encodings.jobs[key].encoding.task))
+
+    def encoding_minutes(self, key: str, attempt: int) -> int:
+        """The minutes that it takes to encode. Raises as above."""
+        return attempt * encoding_minutes(self._data(self.encodings.jobs[key].encoding.task))
+
+    def processor_model(self, key: str) -> str:
+        """The key of the first model of the plan with that processor."""
+        return self.encodings.processors[key]
+
+    def model_manifest(self, key: str) -> str:
+        """The manifest of a model."""
+        return self._manifest("models", key)
 
     def module_digest(self, module: str) -> str:
         """The digest of a module that reads results: what it imports, and every metric."""
         return digests.of_reader(module)
+
+    def _encoded(self, keys: Iterable[str]) -> list[str]:
+        return [self._manifest(ENCODED_FOLDER, key) for key in dict.fromkeys(keys)]
 
     def _manifest(self, room: str, key: str) -> str:
         return f"{self.results}/prepared/{room}/{key}/{MANIFEST_FILE}"

@@ -23,6 +23,7 @@ from analysis.errors import AnalysisError
 from analysis.reading import read_record
 from finegrid.metrics.registry import METRICS, modules
 from finegrid.models.family import FAMILIES
+from finegrid.records.encoded import ENCODED_FOLDER
 from finegrid.records.identity import canonical_json, short_hash
 from finegrid.records.place import record_file
 from finegrid.records.prepared import MANIFEST_FILE
@@ -33,7 +34,8 @@ from finegrid.records.tuning import effective
 from kinds.registry import KINDS
 from methods.registry import METHODS
 from tasks.registry import TASKS
-from workflow.digests import PREPARE_MODEL, PREPARE_TASK
+from workflow.digests import ENCODE, PREPARE_MODEL, PREPARE_TASK
+from workflow.encodings import Encodings, Job
 
 DRIFT_FILE = "drift.json"
 _QUIET = {"WANDB_MODE": "disabled"}
@@ -67,8 +69,9 @@ class Workplace:
     """Manifest that could not be made -> why."""
 
     def manifests(self, spec: Specification) -> list[Path]:
-        """What a run needs: the manifests of its task and its model."""
-        folders = self.tasks / spec.task.key, self.prepared / "models" / model_key(spec.model)
+        """What a run needs: the manifests of its task, its model and its encoding."""
+        folders = [self.tasks / spec.task.key, self.prepared / "models" / model_key(spec.model)]
+        folders += [self.prepared / ENCODED_FOLDER / key for key in Encodings([], []).of(spec)]
         return [folder / MANIFEST_FILE for folder in folders]
 
     @property
@@ -76,7 +79,9 @@ class Workplace:
         """The folder of prepared tasks."""
         return self.prepared / "tasks"
 
-    def python(self, log: str, module: str, record: BaseModel, **options: Path | int) -> str | None:
+    def python(
+        self, log: str, module: str, record: BaseModel, **options: Path | int | str
+    ) -> str | None:
         """Run one of our modules on a record. Returns None, or why it failed."""
         path = self.folder / "logs" / f"{log}.log"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -153,7 +158,7 @@ def _conditions(prepared: Path | None) -> dict[str, Any]:
     registered += [FAMILIES.get(name).__module__ for name in FAMILIES]
     return {
         "run": run_digest(*registered, *modules(METRICS)),
-        "prepare": source_digest([PREPARE_TASK, PREPARE_MODEL]),
+        "prepare": source_digest([PREPARE_TASK, PREPARE_MODEL, ENCODE]),
         "packages": sorted({f"{one.name} {one.version}" for one in distributions()}),
         "python": platform.python_version(),
         "machine": [platform.node(), platform.platform(), os.cpu_count()],
@@ -162,15 +167,28 @@ def _conditions(prepared: Path | None) -> dict[str, Any]:
 
 
 def _prepare(specs: Sequence[Specification], place: Workplace, console: Console) -> None:
-    """Make the manifests that are absent: tasks, and then models, which may need one."""
+    """Make the manifests that are absent: tasks, models and encodings.
+
+    A model may need an encoding that no model has a say in, and the others need a model.
+    """
     models = {model_key(spec.model): spec.model for spec in specs}
     tasks = {task.key: task for spec in specs for task in _tasks(spec)}
     for key, task in tasks.items():
         cache = {"output": place.tasks / key, "cache": place.downloads}
-        _prepare_one("finegrid.prepare.task", task, place, console, **cache)
+        _prepare_one(PREPARE_TASK, task, place, console, **cache)
+    encodings = Encodings(specs, models.values()).jobs.values()
+    _encode([one for one in encodings if one.model is None], place, console)
     for key, model in models.items():
         cache = {"output": place.prepared / "models" / key, "cache": place.downloads}
-        _prepare_one("finegrid.prepare.model", model, place, console, **cache, tasks=place.tasks)
+        _prepare_one(PREPARE_MODEL, model, place, console, **cache, tasks=place.tasks)
+    _encode([one for one in encodings if one.model is not None], place, console)
+
+
+def _encode(jobs: Sequence[Job], place: Workplace, console: Console) -> None:
+    for job in jobs:
+        output = place.prepared / ENCODED_FOLDER / job.encoding.key
+        how = {"prepared": place.prepared, "model": job.model or ""}
+        _prepare_one(ENCODE, job.encoding, place, console, output=output, **how)
 
 
 def _tasks(spec: Specification) -> Iterator[Task]:
@@ -181,7 +199,13 @@ def _tasks(spec: Specification) -> Iterator[Task]:
 
 
 def _prepare_one(
-    module: str, record: BaseModel, place: Workplace, console: Console, *, output: Path, **how: Path
+    module: str,
+    record: BaseModel,
+    place: Workplace,
+    console: Console,
+    *,
+    output: Path,
+    **how: Path | str,
 ) -> None:
     manifest = output / MANIFEST_FILE
     if manifest.exists():

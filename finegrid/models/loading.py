@@ -3,9 +3,8 @@
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from pydantic import ValidationError
 from safetensors.torch import load_file
 from torch import nn
 
@@ -14,48 +13,11 @@ from finegrid.models.network import LinearStack
 from finegrid.models.padding import set_padding
 from finegrid.models.pretrained import check_body, check_head, draw_head, listen, read_weights
 from finegrid.models.seeds import seed_global
-from finegrid.records.base import Record
-from finegrid.records.identity import file_sha256
+from finegrid.records.damage import check_complete, check_files
 from finegrid.records.labels import kept_head_problem
-from finegrid.records.prepared import MANIFEST_FILE, PreparedModel, PreparedTask
+from finegrid.records.prepared import PreparedModel, PreparedTask
 from finegrid.records.specification import Checkpoint, Model, Network, Pooling
 from finegrid.records.weights import WEIGHTS_FILE, WeightsError
-
-R = TypeVar("R", bound=Record)
-
-
-class CorruptedFileError(Exception):
-    """A prepared file is not the one that the manifest names, or the manifest is none."""
-
-    def __init__(self, path: Path, problem: str) -> None:
-        super().__init__(f"{path}: {problem}")
-        self.folder = path.parent
-
-
-def read_manifest(kind: type[R], folder: Path) -> R:
-    """The manifest in a prepared folder. Raises CorruptedFileError where it is none, or OSError."""
-    try:
-        return kind.read(folder / MANIFEST_FILE)
-    except ValidationError as error:
-        raise CorruptedFileError(folder / MANIFEST_FILE, str(error)) from error
-
-
-def check_files(folder: Path, files: dict[str, str]) -> None:
-    """Compare every file with its recorded hash. Raises CorruptedFileError with both hashes."""
-    for name, expected in files.items():
-        found = file_sha256(folder / name)
-        if found != expected:
-            raise CorruptedFileError(folder / name, f"sha256 {found}, recorded {expected}")
-
-
-def _check_complete(folder: Path, files: dict[str, str]) -> None:
-    """Refuse files beside those of the manifest: transformers would find and load some of them.
-
-    It looks for none that is hidden, as those are that file systems leave.
-    """
-    names = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
-    if unknown := names - {*files, MANIFEST_FILE}:
-        raise CorruptedFileError(folder / min(unknown), f"{MANIFEST_FILE} does not name it")
 
 
 def load_model(
@@ -68,7 +30,7 @@ def load_model(
     not fit the model, or a head that is to be kept and does not fit the task.
     """
     check_files(folder, prepared.files)
-    _check_complete(folder, prepared.files)
+    check_complete(folder, prepared.files)
     if isinstance(prepared.spec, Network):
         model = _load_network(folder, prepared.spec)
     else:

@@ -49,6 +49,10 @@ _START_MINUTES = 10
 """Start, evaluation of metrics, probe and records."""
 FETCHING_MINUTES = 60
 """Of a base model that is not pretrained here: as the profiles give to the short jobs."""
+_ENCODED_BYTES_PER_SECOND = 1e5
+"""Of a prepared task's files, what one core encodes at the least."""
+_ENCODING_FACTOR = 2
+"""What encoding holds of a file that it reads, at the most: it is written in few pieces."""
 _OPERATIONS_PER_SECOND = {"cpu": 1e10, "mps": 1e12, "cuda": 1e13}
 """What small batches reach at the least: of one thread, or of one device."""
 _TRAINED_FACTOR, _FROZEN_FACTOR, _FORWARD_FACTOR = 6, 4, 2
@@ -124,6 +128,18 @@ def making_megabytes(model: Model, anatomy: Anatomy) -> int:
     return PROCESS_MEGABYTES[device] + math.ceil(
         6 * base_parameters(model, anatomy) * _FLOAT_BYTES / _MEGABYTE
     )
+
+
+def encoding_megabytes(data: Data) -> int:
+    """A bound of what it takes of the host's memory to encode a prepared task, in megabytes."""
+    held = _ENCODING_FACTOR * max(data.file_bytes.values())
+    return PROCESS_MEGABYTES["cpu"] + math.ceil(held / _MEGABYTE)
+
+
+def encoding_minutes(data: Data) -> int:
+    """A bound of the minutes that it takes to encode a prepared task."""
+    seconds = sum(data.file_bytes.values()) / _ENCODED_BYTES_PER_SECOND
+    return _START_MINUTES + math.ceil(seconds / 60)
 
 
 def device_bytes(spec: Specification, anatomy: Anatomy, *, trains_base: bool) -> int:

@@ -19,6 +19,7 @@ from finegrid.models.blueprint import Blueprint
 from finegrid.prepare.checkpoint_files import check_files
 from finegrid.prepare.configuration import check_tokenizer, unfit_configuration
 from finegrid.prepare.sources import DOWNLOADS, DownloadError, SourceError, fetch, local_files
+from finegrid.records.damage import CorruptedFileError, set_aside
 from finegrid.records.identity import file_sha256
 from finegrid.records.prepared import MANIFEST_FILE, PreparedModel
 from finegrid.records.specification import (
@@ -52,10 +53,11 @@ class Fitted:
 def prepare_model(model: Model, destination: Path, tasks: Path, cache: Path) -> PreparedModel:
     """Write the model's files to `destination`, and its manifest.
 
-    `tasks` holds the prepared tasks, for a network's pretraining; `cache` keeps downloads. Raises
-    SourceError, OSError, WeightsError for weights that are no safetensors or do not fit the model,
-    ValueError where a configuration is not the one that was planned, and NoDeviceError where a
-    pretraining's device is missing.
+    `tasks` holds the prepared tasks, for a network's pretraining, and lies beside their encodings;
+    `cache` keeps downloads. Raises CorruptedFileError for a damaged task or encoding, SourceError,
+    OSError, WeightsError for weights that are no safetensors or do not fit the model, ValueError
+    where a configuration is not the one that was planned, and NoDeviceError where a pretraining's
+    device is missing.
     """
     (destination / MANIFEST_FILE).unlink(missing_ok=True)
     # The library would find what an earlier attempt has left, such as one file beside the shards.
@@ -204,7 +206,7 @@ def _make_network(model: Network, tasks: Path, destination: Path) -> dict[str, J
     from finegrid.training.pretrain import make_network
 
     try:
-        return make_network(model, tasks, destination)
+        return make_network(model, tasks.parent, destination)
     except (DivergedError, UndefinedScoreError) as error:
         raise ValueError(
             f"the pretraining of {model.name} has no score: {error}; allowed: settings under which "
@@ -222,6 +224,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         text = sys.stdin.read() if options.spec == "-" else Path(options.spec).read_text("utf-8")
         model: Model = TypeAdapter(Model).validate_json(text)
         prepare_model(model, options.output, options.tasks, options.cache)
+    except CorruptedFileError as error:
+        return _fail(os.EX_DATAERR, f"{error}; {set_aside(error.folder)}")
     except OSError as error:
         return _fail(os.EX_IOERR, str(error))
     except (SourceError, ValidationError, ValueError) as error:

@@ -1,85 +1,138 @@
-"""Prepared examples, encoded for a model."""
+"""Encoded examples, read where their files are mapped to memory."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from bisect import bisect_right
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from finegrid.models.loading import CorruptedFileError
-from finegrid.records.identity import file_sha256
-from finegrid.records.prepared import SPLITS, PreparedTask, SplitName
-from kinds.contract import Batch, Example, Kind
+from finegrid.records.damage import CorruptedFileError, check_files, read_manifest
+from finegrid.records.encoded import Encoded, encoded_file
+from finegrid.records.prepared import MANIFEST_FILE, SPLITS, PreparedTask, SplitName
+from kinds.contract import Batch, Example, Inputs, Kind
 from kinds.registry import kind_named
+
+
+class Rows:
+    """Examples by index, of a column of structs: their values are views, and nothing is copied."""
+
+    def __init__(self, column: pa.ChunkedArray) -> None:
+        self._parts = [_readers(part) for part in column.chunks]
+        self._ends = list(accumulate(map(len, column.chunks)))
+
+    def __getitem__(self, index: int) -> Example:
+        at = bisect_right(self._ends, index)
+        start = self._ends[at - 1] if at else 0
+        return {name: read(index - start) for name, read in self._parts[at].items()}
 
 
 @dataclass(frozen=True)
 class Examples:
-    """One split: identities, and encoded inputs and targets by index."""
+    """One split: ids, sizes, weights, inputs and targets by index, as a table of Arrow."""
 
     kind: Kind
-    ids: Sequence[str]
-    inputs: Sequence[Example]
-    targets: Sequence[Example]
-    processor: Any = None
+    table: pa.Table
+    fillers: Mapping[str, int] = field(default_factory=dict)
     """What pads the inputs, where the model has a say in it."""
 
     def __len__(self) -> int:
-        return len(self.ids)
+        return int(self.table.num_rows)
+
+    @property
+    def ids(self) -> list[str]:
+        """The identity of each example."""
+        found: list[str] = self.table["id"].to_pylist()
+        return found
 
     @cached_property
-    def sizes(self) -> list[int]:
+    def sizes(self) -> Sequence[int]:
         """The units of each example."""
-        return [self.kind.inputs.size(one) for one in self.inputs]
+        return memoryview(self.table["size"].to_numpy())
 
     @cached_property
-    def weights(self) -> list[int]:
+    def weights(self) -> Sequence[int]:
         """How many terms of the loss each example brings."""
-        return [self.kind.output.weight(one) for one in self.targets]
+        return memoryview(self.table["weight"].to_numpy())
+
+    @cached_property
+    def inputs(self) -> Rows:
+        """The encoded inputs."""
+        return Rows(self.table["inputs"])
+
+    @cached_property
+    def targets(self) -> Rows:
+        """The encoded targets."""
+        return Rows(self.table["targets"])
 
     @cached_property
     def truths(self) -> list[Any]:
         """What is true of each example."""
-        return [self.kind.output.truth(one) for one in self.targets]
+        return [self.kind.output.truth(self.targets[index]) for index in range(len(self))]
 
     def batch(self, indices: Sequence[int]) -> Batch:
         """These examples, padded to the largest of them."""
         inputs, targets = [self.inputs[i] for i in indices], [self.targets[i] for i in indices]
         return Batch(
-            self.kind.inputs.collate(inputs, self.processor), self.kind.output.collate(targets)
+            self.kind.inputs.collate(inputs, self.fillers), self.kind.output.collate(targets)
         )
 
 
 def load_examples(
-    folder: Path,
-    task: PreparedTask,
-    model_folder: Path,
-    max_length: int,
-    names: Sequence[SplitName] = SPLITS,
+    folder: Path, task: PreparedTask, model_folder: Path, names: Sequence[SplitName] = SPLITS
 ) -> dict[SplitName, Examples]:
-    """Splits of a prepared task, encoded for the model in `model_folder`; no other is read.
+    """Splits of an encoded task, for the model in `model_folder`; no other is read.
 
-    Texts are cut to `max_length` tokens. Raises CorruptedFileError for a changed file, and
-    UnknownNameError for a kind that is not registered.
+    Raises CorruptedFileError for a changed file, and for an encoding of other data or for another
+    processor, and UnknownNameError for a kind that is not registered.
     """
-    tables = {name: _read_split(folder, task, name) for name in names}
-    kind = kind_named(task.kind)
-    processor = kind.inputs.processor(model_folder)
+    kind, encoded = kind_named(task.kind), read_manifest(Encoded, folder)
+    _check_source(folder, encoded, task, kind.inputs, model_folder)
     found: dict[SplitName, Examples] = {}
-    for name, rows in tables.items():
-        inputs = kind.inputs.encode(rows, processor, max_length)
-        targets = kind.output.encode(rows, inputs, processor)
-        found[name] = Examples(kind, rows["id"].to_pylist(), inputs, targets, processor)
+    for name in names:
+        file = encoded_file(name)
+        check_files(folder, {file: encoded.splits[name].file_sha256})
+        with pa.memory_map(str(folder / file)) as source:
+            table = pa.ipc.open_file(source).read_all()
+        found[name] = Examples(kind, table, encoded.fillers)
     return found
 
 
-def _read_split(folder: Path, task: PreparedTask, name: SplitName) -> pa.Table:
-    path = folder / f"{name}.parquet"
-    found = file_sha256(path)
-    expected = task.splits[name].file_sha256
-    if found != expected:
-        raise CorruptedFileError(path, f"sha256 {found}, recorded {expected}")
-    return pq.read_table(path)
+def _check_source(
+    folder: Path, encoded: Encoded, task: PreparedTask, inputs: Inputs, model_folder: Path
+) -> None:
+    """Hold the manifest of an encoding against what it should have been made of."""
+    pairs = {
+        "key": (encoded.key, folder.name),
+        "data_sha256": (encoded.data_sha256, task.sha256),
+        "processor": (encoded.processor, inputs.made_of(model_folder)),
+    }
+    for name, (found, expected) in pairs.items():
+        if found != expected:
+            raise CorruptedFileError(folder / MANIFEST_FILE, f"{name} {found}, here {expected}")
+
+
+def _readers(structs: pa.StructArray) -> dict[str, Callable[[int], Any]]:
+    """Name of a value -> what reads it of an example."""
+    return {one.name: _reader(structs.field(at)) for at, one in enumerate(structs.type)}
+
+
+def _reader(array: pa.Array) -> Callable[[int], Any]:
+    """What reads a value by its index: a number as Python's own, a list of numbers as a view."""
+    kind = array.type
+    if _is_number(kind):
+        return memoryview(array.to_numpy()).__getitem__
+    if pa.types.is_fixed_size_list(kind) and _is_number(kind.value_type):
+        table = array.flatten().to_numpy().reshape(len(array), kind.list_size)
+        return lambda index: table[index]
+    if pa.types.is_list(kind) and _is_number(kind.value_type):
+        values, ends = array.values.to_numpy(), memoryview(array.offsets.to_numpy())
+        return lambda index: values[ends[index] : ends[index + 1]]
+    return lambda index: array[index].as_py()
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))

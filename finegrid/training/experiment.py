@@ -13,9 +13,10 @@ import pyarrow.parquet as pq
 import torch
 from torch import nn
 
-from finegrid.models.loading import base_sha256, load_model, read_manifest
+from finegrid.models.loading import base_sha256, load_model
 from finegrid.models.seeds import generator, seed_global
 from finegrid.records.costs import Inference, Time
+from finegrid.records.damage import read_manifest
 from finegrid.records.identity import file_sha256
 from finegrid.records.prepared import PreparedModel, PreparedTask, SplitName
 from finegrid.records.result import (
@@ -30,6 +31,7 @@ from finegrid.records.specification import Specification, model_key
 from finegrid.records.write import atomic_path
 from finegrid.training.course import Course
 from finegrid.training.data import Examples, load_examples
+from finegrid.training.encoding import encoded_folder, encoding_of
 from finegrid.training.evaluation import (
     UndefinedScoreError,
     is_finite,
@@ -50,6 +52,7 @@ from finegrid.training.state.keeper import Keeper
 from finegrid.training.state.tensors import write_tensors
 from finegrid.training.trivial import trivial_scores
 from kinds.contract import Row
+from kinds.registry import kind_named
 from methods.contract import Method
 from methods.parameters import Category, count_trainable, delta_state, load_trainable
 from methods.registry import METHODS
@@ -93,8 +96,11 @@ class Run:
 
     def read(self, task: PreparedTask, *names: SplitName) -> dict[SplitName, Examples]:
         """The named splits. The test split is asked for when training is over, and not before."""
-        length = self.spec.training.max_length
-        return load_examples(self.task_folder, task, self.model_folder, length, names)
+        spec = self.spec
+        kind, length = kind_named(task.kind), spec.training.max_length
+        encoding = encoding_of(kind, spec.task, spec.model, length)
+        folder = encoded_folder(self.prepared, encoding)
+        return load_examples(folder, task, self.model_folder, names)
 
     def write(self, name: str, write: Callable[[Path], object]) -> dict[str, str]:
         """Write a file of the run, whole or not at all; its hash by its name, of the first process.
@@ -153,7 +159,7 @@ def stages(run: Run) -> Iterator[Reached]:
     yield {"drawn_modules": prepared.drawn_modules, "stripped": prepared.stripped}
     base = load(run, prepared, task)
     yield {"model_sha256": base_sha256(base.model)}
-    splits = run.read(task, "train", "validation")  # by the tokenizer, which is checked by now
+    splits = run.read(task, "train", "validation")  # held against the model, which is checked
 
     applied = apply(run, base.model)
     trainer = Trainer(

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
 
-from finegrid.models.loading import CorruptedFileError
 from finegrid.records.costs import Inference, Memory, Time
-from finegrid.records.quarantine import quarantine
+from finegrid.records.damage import CorruptedFileError, set_aside
 from finegrid.records.result import (
     FAILURE_FILE,
     RESULT_FILE,
@@ -89,7 +88,7 @@ def conclude(action: Callable[[], None]) -> Ending:
     except StepMemoryError as error:
         return Ending("oom", str(error), error.step)
     except CorruptedFileError as error:
-        reason = f"CorruptedFileError: {error}; {_set_aside(error.folder)}"
+        reason = f"CorruptedFileError: {error}; {set_aside(error.folder)}"
         return Ending("failed", reason, exit_code=EXIT_DATA)
     except Exception as error:
         if is_out_of_memory(error):
@@ -98,15 +97,6 @@ def conclude(action: Callable[[], None]) -> Ending:
         code = EXIT_FILES if isinstance(error, OSError) else EXIT_FAILED
         return Ending("failed", f"{type(error).__name__}: {error}", exit_code=code)
     return Ending("ok")
-
-
-def _set_aside(prepared: Path) -> str:
-    """Move a damaged task or model away, so that Snakemake makes it again; what was done."""
-    try:
-        moved = quarantine(prepared, prepared.parent)
-    except OSError as error:
-        return f"delete the folder, and it is prepared again; it was not moved: {error}"
-    return f"moved to {moved}: the next call of Snakemake prepares it again"
 
 
 def record(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -13,13 +14,24 @@ from kinds.contract import Example, Inputs, Unit
 if TYPE_CHECKING:
     import pyarrow as pa
     import torch
+    from pydantic import JsonValue
 
-    from finegrid.records.specification import Model
+    from finegrid.records.encoded import Processor
+    from finegrid.records.specification import Model, Source
     from kinds.inputs.duplicates import Comparison
 
 _COLUMNS = ("text", "text_pair")
 _TOKEN_BYTES = 52
 """Of a token on the host: its id as a Python integer, and what masks say of it."""
+_CONFIGURATION_FILE = "config.json"
+_NOT_READ = (".safetensors", ".safetensors.index.json", "generation_config.json")
+"""Ends of the names of files that are none of a tokenizer's."""
+_ENTRIES = (
+    *("model_type", "model_name", "_name_or_path", "tokenizer_class"),
+    *("type_vocab_size", "pad_token_id", "bos_token_id", "eos_token_id"),
+)
+"""Entries of a configuration that decide the tokenizer's class in transformers 5, what the model
+reads of its rows, and the id that pads."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +53,7 @@ class Text(Inputs):
     modality: ClassVar[Reads] = "text"
     unit: ClassVar[Unit] = "token"
     optional: ClassVar[tuple[str, ...]] = ("text_pair",)
+    packages: ClassVar[tuple[str, ...]] = ("tokenizers", "transformers")
 
     def schema(self) -> pa.Schema:
         """Columns `text` and, for pairs, `text_pair`."""
@@ -68,6 +81,37 @@ class Text(Inputs):
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
         return Tokenizer(tokenizer, _read(config), padding_id(config.to_dict(), folder))
 
+    def planned(self, model: Model) -> Processor:
+        """The hashes of the files, where the source lists them, and what the configuration says.
+
+        The configuration of a checkpoint of the Hub may be planned in part: its file counts whole.
+        """
+        from finegrid.records.specification import RandomModel, model_key
+
+        source: Source | None = getattr(
+            model, "tokenizer" if isinstance(model, RandomModel) else "source", None
+        )
+        if source is None or not (files := _of_tokenizer(source.sha256)):
+            return {"model": model_key(model)}
+        if isinstance(model, RandomModel) or not source.uri.startswith("hub:"):
+            return {"files": files, "configuration": _entries(model.configuration)}
+        if _CONFIGURATION_FILE not in source.sha256:
+            return {"model": model_key(model)}
+        return {"files": files, "configuration": source.sha256[_CONFIGURATION_FILE]}
+
+    def made_of(self, folder: Path) -> Processor:
+        """The hashes of the tokenizer's files, and the entries of the configuration."""
+        from finegrid.records.damage import read_manifest
+        from finegrid.records.prepared import PreparedModel
+
+        files = _of_tokenizer(read_manifest(PreparedModel, folder).files)
+        content = json.loads((folder / _CONFIGURATION_FILE).read_text(encoding="utf-8"))
+        return {"files": files, "configuration": _entries(content)}
+
+    def fillers(self, processor: Tokenizer) -> dict[str, int]:
+        """The id that pads."""
+        return {"input_ids": processor.pad}
+
     def encode(self, rows: pa.Table, processor: Tokenizer, max_length: int) -> list[Example]:
         """Token ids, and whatever else the model reads of what the tokenizer gives."""
         texts = [rows[name].to_pylist() for name in _COLUMNS if name in rows.column_names]
@@ -79,6 +123,12 @@ class Text(Inputs):
         }
         columns = zip(*filled.values(), strict=True)
         return [dict(zip(filled, values, strict=True)) for values in columns]
+
+    def encoded(self, example: Example) -> pa.Schema:
+        """Lists of 32-bit integers."""
+        import pyarrow as pa
+
+        return pa.schema([(name, pa.list_(pa.int32())) for name in example])
 
     def size(self, example: Example) -> int:
         """Its tokens, special ones among them."""
@@ -96,29 +146,26 @@ class Text(Inputs):
         """Those of a token."""
         return _TOKEN_BYTES
 
-    def collate(self, examples: Sequence[Example], processor: Tokenizer) -> dict[str, torch.Tensor]:
+    def collate(
+        self, examples: Sequence[Example], fillers: Mapping[str, int]
+    ) -> dict[str, torch.Tensor]:
         """Token ids, attention mask and whatever else there is: (batch, tokens).
 
         Padding stands on the right, whichever side the tokenizer names: positions that are counted
         from the left do not depend on the batch then. The mask is of the lengths: not every
         tokenizer gives one.
         """
+        import numpy as np
         import torch
 
-        lengths = [self.size(example) for example in examples]
-        missing = [max(lengths) - length for length in lengths]
-        fillers = {"input_ids": processor.pad}
-        batch = {
-            key: torch.tensor(
-                [
-                    example[key] + [fillers.get(key, 0)] * count
-                    for example, count in zip(examples, missing, strict=True)
-                ]
-            )
-            for key in examples[0]
-        }
-        mask = [[1] * n + [0] * rest for n, rest in zip(lengths, missing, strict=True)]
-        return batch | {"attention_mask": torch.tensor(mask)}
+        lengths = np.array([self.size(example) for example in examples])
+        mask = np.arange(lengths.max()) < lengths[:, None]  # (batch, tokens)
+        batch = {}
+        for key in examples[0]:
+            padded = np.full(mask.shape, fillers.get(key, 0), dtype=np.int64)
+            padded[mask] = np.concatenate([example[key] for example in examples])
+            batch[key] = torch.from_numpy(padded)
+        return batch | {"attention_mask": torch.from_numpy(mask.astype(np.int64))}
 
     def blank(self, count: int, size: int, configuration: Any) -> dict[str, torch.Tensor]:
         """Zeros, (count, size), for all that the model reads."""
@@ -132,6 +179,26 @@ def _texts(rows: pa.Table) -> list[tuple[str, ...]]:
     """One text or a pair, for each example."""
     columns = [rows[name].to_pylist() for name in _COLUMNS if name in rows.column_names]
     return list(zip(*columns, strict=True))
+
+
+def _of_tokenizer(files: Mapping[str, str]) -> dict[str, JsonValue]:
+    """The hashes of the files that a tokenizer may be read from, by their names."""
+    return {
+        name: sha256
+        for name, sha256 in files.items()
+        if name != _CONFIGURATION_FILE and not name.endswith(_NOT_READ)
+    }
+
+
+def _entries(configuration: Mapping[str, Any]) -> dict[str, JsonValue]:
+    """What a model's configuration says that decides how its tokenizer encodes and pads."""
+    found = {key: configuration[key] for key in _ENTRIES if key in configuration}
+    pad = configuration.get("pad_token_id")
+    if pad is None or pad < 0:  # then it is looked for among the ids that the model has
+        found["vocab_size"] = configuration.get("vocab_size")
+    # What an older library has written, a newer one may mend.
+    found["transformers"] = str(configuration.get("transformers_version", "")).split(".")[0]
+    return found
 
 
 def _check_length(max_length: int, special: int) -> None:

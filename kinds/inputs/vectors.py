@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -57,9 +57,21 @@ class Vectors(Inputs):
     def processor(self, folder: Path) -> None:
         """None: numbers are read as they are."""
 
+    def planned(self, model: Model) -> None:
+        """None, whatever the model."""
+
+    def made_of(self, folder: Path) -> None:
+        """None as well."""
+
     def encode(self, rows: pa.Table, processor: None, max_length: int) -> list[Example]:
         """The numbers of each row; none is cut."""
         return [{"features": row} for row in self.vectors(rows)]
+
+    def encoded(self, example: Example) -> pa.Schema:
+        """As many 32-bit floats in each row."""
+        import pyarrow as pa
+
+        return pa.schema([("features", pa.list_(pa.float32(), len(example["features"])))])
 
     def size(self, example: Example) -> int:
         """1: all rows are alike."""
@@ -75,7 +87,9 @@ class Vectors(Inputs):
             raise ValueError(f"model {model.name!r} reads no rows of numbers")
         return _VALUE_BYTES * model.input_size
 
-    def collate(self, examples: Sequence[Example], processor: None) -> dict[str, torch.Tensor]:
+    def collate(
+        self, examples: Sequence[Example], fillers: Mapping[str, int]
+    ) -> dict[str, torch.Tensor]:
         """Features (batch, features)."""
         import numpy as np
         import torch

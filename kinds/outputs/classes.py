@@ -53,6 +53,12 @@ class OneClass(Logits):
         """The index of the class."""
         return [{"labels": label} for label in rows["label"].to_pylist()]
 
+    def encoded(self, target: Example) -> pa.Schema:
+        """A whole number."""
+        import pyarrow as pa
+
+        return pa.schema([("labels", pa.int64())])
+
     def collate(self, targets: Sequence[Example]) -> dict[str, torch.Tensor]:
         """Class indices (batch,)."""
         import torch

@@ -55,6 +55,12 @@ class OneNumber(Logits):
 
         return [{"labels": one} for one in rows["label"].to_numpy().astype(np.float32).tolist()]
 
+    def encoded(self, target: Example) -> pa.Schema:
+        """A 32-bit float."""
+        import pyarrow as pa
+
+        return pa.schema([("labels", pa.float32())])
+
     def collate(self, targets: Sequence[Example]) -> dict[str, torch.Tensor]:
         """Numbers (batch,)."""
         import torch

@@ -69,7 +69,7 @@ class Place:
 
     @classmethod
     def make(cls, folder: Path) -> "Place":
-        """A place with a copy of the source, whose task and model are prepared."""
+        """A place with a copy of the source, whose task and model are prepared and encoded."""
         for room in ROOMS:
             ignore = shutil.ignore_patterns("__pycache__")
             shutil.copytree(REPOSITORY / room, folder / "source" / room, ignore=ignore)
@@ -77,7 +77,7 @@ class Place:
         shutil.copy(REPOSITORY / "environment.yml", folder / "source")
         (folder / "benchmark.yaml").write_text(yaml.safe_dump(BENCHMARK))
         (folder / "trained").touch()
-        done = cls(folder).call("--until", "prepare_task", "prepare_model")
+        done = cls(folder).call("--until", "encode", "prepare_model")
         assert done.returncode == 0, done.stderr
         return cls(folder)
 

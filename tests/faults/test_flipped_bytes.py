@@ -1,4 +1,4 @@
-"""One byte that has changed is found: in data, weights, checkpoint and result.
+"""One byte that has changed is found: in data, encoded or not, weights, checkpoint and result.
 
 `finegrid rescore` holds all that lies beside a result against it: tests/training/test_rescore.py.
 """
@@ -17,7 +17,9 @@ import pytest
 
 from analysis.collect import collect
 from analysis.errors import AnalysisError
+from finegrid.prepare.encode import main as encode
 from finegrid.records.identity import content_hash, file_sha256
+from finegrid.records.prepared import MANIFEST_FILE
 from finegrid.records.result import (
     FAILURE_FILE,
     HISTORY_FILE,
@@ -26,6 +28,8 @@ from finegrid.records.result import (
     Result,
 )
 from finegrid.records.specification import model_key
+from finegrid.training.encoding import encoding_of
+from tasks.registry import kind_of
 from tests.faults.benchmarks import plan_of
 from tests.faults.damage import cut, flip
 from tests.faults.place import Place
@@ -33,12 +37,12 @@ from tests.training.assets import Assets, run_folder
 from tests.training.interruptions import ask, assert_same_bits, checkpoints, interrupted
 
 
-@pytest.mark.parametrize("name", ["train.parquet", "test.parquet", "model.safetensors"])
-def test_of_prepared_data_or_weights(assets: Assets, tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("name", ["train.arrow", "test.arrow", "model.safetensors"])
+def test_of_encoded_data_or_weights(assets: Assets, tmp_path: Path, name: str) -> None:
     shutil.copytree(assets.prepared, tmp_path / "prepared")
     copy, spec = replace(assets, prepared=tmp_path / "prepared"), assets.specification()
-    keys = {"tasks": spec.task.key, "models": model_key(spec.model)}
-    room = "models" if name == "model.safetensors" else "tasks"
+    keys = {"encoded": copy.encode(spec).name, "models": model_key(spec.model)}
+    room = "models" if name == "model.safetensors" else "encoded"
     path = copy.prepared / room / keys[room] / name
     before = file_sha256(path)
     flip(path)
@@ -53,6 +57,30 @@ def test_of_prepared_data_or_weights(assets: Assets, tmp_path: Path, name: str) 
     assert f"moved to {moved}" in reason
     assert not path.parent.exists()
     assert file_sha256(moved / name) == after
+
+
+@pytest.mark.parametrize(
+    ("room", "name"), [("tasks", "validation.parquet"), ("models", "tokenizer.json")]
+)
+def test_of_what_is_encoded(
+    assets: Assets, tmp_path: Path, capsys: pytest.CaptureFixture[str], room: str, name: str
+) -> None:
+    """Prepared rows and a tokenizer are read once: when they are encoded."""
+    shutil.copytree(assets.prepared, tmp_path / "prepared")
+    spec, prepared = assets.specification(model="bert"), tmp_path / "prepared"
+    folder = prepared / room / {"tasks": spec.task.key, "models": model_key(spec.model)}[room]
+    before = file_sha256(folder / name)
+    flip(folder / name)
+    after = file_sha256(folder / name)
+    kind = kind_of(spec.task)
+    encoding_of(kind, spec.task, spec.model, 32).write(tmp_path / "encoding.json")
+    where = ["--output", str(tmp_path / "out"), "--prepared", str(prepared)]
+    what = ["--spec", str(tmp_path / "encoding.json"), "--model", model_key(spec.model)]
+    assert encode([*what, *where]) == os.EX_DATAERR
+    said = f"{folder / name}: sha256 {after}, recorded {before}; moved to {prepared / room}"
+    assert f"encode: {said}/quarantine/{folder.name}: the next call" in capsys.readouterr().err
+    assert not folder.exists()
+    assert not (tmp_path / "out" / MANIFEST_FILE).exists()
 
 
 @pytest.mark.parametrize("damage", [flip, cut])
@@ -113,11 +141,11 @@ def test_of_a_result(assets: Assets, tmp_path: Path) -> None:
 def test_the_next_call_makes_again_what_was_damaged(prepared: Place, tmp_path: Path) -> None:
     place = prepared.copy(tmp_path)
     run = place.runs[0]
-    (data,) = place.results.glob("prepared/tasks/*/train.parquet")
+    (data,) = place.results.glob("prepared/encoded/*/train.arrow")
     before = file_sha256(data)
     flip(data)
     assert place.call(place.target(run)).returncode != 0
-    assert "moved to results/prepared/tasks/quarantine/" in place.log(run)
+    assert "moved to results/prepared/encoded/quarantine/" in place.log(run)
     assert place.call(place.target(run)).returncode == 0
     assert file_sha256(data) == before
     expected = place.result(run)

@@ -6,7 +6,7 @@ A subclass names the kind, gives eight rows of different sizes, and a tiny model
 import io
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar
@@ -21,6 +21,7 @@ from torch import nn
 from finegrid.metrics.registry import METRICS
 from finegrid.models.live import anatomy_of
 from finegrid.training.data import Examples
+from finegrid.training.encoding import encoded_rows
 from finegrid.training.evaluation import compute, predict, predictions
 from kinds.contract import Row
 from kinds.registry import kind_named
@@ -35,6 +36,7 @@ class Bench:
     """The rows, their examples, and the model that reads them."""
 
     rows: pa.Table
+    processor: Any
     examples: Examples
     model: nn.Module
 
@@ -84,7 +86,9 @@ class KindContract(ABC):
         processor = kind.inputs.processor(self.folder(tmp_path_factory.mktemp("kind")))
         inputs = kind.inputs.encode(rows, processor, self.max_length)
         targets = kind.output.encode(rows, inputs, processor)
-        return Bench(rows, Examples(kind, given["id"], inputs, targets, processor), self.model())
+        table = pa.Table.from_batches([encoded_rows(kind, given["id"], inputs, targets)])
+        examples = Examples(kind, table, kind.inputs.fillers(processor))
+        return Bench(rows, processor, examples, self.model())
 
     def test_its_rows_are_what_it_says(self, bench: Bench) -> None:
         inputs, output = bench.examples.kind.inputs, bench.examples.kind.output
@@ -102,10 +106,38 @@ class KindContract(ABC):
         examples = bench.examples
         inputs, output = examples.kind.inputs, examples.kind.output
         backwards = bench.rows.take(list(reversed(range(ROWS))))
-        again = inputs.encode(backwards, examples.processor, self.max_length)
-        assert_equal(again[::-1], examples.inputs)
-        targets = output.encode(backwards, again, examples.processor)
-        assert_equal(targets[::-1], examples.targets)
+        again = inputs.encode(backwards, bench.processor, self.max_length)
+        assert_equal(again[::-1], [examples.inputs[at] for at in range(ROWS)])
+        targets = output.encode(backwards, again, bench.processor)
+        assert_equal(targets[::-1], [examples.targets[at] for at in range(ROWS)])
+
+    def test_encoded_examples_are_read_from_a_file_as_they_were(
+        self, bench: Bench, tmp_path: Path
+    ) -> None:
+        """In one piece or in several, and without a copy of their arrays."""
+        file, table = tmp_path / "encoded.arrow", bench.examples.table
+        with pa.ipc.new_file(str(file), table.schema) as writer:
+            writer.write_table(table, max_chunksize=3)
+        with pa.memory_map(str(file)) as source:
+            stored = replace(bench.examples, table=pa.ipc.open_file(source).read_all())
+        assert stored.table["inputs"].num_chunks == 3
+        for found, expected in (
+            (stored.inputs, bench.examples.inputs),
+            (stored.targets, bench.examples.targets),
+        ):
+            read = [found[at] for at in range(ROWS)]
+            assert_equal(read, [expected[at] for at in range(ROWS)])
+            arrays = [one for row in read for one in row.values() if isinstance(one, np.ndarray)]
+            assert all(one.base is not None and not one.flags.writeable for one in arrays)
+        assert (list(stored.sizes), list(stored.weights)) == (
+            list(bench.examples.sizes),
+            list(bench.examples.weights),
+        )
+        for index in range(ROWS):
+            one, other = stored.batch([index, 0]), bench.examples.batch([index, 0])
+            for part, known in ((one.inputs, other.inputs), (one.targets, other.targets)):
+                assert part.keys() == known.keys()
+                assert all(torch.equal(part[name], known[name]) for name in part)
 
     def test_sizes_stay_within_their_bounds(self, bench: Bench) -> None:
         inputs, sizes = bench.examples.kind.inputs, bench.examples.sizes
@@ -114,7 +146,7 @@ class KindContract(ABC):
         assert min(bench.examples.weights) >= 1
 
     def test_padding_changes_no_loss(self, bench: Bench) -> None:
-        sizes = bench.examples.sizes
+        sizes = list(bench.examples.sizes)
         short, long = sizes.index(min(sizes)), sizes.index(max(sizes))
         padded = bench.loss(short, long) - bench.loss(long)
         torch.testing.assert_close(padded, bench.loss(short), atol=1e-5, rtol=1e-5)
@@ -177,7 +209,7 @@ class KindContract(ABC):
         assert all(isinstance(truth, output.scored_as) for truth in truths)
 
     def test_eight_examples_are_learnt(self, bench: Bench) -> None:
-        bench = Bench(bench.rows, bench.examples, self.model())
+        bench = replace(bench, model=self.model())
         optimizer = torch.optim.Adam(bench.model.parameters(), lr=3e-3)
         first = bench.loss(*range(ROWS)).item()
         for _ in range(STEPS):
@@ -192,7 +224,7 @@ class KindContract(ABC):
         if reason := method.not_applicable(anatomy_of(bench.model)):
             assert reason.strip()
             return
-        bench = Bench(bench.rows, bench.examples, self.model())
+        bench = replace(bench, model=self.model())
         method.apply(bench.model, torch.Generator().manual_seed(0))
         trained = [p for p in bench.model.parameters() if p.requires_grad]
         before = [parameter.detach().clone() for parameter in trained]

@@ -11,11 +11,14 @@ import torch
 from torch import nn
 
 from finegrid.models.loading import load_model
+from finegrid.prepare.encode import encode_task
 from finegrid.prepare.model import prepare_model
 from finegrid.records.prepared import MANIFEST_FILE, PreparedModel, PreparedTask
 from finegrid.records.specification import RandomModel, Source, Task, model_key
 from finegrid.training.data import Examples, load_examples
+from finegrid.training.encoding import encoded_folder, encoding_of
 from finegrid.training.evaluation import predict
+from kinds.registry import kind_named
 from tests.methods.architectures import TINY, anatomy
 from tests.training.assets import LABELS, SIZES, write_task
 
@@ -57,8 +60,19 @@ class Prepared:
         return load_model(self.folder, prepared, self.manifest, 0, changed.get("dropout"))
 
     def examples(self, max_length: int = MAX_LENGTH) -> Examples:
-        """The test split as a run encodes it."""
-        return load_examples(self.task, self.manifest, self.folder, max_length, ("test",))["test"]
+        """The test split as a run reads it."""
+        kind, model = (
+            kind_named(self.manifest.kind),
+            PreparedModel.read(self.folder / MANIFEST_FILE),
+        )
+        root, encoding = (
+            self.folder.parents[1],
+            encoding_of(kind, self.manifest.spec, model.spec, max_length),
+        )
+        folder = encoded_folder(root, encoding)
+        if not folder.exists():
+            encode_task(encoding, folder, root, model.key)
+        return load_examples(folder, self.manifest, self.folder, ("test",))["test"]
 
     def logits(self, model: nn.Module, batch_size: int) -> torch.Tensor:
         """What the model says of the test split, in batches of that size."""

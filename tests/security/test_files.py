@@ -17,10 +17,11 @@ import pytest
 from pydantic import ValidationError
 
 from finegrid import metrics
-from finegrid.models.loading import CorruptedFileError, base_sha256, load_model
+from finegrid.models.loading import base_sha256, load_model
 from finegrid.prepare import task as prepare_task
 from finegrid.prepare.model import main, prepare_model
 from finegrid.prepare.sources import SourceError, fetch, problems
+from finegrid.records.damage import CorruptedFileError
 from finegrid.records.identity import file_sha256
 from finegrid.records.prepared import MANIFEST_FILE, PreparedModel, PreparedTask
 from finegrid.records.specification import Checkpoint, Source, Task, model_key
@@ -145,9 +146,9 @@ def test_of_a_folder_with_code_only_the_data_are_taken_and_loaded(
     prepared = PreparedModel.read(output / MANIFEST_FILE)
     loaded = load_model(output, prepared, assets.manifest("bert"), 0, None)
     assert base_sha256(loaded) == base_sha256(assets.plain(assets.specification(model="bert")))
-    task = assets.prepared / "tasks" / assets.tasks["bert"].key
-    examples = load_examples(task, assets.manifest("bert"), output, 32, ["train"])["train"]
-    assert examples.sizes == assets.splits("bert")["train"].sizes
+    encoded = assets.encode(assets.specification(model="bert"))
+    examples = load_examples(encoded, assets.manifest("bert"), output, ["train"])["train"]
+    assert list(examples.sizes) == list(assets.splits("bert")["train"].sizes)
 
 
 def test_code_that_a_model_needs_is_refused_without_a_question(

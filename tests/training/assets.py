@@ -13,6 +13,7 @@ from torch import nn
 
 from finegrid.models.loading import load_model
 from finegrid.models.seeds import generator
+from finegrid.prepare.encode import encode_task
 from finegrid.prepare.model import prepare_model
 from finegrid.records.identity import content_hash, file_sha256
 from finegrid.records.prepared import (
@@ -36,6 +37,7 @@ from finegrid.records.specification import (
     model_key,
 )
 from finegrid.training.data import Examples, load_examples
+from finegrid.training.encoding import encoded_folder, encoded_rows, encoding_of
 from finegrid.training.experiment import Run, perform
 from finegrid.training.record import Reached
 from finegrid.training.run import main
@@ -87,7 +89,18 @@ class Assets:
     def splits(self, model: str = "network") -> dict[SplitName, Examples]:
         """The encoded examples of the task that goes with the model."""
         folder = self.prepared / "models" / model_key(self.models[model])
-        return load_examples(self._task(self.tasks[model]), self.manifest(model), folder, 32)
+        encoded = self.encode(self.specification(model=model))
+        return load_examples(encoded, self.manifest(model), folder)
+
+    def encode(self, spec: Specification) -> Path:
+        """The folder of the encoded task of a run, which is made unless it is there."""
+        task = PreparedTask.read(self._task(spec.task) / MANIFEST_FILE)
+        length = spec.training.max_length
+        encoding = encoding_of(kind_named(task.kind), spec.task, spec.model, length)
+        folder = encoded_folder(self.prepared, encoding)
+        if not folder.exists():
+            encode_task(encoding, folder, self.prepared, model_key(spec.model))
+        return folder
 
     def plain(self, spec: Specification) -> nn.Module:
         """The loaded base model of a run."""
@@ -105,12 +118,15 @@ class Assets:
 
     def perform(self, spec: Specification, folder: Path) -> Reached:
         """What every stage of the run reaches, without the process around it."""
+        self.encode(spec)
         reached: Reached = {}
         perform(Run(spec, self.prepared, folder, mirror=lambda event: None), reached)
         return reached
 
     def main(self, spec: Specification, results: Path, **extra: Any) -> int:
         """The command of a run with further options, in this process; returns its exit code."""
+        if self._task(spec.task).exists():
+            self.encode(spec)
         results.mkdir(parents=True, exist_ok=True)
         file = results / "given.json"
         spec.write(file)
@@ -132,7 +148,8 @@ def rows_of_numbers(kind: str, rows: Any, labels: list[Any]) -> Examples:
     one = kind_named(kind)
     inputs = [{"features": row} for row in np.asarray(rows, dtype=np.float32)]
     targets = [{"labels": label} for label in labels]
-    return Examples(one, [str(number) for number in range(len(labels))], inputs, targets)
+    ids = [str(number) for number in range(len(labels))]
+    return Examples(one, pa.Table.from_batches([encoded_rows(one, ids, inputs, targets)]))
 
 
 def run_folder(spec: Specification, results: Path) -> Path:
@@ -169,7 +186,10 @@ def make_assets(root: Path) -> Assets:
     for model in models.values():
         destination = prepared / "models" / model_key(model)
         prepare_model(model, destination, tasks=prepared / "tasks", cache=root / "downloads")
-    return Assets(prepared, {"bert": text, "network": images}, models)
+    made = Assets(prepared, {"bert": text, "network": images}, models)
+    for name in models:
+        made.encode(made.specification(model=name))
+    return made
 
 
 def _sentences(count: int) -> list[dict[str, Any]]:

@@ -116,7 +116,8 @@ def test_predictions_are_in_the_order_of_the_examples(assets: Assets, name: str)
 
 def test_padding_is_masked_and_uses_the_tokenizers_id(assets: Assets) -> None:
     examples = assets.splits("bert")["train"]
-    short, long = (examples.sizes.index(f(examples.sizes)) for f in (min, max))
+    sizes = list(examples.sizes)
+    short, long = (sizes.index(f(sizes)) for f in (min, max))
     batch = examples.batch([short, long]).inputs
     length = examples.sizes[short]
     assert batch["attention_mask"].sum(dim=1).tolist() == [length, examples.sizes[long]]

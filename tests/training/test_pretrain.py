@@ -55,8 +55,8 @@ def _two_devices(tmp_path: Path, monkeypatch: Patch) -> None:
 def test_a_pretraining_leaves_what_it_has_learned(assets: Assets, tmp_path: Path) -> None:
     spec = network(assets, "cpu")
     plain = spec.model_copy(update={"pretraining": None})
-    assert make_network(plain, assets.prepared / "tasks", tmp_path / "plain") is None
-    reached = make_network(spec, assets.prepared / "tasks", tmp_path / "trained")
+    assert make_network(plain, assets.prepared, tmp_path / "plain") is None
+    reached = make_network(spec, assets.prepared, tmp_path / "trained")
     assert reached is not None
     assert (reached["task"], reached["n"]) == (assets.tasks["network"].key, SIZES["validation"])
     files = [load_file(tmp_path / name / "model.safetensors") for name in ("plain", "trained")]
@@ -68,13 +68,13 @@ def test_a_pretraining_leaves_what_it_has_learned(assets: Assets, tmp_path: Path
 def test_a_pretraining_takes_a_device_that_no_run_holds(
     assets: Assets, tmp_path: Path, monkeypatch: Patch
 ) -> None:
-    spec, tasks = network(assets, "cuda"), assets.prepared / "tasks"
+    spec = network(assets, "cuda")
     with pytest.raises(TrainsError, match=r"^0$"):
-        make_network(spec, tasks, tmp_path)
+        make_network(spec, assets.prepared, tmp_path)
     with leased("cuda", Interruption()):
         monkeypatch.setenv(VISIBLE, "0,1")  # as another process has it
         with pytest.raises(TrainsError, match=r"^1$"):
-            make_network(spec, tasks, tmp_path)
+            make_network(spec, assets.prepared, tmp_path)
     assert os.environ[VISIBLE] == "0,1"
 
 

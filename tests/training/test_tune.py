@@ -88,7 +88,7 @@ def test_a_trial_is_scored_on_validation_alone(assets: Assets, tmp_path: Path) -
     results = placed(assets, tmp_path)
     spec = tuned_specification(assets, (1e-2,))
     one = trial(spec, {"learning_rate": 1e-2})
-    (results / "prepared" / "tasks" / spec.task.key / "test.parquet").unlink()
+    (results / "prepared" / "encoded" / assets.encode(spec).name / "test.arrow").unlink()
     file = results / "trial.json"
     one.write(file)
     assert main(["--spec", str(file), "--results", str(results)]) == 0
@@ -108,7 +108,7 @@ def test_a_run_reads_the_test_split_when_training_is_over_and_not_before(
     spec = assets.specification(evaluations=2)
     whole = assets.run(spec, tmp_path / "whole")
     results = placed(assets, tmp_path / "without")
-    (results / "prepared" / "tasks" / spec.task.key / "test.parquet").unlink()
+    (results / "prepared" / "encoded" / assets.encode(spec).name / "test.arrow").unlink()
     file = results / "given.json"
     spec.write(file)
     assert main(["--spec", str(file), "--results", str(results)]) == 74

@@ -126,7 +126,7 @@ def finished(workplace: Workplace, planned_first: dict[str, int]) -> Workplace:
 
 
 def test_the_default_target_plans_every_job(planned_first: dict[str, int]) -> None:
-    once = {"plan": 1, "prepare_task": 1, "prepare_model": 1}
+    once = {"plan": 1, "prepare_task": 1, "prepare_model": 1, "encode": 1}
     assert planned_first == once | {"run": 4} | ANALYSIS
 
 
@@ -212,6 +212,17 @@ def test_what_trains_decides_all_runs(finished: Workplace) -> None:
         assert finished.planned()["run"] == 4
 
 
+def test_what_encodes_decides_the_encoding_and_its_runs(finished: Workplace) -> None:
+    with finished.appended("finegrid/prepare/encode.py", "\nADDED = 1\n"):
+        assert finished.planned() == {"encode": 1, "run": 4} | ANALYSIS
+    with finished.appended("kinds/inputs/pixels.py", "\nADDED = 1\n"):
+        assert finished.planned() == {"prepare_task": 1, "encode": 1, "run": 4} | ANALYSIS
+    with finished.appended("tasks/digits.py", "\nADDED = 1\n"):
+        assert finished.planned()["encode"] == 1
+    with finished.appended("methods/full.py", "\nADDED = 1\n"):
+        assert "encode" not in finished.planned()
+
+
 def test_what_makes_the_model_decides_the_model_and_its_runs(finished: Workplace) -> None:
     with finished.appended("finegrid/training/pretrain.py", "\nADDED = 1\n"):
         assert finished.planned() == {"prepare_model": 1, "run": 4} | ANALYSIS
@@ -224,7 +235,9 @@ def test_an_edit_of_the_analysis_plans_no_run(finished: Workplace) -> None:
         plots = finished.planned()
     assert "tables" in tables
     assert "plots" in plots
-    assert not {"run", "plan", "prepare_task", "prepare_model"} & (tables.keys() | plots.keys())
+    assert not {"run", "plan", "prepare_task", "prepare_model", "encode"} & (
+        tables.keys() | plots.keys()
+    )
 
 
 @pytest.mark.parametrize(("cores", "threads"), [("1", "1"), ("2", "2")])

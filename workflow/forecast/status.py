@@ -91,9 +91,10 @@ class Status:
         return "data" if planned in map(_without_content, specs) else "specification"
 
     def _data_are_those_of(self, run: str, record: Result) -> bool:
-        """Whether task and model are there, and have the hashes of the record, so far as known."""
+        """Whether task, model and encoding are there, with the record's hashes as far as known."""
         task, model = Path(self.pipeline.run_task(run)), Path(self.pipeline.run_model(run))
-        if not (task.exists() and model.exists()):
+        encoded = map(Path, self.pipeline.run_encodings(run))
+        if not all(path.exists() for path in (task, model, *encoded)):
             return False
         read = record.provenance
         pairs = (

@@ -1,4 +1,4 @@
-"""The plan, and the tasks and base models that its runs need."""
+"""The plan, and the tasks, base models and encodings that its runs need."""
 
 
 rule plan:
@@ -64,3 +64,47 @@ rule prepare_model:
     shell:
         "printf %s {params.spec:q} | python -m finegrid.prepare.model --spec - "
         "--output {params.folder:q} --tasks {params.tasks:q} --cache {params.cache:q} 2> {log:q}"
+
+
+rule processor:
+    """Name a prepared model for all that encode as it does: one more of them encodes nothing anew."""
+    input:
+        lambda wildcards: PIPELINE.model_manifest(PIPELINE.processor_model(wildcards.key)),
+    output:
+        f"{RESULTS}/prepared/processors/{{key}}.txt",
+    log:
+        f"{RESULTS}/logs/processor-{{key}}.log",
+    conda:
+        "../../environment.yml"
+    params:
+        model=lambda wildcards: PIPELINE.processor_model(wildcards.key),
+    shell:
+        "printf %s {params.model:q} > {output:q} 2> {log:q}"
+
+
+rule encode:
+    """Turn the examples of a task into what models read, once for all runs that read the same."""
+    input:
+        task=lambda wildcards: PIPELINE.encoding_task(wildcards.key),
+        # What the processor is made of is in the key: which of the models has it changes nothing.
+        processor=ancient(lambda wildcards: PIPELINE.encoding_processor(wildcards.key)),
+    output:
+        f"{RESULTS}/prepared/encoded/{{key}}/manifest.json",
+    log:
+        f"{RESULTS}/logs/encode-{{key}}.log",
+    conda:
+        "../../environment.yml"
+    resources:
+        mem_mb=lambda wildcards, attempt: PIPELINE.encoding_memory(wildcards.key, attempt),
+        runtime=lambda wildcards, attempt: PIPELINE.encoding_minutes(
+            wildcards.key, attempt
+        ),
+    params:
+        spec=lambda wildcards: PIPELINE.encoding_json(wildcards.key),
+        source=lambda wildcards: PIPELINE.encoding_digest(wildcards.key),
+        folder=lambda wildcards, output: str(Path(output[0]).parent),
+        prepared=f"{RESULTS}/prepared",
+    shell:
+        "printf %s {params.spec:q} | python -m finegrid.prepare.encode --spec - "
+        "--output {params.folder:q} --prepared {params.prepared:q} "
+        '--model "$(cat /dev/null {input.processor:q})" 2> {log:q}'

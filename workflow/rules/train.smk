@@ -5,6 +5,7 @@ rule tune:
     """Choose a cell's tuned values by the scores of its trials."""
     input:
         task=lambda wildcards: PIPELINE.tuning_task(wildcards.key),
+        encoded=lambda wildcards: PIPELINE.tuning_encodings(wildcards.key),
         trials=lambda wildcards: PIPELINE.tuning_trials(wildcards.key),
     output:
         f"{RESULTS}/tuning/{{key}}.json",
@@ -37,6 +38,7 @@ rule run:
     input:
         task=lambda wildcards: PIPELINE.run_task(wildcards.run),
         model=lambda wildcards: PIPELINE.run_model(wildcards.run),
+        encoded=lambda wildcards: PIPELINE.run_encodings(wildcards.run),
         choice=lambda wildcards: PIPELINE.run_choice(wildcards.run),
     output:
         f"{RESULTS}/runs/{{run}}/result.json",

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import pyarrow as pa
 import torch
 from torch import nn
 from torch._subclasses.fake_tensor import (
@@ -282,7 +283,7 @@ def _examples(kind: Kind, question: Question, configuration: Any) -> Blank:
     elif training.micro_batch_units is not None:
         count *= training.devices
     ids = [str(number) for number in range(count)]
-    return Blank(kind, ids, [], [], size=size, configuration=configuration)
+    return Blank(kind, pa.table({"id": ids}), size=size, configuration=configuration)
 
 
 def main() -> int:

@@ -80,6 +80,9 @@ class Place:
             for name in SIZES:
                 task.with_name(f"{name}.parquet").write_bytes(b"rows")
             write_model(spec, model, weight)
+            for encoded in map(Path, pipeline.run_encodings(run)):
+                encoded.parent.mkdir(parents=True, exist_ok=True)
+                encoded.touch()
             for choice in map(Path, pipeline.run_choice(run)):
                 choice.parent.mkdir(parents=True, exist_ok=True)
                 choice.write_text("{}")

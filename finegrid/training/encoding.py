@@ -1,0 +1,61 @@
+"""Which encoding a run reads, and the columns that encoded examples lie in. Loads no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from finegrid.records.encoded import ENCODED_FOLDER, Encoding
+from finegrid.records.specification import Model, Task
+from kinds.contract import Example, Kind
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def encoding_of(kind: Kind, task: Task, model: Model, max_length: int) -> Encoding:
+    """What decides how a task of the kind is encoded for the model, cut to `max_length` units."""
+    inputs = kind.inputs
+    return Encoding(
+        task=task.key, max_length=inputs.longest(max_length), processor=inputs.planned(model)
+    )
+
+
+def encoded_folder(prepared: Path, encoding: Encoding) -> Path:
+    """Where the encoding lies in the folder of what is prepared."""
+    return prepared / ENCODED_FOLDER / encoding.key
+
+
+def encoded_rows(
+    kind: Kind, ids: Sequence[str], inputs: Sequence[Example], targets: Sequence[Example]
+) -> pa.RecordBatch:
+    """Encoded examples as Arrow has them: id, size, weight, inputs and targets.
+
+    Raises ValueError for examples whose values are not all of the same names.
+    """
+    import pyarrow as pa
+
+    sizes = [kind.inputs.size(one) for one in inputs]
+    weights = [kind.output.weight(one) for one in targets]
+    columns = {
+        "id": pa.array(ids, pa.string()),
+        "size": pa.array(sizes, pa.int32()),
+        "weight": pa.array(weights, pa.int32()),
+        "inputs": _column(inputs, kind.inputs.encoded(inputs[0])),
+        "targets": _column(targets, kind.output.encoded(targets[0])),
+    }
+    return pa.record_batch(columns)
+
+
+def _column(examples: Sequence[Example], schema: pa.Schema) -> Any:
+    import pyarrow as pa
+
+    values: dict[str, list[Any]] = {name: [] for name in schema.names}
+    for example in examples:
+        if example.keys() != values.keys():
+            raise ValueError(f"an example has {sorted(example)}, another {sorted(values)}")
+        for name, value in example.items():
+            values[name].append(value)
+    arrays = [pa.array(values[field.name], field.type) for field in schema]
+    return pa.StructArray.from_arrays(arrays, fields=list(schema))
