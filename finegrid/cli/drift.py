@@ -187,7 +187,7 @@ def _prepare(specs: Sequence[Specification], place: Workplace, console: Console)
 def _encode(jobs: Sequence[Job], place: Workplace, console: Console) -> None:
     for job in jobs:
         output = place.prepared / ENCODED_FOLDER / job.encoding.key
-        how = {"prepared": place.prepared, "model": job.model or ""}
+        how = {"prepared": str(place.prepared), "model": job.model or ""}
         _prepare_one(ENCODE, job.encoding, place, console, output=output, **how)
 
 

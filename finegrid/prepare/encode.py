@@ -122,8 +122,8 @@ def _chunks(file: Path, encoder: _Encoder) -> Iterator[pa.RecordBatch]:
 def _chunk_rows(metadata: Any, encoder: _Encoder) -> int:
     """How many rows are encoded at a time, by the units that they may have and by their bytes."""
     groups = range(metadata.num_row_groups)
-    file_bytes = sum(metadata.row_group(at).total_byte_size for at in groups)
-    row_bytes = max(1, file_bytes // metadata.num_rows)
+    file_bytes: int = sum(metadata.row_group(at).total_byte_size for at in groups)
+    row_bytes: int = max(1, file_bytes // metadata.num_rows)
     bounds = _CHUNK_ROWS, _CHUNK_UNITS // encoder.max_length, _CHUNK_BYTES // row_bytes
     return max(1, min(bounds))
 

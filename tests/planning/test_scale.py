@@ -67,6 +67,15 @@ def test_what_runs_share_is_hashed_once(shape: Shape) -> None:
 
 
 @pytest.mark.parametrize("shape", SHAPES)
+def test_encodings_are_hashed_once_and_shared_by_all_that_read_them(shape: Shape) -> None:
+    pipeline = Pipeline.plan_from(content(shape))
+    with counted("finegrid.records.encoded.short_hash", short_hash) as hashes:
+        read = {one for run in pipeline.jobs for one in pipeline.run_encodings(run)}
+    assert len(read) == shape.tasks  # of rows of numbers: models have no say
+    assert len(hashes) <= 3 * shape.tasks * shape.models
+
+
+@pytest.mark.parametrize("shape", SHAPES)
 def test_collecting_reads_each_record_and_each_file_beside_it_once(
     shape: Shape, tmp_path: Path
 ) -> None:

@@ -69,7 +69,9 @@ rule prepare_model:
 rule processor:
     """Name a prepared model for all that encode as it does: one more of them encodes nothing anew."""
     input:
-        lambda wildcards: PIPELINE.model_manifest(PIPELINE.processor_model(wildcards.key)),
+        lambda wildcards: PIPELINE.model_manifest(
+            PIPELINE.processor_model(wildcards.key)
+        ),
     output:
         f"{RESULTS}/prepared/processors/{{key}}.txt",
     log:
@@ -95,7 +97,9 @@ rule encode:
     conda:
         "../../environment.yml"
     resources:
-        mem_mb=lambda wildcards, attempt: PIPELINE.encoding_memory(wildcards.key, attempt),
+        mem_mb=lambda wildcards, attempt: PIPELINE.encoding_memory(
+            wildcards.key, attempt
+        ),
         runtime=lambda wildcards, attempt: PIPELINE.encoding_minutes(
             wildcards.key, attempt
         ),
@@ -103,7 +107,7 @@ rule encode:
         spec=lambda wildcards: PIPELINE.encoding_json(wildcards.key),
         source=lambda wildcards: PIPELINE.encoding_digest(wildcards.key),
         folder=lambda wildcards, output: str(Path(output[0]).parent),
-        prepared=f"{RESULTS}/prepared",
+        prepared=lambda wildcards: f"{RESULTS}/prepared",
     shell:
         "printf %s {params.spec:q} | python -m finegrid.prepare.encode --spec - "
         "--output {params.folder:q} --prepared {params.prepared:q} "
