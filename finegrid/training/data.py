@@ -8,6 +8,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from finegrid.records.damage import CorruptedFileError, check_files, read_manifest
@@ -51,12 +52,12 @@ class Examples:
     @cached_property
     def sizes(self) -> Sequence[int]:
         """The units of each example."""
-        return memoryview(self.table["size"].to_numpy())
+        return _numbers(self.table["size"])
 
     @cached_property
     def weights(self) -> Sequence[int]:
         """How many terms of the loss each example brings."""
-        return memoryview(self.table["weight"].to_numpy())
+        return _numbers(self.table["weight"])
 
     @cached_property
     def inputs(self) -> Rows:
@@ -113,6 +114,11 @@ def _check_source(
     for name, (found, expected) in pairs.items():
         if found != expected:
             raise CorruptedFileError(folder / MANIFEST_FILE, f"{name} {found}, here {expected}")
+
+
+def _numbers(column: pa.ChunkedArray) -> Sequence[int]:
+    """Numbers that are read as Python's own. A chunked array's own way would import pandas."""
+    return memoryview(np.concatenate([part.to_numpy() for part in column.chunks]))
 
 
 def _readers(structs: pa.StructArray) -> dict[str, Callable[[int], Any]]:

@@ -62,7 +62,8 @@ def test_a_length_that_is_tuned_has_an_encoding_for_each(
     texts["tuning"] = {
         "seed": 7,
         "ratio": 10.0,
-        "grid": {"learning_rate": [0.01], "max_length": [16, 32]},
+        "learning_rates": 1,
+        "others": {"max_length": [16, 32]},
     }
     plan = pipeline(texts, tmp_path)
     run = next(iter(plan.runs))
@@ -114,12 +115,13 @@ def test_one_more_model_with_a_tokenizer_encodes_nothing_again(
     )
     content: dict[str, Any] = {
         "name": "encodings",
-        "seeds": [0],
+        "seeds": [0, 1],
         "training": {"epochs": 1, "batch_size": 8, "learning_rate": 0.01, "max_length": 16},
         "tasks": {
             "films": {
                 "kind": "text-classification",
                 "files": "films.csv",
+                "columns": {"text": "text", "label": "label"},
                 "split": {"validation": 0.2, "test": 0.2},
             }
         },
