@@ -124,7 +124,7 @@ class Inputs(ABC):
 
     @abstractmethod
     def unit_bytes(self, model: Model) -> int:
-        """A bound of what the host holds of a unit of an encoded split."""
+        """A bound of what the host holds of a unit on its way from the file to a tensor."""
 
     @abstractmethod
     def collate(

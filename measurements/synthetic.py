@@ -15,7 +15,6 @@ import yaml
 
 from finegrid.planning.benchmark import parse_benchmark
 from finegrid.planning.plan import make_plan
-from finegrid.records.encoded import ENCODED_FOLDER
 from finegrid.records.identity import canonical_json, content_hash, file_sha256
 from finegrid.records.plan import Plan
 from finegrid.records.prepared import MANIFEST_FILE, SPLITS, PreparedModel, PreparedTask, Split
@@ -104,8 +103,7 @@ def write_prepared(plan: Plan, prepared: Path) -> None:
         folder = prepared / "models" / key
         PreparedModel(key=key, spec=model, files={}).write(folder / MANIFEST_FILE)
         _age(folder / MANIFEST_FILE)
-    for key in Encodings(specs, []).jobs:
-        manifest = prepared / ENCODED_FOLDER / key / MANIFEST_FILE
+    for manifest in map(Path, Encodings(str(prepared), [], []).of(*specs)):
         manifest.parent.mkdir(parents=True)
         manifest.touch()  # nothing reads it
         _age(manifest)

@@ -30,7 +30,6 @@ from finegrid.planning.plan import make_plan
 from finegrid.planning.schema import Benchmark
 from finegrid.prepare.hashes import HASHES_FILE, Hashes
 from finegrid.problems import ConfigurationError, refused
-from finegrid.records.encoded import ENCODED_FOLDER
 from finegrid.records.identity import canonical_json
 from finegrid.records.place import record_file
 from finegrid.records.plan import Cell, Plan
@@ -170,7 +169,8 @@ class Pipeline:
     @cached_property
     def encodings(self) -> Encodings:
         """What the runs, the trials and the pretrainings read."""
-        return Encodings([*self._one_a_cell, *self.plan.trials.values()], self._models.values())
+        specs = [*self._one_a_cell, *self.plan.trials.values()]
+        return Encodings(f"{self.results}/prepared", specs, self._models.values())
 
     @property
     def _one_a_cell(self) -> list[Specification]:
@@ -262,7 +262,7 @@ class Pipeline:
 
     def run_encodings(self, run: str) -> list[str]:
         """The manifests of the encodings that the run may read: several if its length is tuned."""
-        return self._encoded(self.encodings.of(self.jobs[run]))
+        return self.encodings.of(self.jobs[run])
 
     def run_choice(self, run: str) -> list[str]:
         """The choice that the run waits for, if its cell is tuned."""
@@ -275,8 +275,7 @@ class Pipeline:
 
     def tuning_encodings(self, key: str) -> list[str]:
         """The manifests of the encodings that the cell's trials read."""
-        trials = self._tunings[key].trials.values()
-        return self._encoded(one for trial in trials for one in self.encodings.of(trial))
+        return self.encodings.of(*self._tunings[key].trials.values())
 
     def tuning_json(self, key: str) -> str:
         """The specification of a tuned cell."""
@@ -369,25 +368,8 @@ class Pipeline:
         model = self._models[key]
         if (pretraining := model.pretraining) is None:
             return []
-        encodings = self._encoded(self.encodings.of_pretraining(model))
-        return [self._manifest("tasks", pretraining.task.key), *encodings]
-
-    def encoding_json(self, key: str) -> str:
-        """The record of an encoding."""
-        return canonical_json(self.encodings.jobs[key].encoding)
-
-    def encoding_digest(self, key: str) -> str:
-        """The digest of the source that decides how the task is encoded."""
-        return digests.of_encoding(self.encodings.jobs[key].task)
-
-    def encoding_task(self, key: str) -> str:
-        """The manifest of the task that is encoded."""
-        return self._manifest("tasks", self.encodings.jobs[key].encoding.task)
-
-    def encoding_processor(self, key: str) -> list[str]:
-        """The file that names the model whose processor encodes, if models have a say."""
-        processor = self.encodings.jobs[key].encoding.processor_key
-        return [] if processor is None else [f"{self.results}/prepared/processors/{processor}.txt"]
+        source = self._manifest("tasks", pretraining.task.key)
+        return [source, *self.encodings.of_pretraining(model)]
 
     def encoding_memory(self, key: str, attempt: int) -> int:
         """The megabytes of memory that it takes to encode. Raises as above."""
@@ -397,20 +379,9 @@ class Pipeline:
         """The minutes that it takes to encode. Raises as above."""
         return attempt * encoding_minutes(self._data(self.encodings.jobs[key].encoding.task))
 
-    def processor_model(self, key: str) -> str:
-        """The key of the first model of the plan with that processor."""
-        return self.encodings.processors[key]
-
-    def model_manifest(self, key: str) -> str:
-        """The manifest of a model."""
-        return self._manifest("models", key)
-
     def module_digest(self, module: str) -> str:
         """The digest of a module that reads results: what it imports, and every metric."""
         return digests.of_reader(module)
-
-    def _encoded(self, keys: Iterable[str]) -> list[str]:
-        return [self._manifest(ENCODED_FOLDER, key) for key in dict.fromkeys(keys)]
 
     def _manifest(self, room: str, key: str) -> str:
         return f"{self.results}/prepared/{room}/{key}/{MANIFEST_FILE}"

@@ -70,9 +70,9 @@ class Workplace:
 
     def manifests(self, spec: Specification) -> list[Path]:
         """What a run needs: the manifests of its task, its model and its encoding."""
-        folders = [self.tasks / spec.task.key, self.prepared / "models" / model_key(spec.model)]
-        folders += [self.prepared / ENCODED_FOLDER / key for key in Encodings([], []).of(spec)]
-        return [folder / MANIFEST_FILE for folder in folders]
+        folders = self.tasks / spec.task.key, self.prepared / "models" / model_key(spec.model)
+        encoded = map(Path, Encodings(str(self.prepared), [], []).of(spec))
+        return [*(folder / MANIFEST_FILE for folder in folders), *encoded]
 
     @property
     def tasks(self) -> Path:
@@ -176,7 +176,7 @@ def _prepare(specs: Sequence[Specification], place: Workplace, console: Console)
     for key, task in tasks.items():
         cache = {"output": place.tasks / key, "cache": place.downloads}
         _prepare_one(PREPARE_TASK, task, place, console, **cache)
-    encodings = Encodings(specs, models.values()).jobs.values()
+    encodings = Encodings(str(place.prepared), specs, models.values()).jobs.values()
     _encode([one for one in encodings if one.model is None], place, console)
     for key, model in models.items():
         cache = {"output": place.prepared / "models" / key, "cache": place.downloads}

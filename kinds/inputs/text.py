@@ -162,7 +162,8 @@ class Text(Inputs):
         mask = np.arange(lengths.max()) < lengths[:, None]  # (batch, tokens)
         batch = {}
         for key in examples[0]:
-            padded = np.full(mask.shape, fillers.get(key, 0), dtype=np.int64)
+            padded = np.empty(mask.shape, dtype=np.int64)
+            padded.fill(fillers.get(key, 0))
             padded[mask] = np.concatenate([example[key] for example in examples])
             batch[key] = torch.from_numpy(padded)
         return batch | {"attention_mask": torch.from_numpy(mask.astype(np.int64))}

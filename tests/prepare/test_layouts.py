@@ -28,6 +28,7 @@ from finegrid.training.loop import Event
 from finegrid.training.record import Reached
 from tests.models.texts import TEXTUAL
 from tests.prepare.layouts import LAYOUTS, WORDS
+from tests.training.assets import Assets
 
 LONGEST = 24
 """Tokens: beyond the sliding windows of the layouts."""
@@ -108,6 +109,7 @@ def performed(place: Path, stored: Any) -> Callable[[str], Performed]:
         if not (tasks / spec.task.key).exists():
             prepare_task(spec.task, tasks / spec.task.key, downloads)
         prepare_model(spec.model, prepared / "models" / model_key(spec.model), tasks, downloads)
+        Assets(prepared, {}, {}).encode(spec)
         results.mkdir(parents=True, exist_ok=True)
         return trained(spec, prepared, results)
 

@@ -73,7 +73,7 @@ def test_a_length_that_is_tuned_has_an_encoding_for_each(
     for trial, spec in plan.plan.trials.items():
         (manifest,) = plan.run_encodings(trial)
         key = Path(manifest).parent.name
-        encoding = json.loads(plan.encoding_json(key))
+        encoding = json.loads(plan.encodings.record(key))
         assert encoding["max_length"] == spec.training.max_length
 
 
@@ -88,7 +88,7 @@ def test_a_pretraining_waits_for_its_task_and_its_encoding(
     key = Path(plan.run_model(run)).parent.name
     assert plan.model_inputs(key) == [plan.run_task(run), *plan.run_encodings(run)]
     (encoding,) = plan.encodings.jobs
-    assert plan.encoding_processor(encoding) == []
+    assert plan.encodings.processor(encoding) == []
 
 
 def test_what_encoding_asks_for_grows_with_the_task(place: Any) -> None:
@@ -98,7 +98,7 @@ def test_what_encoding_asks_for_grows_with_the_task(place: Any) -> None:
         plan.encoding_memory(key, 1)
     place.prepare(plan)
     few = plan.encoding_memory(key, 1), plan.encoding_minutes(key, 1)
-    folder = Path(plan.encoding_task(key)).parent
+    folder = Path(plan.encodings.task(key)).parent
     (folder / "train.parquet").write_bytes(bytes(10_000_000))
     again = place.pipeline()
     many = again.encoding_memory(key, 1), again.encoding_minutes(key, 1)

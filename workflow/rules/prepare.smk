@@ -69,9 +69,7 @@ rule prepare_model:
 rule processor:
     """Name a prepared model for all that encode as it does: one more of them encodes nothing anew."""
     input:
-        lambda wildcards: PIPELINE.model_manifest(
-            PIPELINE.processor_model(wildcards.key)
-        ),
+        lambda wildcards: PIPELINE.encodings.model(wildcards.key),
     output:
         f"{RESULTS}/prepared/processors/{{key}}.txt",
     log:
@@ -79,7 +77,7 @@ rule processor:
     conda:
         "../../environment.yml"
     params:
-        model=lambda wildcards: PIPELINE.processor_model(wildcards.key),
+        model=lambda wildcards: PIPELINE.encodings.processors[wildcards.key],
     shell:
         "printf %s {params.model:q} > {output:q} 2> {log:q}"
 
@@ -87,9 +85,9 @@ rule processor:
 rule encode:
     """Turn the examples of a task into what models read, once for all runs that read the same."""
     input:
-        task=lambda wildcards: PIPELINE.encoding_task(wildcards.key),
+        task=lambda wildcards: PIPELINE.encodings.task(wildcards.key),
         # What the processor is made of is in the key: which of the models has it changes nothing.
-        processor=ancient(lambda wildcards: PIPELINE.encoding_processor(wildcards.key)),
+        processor=ancient(lambda wildcards: PIPELINE.encodings.processor(wildcards.key)),
     output:
         f"{RESULTS}/prepared/encoded/{{key}}/manifest.json",
     log:
@@ -104,8 +102,8 @@ rule encode:
             wildcards.key, attempt
         ),
     params:
-        spec=lambda wildcards: PIPELINE.encoding_json(wildcards.key),
-        source=lambda wildcards: PIPELINE.encoding_digest(wildcards.key),
+        spec=lambda wildcards: PIPELINE.encodings.record(wildcards.key),
+        source=lambda wildcards: PIPELINE.encodings.digest(wildcards.key),
         folder=lambda wildcards, output: str(Path(output[0]).parent),
         prepared=lambda wildcards: f"{RESULTS}/prepared",
     shell:
