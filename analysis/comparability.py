@@ -23,8 +23,8 @@ PART = (*GROUP, "fingerprint", "difference")
 UNMEASURED = ("failed", "missing", "not-applicable")
 """States that leave no comparable figure: such a run may end before its model is known."""
 
-_UNSHARED = {"devices": "1", "strategy": "none", "nodes": "1"}
-"""What is shown of a run that several devices do not share: its record has no such key."""
+_WITHOUT = {"devices": "1", "strategy": "none", "nodes": "1", "weights": "fp32"}
+"""What is shown of a run that has no such key, which is named where it is not this."""
 
 
 @dataclass(frozen=True)
@@ -73,9 +73,11 @@ def fingerprint_fields(result: Result) -> Fields:
     they decide how much is selected.
     """
     provenance, training = result.provenance, effective(result).training
+    held = {} if training.weights == "fp32" else {"weights": training.weights}
     return _texts(
         {
             "dtype": provenance.dtype,
+            **held,
             "max_length": training.max_length,
             "evaluations": training.evaluations,
             "checkpoint": training.checkpoint,
@@ -270,7 +272,7 @@ def _letter(number: int) -> str:
 
 def condition(key: str, value: Any) -> str:
     """A field of the fingerprint as text, also where a run has none."""
-    return _UNSHARED.get(key, "none") if pd.isna(value) else str(value)
+    return _WITHOUT.get(key, "none") if pd.isna(value) else str(value)
 
 
 def short_value(key: str, value: str) -> str:

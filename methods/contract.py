@@ -15,10 +15,14 @@ from pydantic import ConfigDict
 from finegrid.models.anatomy import Anatomy
 from finegrid.models.head import head_modules, head_parameters
 from finegrid.models.live import anatomy_of
+from finegrid.records.specification import Weights
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
+
+
+_HALF_BYTES = 2
 
 
 class Method(ABC):
@@ -56,16 +60,27 @@ class Method(ABC):
         """Hyper-parameters that are out of range for a model: key, value and what is allowed."""
         return iter(())
 
+    def weights_problem(self, weights: Weights) -> str | None:
+        """Why the base cannot be held in that type, with what is allowed; None where it can."""
+        if weights == "fp16" and self.trains_base:
+            return (
+                "the method trains them, and unscaled gradients in fp16 vanish; allowed: fp32, bf16"
+            )
+        return None
+
     def apply(self, model: nn.Module, generator: torch.Generator) -> None:
         """Freeze the model, add what the method trains, and leave the head trainable.
 
-        The generator (CPU) decides every initial value that the method draws.
+        The generator (CPU) decides every initial value that the method draws. What is trained is
+        fp32, however the base is held, but for a method that trains the base's own matrices.
         """
         anatomy_of(model)  # found before anything is added, which is no part of it
         model.requires_grad_(requires_grad=False)
         self.inject(model, generator)
         for module in head_modules(model):
             module.requires_grad_(requires_grad=True)
+        if not self.trains_base:
+            _hold_trained(model)
 
     @abstractmethod
     def inject(self, model: nn.Module, generator: torch.Generator) -> None:
@@ -89,6 +104,13 @@ class Method(ABC):
         Raises NotImplementedError where the mathematics does not allow it.
         """
         raise NotImplementedError(f"{type(self).__name__} cannot be merged into the base weights")
+
+
+def _hold_trained(model: nn.Module) -> None:
+    """Put what is trained into fp32: in a half type most steps of training would be rounded off."""
+    for parameter in model.parameters():
+        if parameter.requires_grad and parameter.itemsize == _HALF_BYTES:
+            parameter.data = parameter.data.float()
 
 
 def above(key: str, value: int, largest: int) -> Iterator[str]:

@@ -87,7 +87,7 @@ class LG(Method):
                 draws = {"L": partial(_draw, layer.out_features, self.rank)}
                 add_drawn(layer.module, name, draws, generator)
             else:
-                left, right = _factors(layer.weight().detach(), self.rank)
+                left, right = _factors(layer.weight().detach().float(), self.rank)
                 add_parameters(layer.module, name, {"G": right})
                 kept = {"G0": right.clone()} if self.residual else {}
                 add_constants(layer.module, name, {"L": left} | kept)

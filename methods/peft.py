@@ -23,6 +23,7 @@ from pydantic import Field, JsonValue
 from finegrid.models.anatomy import Anatomy
 from finegrid.models.coverage import refusal
 from finegrid.models.layers import Layer, linear_layers
+from finegrid.records.specification import Weights
 from methods.contract import Method
 from methods.parameters import is_norm, norms
 from methods.peft_types import IA3, LN_TUNING, TYPES, Config, Type
@@ -95,6 +96,12 @@ class PeftMethod(Method):
         allowed = _annotations(self.library_type).keys() - _OURS
         for key in sorted(self.settings().keys() - allowed):
             yield f"config: {key!r} is no key here; allowed: {', '.join(sorted(allowed))}"
+
+    def weights_problem(self, weights: Weights) -> str | None:
+        """A type that mixes constants of the weights' type with what it trains."""
+        if weights != "fp32" and self.entry.fp32:
+            return "peft multiplies constants of their type with what it trains; allowed: fp32"
+        return super().weights_problem(weights)
 
     def inject(self, model: nn.Module, generator: torch.Generator) -> None:
         """Let peft put its layers in the place of the modules that they wrap."""

@@ -31,6 +31,8 @@ class Type:
     """Whether it needs layers with a bias."""
     shared: bool = False
     """Whether `count` is that of all layers together."""
+    fp32: bool = False
+    """Whether it works on weights in fp32 alone, from which it makes its constants."""
     divides: tuple[str, ...] = ()
     """A key of the configuration, and which features of a layer it divides: in, out."""
     either: tuple[str, ...] = ()
@@ -139,7 +141,7 @@ TYPES: Mapping[str, Type] = {
         either=("oft_block_size", "r"),
     ),
     # Its singular vectors round at the start.
-    "osf": Type("Nayak et al. 2025, arXiv:2504.07097", identity=False, draws=False),
+    "osf": Type("Nayak et al. 2025, arXiv:2504.07097", identity=False, draws=False, fp32=True),
     "peanut": Type("Zhong et al. 2024, arXiv:2410.01870", {"r": 32}),
     "psoft": Type("Wu et al. 2025, arXiv:2505.11235", {"r": 32}, draws=False),
     "pvera": Type(

@@ -8,22 +8,28 @@ from typing import Any
 from safetensors.torch import load_file
 from torch import nn
 
-from finegrid.models.head import add_to_head, head_parameters
+from finegrid.models.head import head_parameters
 from finegrid.models.network import LinearStack
 from finegrid.models.padding import set_padding
+from finegrid.models.precision import add_unread, hold
 from finegrid.models.pretrained import check_body, check_head, draw_head, listen, read_weights
 from finegrid.models.seeds import seed_global
 from finegrid.records.damage import check_complete, check_files
 from finegrid.records.labels import kept_head_problem
 from finegrid.records.prepared import PreparedModel, PreparedTask
-from finegrid.records.specification import Checkpoint, Model, Network, Pooling
+from finegrid.records.specification import Checkpoint, Model, Network, Weights
 from finegrid.records.weights import WEIGHTS_FILE, WeightsError
 
 
 def load_model(
-    folder: Path, prepared: PreparedModel, task: PreparedTask, seed: int, dropout: float | None
+    folder: Path,
+    prepared: PreparedModel,
+    task: PreparedTask,
+    seed: int,
+    dropout: float | None,
+    weights: Weights = "fp32",
 ) -> nn.Module:
-    """The base model with its pretrained weights and a head drawn by the run's seed.
+    """The base model with its pretrained weights and a head drawn by the run's seed, in fp32.
 
     The head is the checkpoint's where the model says `head: keep`. Raises CorruptedFileError for a
     file that has changed, or that the manifest does not name, and WeightsError for weights that do
@@ -32,9 +38,9 @@ def load_model(
     check_files(folder, prepared.files)
     check_complete(folder, prepared.files)
     if isinstance(prepared.spec, Network):
-        model = _load_network(folder, prepared.spec)
+        model = _load_network(folder, prepared.spec, weights)
     else:
-        model = _load_transformer(folder, prepared, prepared.spec.pooling, task.labels, dropout)
+        model = _load_transformer(folder, prepared, task.labels, dropout, weights)
     if not keeps_head(prepared.spec):
         seed_global(seed, "head")
         draw_head(model)
@@ -46,18 +52,19 @@ def keeps_head(model: Model) -> bool:
     return isinstance(model, Checkpoint) and model.keeps_head
 
 
-def _load_network(folder: Path, spec: Network) -> nn.Module:
+def _load_network(folder: Path, spec: Network, weights: Weights) -> nn.Module:
     model = LinearStack(spec.layers)
     model.load_state_dict(load_file(folder / WEIGHTS_FILE))
+    hold(model, weights)
     return model
 
 
 def _load_transformer(
     folder: Path,
     prepared: PreparedModel,
-    pooling: Pooling | None,
     labels: Sequence[str],
     dropout: float | None,
+    weights: Weights,
 ) -> nn.Module:
     from transformers import AutoConfig
 
@@ -70,8 +77,8 @@ def _load_transformer(
     set_padding(config, folder)
     if dropout is not None:
         override_dropout(config, dropout)
-    model, report = read_weights(folder, config, pooling)
-    add_to_head(model, prepared.drawn_modules)
+    model, report = read_weights(folder, config, prepared.spec.pooling, weights)
+    add_unread(model, prepared.drawn_modules)
     check_body(model, report)
     if keeps_head(prepared.spec):
         check_head(model, report)
@@ -89,11 +96,15 @@ def override_dropout(config: Any, dropout: float) -> None:
 
 
 def base_sha256(model: nn.Module) -> str:
-    """Hash of names and bytes of all weights but the head's, as they stand in memory."""
+    """Hash of names and numbers of all weights but the head's, as they stand in memory.
+
+    The numbers are hashed in fp32, which has all of a half type: a base is the same however it is
+    held, as long as nothing of it was rounded.
+    """
     heads = {id(parameter) for parameter in head_parameters(model)}
     digest = hashlib.sha256()
     for name, parameter in sorted(model.named_parameters()):
         if id(parameter) not in heads:
             digest.update(name.encode())
-            digest.update(parameter.detach().cpu().contiguous().numpy().tobytes())
+            digest.update(parameter.detach().cpu().float().contiguous().numpy().tobytes())
     return digest.hexdigest()

@@ -16,8 +16,9 @@ from finegrid.models.live import anatomy_of
 from finegrid.models.network import LinearStack
 from finegrid.models.padding import set_padding
 from finegrid.models.pooling import NoClassifierError, attention_implementation, classifier_class
+from finegrid.models.precision import holding
 from finegrid.models.wrappers import unwrapped
-from finegrid.records.specification import Pooling
+from finegrid.records.specification import Pooling, Weights
 from finegrid.records.weights import Shape, WeightsError, rename_weights, stored_shapes
 
 _NAMED = 5
@@ -95,15 +96,17 @@ def _unwrap(folder: Path, config: Any, pooling: Pooling | None) -> tuple[str, ..
 
 
 def read_weights(
-    folder: Path, config: Any, pooling: Pooling | None = None
+    folder: Path, config: Any, pooling: Pooling | None = None, weights: Weights = "fp32"
 ) -> tuple[nn.Module, Report]:
     """The classifier of a configuration with the weights in a folder, and how they fit.
+
+    `weights` says in which type the base's are held.
 
     Raises WeightsError where the library has no classifier of texts for the configuration, or
     cannot convert the weights.
     """
     listen()
-    kind = _classifier(config, pooling)
+    kind = holding(_classifier(config, pooling), weights)
     try:
         model, found = kind.from_pretrained(
             folder,

@@ -115,7 +115,8 @@ def memory_megabytes(
         held += _FRAGMENTATION * device_bytes(spec, anatomy, trains_base=trains_base)
     else:
         # The file, and the model on its way to the device.
-        held += 2 * base_parameters(spec.model, anatomy) * _FLOAT_BYTES
+        numbers = base_parameters(spec.model, anatomy) + _held(spec, anatomy)
+        held += numbers * _FLOAT_BYTES
     # With the one that starts the others, and on each of several nodes one more.
     starting = 0 if training.devices == 1 else 1 if training.nodes == 1 else 2
     return (devices + starting) * PROCESS_MEGABYTES[device] + math.ceil(devices * held / _MEGABYTE)
@@ -144,23 +145,35 @@ def encoding_minutes(data: Data) -> int:
 
 def device_bytes(spec: Specification, anatomy: Anatomy, *, trains_base: bool) -> int:
     """A bound of the live tensors of a training step on one device, in bytes."""
-    training, parameters = spec.training, base_parameters(spec.model, anatomy)
+    training = spec.training
     states = 1 + _OPTIMIZER_STATES[training.optimizer.name]
     longest = kind_of(spec.task).inputs.longest(training.max_length)
     adds_up = accumulates(training, longest)
     if training.strategy == "ddp" and training.devices > 1 and adds_up:
         states += 1  # gradients add up beside what the devices exchange them in
-    cast = 0.5 if training.dtype == "bf16" else 0  # autocast keeps the weights in both types
-    numbers = parameters * (1 + cast) + states * _trained(spec, anatomy, trains_base=trains_base)
+    # autocast keeps the weights in both types
+    cast = 0.5 if training.dtype == "bf16" != training.weights else 0
+    numbers = _held(spec, anatomy) + cast * base_parameters(spec.model, anatomy)
+    numbers += states * _trained(spec, anatomy, trains_base=trains_base)
     if training.strategy == "fsdp":
         numbers = numbers / training.devices + _gathered(spec.model, anatomy)
     return math.ceil(_FLOAT_BYTES * (numbers + _activations(spec, anatomy)))
 
 
 def _trained(spec: Specification, anatomy: Anatomy, *, trains_base: bool) -> float:
-    """Numbers that a method trains, at the most."""
+    """Numbers in fp32 that what a method trains takes, at the most."""
+    if trains_base:
+        return _held(spec, anatomy)
+    return max(_ADDED_SHARE * base_parameters(spec.model, anatomy), _ADDED_AT_LEAST)
+
+
+def _held(spec: Specification, anatomy: Anatomy) -> float:
+    """Numbers in fp32 that take as much as the base does: matrices and tables may take half."""
     parameters = base_parameters(spec.model, anatomy)
-    return parameters if trains_base else max(_ADDED_SHARE * parameters, _ADDED_AT_LEAST)
+    if spec.training.weights == "fp32":
+        return parameters
+    tables = parameters - computed_parameters(spec.model, anatomy)
+    return parameters - (anatomy.block_weights + tables) / 2
 
 
 def _kept_bytes(spec: Specification, anatomy: Anatomy, *, trains_base: bool) -> float:

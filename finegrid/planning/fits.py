@@ -34,6 +34,8 @@ def mismatches(
     elif kind_named(task.task.kind).inputs.unit == "token":
         yield from _wrong_length(model, training.max_length, method)
     yield from _small_micro_batches(task, training)
+    if problem := method.weights_problem(training.weights):
+        yield ("training", "weights"), refused(training.weights, problem)
     for key, why in record.unusable.items():
         value, default = getattr(training, key), Training.model_fields[key].default
         if value != default:

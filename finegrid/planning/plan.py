@@ -45,6 +45,8 @@ EXIT_CONFIGURATION = 78
 _EMPTY = "empty"
 """In a variant's name: a text or a list that holds nothing."""
 _BRACES = r"{(.*?)}"
+_TRAINING = "training."
+"""What a key of a grid begins with that is none of the method's."""
 
 
 def make_plan(
@@ -79,6 +81,8 @@ class _Variant:
     entry: VariantEntry
     method: Method
     record: Variant
+    training: dict[str, Any]
+    """What its grid says of training."""
     at: Location
 
 
@@ -106,35 +110,45 @@ class _Planner:
 
     def _variants(self, grid: Grid, at: Location) -> Iterator[_Variant]:
         for template, entry in grid.variants.items():
-            for name, settings in self._combinations(template, entry, (*at, "variants", template)):
-                if variant := self._variant(name, entry, settings, (*at, "variants", template)):
+            place = (*at, "variants", template)
+            for name, chosen in self._combinations(template, entry, place):
+                if variant := self._variant(name, entry, chosen, place):
                     yield variant
 
     def _combinations(
         self, template: str, entry: VariantEntry, at: Location
     ) -> Iterator[tuple[str, dict[str, Any]]]:
-        """The name and the settings of each variant that the entry spans."""
-        for key in sorted(set(entry.grid) & set(entry.settings)):
-            self.problems.add((*at, "settings", key), "this key is in grid too; allowed: one place")
-        if sorted(re.findall(_BRACES, template)) != sorted(entry.grid):
-            wanted = ", ".join(f"{{{key}}}" for key in entry.grid) or "no braces"
+        """The name of each variant that the entry spans, and what its grid gives it."""
+        for place in sorted(_places(entry) & set(entry.grid)):
+            key = place if place in entry.settings else place.removeprefix(_TRAINING)
+            above = "settings" if place in entry.settings else "training"
+            self.problems.add((*at, above, key), "this key is in grid too; allowed: one place")
+        braces = [key.removeprefix(_TRAINING) for key in entry.grid]
+        if sorted(re.findall(_BRACES, template)) != sorted(braces):
+            wanted = ", ".join(f"{{{key}}}" for key in braces) or "no braces"
             self.problems.add(at, f"the name holds each key of its grid once; allowed: {wanted}")
             return
         for values in product(*entry.grid.values()):
-            chosen = dict(zip(entry.grid, values, strict=True))
-            name = re.sub(_BRACES, lambda match: _label(chosen[match[1]]), template)  # noqa: B023
-            yield name, entry.settings | chosen
+            shown = dict(zip(braces, values, strict=True))
+            name = re.sub(_BRACES, lambda match: _label(shown[match[1]]), template)  # noqa: B023
+            yield name, dict(zip(entry.grid, values, strict=True))
 
     def _variant(
-        self, name: str, entry: VariantEntry, settings: dict[str, Any], at: Location
+        self, name: str, entry: VariantEntry, chosen: dict[str, Any], at: Location
     ) -> _Variant | None:
-        named, given = ((*at, "method"), entry.method), ((*at, "settings"), settings)
+        training = {
+            key.removeprefix(_TRAINING): value
+            for key, value in chosen.items()
+            if key.startswith(_TRAINING)
+        }
+        own = {key: value for key, value in chosen.items() if not key.startswith(_TRAINING)}
+        named, given = ((*at, "method"), entry.method), ((*at, "settings"), entry.settings | own)
         method = self.problems.build(METHODS, named, given)
         if not re.fullmatch(NAME_PATTERN, name):
             self.problems.add(at, refused(name, f"allowed: {SAFE_NAME}"))
         elif method is not None:
             record = Variant(name=name, method=entry.method, settings=dump_settings(method))
-            return _Variant(entry, method, record, at)
+            return _Variant(entry, method, record, training, at)
         return None
 
     def _cell(self, grid: Grid, task: TaskPlan, model: ModelPlan, variant: _Variant) -> Cell:
@@ -212,6 +226,7 @@ class _Planner:
             merged = deep_merge(merged, layer.model_dump(mode="json", exclude_unset=True))
         if entry.learning_rate is not None:
             merged["learning_rate"] = entry.learning_rate
+        merged = deep_merge(merged, _nested(variant.training))
         return self.catalogue.training(merged, (*variant.at, "training"))
 
     def _is_safe(self, run: str, spec: Specification, at: Location) -> bool:
@@ -230,6 +245,22 @@ class _Planner:
                 self.problems.add(at, f"{name} is the same cell as {self._seen[key]}; allowed: one")
                 return
             self._seen[key] = f"{name} at {dotted(at)}"
+
+
+def _places(entry: VariantEntry) -> set[str]:
+    """What an entry gives beside its grid, as keys of a grid are called."""
+    given = {f"{_TRAINING}{key}" for key in entry.training.model_fields_set}
+    rate = set() if entry.learning_rate is None else {f"{_TRAINING}learning_rate"}
+    return {*entry.settings} | given | rate
+
+
+def _nested(values: dict[str, Any]) -> dict[str, Any]:
+    """Values by key, of which a nested one has a dot, as they nest in a file."""
+    nested: dict[str, Any] = {}
+    for key, value in values.items():
+        first, _, rest = key.partition(".")
+        nested = deep_merge(nested, {first: _nested({rest: value}) if rest else value})
+    return nested
 
 
 def _label(value: Any) -> str:

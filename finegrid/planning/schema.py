@@ -186,7 +186,8 @@ def _refuse_learning_rate(key: str, training: PartialTraining) -> None:
 class VariantEntry(Record):
     """A method with its hyper-parameters. `grid` spans one variant for each combination.
 
-    The variant's name has a `{key}` for each key of its grid.
+    A key of the grid is one of `settings`, or `training.<key>`. The variant's name has a `{key}`
+    for each of them.
     """
 
     method: str

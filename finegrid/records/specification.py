@@ -14,6 +14,7 @@ PositiveFloat = Annotated[float, Field(gt=0)]
 NonNegativeFloat = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 DType = Literal["fp32", "bf16"]
+Weights = Literal["fp32", "bf16", "fp16"]
 Device = Literal["cpu", "cuda", "mps"]
 Strategy = Literal["ddp", "fsdp"]
 Pooling = Literal["mean", "first", "last", "pooler"]
@@ -101,6 +102,9 @@ class Training(Record):
     checkpoint: Literal["best", "last"] = "best"
     """Which evaluated state is kept: the best validation score, earliest of equals, or the last."""
     dtype: DType = "fp32"
+    """Of the computation."""
+    weights: Weights = Field(default="fp32", exclude_if=lambda value: value == "fp32")
+    """How the base is held, but for its norms. What a method adds, and the head, are fp32."""
     device: Device = "cpu"
     threads: Positive = 1
     """Of each process, of which there is one a device."""
@@ -116,6 +120,15 @@ class Training(Record):
     def devices_per_node(self) -> int:
         """Devices of each node."""
         return self.devices // self.nodes
+
+    @model_validator(mode="after")
+    def _weights_are_converted(self) -> Self:
+        if self.weights != "fp32" and self.dtype != "bf16":
+            raise ValueError(
+                f"weights: {self.weights} with dtype: {self.dtype}, in which nothing converts what "
+                "is multiplied; allowed: dtype: bf16, or weights: fp32"
+            )
+        return self
 
     @model_validator(mode="after")
     def _micro_batch_divides(self) -> Self:
@@ -205,9 +218,11 @@ class Pretraining(Record):
     seed: Annotated[int, Field(ge=0)] = 0
 
     @model_validator(mode="after")
-    def _takes_one_device(self) -> Self:
+    def _is_plain(self) -> Self:
         if self.training.devices > 1:
             raise ValueError(f"devices: {self.training.devices} for a pretraining; allowed: 1")
+        if self.training.weights != "fp32":
+            raise ValueError(f"weights: {self.training.weights} for a pretraining; allowed: fp32")
         return self
 
 

@@ -214,7 +214,10 @@ def load(run: Run, prepared: PreparedModel, task: PreparedTask) -> Loaded:
 
 def load_base(run: Run, prepared: PreparedModel, task: PreparedTask) -> nn.Module:
     """The base model with a head drawn by the run's seed. Raises what `load_model` raises."""
-    return load_model(run.model_folder, prepared, task, run.spec.seed, run.spec.training.dropout)
+    training = run.spec.training
+    return load_model(
+        run.model_folder, prepared, task, run.spec.seed, training.dropout, training.weights
+    )
 
 
 def apply(run: Run, model: nn.Module) -> Applied:

@@ -16,7 +16,7 @@ from analysis.comparability import (
     split_by_fingerprint,
 )
 from analysis.comparisons.pareto import UNLIKE, pareto_rows
-from analysis.frame import CONDITION
+from analysis.frame import COMPARABLE, CONDITION
 from analysis.notes import notes
 from analysis.summary import summarise
 from finegrid.records.plan import Plan
@@ -244,6 +244,20 @@ def test_devices_that_share_a_run_are_conditions_of_its_costs(plan: Plan, runs: 
     text = " ".join(notes(frame, summarise(frame)))
     assert "[a] devices 1, strategy none: everything, small-2, small-8" in text
     assert "[b] devices 2, strategy fsdp: top" in text
+
+
+def test_how_weights_are_held_is_a_condition_of_the_score(plan: Plan, runs: Path) -> None:
+    """A record from before they could be held otherwise has fp32."""
+    plain = Result.read(runs / run_of("letters", "top", 2) / RESULT_FILE)
+    training = plain.spec.training.model_copy(update={"weights": "bf16"})
+    held = plain.model_copy(update={"spec": plain.spec.model_copy(update={"training": training})})
+    assert fingerprint_fields(held) == fingerprint_fields(plain) | {"weights": "bf16"}
+    frame = collect(plan, runs)
+    where = (frame["variant"] == "top") & (frame["task"] == "letters")
+    frame.loc[where, COMPARABLE + "weights"] = "bf16"
+    frame.loc[where, "fingerprint"] = "0badcafe"
+    parts = [part for part in split_by_fingerprint(frame) if part.task == "letters"]
+    assert {part.difference for part in parts} == {"weights = fp32", "weights = bf16"}
 
 
 def test_the_settings_of_an_evaluation_are_conditions_of_the_score(runs: Path) -> None:

@@ -91,6 +91,35 @@ CASES: dict[str, tuple[Path_, Any, list[str]]] = {
         1,
         ["grids[0].variants.full.training.epoch: ", "did you mean 'epochs'?"],
     ),
+    "key of training in a grid": (
+        (*NETWORK, "variants"),
+        {"full-{epoch}": {"method": "full", "grid": {"training.epoch": [1]}}},
+        ["grids[0].variants.full-{epoch}.training.epoch: ", "did you mean 'epochs'?"],
+    ),
+    "rate in a grid and beside it": (
+        (*NETWORK, "variants"),
+        {
+            "full-{learning_rate}": {
+                "method": "full",
+                "learning_rate": 0.1,
+                "grid": {"training.learning_rate": [0.1]},
+            }
+        },
+        ["grids[0].variants.full-{learning_rate}.training.learning_rate: ", "in grid too"],
+    ),
+    "half weights that nothing converts": (
+        (*FULL, "training", "weights"),
+        "bf16",
+        ["grids[0].variants.full.training.weights: bf16 with dtype: fp32", "allowed: dtype: bf16"],
+    ),
+    "a base that is trained in fp16": (
+        (*FULL, "training"),
+        {"weights": "fp16", "dtype": "bf16"},
+        [
+            'grids[0].variants.full.training.weights: "fp16" is not allowed; the method trains',
+            "allowed: fp32, bf16",
+        ],
+    ),
     "key of an optimizer": (
         ("training", "optimizer"),
         {"lr": 0.1},

@@ -92,6 +92,29 @@ def test_a_grid_spans_every_combination_in_order(small: dict[str, Any]) -> None:
     assert cells == [f"lora-{a}-r{r}-linear" for r in (1, 2) for a in (4.0, 8.0)]
 
 
+def test_a_grid_spans_settings_of_training_too(small: dict[str, Any]) -> None:
+    small["grids"][0]["variants"] = {
+        "lora-r{rank}-{weights}-{optimizer.name}": {
+            "method": "lora",
+            "settings": {"targets": ["linear"]},
+            "training": {"dtype": "bf16", "optimizer": {"weight_decay": 0.5}},
+            "grid": {
+                "training.weights": ["fp32", "bf16"],
+                "rank": [2],
+                "training.optimizer.name": ["sgd"],
+            },
+        }
+    }
+    cells = [cell for cell in plan(small).cells if cell.model == "network"]
+    assert [cell.variant for cell in cells] == ["lora-r2-fp32-sgd", "lora-r2-bf16-sgd"]
+    specs = [spec for cell in cells for spec in cell.runs.values()]
+    assert [spec.training.weights for spec in specs] == ["fp32", "fp32", "bf16", "bf16"]
+    assert {(s.training.optimizer.name, s.training.optimizer.weight_decay) for s in specs} == {
+        ("sgd", 0.5)
+    }
+    assert all(spec.variant.settings["rank"] == 2 for spec in specs)
+
+
 def test_a_new_seed_adds_its_runs_and_keeps_the_others(small: dict[str, Any]) -> None:
     before = plan(small).runs
     after = plan(small | {"seeds": [0, 1, 7]}).runs

@@ -125,8 +125,8 @@ def test_the_hash_of_a_file_is_that_of_its_bytes(tmp_path: Path) -> None:
 
 def test_every_field_of_training_is_changed_below() -> None:
     fields = {path.split(".")[1] for path, _ in CHANGES if path.startswith("training.")}
-    only_shared = {"strategy", "nodes"}
-    assert fields | only_shared == set(type(spec_of(PLAIN).training).model_fields)
+    not_alone = {"strategy", "nodes", "weights"}
+    assert fields | not_alone == set(type(spec_of(PLAIN).training).model_fields)
 
 
 @pytest.mark.parametrize(("path", "value"), CHANGES)
@@ -135,6 +135,16 @@ def test_every_field_is_part_of_the_identity(path: str, value: Any) -> None:
     assert other != spec_of(PLAIN)
     assert other.run != spec_of(PLAIN).run
     assert other.run[-8:] != spec_of(PLAIN).run[-8:]
+
+
+def test_how_weights_are_held_is_part_of_the_identity() -> None:
+    computed = changed("training.dtype", "bf16")
+    runs = {
+        spec_of(computed | {"training": computed["training"] | {"weights": held}}).run
+        for held in ("fp32", "bf16", "fp16")
+    }
+    assert len(runs) == 3
+    assert spec_of(computed).run in runs
 
 
 def test_how_devices_share_is_part_of_the_identity_of_a_shared_run() -> None:

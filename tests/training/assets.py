@@ -107,7 +107,8 @@ class Assets:
         folder = self.prepared / "models" / model_key(spec.model)
         prepared = PreparedModel.read(folder / MANIFEST_FILE)
         task = PreparedTask.read(self._task(spec.task) / MANIFEST_FILE)
-        return load_model(folder, prepared, task, spec.seed, spec.training.dropout)
+        training = spec.training
+        return load_model(folder, prepared, task, spec.seed, training.dropout, training.weights)
 
     def applied(self, spec: Specification) -> nn.Module:
         """The model of a run as it is before the first step."""

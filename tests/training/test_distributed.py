@@ -153,6 +153,27 @@ def assert_as_one(expected: Outcome, found: Outcome) -> None:
         torch.testing.assert_close(found.delta[name], tensor, rtol=1e-3, atol=1e-4)
 
 
+def test_half_weights_are_shared_as_well(assets: Assets, tmp_path: Path) -> None:
+    """Types differ within a block where the base is trained; sums are rounded more coarsely."""
+    cases = ("bert full", "bert lora")
+    options = {"dtype": "bf16", "weights": "bf16"}
+    specs = {case: specification(assets, case, **options) for case in cases}
+    alone = perform(specs, assets.prepared, tmp_path, ALONE, Interruption())
+    shared = shared_by(2, cases, assets, tmp_path, **options)
+    for name, found in shared.items():
+        strategy, case = name.split(" ", 1)
+        one, two = alone[case].memory, found.memory
+        assert found.losses == pytest.approx(alone[case].losses, abs=0.02)
+        assert found.parameters == alone[case].parameters
+        assert one is not None
+        assert two is not None
+        share = {"ddp": 1.0, "fsdp": 0.5}[strategy]
+        for part in ("weights_bytes", "gradients_bytes", "optimizer_bytes"):
+            assert getattr(two, part) == pytest.approx(getattr(one, part) * share, rel=0.03), part
+        types = {name: tensor.dtype for name, tensor in alone[case].delta.items()}
+        assert {name: tensor.dtype for name, tensor in found.delta.items()} == types
+
+
 @pytest.mark.parametrize(("strategy", "share"), [("ddp", 1.0), ("fsdp", 0.5)])
 def test_each_device_holds_what_its_strategy_says(
     alone: Outcomes, shared: Outcomes, strategy: str, share: float

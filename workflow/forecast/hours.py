@@ -109,7 +109,8 @@ def _setting(spec: Specification) -> _Setting:
     """What two runs must share for the time of one to say anything about the other."""
     training = spec.training
     processes = training.devices, training.strategy, training.nodes, training.threads
-    return spec.task.key, training.max_length, training.device, training.dtype, *processes
+    types = training.dtype, training.weights
+    return spec.task.key, training.max_length, training.device, *types, *processes
 
 
 def _traits(spec: Specification) -> _Traits:

@@ -43,7 +43,7 @@ _TRACE = "finegrid.training.measure.prediction"
 _LIBRARIES = ("torch", "transformers", "peft")
 _TRACED = (
     *("optimizer", "gradient_checkpointing", "dropout", "dtype", "device"),
-    *("devices", "strategy", "micro_batch_units"),
+    *("weights", "devices", "strategy", "micro_batch_units"),
 )
 """Keys of `training` that a step's memory depends on, its batch aside."""
 

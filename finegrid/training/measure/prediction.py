@@ -31,10 +31,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 from torch.utils.weak import WeakIdKeyDictionary
 
-from finegrid.models.head import add_to_head
 from finegrid.models.loading import override_dropout
 from finegrid.models.network import LinearStack
 from finegrid.models.pooling import attention_implementation, classifier_class
+from finegrid.models.precision import add_unread, hold, holding
 from finegrid.records.costs import Memory
 from finegrid.records.prediction import Prediction, Question
 from finegrid.records.prepared import PreparedTask
@@ -42,6 +42,7 @@ from finegrid.records.specification import (
     Checkpoint,
     Network,
     Specification,
+    Weights,
     largest_micro_batch,
     largest_share,
 )
@@ -239,7 +240,7 @@ def _trainer(question: Question, model: nn.Module) -> Trainer:
     spec = question.spec
     task = _task(spec)
     kind = kind_named(task.kind)
-    add_to_head(model, question.drawn_modules)
+    add_unread(model, question.drawn_modules)
     method = METHODS.build(spec.variant.method, spec.variant.settings)
     method.apply(model, torch.Generator())
     # The device is a name here: the same operations make the same tensors on each.
@@ -257,7 +258,7 @@ def _task(spec: Specification) -> PreparedTask:
 def _maker(spec: Specification) -> Callable[[], nn.Module]:
     """What makes the base model with its head, without weights, once tensors have no numbers."""
     if isinstance(spec.model, Network):
-        return partial(LinearStack, spec.model.layers)
+        return partial(_stack, spec.model.layers, spec.training.weights)
     from transformers import AutoConfig
 
     options = dict(spec.model.configuration)
@@ -266,9 +267,15 @@ def _maker(spec: Specification) -> Callable[[], nn.Module]:
     config.num_labels = kind_named(task.kind).output.width(task.labels)
     if spec.training.dropout is not None:
         override_dropout(config, spec.training.dropout)
-    kind = classifier_class(config, spec.model.pooling)
+    kind = holding(classifier_class(config, spec.model.pooling), spec.training.weights)
     attention = attention_implementation(kind)
     return partial(kind._from_config, config, dtype=torch.float32, attn_implementation=attention)
+
+
+def _stack(widths: tuple[int, ...], weights: Weights) -> nn.Module:
+    model = LinearStack(widths)
+    hold(model, weights)
+    return model
 
 
 def _examples(kind: Kind, question: Question, configuration: Any) -> Blank:

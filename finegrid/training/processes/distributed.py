@@ -18,7 +18,9 @@ import torch
 from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from finegrid.models.head import head_modules
 from finegrid.models.layers import blocks_of
+from finegrid.models.live import anatomy_of
 from finegrid.records.specification import Training
 
 
@@ -184,6 +186,13 @@ def _sharded(model: nn.Module, device: str) -> nn.Module:
     from torch.distributed.fsdp import fully_shard
 
     mesh = init_device_mesh(device, (distributed.get_world_size(),))
-    for part in (*blocks_of(model), model):
+    for part in (*_apart(model), *blocks_of(model), model):
         fully_shard(part, mesh=mesh, reshard_after_forward=True)
     return model
+
+
+def _apart(model: nn.Module) -> list[nn.Module]:
+    """What is divided by itself: gradients that are exchanged together are of one type."""
+    if len({p.dtype for p in model.parameters() if p.requires_grad}) < 2:
+        return []
+    return [*(model.get_submodule(path) for path in anatomy_of(model).norms), *head_modules(model)]

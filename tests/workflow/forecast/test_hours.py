@@ -74,7 +74,9 @@ def test_without_a_record_on_the_task_nothing_is_known(spec: Specification) -> N
     assert Timings([], Anatomies()).duration(spec) is None
 
 
-@pytest.mark.parametrize("changes", [{"threads": 2}, {"dtype": "bf16"}, {"device": "cuda"}])
+@pytest.mark.parametrize(
+    "changes", [{"threads": 2}, {"dtype": "bf16"}, {"weights": "bf16"}, {"device": "cuda"}]
+)
 def test_nor_from_a_record_of_another_kind_of_work(spec: Specification, changes: Changed) -> None:
     assert Timings([timed(training(spec, **changes), 10, 2)], Anatomies()).duration(spec) is None
 
