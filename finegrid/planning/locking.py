@@ -25,7 +25,7 @@ from finegrid.planning.lock import (
 from finegrid.planning.pinning import local_source
 from finegrid.planning.schema import TaskEntry
 from finegrid.prepare import hub, sources
-from finegrid.prepare.model import CONFIGURATION_FILE, HUB_FILES
+from finegrid.prepare.model import BESIDE, CONFIGURATION_FILE, HUB_FILES
 from finegrid.prepare.sources import Hash, SourceError
 from finegrid.problems import ConfigurationError, Location, Problems, explain, refused
 from finegrid.records.identity import content_hash, file_sha256
@@ -208,7 +208,7 @@ def _model_files(repository: str) -> tuple[Source, dict[str, Any]]:
         if INDEX_FILE not in listed.files:
             raise SourceError(f"the repository has no {WEIGHTS_FILE}, and no {INDEX_FILE}")
         weights = (INDEX_FILE, *shards(fetched(INDEX_FILE) / INDEX_FILE))
-    names = (*HUB_FILES, *weights)
+    names = (*HUB_FILES, *(name for name in BESIDE if name in listed.files), *weights)
     if missing := [name for name in names if name not in listed.files]:
         raise SourceError(f"the repository has no {', '.join(missing)}")
     small = tuple(name for name in names if listed.files[name] is None)

@@ -38,7 +38,12 @@ TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
 HUB_FILES = (CONFIGURATION_FILE, *TOKENIZER_FILES)
 """What is taken, beside the weights, of a hub repository whose source lists no files; the tokenizer
 is a fast one."""
-TAKEN = (".json", ".safetensors", ".txt", ".model")
+BESIDE = (
+    *("preprocessor_config.json", "processor_config.json"),
+    *("chat_template.jinja", "generation_config.json"),
+)
+"""What is taken of it as well where it is there: how inputs are processed, and texts generated."""
+TAKEN = (".json", ".safetensors", ".txt", ".model", ".jinja")
 """Endings of what is taken of a folder whose source lists no files."""
 
 
@@ -88,6 +93,7 @@ def _fetch_checkpoint(model: Checkpoint, destination: Path, cache: Path) -> Fitt
     files = _taken(model.source, HUB_FILES)
     fetch(model.source, destination, files, cache=cache, repo_type="model")
     if files == HUB_FILES:
+        _fetch_beside(model.source, destination, cache)
         _fetch_weights(model.source, destination, cache)
     found = json.loads((destination / CONFIGURATION_FILE).read_text(encoding="utf-8"))
     for key, value in model.configuration.items():
@@ -114,6 +120,17 @@ def _anatomy(blueprint: Blueprint) -> Anatomy:
         place = ".".join(filter(None, ("configuration", found.key)))
         raise ValueError(f"{place}: {found.problem}")
     return found.anatomy
+
+
+def _fetch_beside(source: Source, destination: Path, cache: Path) -> None:
+    """Fetch what a hub repository has of the files that not every model has."""
+    for name in BESIDE:
+        try:
+            fetch(source, destination, (name,), cache=cache, repo_type="model")
+        except DownloadError:
+            raise
+        except SourceError:
+            continue  # the repository has no such file
 
 
 def _fetch_weights(source: Source, destination: Path, cache: Path) -> None:
@@ -159,6 +176,8 @@ def _make_random(model: RandomModel, destination: Path, cache: Path) -> Fitted:
     config = AutoConfig.for_model(str(options.pop("model_type")), **options)
     files = _taken(model.tokenizer, TOKENIZER_FILES)
     fetch(model.tokenizer, destination, files, cache=cache, repo_type="model")
+    if files == TOKENIZER_FILES:
+        _fetch_beside(model.tokenizer, destination, cache)
     attention = attention_implementation(AutoModel._model_mapping[type(config)])
     made = AutoModel.from_config(config, trust_remote_code=False, attn_implementation=attention)
     made.save_pretrained(destination)

@@ -116,6 +116,15 @@ def sha(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
+def test_what_comes_beside_a_model_is_locked_with_it(hub: Hub, file: Path) -> None:
+    more = {"chat_template.jinja": b"{{ messages }}", "preprocessor_config.json": b"{}"}
+    code = {"processing.py": b"import os"}
+    hub.repositories["model", "owner/tiny"] = Repository(MODEL | more | code)
+    found = locked(file).models["tiny"].source.sha256
+    assert {name: found[name] for name in more} == {n: sha(text) for n, text in more.items()}
+    assert not code.keys() & found.keys()
+
+
 def test_weights_are_not_fetched_to_be_locked(hub: Hub, file: Path) -> None:
     locked(file)
     assert not any("safetensors" in path for _, path, _ in hub.asked)

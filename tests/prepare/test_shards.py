@@ -1,5 +1,6 @@
 """Which files of a checkpoint are fetched: one, or shards. Nothing is loaded."""
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,8 +8,9 @@ from typing import Any
 import huggingface_hub
 import pytest
 from safetensors.numpy import load_file
+from transformers import AutoTokenizer
 
-from finegrid.prepare.model import prepare_model
+from finegrid.prepare.model import BESIDE, prepare_model
 from finegrid.prepare.sources import DownloadError, SourceError
 from finegrid.records.identity import file_sha256
 from finegrid.records.prepared import MANIFEST_FILE
@@ -16,6 +18,7 @@ from finegrid.records.specification import Checkpoint, RandomModel, Source
 from finegrid.records.weights import INDEX_FILE, WEIGHTS_FILE
 from tests.models.texts import write_tokenizer
 from tests.prepare.checkpoints import CONFIGURATION, REVISION, checkpoint, write_shards
+from tests.prepare.hub_server import Repository, connect, serving
 
 # Shards
 
@@ -100,17 +103,58 @@ def test_of_a_hub_one_file_is_fetched_or_else_the_shards_of_the_index(
     folder, names = sharded
     (folder / "pytorch_model.bin").write_bytes(b"a pickle")
     common = ["config.json", "tokenizer.json", "tokenizer_config.json"]
+    beside = [[name] for name in BESIDE]
     asked = hub(whole)
     one = prepare_model(of_hub(), tmp_path / "one", tmp_path, tmp_path)
-    assert asked == [common, [WEIGHTS_FILE]]
+    assert asked == [common, *beside, [WEIGHTS_FILE]]
     assert sorted(one.files) == sorted([*common, WEIGHTS_FILE])
     asked = hub(folder)
     many = prepare_model(of_hub(), tmp_path / "many", tmp_path, tmp_path)
-    assert asked == [common, [WEIGHTS_FILE], [INDEX_FILE], names]
+    assert asked == [common, *beside, [WEIGHTS_FILE], [INDEX_FILE], names]
     assert sorted(many.files) == sorted([*common, INDEX_FILE, *names])
     (folder / names[0]).unlink()
     with pytest.raises(SourceError, match=f"file {names[0]} not found in hub:someone/model"):
         prepare_model(of_hub(), tmp_path / "other", tmp_path, tmp_path)
+
+
+EXTRA = {
+    "preprocessor_config.json": b'{"do_resize": true}',
+    "processor_config.json": b'{"processor_class": "None"}',
+    "chat_template.jinja": b"{% for message in messages %}{{ message.content }}{% endfor %}",
+    "generation_config.json": b'{"do_sample": false}',
+}
+"""Files that come with some checkpoints."""
+
+
+def test_processors_and_templates_come_along_and_are_hashed(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From a repository, of which no code is taken, and from a folder."""
+    files = {path.name: path.read_bytes() for path in whole.iterdir()} | EXTRA
+    with serving() as server:
+        connect(server, tmp_path / "cache", monkeypatch)
+        repository = Repository(files | {"processing.py": b"import os"})
+        server.repositories["model", "someone/model"] = repository
+        source = Source(uri="hub:someone/model", revision=repository.commit)
+        model = of_hub().model_copy(update={"source": source})
+        fetched = prepare_model(model, tmp_path / "hub", tmp_path, tmp_path)
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    copied = prepare_model(checkpoint(folder), tmp_path / "copy", tmp_path, tmp_path)
+    expected = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    assert fetched.files == copied.files == expected
+
+
+def test_the_tokenizer_finds_the_template(whole: Path, tmp_path: Path) -> None:
+    for path in whole.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "chat_template.jinja").write_bytes(EXTRA["chat_template.jinja"])
+    prepare_model(checkpoint(tmp_path), tmp_path / "out", tmp_path, tmp_path)
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "out", local_files_only=True)
+    chat = [{"role": "user", "content": "plain"}]
+    assert tokenizer.apply_chat_template(chat, tokenize=False) == "plain"
 
 
 def test_of_a_hub_pickles_alone_are_refused(
