@@ -13,6 +13,7 @@ from finegrid.prepare.sources import is_local
 from finegrid.records.place import record_file
 from finegrid.records.result import FAILURE_FILE, RESULT_FILE, Result
 from finegrid.records.specification import Specification
+from finegrid.records.tuning import effective
 from workflow.forecast.prepared import data_sha256, is_pinned, model_sha256
 from workflow.forecast.record import Reason
 from workflow.pipeline import Pipeline
@@ -47,12 +48,12 @@ class Status:
     def unchecked_models(self) -> tuple[str, ...]:
         """The models of done runs that may be others than the records': only loading them tells."""
         done = [run for run, reason in self.reasons.items() if reason is None]
-        manifests = {self.pipeline.run_model(run): self.pipeline.jobs[run].model for run in done}
-        unknown = (
-            model.name
-            for manifest, model in manifests.items()
-            if not is_pinned(model) and self._hash(Path(manifest), model_sha256) is None
-        )
+        jobs = self.pipeline.jobs
+        unknown = {
+            jobs[run].model.name
+            for run in done
+            if not is_pinned(jobs[run].model) and self._model_hash(run, jobs[run]) is None
+        }
         return tuple(sorted(unknown))
 
     @property
@@ -99,9 +100,15 @@ class Status:
         read = record.provenance
         pairs = (
             (read.data_sha256, self._hash(task, data_sha256)),
-            (read.model_sha256, self._hash(model, model_sha256)),
+            (read.model_sha256, self._model_hash(run, effective(record))),
         )
         return all(then == now for then, now in pairs if then and now)
+
+    def _model_hash(self, run: str, spec: Specification) -> str | None:
+        """The hash that a run has of its model; None where only loading it tells."""
+        if spec.training.weights != "fp32":
+            return None  # it is that of rounded numbers
+        return self._hash(Path(self.pipeline.run_model(run)), model_sha256)
 
     def _hash(self, manifest: Path, compute: Callable[[Path], str | None]) -> str | None:
         if manifest not in self._hashes:

@@ -121,6 +121,16 @@ def test_weights_that_cannot_be_read_are_not_compared(
     assert Status(pipeline).unchecked_models == ("network",)
 
 
+def test_rounded_weights_are_compared_by_those_who_load_them(place: Place) -> None:
+    training = {"epochs": 1, "batch_size": 32, "learning_rate": 0.01}
+    half = {"dtype": "bf16", "weights": "bf16"}
+    pipeline = place.finish(place.pipeline(training=training | half))
+    for run in pipeline.jobs:
+        place.record(pipeline, run, provenance={"model_sha256": "d" * 64})
+    assert reasons(pipeline) == {None}
+    assert Status(pipeline).unchecked_models == ("network",)
+
+
 @pytest.mark.parametrize(("pinned", "unchecked"), [(False, ("tiny",)), (True, ())])
 def test_a_transformer_is_compared_by_what_its_source_pins(
     place: Place, small: Content, pinned: bool, unchecked: tuple[str, ...]
