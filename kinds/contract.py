@@ -175,6 +175,10 @@ class Output(ABC):
     def width(self, labels: Sequence[str]) -> int:
         """How many numbers the head gives at each place that it predicts."""
 
+    def configure(self, labels: Sequence[str]) -> dict[str, Any]:
+        """What the model's configuration has to say for it."""
+        return {"num_labels": self.width(labels)}
+
     @abstractmethod
     def encode(self, rows: pa.Table, inputs: Sequence[Example], processor: Any) -> list[Example]:
         """Targets, one a row, aligned with the encoded inputs of the same rows."""

@@ -75,7 +75,6 @@ OTHER_MEANINGS = {
     ("head", "finegrid/models/loading.py"): "the stream that the task's head is drawn from",
     ("head", "finegrid/models/network.py"): "the last layer of a network",
     ("head", "finegrid/models/pooling.py"): "the modules of the task's head",
-    ("head", "finegrid/models/pretrained.py"): "the same",
     ("head", "finegrid/planning/catalogue.py"): "whether the checkpoint's head is kept",
     ("head", "finegrid/prepare/checkpoint_files.py"): "the modules of the task's head",
     ("head", "finegrid/planning/plan.py"): "whether the checkpoint's head is kept",

@@ -18,7 +18,7 @@ from finegrid.models.blueprint import Blueprint, Description, DescriptionError
 from finegrid.models.family import family_module
 from finegrid.records.identity import content_hash
 from finegrid.records.source import source_digest
-from finegrid.records.specification import Model, Network, model_key
+from finegrid.records.specification import Model, model_key
 
 FOLDER = "anatomies"
 _DISCOVERY = "finegrid.models.describe"
@@ -72,8 +72,8 @@ class Anatomies:
 
     def of(self, model: Model) -> Anatomy:
         """The anatomy of one model. Raises DescriptionError."""
-        if isinstance(model, Network):
-            return of_network(model.layers, str(model.configuration["model_type"]))
+        if model.widths is not None:
+            return of_network(model.widths, str(model.configuration["model_type"]))
         if (key := model_key(model)) not in self._models:
             (found,) = self([Blueprint.of(model)])
             if found.anatomy is None:

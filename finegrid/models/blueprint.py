@@ -6,7 +6,7 @@ from pydantic import JsonValue
 
 from finegrid.models.anatomy import Anatomy
 from finegrid.records.base import Record
-from finegrid.records.specification import Checkpoint, Pooling, RandomModel
+from finegrid.records.specification import Checkpoint, Model, Pooling, RandomModel
 
 
 class Blueprint(Record):
@@ -20,7 +20,7 @@ class Blueprint(Record):
     """Whether what the configuration leaves out has the library's default."""
 
     @classmethod
-    def of(cls, model: Checkpoint | RandomModel) -> Blueprint:
+    def of(cls, model: Model) -> Blueprint:
         """What is asked of a model of a benchmark: a repository's is known in part at first."""
         at_hub = isinstance(model, Checkpoint) and model.source.uri.startswith("hub:")
         return cls(

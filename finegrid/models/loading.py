@@ -1,7 +1,7 @@
 """A prepared base model, loaded with a fresh head for a task."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from finegrid.models.seeds import seed_global
 from finegrid.records.damage import check_complete, check_files
 from finegrid.records.labels import kept_head_problem
 from finegrid.records.prepared import PreparedModel, PreparedTask
-from finegrid.records.specification import Checkpoint, Model, Network, Weights
+from finegrid.records.specification import Checkpoint, Model, Weights
 from finegrid.records.weights import WEIGHTS_FILE, WeightsError
 
 
@@ -25,22 +25,25 @@ def load_model(
     folder: Path,
     prepared: PreparedModel,
     task: PreparedTask,
+    configured: Mapping[str, Any],
     seed: int,
     dropout: float | None,
     weights: Weights = "fp32",
 ) -> nn.Module:
-    """The base model with its pretrained weights and a head drawn by the run's seed, in fp32.
+    """The base model with its pretrained weights and a head drawn by the run's seed.
 
-    The head is the checkpoint's where the model says `head: keep`. Raises CorruptedFileError for a
-    file that has changed, or that the manifest does not name, and WeightsError for weights that do
-    not fit the model, or a head that is to be kept and does not fit the task.
+    `configured` is what the configuration has to say for the task, such as the width of the head;
+    `weights` is how the base is held, beside a head in fp32. The head is the checkpoint's where the
+    model says `head: keep`. Raises CorruptedFileError for a file that has changed, or that the
+    manifest does not name, and WeightsError for weights that do not fit the model, or a head that
+    is to be kept and does not fit the task.
     """
     check_files(folder, prepared.files)
     check_complete(folder, prepared.files)
-    if isinstance(prepared.spec, Network):
-        model = _load_network(folder, prepared.spec, weights)
+    if prepared.spec.widths is not None:
+        model = _load_network(folder, prepared.spec.widths, weights)
     else:
-        model = _load_transformer(folder, prepared, task.labels, dropout, weights)
+        model = _load_transformer(folder, prepared, task.labels, configured, dropout, weights)
     if not keeps_head(prepared.spec):
         seed_global(seed, "head")
         draw_head(model)
@@ -52,8 +55,8 @@ def keeps_head(model: Model) -> bool:
     return isinstance(model, Checkpoint) and model.keeps_head
 
 
-def _load_network(folder: Path, spec: Network, weights: Weights) -> nn.Module:
-    model = LinearStack(spec.layers)
+def _load_network(folder: Path, widths: tuple[int, ...], weights: Weights) -> nn.Module:
+    model = LinearStack(widths)
     model.load_state_dict(load_file(folder / WEIGHTS_FILE))
     hold(model, weights)
     return model
@@ -63,6 +66,7 @@ def _load_transformer(
     folder: Path,
     prepared: PreparedModel,
     labels: Sequence[str],
+    configured: Mapping[str, Any],
     dropout: float | None,
     weights: Weights,
 ) -> nn.Module:
@@ -70,10 +74,13 @@ def _load_transformer(
 
     listen()
     config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-    if keeps_head(prepared.spec) and (problem := kept_head_problem(config.to_dict(), labels)):
-        raise WeightsError(f"head: keep: {problem}")
+    if keeps_head(prepared.spec):
+        stored, width = config.to_dict(), configured["num_labels"]
+        if problem := kept_head_problem(stored, labels, width):
+            raise WeightsError(f"head: keep: {problem}")
     # Set here, as the library refuses a number that does not go with what a classifier has stored.
-    config.num_labels = len(labels) or 1
+    for key, value in configured.items():
+        setattr(config, key, value)
     set_padding(config, folder)
     if dropout is not None:
         override_dropout(config, dropout)

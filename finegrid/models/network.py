@@ -26,6 +26,10 @@ class LinearStack(nn.Module):
         self.body = nn.ModuleList(nn.Linear(*pair) for pair in pairwise(widths[:-1]))
         self.head = nn.Linear(widths[-2], widths[-1])
 
+    def _init_weights(self, module: nn.Linear) -> None:
+        """Draw a layer's values, as the library's own models do under this name."""
+        module.reset_parameters()
+
     def forward(self, features: torch.Tensor) -> Output:
         """Logits (batch, out) of features (batch, in)."""
         hidden = features

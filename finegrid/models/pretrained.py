@@ -13,7 +13,6 @@ from torch import nn
 from finegrid.models.discovery import blank
 from finegrid.models.head import add_to_head, head_modules
 from finegrid.models.live import anatomy_of
-from finegrid.models.network import LinearStack
 from finegrid.models.padding import set_padding
 from finegrid.models.pooling import NoClassifierError, attention_implementation, classifier_class
 from finegrid.models.precision import holding
@@ -201,9 +200,6 @@ def draw_head(model: nn.Module) -> None:
     What a checkpoint holds of the head has no part in it: the anatomy's own modules come
     first, so that their values are the same whatever else is drawn.
     """
-    if isinstance(model, LinearStack):
-        model.head.reset_parameters()
-        return
     initialise: Any = model._init_weights
     for root in head_modules(model):
         for module in reversed(list(root.modules())):

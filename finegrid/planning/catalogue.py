@@ -156,7 +156,7 @@ class Catalogue:
         for key in _wrong_sizes(record.configuration):
             allowed = "allowed: a whole number from 1"
             found[key] = refused(record.configuration[key], allowed)
-        if not isinstance(record, Network):
+        if record.widths is None:
             found |= dict(unfit_configuration(record.configuration))
         if problem := padding_problem(record.configuration):
             found["pad_token_id"] = problem
@@ -169,7 +169,7 @@ class Catalogue:
         asked = {
             name: Blueprint.of(record)
             for name, record in records.items()
-            if record is not None and not isinstance(record, Network)
+            if record is not None and record.widths is None
         }
         found = dict(zip(asked, self.describe(list(asked.values())), strict=True)) if asked else {}
         return {
@@ -180,8 +180,9 @@ class Catalogue:
         }
 
     def _plan(self, record: Model, found: Description, at: Location) -> ModelPlan | None:
-        if isinstance(record, Network):
-            return ModelPlan(record, of_network(record.layers, record.configuration["model_type"]))
+        if record.widths is not None:
+            model_type = str(record.configuration["model_type"])
+            return ModelPlan(record, of_network(record.widths, model_type))
         place = at if found.key is None else (*at, "configuration", found.key)
         if found.problem is not None:
             self.problems.add(place, found.problem)
@@ -196,9 +197,7 @@ class Catalogue:
             self.problems.add((*at, "pooling"), refused(record.pooling, f"allowed: {allowed}"))
         return ModelPlan(record, anatomy, self._special_tokens(record, anatomy, at))
 
-    def _special_tokens(
-        self, record: Checkpoint | RandomModel, anatomy: Anatomy, at: Location
-    ) -> int:
+    def _special_tokens(self, record: Model, anatomy: Anatomy, at: Location) -> int:
         """What a local tokenizer adds to a text; a problem where the model cannot use it."""
         if anatomy.reads != "text":
             return 0

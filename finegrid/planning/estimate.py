@@ -17,7 +17,6 @@ from finegrid.models.anatomy import Anatomy
 from finegrid.records.prepared import PreparedTask, SplitName
 from finegrid.records.specification import (
     Model,
-    Network,
     Specification,
     Training,
     accumulates,
@@ -96,7 +95,7 @@ def base_parameters(model: Model, anatomy: Anatomy) -> int:
     Exact for a network. Where a configuration does not say how many tokens there are, a bound.
     """
     computed = computed_parameters(model, anatomy)
-    if isinstance(model, Network):
+    if model.widths is not None:
         return computed
     vocabulary = int(str(model.configuration.get("vocab_size", _LARGEST_VOCABULARY)))
     positions = int(str(model.configuration.get("max_position_embeddings", 0)))
@@ -185,7 +184,7 @@ def _kept_bytes(spec: Specification, anatomy: Anatomy, *, trains_base: bool) -> 
 def _gathered(model: Model, anatomy: Anatomy) -> float:
     """Numbers that a device gathers of a divided model: two of its parts, and their gradients."""
     parameters = base_parameters(model, anatomy)
-    if isinstance(model, Network):
+    if model.widths is not None:
         return 4 * parameters
     computed = computed_parameters(model, anatomy)
     return 4 * max(parameters - computed, computed / max(1, len(anatomy.blocks)))
@@ -214,8 +213,8 @@ def computed_parameters(model: Model, anatomy: Anatomy) -> int:
 
     Of experts all count, though a token goes through few of them.
     """
-    if isinstance(model, Network):
-        return sum((inputs + 1) * outputs for inputs, outputs in pairwise(model.layers))
+    if model.widths is not None:
+        return sum((inputs + 1) * outputs for inputs, outputs in pairwise(model.widths))
     beside = sum(3 * part.experts * part.out_features for part in anatomy.parts)
     # The head of a model for sentences is at most one square layer and the outputs.
     return anatomy.block_weights + beside + _width(model, anatomy) ** 2
@@ -240,8 +239,8 @@ def _activations(spec: Specification, anatomy: Anatomy) -> float:
 
 def _layer_activations(model: Model, anatomy: Anatomy, length: int) -> list[float]:
     """Numbers that each block keeps for each token, or each layer for each example."""
-    if isinstance(model, Network):
-        return [inputs + 2 * outputs for inputs, outputs in pairwise(model.layers)]
+    if model.widths is not None:
+        return [inputs + 2 * outputs for inputs, outputs in pairwise(model.widths)]
     scores = 2.5 * (anatomy.heads or 0) * length
     blocks = dict.fromkeys(((one.stack, one.block) for one in anatomy.parts), 0.0)
     for part in anatomy.parts:
@@ -252,8 +251,8 @@ def _layer_activations(model: Model, anatomy: Anatomy, length: int) -> list[floa
 
 
 def _width(model: Model, anatomy: Anatomy) -> int:
-    if isinstance(model, Network):
-        return max(model.layers)
+    if model.widths is not None:
+        return max(model.widths)
     return anatomy.hidden or max((part.in_features for part in anatomy.parts), default=1)
 
 

@@ -38,6 +38,7 @@ from finegrid.records.merge import deep_merge
 from finegrid.records.plan import Cell, Plan
 from finegrid.records.registry import RegistrationError
 from finegrid.records.specification import Specification, Training, Variant
+from kinds.registry import kind_named
 from methods.contract import Method
 from methods.registry import METHODS
 
@@ -197,7 +198,9 @@ class _Planner:
     def _runs(
         self, grid: Grid, task: TaskPlan, model: ModelPlan, variant: _Variant
     ) -> dict[str, Specification]:
-        if misfit := head_problem(model.record, task.task.labels):
+        labels = task.task.labels
+        width = kind_named(task.task.kind).output.width(labels)
+        if misfit := head_problem(model.record, labels, width):
             at = ("models", model.record.name, "head")
             self.problems.add(at, f"{misfit} (task {task.record.name!r})")
         self._check_settings(model, variant.method, variant.at)

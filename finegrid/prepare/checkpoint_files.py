@@ -57,12 +57,15 @@ def check_files(files: Mapping[str, Path], configuration: Mapping[str, Any]) -> 
         )
 
 
-def head_problem(model: Model, labels: Sequence[str]) -> str | None:
-    """Why a head that is to be kept does not fit a task of those labels, as far as is known."""
+def head_problem(model: Model, labels: Sequence[str], width: int) -> str | None:
+    """Why a head that is to be kept does not fit a task of those labels, as far as is known.
+
+    `width` is how many outputs the task takes.
+    """
     if not isinstance(model, Checkpoint) or not model.keeps_head:
         return None
     unknown = model.source.uri.startswith("hub:") and "id2label" not in model.configuration
-    return None if unknown else kept_head_problem(model.configuration, labels)
+    return None if unknown else kept_head_problem(model.configuration, labels, width)
 
 
 def drawn_modules(model: Model, anatomy: Anatomy) -> tuple[str, ...]:

@@ -7,14 +7,16 @@ _USUAL_LABELS = 2
 """Of a configuration that says nothing of labels."""
 
 
-def kept_head_problem(configuration: Mapping[str, Any], labels: Sequence[str]) -> str | None:
+def kept_head_problem(
+    configuration: Mapping[str, Any], labels: Sequence[str], width: int
+) -> str | None:
     """Why the head of a configuration does not fit a task of those labels, or None.
 
-    No labels are a regression, of one output. The same names in another order do not fit.
+    `width` is how many outputs the task takes. The same names in another order do not fit.
     """
     names = _names(configuration)
-    if len(names) != (wanted := len(labels) or 1):
-        return f"the checkpoint's head has {len(names)} outputs; allowed for the task: {wanted}"
+    if len(names) != width:
+        return f"the checkpoint's head has {len(names)} outputs; allowed for the task: {width}"
     stored, own = [name.casefold() for name in names], [label.casefold() for label in labels]
     if stored != own and sorted(stored) == sorted(own):
         return (

@@ -235,6 +235,8 @@ class Transformer(Record):
     """How many numbers the model reads of an example; None for a model that reads no such row."""
     output_size: ClassVar[None] = None
     """How many outputs the head has; None where they are the task's."""
+    widths: ClassVar[None] = None
+    """The widths of a plain stack of layers; None for what the library makes of a configuration."""
     unusable: ClassVar[Mapping[str, str]] = {}
     """Key of `training` that such a model has no use for -> why."""
     stored_as_loaded: ClassVar[bool] = False
@@ -287,6 +289,11 @@ class Network(Record):
         "gradient_checkpointing": "has no blocks",
     }
     stored_as_loaded: ClassVar[bool] = True
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Its layers': it is all that a plain stack is made of."""
+        return self.layers
 
     @property
     def input_size(self) -> int:

@@ -214,9 +214,10 @@ def load(run: Run, prepared: PreparedModel, task: PreparedTask) -> Loaded:
 
 def load_base(run: Run, prepared: PreparedModel, task: PreparedTask) -> nn.Module:
     """The base model with a head drawn by the run's seed. Raises what `load_model` raises."""
-    training = run.spec.training
+    training, seed = run.spec.training, run.spec.seed
+    configured = kind_named(task.kind).output.configure(task.labels)
     return load_model(
-        run.model_folder, prepared, task, run.spec.seed, training.dropout, training.weights
+        run.model_folder, prepared, task, configured, seed, training.dropout, training.weights
     )
 
 

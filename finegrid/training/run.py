@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from finegrid.records.registry import RegistrationError, UnknownNameError
 from finegrid.records.result import SPECIFICATION_FILE, Choice
-from finegrid.records.specification import Network, Specification
+from finegrid.records.specification import Specification
 from finegrid.records.tuning import choice_file, tuning_key
 from finegrid.records.write import remove_unfinished
 from finegrid.training.libraries import load_libraries
@@ -157,7 +157,7 @@ def _run(
     options: argparse.Namespace,
     interruption: Interruption,
 ) -> int:
-    load_libraries(for_transformers=not isinstance(spec.model, Network))
+    load_libraries(for_transformers=spec.model.widths is None)
     from finegrid.models.seeds import make_deterministic
     from finegrid.training.job import Job
     from finegrid.training.provenance import provenance

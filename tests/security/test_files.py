@@ -28,7 +28,7 @@ from finegrid.records.specification import Checkpoint, Source, Task, model_key
 from finegrid.training.data import load_examples
 from finegrid.training.evaluation import compute
 from tests.security.hostile import fill
-from tests.training.assets import Assets
+from tests.training.assets import Assets, configured
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 CANARIES = ("WANDB_API_KEY", "HF_TOKEN", "AWS_SECRET_ACCESS_KEY")
@@ -134,6 +134,12 @@ def test_a_configuration_that_names_code_is_refused(
     assert not (output / MANIFEST_FILE).exists()
 
 
+def asked(assets: Assets) -> tuple[PreparedTask, dict[str, Any]]:
+    """A task, and what it asks of a model."""
+    task = assets.manifest("bert")
+    return task, configured(task)
+
+
 def test_of_a_folder_with_code_only_the_data_are_taken_and_loaded(
     assets: Assets, checkpoint: Path, tmp_path: Path, canary: Path
 ) -> None:
@@ -144,7 +150,7 @@ def test_of_a_folder_with_code_only_the_data_are_taken_and_loaded(
     assert code == 0
     assert {path.name for path in output.iterdir()} == expected | {MANIFEST_FILE}
     prepared = PreparedModel.read(output / MANIFEST_FILE)
-    loaded = load_model(output, prepared, assets.manifest("bert"), 0, None)
+    loaded = load_model(output, prepared, *asked(assets), 0, None)
     assert base_sha256(loaded) == base_sha256(assets.plain(assets.specification(model="bert")))
     encoded = assets.encode(assets.specification(model="bert"))
     examples = load_examples(encoded, assets.manifest("bert"), output, ["train"])["train"]
@@ -161,7 +167,7 @@ def test_code_that_a_model_needs_is_refused_without_a_question(
     files = {path.name: file_sha256(path) for path in checkpoint.iterdir()}
     prepared = PreparedModel(key="m", spec=model(checkpoint), files=files)
     with pytest.raises(ValueError, match="custom code"):
-        load_model(checkpoint, prepared, assets.manifest("bert"), 0, None)
+        load_model(checkpoint, prepared, *asked(assets), 0, None)
 
 
 def test_a_prepared_pickle_is_not_loaded_though_its_manifest_names_it(
@@ -172,7 +178,7 @@ def test_a_prepared_pickle_is_not_loaded_though_its_manifest_names_it(
     files = {path.name: file_sha256(path) for path in checkpoint.iterdir()}
     prepared = PreparedModel(key="m", spec=model(checkpoint), files=files)
     with pytest.raises(OSError, match=r"no file named model\.safetensors"):
-        load_model(checkpoint, prepared, assets.manifest("bert"), 0, None)
+        load_model(checkpoint, prepared, *asked(assets), 0, None)
 
 
 @pytest.mark.parametrize("name", ["adapter_config.json", "model.safetensors.index.json", "x.py"])
@@ -183,7 +189,7 @@ def test_a_file_that_the_manifest_does_not_name_is_refused(
     prepared = PreparedModel(key="m", spec=model(checkpoint), files=files)
     (checkpoint / name).write_text("{}")
     with pytest.raises(CorruptedFileError, match=rf"{name}: manifest\.json does not name it"):
-        load_model(checkpoint, prepared, assets.manifest("bert"), 0, None)
+        load_model(checkpoint, prepared, *asked(assets), 0, None)
 
 
 def test_an_adapter_in_a_model_s_folder_is_refused(checkpoint: Path, tmp_path: Path) -> None:

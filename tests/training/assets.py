@@ -108,7 +108,9 @@ class Assets:
         prepared = PreparedModel.read(folder / MANIFEST_FILE)
         task = PreparedTask.read(self._task(spec.task) / MANIFEST_FILE)
         training = spec.training
-        return load_model(folder, prepared, task, spec.seed, training.dropout, training.weights)
+        return load_model(
+            folder, prepared, task, configured(task), spec.seed, training.dropout, training.weights
+        )
 
     def applied(self, spec: Specification) -> nn.Module:
         """The model of a run as it is before the first step."""
@@ -151,6 +153,11 @@ def rows_of_numbers(kind: str, rows: Any, labels: list[Any]) -> Examples:
     targets = [{"labels": label} for label in labels]
     ids = [str(number) for number in range(len(labels))]
     return Examples(one, pa.Table.from_batches([encoded_rows(one, ids, inputs, targets)]))
+
+
+def configured(task: PreparedTask) -> dict[str, Any]:
+    """What a model's configuration has to say for a task."""
+    return kind_named(task.kind).output.configure(task.labels)
 
 
 def run_folder(spec: Specification, results: Path) -> Path:

@@ -40,7 +40,6 @@ from finegrid.records.prediction import Prediction, Question
 from finegrid.records.prepared import PreparedTask
 from finegrid.records.specification import (
     Checkpoint,
-    Network,
     Specification,
     Weights,
     largest_micro_batch,
@@ -257,14 +256,15 @@ def _task(spec: Specification) -> PreparedTask:
 
 def _maker(spec: Specification) -> Callable[[], nn.Module]:
     """What makes the base model with its head, without weights, once tensors have no numbers."""
-    if isinstance(spec.model, Network):
-        return partial(_stack, spec.model.layers, spec.training.weights)
+    if spec.model.widths is not None:
+        return partial(_stack, spec.model.widths, spec.training.weights)
     from transformers import AutoConfig
 
     options = dict(spec.model.configuration)
     config = AutoConfig.for_model(str(options.pop("model_type")), **options)
     task = _task(spec)
-    config.num_labels = kind_named(task.kind).output.width(task.labels)
+    for key, value in kind_named(task.kind).output.configure(task.labels).items():
+        setattr(config, key, value)
     if spec.training.dropout is not None:
         override_dropout(config, spec.training.dropout)
     kind = holding(classifier_class(config, spec.model.pooling), spec.training.weights)
