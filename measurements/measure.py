@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import platform
 import re
 import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 _POLL_SECONDS = 0.02
@@ -57,6 +59,22 @@ def best(command: Sequence[str], folder: Path, repeats: int, expected: str = "")
         min(call.wall_seconds for call in calls),
         min(call.processor_seconds for call in calls),
         min(call.peak_bytes for call in calls),
+    )
+
+
+def machine(packages: Sequence[str]) -> str:
+    """What the figures were measured on, with the versions of these packages."""
+    models = [
+        line.split(": ", 1)[1]
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        if line.startswith("model name")
+    ]
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    versions = ", ".join(f"{name} {version(name)}" for name in packages)
+    processor = models[0] if models else platform.processor()
+    return (
+        f"{processor}, {os.cpu_count()} cores, {memory / 1e9:.0f} GB, {platform.system()}, "
+        f"Python {platform.python_version()}, {versions}"
     )
 
 

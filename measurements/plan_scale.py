@@ -7,19 +7,17 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
 from itertools import pairwise
 from math import log
 from pathlib import Path
 
 from finegrid.records.write import write_text
-from measurements.measure import Usage, best
+from measurements.measure import Usage, best, machine
 from measurements.synthetic import (
     ITEMS,
     Shape,
@@ -139,7 +137,7 @@ def document(found: list[Figure], repeats: int) -> str:
         "# Planning and aggregating, by the number of runs",
         "",
         f"Made by `python -m measurements.plan_scale` on {datetime.now(UTC):%Y-%m-%d}; {times}.",
-        f"{_machine()}.",
+        f"{machine(PACKAGES)}.",
         "",
         "| runs | step | wall | processor | memory | processor, a run |",
         "|---:|---|---:|---:|---:|---:|",
@@ -184,21 +182,6 @@ def _growth(found: list[Figure]) -> Iterator[str]:
             ratio = large.usage.processor_seconds / small.usage.processor_seconds
             bound = large.runs * log(large.runs) / (small.runs * log(small.runs))
             yield f"| {step} | {small.runs:,} | {large.runs:,} | {ratio:.1f} | {bound:.1f} |"
-
-
-def _machine() -> str:
-    models = [
-        line.split(": ", 1)[1]
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        if line.startswith("model name")
-    ]
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
-    processor = models[0] if models else platform.processor()
-    return (
-        f"{processor}, {os.cpu_count()} cores, {memory / 1e9:.0f} GB, {platform.system()}, "
-        f"Python {platform.python_version()}, {packages}"
-    )
 
 
 def main() -> None:

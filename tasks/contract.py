@@ -1,12 +1,13 @@
 """The contract that every task fulfils.
 
-Modules of this room are read by the planner, which must start fast: they import pandas and numpy
-inside the functions that use them, and never torch, transformers or datasets.
+Modules of this room are read by the planner, which must start fast: they import pandas, pyarrow and
+numpy inside the functions that use them, and never torch, transformers or datasets.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from kinds.registry import kind_named
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 
 class Task(ABC):
@@ -57,8 +59,8 @@ class Task(ABC):
         return None
 
     @abstractmethod
-    def read(self, folder: Path) -> dict[SplitName, pd.DataFrame]:
-        """The three splits, from a folder with the fetched files.
+    def read(self, folder: Path) -> Mapping[SplitName, pd.DataFrame | pa.Table]:
+        """The three splits, from a folder with the fetched files: data frames, or Arrow tables.
 
         Columns: `id` (text, unique over all splits), and those of the kind's inputs and output.
         The same options give the same rows in the same order on every machine. Raises ValueError

@@ -1,33 +1,32 @@
-"""The checked rows of a user's own files, and their splits."""
+"""The checked rows of a user's own files, and their splits, a block of rows at a time."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import compress, islice
 from math import isfinite
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from finegrid.records.prepared import SPLITS, SplitName
 from tasks.file_labels import canonical, find_labels, listed_labels, named_classes
 from tasks.file_options import NOTHING, ClassNames, Columns, Dropped, HeldOut, as_text
 from tasks.splitting import divided, grouped, proportional
-from tasks.table_files import PLAIN, Format, TableError, read_rows, stored_names
+from tasks.table_files import PLAIN, Format, Row, TableError, Wanted, read_rows, stored_names
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+    from numpy.typing import NDArray
 
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 _SHOWN = 5
+_BLOCK = 1 << 13
+"""Rows that are held as Python's own values at a time."""
+_TEXTS = ("text", "text_pair")
 Paths = Mapping[SplitName, Sequence[Path]]
-
-
-class Example(NamedTuple):
-    """A row of a file: its id and place, its texts, its label and group as they are written."""
-
-    id: str
-    place: str
-    texts: tuple[str, ...]
-    label: str
-    group: str
 
 
 class Survey(NamedTuple):
@@ -59,10 +58,10 @@ class Reading:
         Raises TableError for files that no task can be made of, and OSError.
         """
         rows = self.load(paths, keep_texts=False)
-        counts = {name: len(part) for name, part in rows.items()}
+        counts = {name: part.num_rows for name, part in rows.items()}
         if not self.classes:
             return Survey((), (), counts)
-        found = find_labels(row.label for row in rows["train"])
+        found = find_labels(rows["train"]["label"].unique().to_pylist())
         if len(found) < 2:
             where = f"{_names(paths['train'])}, column {self.columns.label!r}"
             problem = f"{where}: all rows are {found[0]!r}; allowed: 2 labels or more"
@@ -72,72 +71,88 @@ class Reading:
         label_numbers(rows, written)
         return Survey(written, names, counts)
 
-    def load(self, paths: Paths, *, keep_texts: bool = True) -> dict[SplitName, list[Example]]:
+    def load(self, paths: Paths, *, keep_texts: bool = True) -> dict[SplitName, pa.Table]:
         """The checked rows of every split, in the order of their files.
 
-        Raises TableError, OSError.
+        Columns: `id` and `place` of a row, its texts, and its label as it is written. Raises
+        TableError, OSError.
         """
-        dropped = {(key, value) for key, values in self.drop for value in values}
-        self._unused.update(dropped)
-        found: dict[SplitName, list[Example]] = {name: [] for name in SPLITS}
+        import pyarrow as pa
+
+        self._unused.update((key, value) for key, values in self.drop for value in values)
+        found: dict[SplitName, pa.Table] = {}
         for name, files in paths.items():
             cut = self.split if self.split and self.split.shares and name == "train" else None
-            rows = list(self._split_rows(files, name, cut, keep_texts))
-            if not rows:
+            batches = [one for one in self._batches(files, name, cut, keep_texts) if one.num_rows]
+            if not batches:
                 raise TableError(
                     ("files", name), f"{_names(files)} has no rows; allowed: 1 or more"
                 )
-            parts = self._held_out(rows, cut) if cut else [name] * len(rows)
-            for row, part in zip(rows, parts, strict=True):
-                found[part].append(row)
+            rows = pa.Table.from_batches(batches)
+            found |= self._held_out(rows, cut) if cut else {name: rows}
         for key, value in sorted(self._unused):
             raise TableError(("drop", key), f"no row has {value!r}; allowed: what some rows have")
-        return found
+        return {name: found[name] for name in SPLITS}
 
-    def _held_out(self, rows: Sequence[Example], split: HeldOut) -> list[SplitName]:
-        """The split of every row of the training file."""
-        if split.group is not None:
-            order = grouped([row.group for row in rows], split.seed)
+    def _held_out(self, rows: pa.Table, split: HeldOut) -> dict[SplitName, pa.Table]:
+        """The splits that the training file becomes."""
+        import numpy as np
+
+        groups = rows["group"].to_pylist() if split.group is not None else None
+        if groups is not None:
+            order = grouped(groups, split.seed)
         else:
-            strata = [row.label if self.classes else "" for row in rows]
+            strata = rows["label"].to_pylist() if self.classes else [""] * rows.num_rows
             order = proportional(strata, split.seed)
-        groups = [row.group for row in rows] if split.group is not None else None
         try:
-            return divided(order, split.shares, groups)
+            parts = np.array(divided(order, split.shares, groups))
         except ValueError as error:
             raise TableError(("split",), str(error)) from error
+        kept = [name for name in rows.column_names if name != "group"]
+        return {name: rows.select(kept).filter(parts == name) for name in ("train", *split.shares)}
 
-    def _split_rows(
+    def _batches(
         self, files: Sequence[Path], split: SplitName, cut: HeldOut | None, keep_texts: bool
-    ) -> Iterator[Example]:
+    ) -> Iterator[pa.RecordBatch]:
         """The rows of a split, numbered over all of its files."""
+        import pyarrow as pa
+
         wanted = {key: name for key, name in self.columns if name is not None}
         if cut is not None and cut.group is not None:
             wanted["group"] = cut.group
-        dropped = {key: set(values) for key, values in self.drop if values}
+        left_out = () if keep_texts else _TEXTS
         number = 0
         for path in files:
             check = _Checks(path, wanted, self.classes)
-            for place, values in read_rows(path, wanted, split, self.how):
-                number += 1
-                named = dict(zip(wanted, map(as_text, values), strict=True))
-                if self._is_dropped(named, dropped):
-                    continue
-                check.note(place, named)
-                texts = tuple(named[key] for key in ("text", "text_pair") if key in named)
-                label, group = named["label"].strip(), named.get("group", "")
-                where = place if len(files) == 1 else f"{path.name}, {place}"
-                yield Example(f"{split}-{number}", where, texts if keep_texts else (), label, group)
+            rows = read_rows(path, wanted, split, self.how)
+            while block := list(islice(rows, _BLOCK)):
+                ids = [f"{split}-{at}" for at in range(number + 1, number + len(block) + 1)]
+                number += len(block)
+                columns = self._columns(block, wanted) | {"id": ids}
+                if len(files) > 1:
+                    columns["place"] = [f"{path.name}, {place}" for place in columns["place"]]
+                columns = self._without_dropped(columns)
+                check.note(columns)
+                columns["label"] = list(map(str.strip, columns["label"]))
+                order = ["id", "place", *(key for key in wanted if key not in left_out)]
+                yield pa.record_batch({key: pa.array(columns[key], pa.string()) for key in order})
             check.finish()
 
-    def _is_dropped(self, named: Mapping[str, str], dropped: Mapping[str, set[str]]) -> bool:
-        found = [
-            (key, value)
-            for key, values in dropped.items()
-            if key in named and (value := named[key].strip()) in values
-        ]
-        self._unused.difference_update(found)
-        return bool(found)
+    def _columns(self, block: Sequence[Row], wanted: Wanted) -> dict[str, list[str]]:
+        """The values of some rows as text, and the places of the rows, by column."""
+        columns = zip(*(values for _, values in block), strict=True)
+        texts = {key: list(map(as_text, values)) for key, values in zip(wanted, columns, strict=True)}
+        return {"place": [place for place, _ in block]} | texts
+
+    def _without_dropped(self, columns: dict[str, list[str]]) -> dict[str, list[str]]:
+        """The rows that have none of the values to drop."""
+        kept = [True] * len(columns["id"])
+        for key, values in self.drop:
+            if values and key in columns:
+                found = [value if (value := one.strip()) in values else None for one in columns[key]]
+                self._unused.difference_update((key, value) for value in found if value is not None)
+                kept = [is_kept and value is None for is_kept, value in zip(kept, found, strict=True)]
+        return {key: list(compress(values, kept)) for key, values in columns.items()}
 
 
 @dataclass
@@ -145,30 +160,39 @@ class _Checks:
     """Collects the rows of a file that are blank, or not of the kind."""
 
     path: Path
-    wanted: Mapping[str, str | int]
+    wanted: Wanted
     classes: bool
-    bad: dict[str, list[str]] = field(default_factory=dict)
+    rows: int = 0
+    bad: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
+    """By column: the numbers and the places of rows."""
 
-    def note(self, place: str, named: Mapping[str, str]) -> None:
-        """Look at the values of a row."""
-        for key, value in named.items():
-            if not value or value.isspace() or (key == "label" and not self._is_of_kind(value)):
-                self.bad.setdefault(key, []).append(place)
-
-    def _is_of_kind(self, label: str) -> bool:
-        return self.classes or (bool(_NUMBER.fullmatch(label.strip())) and isfinite(float(label)))
+    def note(self, columns: Mapping[str, Sequence[str]]) -> None:
+        """Look at the values of some rows."""
+        for key in self.wanted:
+            is_number = key == "label" and not self.classes
+            for at, value in enumerate(columns[key]):
+                if not value or value.isspace() or (is_number and not _is_number(value)):
+                    bad = self.bad.setdefault(key, [])
+                    bad.append((self.rows + at, columns["place"][at]))
+        self.rows += len(columns["place"])
 
     def finish(self) -> None:
-        """Raise TableError for the rows that are bad."""
-        for key, places in self.bad.items():
-            numbers = key == "label" and not self.classes
-            allowed = "numbers, with a point" if numbers else "text"
-            if key != "group" and not numbers:
-                allowed += f'; or drop: {{{key}: [""]}}, which leaves blank rows out'
-            where = f"{self.path.name}, column {self.wanted[key]!r}"
-            at = ("split", "group") if key == "group" else ("columns", key)
-            problem = f"{where}: blank or wrong in {listed(places)}; allowed: {allowed}"
-            raise TableError(at, problem)
+        """Raise TableError for the rows that are bad, of the column in which the first one is."""
+        if not self.bad:
+            return
+        key = min((one for one in self.wanted if one in self.bad), key=lambda one: self.bad[one][0])
+        numbers = key == "label" and not self.classes
+        allowed = "numbers, with a point" if numbers else "text"
+        if key != "group" and not numbers:
+            allowed += f'; or drop: {{{key}: [""]}}, which leaves blank rows out'
+        where = f"{self.path.name}, column {self.wanted[key]!r}"
+        at = ("split", "group") if key == "group" else ("columns", key)
+        places = listed([place for _, place in self.bad[key]])
+        raise TableError(at, f"{where}: blank or wrong in {places}; allowed: {allowed}")
+
+
+def _is_number(label: str) -> bool:
+    return bool(_NUMBER.fullmatch(label.strip())) and isfinite(float(label))
 
 
 def _names(files: Sequence[Any]) -> str:
@@ -182,18 +206,32 @@ def listed(places: Sequence[str]) -> str:
 
 
 def label_numbers(
-    given: Mapping[SplitName, Sequence[Example]], labels: Sequence[str]
-) -> dict[SplitName, list[int]]:
+    given: Mapping[SplitName, pa.Table], labels: Sequence[str]
+) -> dict[SplitName, NDArray[np.int64]]:
     """The class index of every row. Raises TableError for a label that is no class."""
+    import numpy as np
+
     index = {label: number for number, label in enumerate(labels)}
-    written = {row.label for rows in given.values() for row in rows}
-    texts = {label: canonical(label, labels) for label in written}
+    found: dict[SplitName, NDArray[np.int64]] = {}
     for name, rows in given.items():
-        bad = [row for row in rows if texts[row.label] not in index]
-        if bad:
+        written = rows["label"].combine_chunks().dictionary_encode()
+        texts = [canonical(label, labels) for label in written.dictionary.to_pylist()]
+        codes = written.indices.to_numpy()
+        found[name] = np.array([index.get(text, -1) for text in texts], dtype=np.int64)[codes]
+        bad = np.flatnonzero(found[name] < 0)
+        if len(bad):
+            places = listed(rows["place"].take(bad).to_pylist())
             raise TableError(
                 ("columns", "label"),
-                f"{name}: {texts[bad[0].label]!r} in {listed([row.place for row in bad])} is no "
-                f"label of the training data; allowed: {listed_labels(labels)}",
+                f"{name}: {texts[codes[bad[0]]]!r} in {places} is no label of the training data; "
+                f"allowed: {listed_labels(labels)}",
             )
-    return {name: [index[texts[row.label]] for row in rows] for name, rows in given.items()}
+    return found
+
+
+def label_values(rows: pa.Table) -> NDArray[np.float64]:
+    """The labels of checked rows of a regression, as numbers."""
+    import numpy as np
+
+    texts = (label.as_py() for label in rows["label"])
+    return np.fromiter(map(float, texts), np.float64, rows.num_rows)

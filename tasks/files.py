@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from finegrid.records.prepared import SplitName
 from tasks.contract import Task
 from tasks.file_options import NOTHING, Columns, Dropped, HeldOut, SplitFiles
-from tasks.file_rows import Reading, label_numbers
+from tasks.file_rows import Reading, label_numbers, label_values
 from tasks.registry import register
 from tasks.table_files import PLAIN, Format
 
 if TYPE_CHECKING:
-    import pandas as pd
+    import pyarrow as pa
+    from numpy.typing import NDArray
 
 REGISTERED = "table-files"
 """The task's name, of which a benchmark's entry with files of its own is made."""
@@ -74,23 +75,25 @@ class Files(Task):
         """The files of the splits."""
         return tuple(file for files in self.splits.named.values() for file in files)
 
-    def read(self, folder: Path) -> dict[SplitName, pd.DataFrame]:
+    def read(self, folder: Path) -> dict[SplitName, pa.Table]:
         """See the contract; ids are the split's file and the number of the row in it, from 1."""
-        import pandas as pd
-
         named = self.splits.named.items()
         paths = {name: [folder / file for file in files] for name, files in named}
         how = Reading(self.columns, CLASSES[self.kind], self.split, self.format, self.drop)
         rows = how.load(paths)
-        numbers = label_numbers(rows, self.written or self.labels) if self.labels else None
-        names = ["text", "text_pair"][: 1 + (self.columns.text_pair is not None)]
-        frames: dict[SplitName, pd.DataFrame] = {}
-        for name, chosen in rows.items():
-            frame = pd.DataFrame([row.texts for row in chosen], columns=names, dtype="str")
-            frame.insert(0, "id", [row.id for row in chosen])
-            labels = numbers[name] if numbers else [float(row.label) for row in chosen]
-            frames[name] = frame.assign(label=labels)
-        return frames
+        if self.labels:
+            values = label_numbers(rows, self.written or self.labels)
+        else:
+            values = {name: label_values(part) for name, part in rows.items()}
+        return {name: _labelled(rows[name], values[name]) for name in rows}
+
+
+def _labelled(rows: pa.Table, labels: NDArray[Any]) -> pa.Table:
+    """The rows with these labels, and without their places."""
+    import pyarrow as pa
+
+    texts = [name for name in rows.column_names if name not in ("place", "label")]
+    return rows.select(texts).append_column("label", pa.array(labels))
 
 
 def split_problem(splits: SplitFiles, split: HeldOut | None) -> tuple[str, str] | None:

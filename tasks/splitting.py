@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from finegrid.records.prepared import SplitName
@@ -61,22 +61,34 @@ def carve(
 
 def grouped(groups: Sequence[str], seed: int) -> list[int]:
     """Rows in pseudo-random order, those of a group one after the other, by their numbers."""
-    keys = {group: order_key(group, seed) for group in set(groups)}
-    return sorted(range(len(groups)), key=lambda row: (keys[groups[row]], row))
+    import numpy as np
+
+    rank = _ranks(groups, seed)
+    ranks = np.fromiter((rank[group] for group in groups), np.int64, len(groups))
+    found: list[int] = np.argsort(ranks, kind="stable").tolist()
+    return found
 
 
 def proportional(labels: Sequence[str], seed: int) -> list[int]:
     """Rows in pseudo-random order with each label in proportion in every beginning."""
-    strata: dict[str, list[int]] = {}
-    for row in sorted(range(len(labels)), key=lambda row: order_key(str(row), seed)):
-        strata.setdefault(labels[row], []).append(row)
-    ties = {label: order_key(label, seed) for label in strata}
-    placed = [
-        ((rank + 0.5) / len(rows), ties[label], row)
-        for label, rows in strata.items()
-        for rank, row in enumerate(rows)
-    ]
-    return [row for *_, row in sorted(placed)]
+    import numpy as np
+
+    keys = (order_key(str(row), seed).encode() for row in range(len(labels)))
+    shuffled_rows = np.argsort(np.fromiter(keys, "S64", len(labels)))
+    ties = _ranks(labels, seed)
+    stratum = np.fromiter((ties[label] for label in labels), np.int64, len(labels))
+    sizes = np.bincount(stratum, minlength=len(ties))
+    by_stratum = shuffled_rows[np.argsort(stratum[shuffled_rows], kind="stable")]
+    place = np.empty(len(labels))
+    place[by_stratum] = np.concatenate([(np.arange(size) + 0.5) / size for size in sizes])
+    found: list[int] = np.lexsort((stratum, place)).tolist()
+    return found
+
+
+def _ranks(values: Iterable[str], seed: int) -> dict[str, int]:
+    """Each distinct value with its place in pseudo-random order."""
+    order = sorted(set(values), key=lambda value: order_key(value, seed))
+    return {value: place for place, value in enumerate(order)}
 
 
 def divided(

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
@@ -38,11 +39,15 @@ from tasks.registry import TASKS
 
 if TYPE_CHECKING:
     from kinds.contract import Kind
-    from kinds.inputs.duplicates import Comparison
+    from kinds.inputs.duplicates import Comparison, Match
     from tasks.contract import Task as RegisteredTask
 
 _EXAMPLES = 5
-_Tables = dict[SplitName, Any]
+_BATCH_ROWS = 1 << 12
+"""Rows that are held as Python's own values at a time."""
+_GROUP_ROWS = 1 << 16
+"""Rows that are written, and can be read, at a time."""
+_Tables = dict[SplitName, pa.Table]
 
 
 def prepare_task(task: Task, destination: Path, cache: Path = DOWNLOADS) -> PreparedTask:
@@ -60,6 +65,7 @@ def prepare_task(task: Task, destination: Path, cache: Path = DOWNLOADS) -> Prep
     if problem := kind.output.label_problem(registered.labels):
         raise ValueError(f"kind {registered.kind!r}: {problem}")
     tables = {name: _table(name, frames, kind, registered.labels) for name in SPLITS}
+    del frames  # a million rows of text are held once
     _check_ids(tables)
     (destination / MANIFEST_FILE).unlink(missing_ok=True)
     splits = {
@@ -74,35 +80,44 @@ def prepare_task(task: Task, destination: Path, cache: Path = DOWNLOADS) -> Prep
 
 
 def _table(
-    split: SplitName, frames: Mapping[SplitName, pd.DataFrame], kind: Kind, labels: Sequence[str]
-) -> Any:
+    split: SplitName,
+    frames: Mapping[SplitName, pd.DataFrame | pa.Table],
+    kind: Kind,
+    labels: Sequence[str],
+) -> pa.Table:
     """One split as a checked pyarrow table without pandas' metadata."""
-    frame = frames.get(split)
-    if frame is None or frame.empty:
+    rows = frames.get(split)
+    if rows is None or len(rows) == 0:
         raise ValueError(f"split {split} has no examples")
+    names = list(rows.columns) if isinstance(rows, pd.DataFrame) else rows.column_names
     known = [pa.field("id", pa.string()), *kind.inputs.schema(), *kind.output.schema()]
-    fields = [field for field in known if field.name in frame]
-    lacking = {field.name for field in known} - set(frame.columns) - set(kind.inputs.optional)
-    if lacking or len(fields) != len(frame.columns):
+    fields = [field for field in known if field.name in names]
+    lacking = {field.name for field in known} - set(names) - set(kind.inputs.optional)
+    if lacking or len(fields) != len(names):
         allowed = ", ".join(field.name for field in known)
-        found = f"split {split} has the columns {', '.join(frame.columns)}"
+        found = f"split {split} has the columns {', '.join(names)}"
         raise ValueError(f"{found}; allowed: {allowed}")
-    table = pa.table({one.name: _column(split, frame, one.name, one.type) for one in fields})
+    table = pa.table({one.name: _column(split, rows, one.name, one.type) for one in fields})
     for problem in (*kind.output.problems(table, labels), *kind.inputs.problems(table)):
         raise ValueError(f"split {split}: {problem}")
     return table
 
 
-def _column(split: SplitName, frame: pd.DataFrame, name: str, kind: Any) -> Any:
-    where, values = f"split {split}, column {name}", frame[name]
-    if (missing := values.isna()).any():
-        rows = _first([repr(row) for row in frame["id"][missing]])
-        raise ValueError(f"{where}: {missing.sum()} missing values, in rows {rows}")
+def _column(split: SplitName, rows: pd.DataFrame | pa.Table, name: str, kind: Any) -> Any:
+    """A column of that Arrow type. Raises ValueError for values that are missing or do not fit."""
+    where, is_frame = f"split {split}, column {name}", isinstance(rows, pd.DataFrame)
+    values = rows[name]
+    missing = values.isna() if is_frame else values.is_null(nan_is_null=True).to_numpy()
+    if missing.any():
+        ids = _first([repr(one) for one in pd.Series(rows["id"])[missing]])
+        raise ValueError(f"{where}: {missing.sum()} missing values, in rows {ids}")
     # pyarrow would cut 0.5 to the whole number 0 without a word.
-    if pa.types.is_integer(kind) and not pd.api.types.is_integer_dtype(values):
-        raise ValueError(f"{where}: {values.dtype} in the place of whole numbers")
+    is_whole = pd.api.types.is_integer_dtype if is_frame else pa.types.is_integer
+    found = values.dtype if is_frame else values.type
+    if pa.types.is_integer(kind) and not is_whole(found):
+        raise ValueError(f"{where}: {found} in the place of whole numbers")
     try:
-        return pa.array(values.to_list(), type=kind)
+        return pa.array(values.to_list(), type=kind) if is_frame else values.cast(kind)
     except pa.ArrowException as error:
         raise ValueError(f"{where}: {error}") from error
 
@@ -113,42 +128,48 @@ def _first(rows: list[str]) -> str:
 
 def _check_ids(tables: _Tables) -> None:
     """Refuse an id that occurs twice, in one split or in two."""
-    counts = Counter(name for table in tables.values() for name in table["id"].to_pylist())
-    twice = sorted(name for name, count in counts.items() if count > 1)
+    ids = pa.chunked_array([part for table in tables.values() for part in table["id"].chunks])
+    counts = pc.value_counts(ids)
+    twice = counts.filter(pc.greater(counts.field("counts"), 1)).field("values").to_pylist()
     if twice:
-        raise ValueError(f"{len(twice)} ids occur more than once, such as {twice[0]!r}")
+        raise ValueError(f"{len(twice)} ids occur more than once, such as {min(twice)!r}")
 
 
-def _values(table: Any, column: str) -> list[Any]:
+def _values(column: pa.Array) -> list[Any]:
     """A column as plain values; lists of 32-bit floats by the hash of their bytes."""
-    if table.schema.field(column).type.equals(pa.list_(pa.float32())):
+    if column.type.equals(pa.list_(pa.float32())):
         # in little-endian order on every machine
-        rows = (np.asarray(row, dtype="<f4") for row in table[column].to_numpy())
+        rows = (np.asarray(row, dtype="<f4") for row in column.to_numpy(zero_copy_only=False))
         return [hashlib.sha256(row.tobytes()).hexdigest() for row in rows]
-    values: list[Any] = table[column].to_pylist()
+    values: list[Any] = column.to_pylist()
     return values
 
 
-def _content_sha256(table: Any) -> str:
+def _content_sha256(table: pa.Table) -> str:
     """Hash of the rows in their order, whatever the version of the parquet writer."""
-    names = table.column_names
-    digest = hashlib.sha256()
-    for row in zip(*(_values(table, name) for name in names), strict=True):
-        digest.update(canonical_json(dict(zip(names, row, strict=True))).encode() + b"\n")
+    names, digest = table.column_names, hashlib.sha256()
+    for batch in table.to_batches(max_chunksize=_BATCH_ROWS):
+        for row in zip(*map(_values, batch.columns), strict=True):
+            digest.update(canonical_json(dict(zip(names, row, strict=True))).encode() + b"\n")
     return digest.hexdigest()
 
 
 def _overlaps(tables: _Tables, comparison: Comparison) -> tuple[Overlap, ...]:
+    read = {name: comparison.read(table) for name, table in tables.items()}
     return tuple(
-        _overlap(first, second, tables[first], tables[second], comparison)
+        _overlap(first, second, tables, comparison, comparison.matches(read[first], read[second]))
         for first, second in combinations(SPLITS, 2)
     )
 
 
 def _overlap(
-    first: SplitName, second: SplitName, earlier: Any, later: Any, comparison: Comparison
+    first: SplitName,
+    second: SplitName,
+    tables: _Tables,
+    comparison: Comparison,
+    found: Sequence[Match],
 ) -> Overlap:
-    found = comparison.matches(earlier, later)
+    earlier, later = tables[first], tables[second]
     exact = sum(match.exact for match in found)
     return Overlap(
         first=first,
@@ -181,7 +202,7 @@ def _shared(one: Overlap) -> str:
 
 def _write_split(path: Path, table: Any, label_counts: dict[str, int]) -> Split:
     with atomic_path(path) as temporary:
-        pq.write_table(table, temporary)
+        pq.write_table(table, temporary, row_group_size=_GROUP_ROWS)
     return Split(
         n=table.num_rows,
         sha256=_content_sha256(table),

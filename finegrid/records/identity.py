@@ -8,13 +8,15 @@ from typing import Any
 
 from pydantic import BaseModel
 
+_ENCODER = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
+)
+
 
 def canonical_json(value: BaseModel | Any) -> str:
     """The one text of a value: sorted keys, no spaces, no NaN. Raises ValueError for NaN."""
     plain = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
-    return json.dumps(
-        plain, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
-    )
+    return _ENCODER.encode(plain)
 
 
 def content_hash(value: BaseModel | Any) -> str:

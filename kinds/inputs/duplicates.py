@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.sparse import csr_array
-from sklearn.feature_extraction.text import CountVectorizer
 
+from kinds.inputs.near_texts import GRAM, NEAR_TEXTS, near_texts
 from kinds.inputs.words import normalised
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-NEAR_TEXTS = Fraction(4, 5)
 NEAR_IMAGES = 0.99
-GRAM = 5
 TEXT_DEFINITION = (
     "exact: equal words after Unicode NFKC, in folded case, without punctuation; near: a Jaccard "
     f"similarity of at least {float(NEAR_TEXTS)} of the sets of character {GRAM}-grams of these "
@@ -34,10 +30,6 @@ _PAIR = "\n"
 """Between the two texts of a pair; no single text holds it."""
 _BLOCK = 2048
 """Rows that are compared at a time: it bounds the memory, and changes no result."""
-_CANDIDATES = 1 << 18
-"""Pairs whose similarity is computed at a time, for the same reason."""
-_Rows = tuple[Any, Any]
-"""Rows of the first side and of the second, as arrays of one length."""
 
 
 @dataclass(frozen=True)
@@ -55,27 +47,36 @@ class Comparison:
     """What exact and near duplicates are for some inputs, and what finds them."""
 
     definition: str
-    matches: Callable[[pa.Table, pa.Table], list[Match]]
-    """Of rows of the first split and of the second: see `text_matches`."""
+    read: Callable[[pa.Table], Any]
+    """What is compared of the rows of a split."""
+    matches: Callable[[Any, Any], list[Match]]
+    """Of what is read of the first split and of the second: see `text_matches`."""
     finds_near: bool = True
 
 
-def text_matches(
-    first: Sequence[tuple[str, ...]], second: Sequence[tuple[str, ...]]
-) -> list[Match]:
+def readings(rows: Iterable[tuple[str, ...]]) -> list[str]:
+    """What a reader sees of examples, each one text or a pair: equal for those of equal words."""
+    return [_PAIR.join(map(_words, texts)) for texts in rows]
+
+
+def text_matches(first: Sequence[str], second: Sequence[str]) -> list[Match]:
     """The examples of `second` with an exact or a near duplicate in `first`, in their order.
 
-    An example is one text or a pair. `TEXT_DEFINITION` says what a duplicate is. Of several, the
-    most similar counts, and of equals the earliest. The search misses none: see `_candidates`.
+    Both are readings. `TEXT_DEFINITION` says what a duplicate is. Of several, the most similar
+    counts, and of equals the earliest. The search misses none: see `near_texts`.
     """
-    known = _earliest(_reading(texts) for texts in first)
-    wanted = [_reading(texts) for texts in second]
-    exact = [Match(known[t], at, 1.0, exact=True) for at, t in enumerate(wanted) if t in known]
-    rest = [at for at, text in enumerate(wanted) if text not in known]
-    near = _near_texts(list(known), [wanted[at] for at in rest])
+    known = _earliest(first)
+    others = list(dict.fromkeys(text for text in second if text not in known))
+    near = {others[one.second]: one for one in near_texts(list(known), others)}
     places = list(known.values())
-    found = [Match(places[a], rest[b], value, exact=False) for a, b, value in near]
-    return sorted(exact + found, key=lambda match: match.second)
+    found = []
+    for at, text in enumerate(second):
+        if text in known:
+            found.append(Match(known[text], at, 1.0, exact=True))
+        elif text in near:
+            best = near[text]
+            found.append(Match(places[best.first], at, best.similarity, exact=False))
+    return found
 
 
 def image_matches(first: NDArray[Any], second: NDArray[Any]) -> list[Match]:
@@ -110,87 +111,10 @@ def _earliest(values: Iterable[Any]) -> dict[Any, int]:
     return places
 
 
-def _reading(texts: tuple[str, ...]) -> str:
-    """What a reader sees of an example: equal for texts with the same words."""
-    return _PAIR.join(map(_words, texts))
-
-
 def _words(text: str) -> str:
     """The normalised words; of a text without a word, such as a smiley, its signs."""
     plain = unicodedata.normalize("NFKC", text)
     return normalised(plain) or " ".join(plain.split())
-
-
-def _grams(text: str) -> set[str]:
-    """The text's character n-grams; a shorter text is its own only one."""
-    return {text[at : at + GRAM] for at in range(max(1, len(text) - GRAM + 1))}
-
-
-def _near_texts(first: list[str], second: list[str]) -> list[tuple[int, int, float]]:
-    """Rows of the best near duplicates with their similarity, at most one a row of `second`."""
-    if not second:
-        return []
-    grams = _by_rarity(CountVectorizer(analyzer=_grams, dtype=np.int32), [*first, *second])
-    left, right = grams[: len(first)], grams[len(first) :]
-    found = [_similar(left, right, *pairs) for pairs in _candidates(left, right)]
-    if not found:
-        return []
-    a, b, value = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    order = np.lexsort((a, -value, b))
-    best = order[np.unique(b[order], return_index=True)[1]]
-    return list(zip(a[best].tolist(), b[best].tolist(), value[best].tolist(), strict=True))
-
-
-def _by_rarity(vectorizer: Any, texts: list[str]) -> Any:
-    """A sparse matrix (texts, grams) of ones: rarest gram first, each row in this order."""
-    counts = csr_array(vectorizer.fit_transform(texts))
-    frequency = np.bincount(counts.indices, minlength=counts.shape[1])
-    rank = np.empty(counts.shape[1], dtype=counts.indices.dtype)
-    rank[np.argsort(frequency, kind="stable")] = np.arange(counts.shape[1], dtype=rank.dtype)
-    ranked = csr_array((counts.data, rank[counts.indices], counts.indptr), shape=counts.shape)
-    ranked.sort_indices()
-    return ranked
-
-
-def _candidates(left: Any, right: Any) -> Iterator[_Rows]:
-    """Rows that may be near, pair by pair, a block at a time: all that are, and some others.
-
-    Two sets of Jaccard similarity t share at least t |x| of the grams of x, so that at most
-    |x| - ceil(t |x|) of them are missing in y: the rarest shared gram is among the first
-    |x| - ceil(t |x|) + 1 of x in order of rarity, and likewise of y. Only these prefixes are
-    compared (Chaudhuri, Ganti and Kaushik 2006, "A primitive operator for similarity joins in
-    data cleaning", ICDE; Xiao et al. 2008, "Efficient similarity joins for near duplicate
-    detection", WWW).
-    """
-    n, m = (np.diff(side.indptr).astype(int) for side in (left, right))
-    index, prefixes = _prefixes(left).T.tocsr(), _prefixes(right)
-    for start in range(0, len(m), _BLOCK):
-        b, a = (prefixes[start : start + _BLOCK] @ index).nonzero()
-        b = b + start
-        small, large = np.minimum(n[a], m[b]), np.maximum(n[a], m[b])
-        fits = small * NEAR_TEXTS.denominator >= large * NEAR_TEXTS.numerator
-        a, b = a[fits], b[fits]
-        for at in range(0, len(a), _CANDIDATES):
-            yield a[at : at + _CANDIDATES], b[at : at + _CANDIDATES]
-
-
-def _prefixes(grams: Any) -> Any:
-    """Of each row the rarest grams, as many as `_candidates` needs."""
-    sizes = np.diff(grams.indptr).astype(int)
-    shared = -(-sizes * NEAR_TEXTS.numerator // NEAR_TEXTS.denominator)
-    lengths = sizes - shared + 1
-    place = np.arange(grams.nnz) - np.repeat(grams.indptr[:-1], sizes)
-    kept = place < np.repeat(lengths, sizes)
-    ends = np.concatenate([[0], np.cumsum(lengths)])
-    return csr_array((grams.data[kept], grams.indices[kept], ends), shape=grams.shape)
-
-
-def _similar(left: Any, right: Any, a: Any, b: Any) -> tuple[Any, Any, Any]:
-    """Those of the pairs of rows that are near, with the Jaccard similarity of their sets."""
-    shared = np.asarray(left[a].multiply(right[b]).sum(axis=1)).ravel().astype(int)
-    union = np.diff(left.indptr)[a] + np.diff(right.indptr)[b] - shared
-    near = shared * NEAR_TEXTS.denominator >= union * NEAR_TEXTS.numerator
-    return a[near], b[near], shared[near] / union[near]
 
 
 def _near_images(first: NDArray[Any], second: NDArray[Any], rows: NDArray[Any]) -> list[Match]:

@@ -29,8 +29,4 @@ class Features(Vectors):
         """By equal numbers alone."""
         from kinds.inputs.duplicates import ROW_DEFINITION, Comparison, row_matches
 
-        return Comparison(
-            ROW_DEFINITION,
-            lambda first, second: row_matches(self.vectors(first), self.vectors(second)),
-            finds_near=False,
-        )
+        return Comparison(ROW_DEFINITION, self.vectors, row_matches, finds_near=False)

@@ -27,7 +27,4 @@ class Pixels(Vectors):
         """By equal pixels, and by their correlation."""
         from kinds.inputs.duplicates import IMAGE_DEFINITION, Comparison, image_matches
 
-        return Comparison(
-            IMAGE_DEFINITION,
-            lambda first, second: image_matches(self.vectors(first), self.vectors(second)),
-        )
+        return Comparison(IMAGE_DEFINITION, self.vectors, image_matches)

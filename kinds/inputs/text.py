@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from kinds.inputs.duplicates import Comparison
 
 _COLUMNS = ("text", "text_pair")
+_BATCH_ROWS = 1 << 12
+"""Rows that are held as Python's own values at a time."""
 _TOKEN_BYTES = 52
 """Of a token on the host: its id as a Python integer, and what masks say of it."""
 _CONFIGURATION_FILE = "config.json"
@@ -63,11 +65,9 @@ class Text(Inputs):
 
     def compare(self) -> Comparison:
         """By the words of a text, or of both texts of a pair."""
-        from kinds.inputs.duplicates import TEXT_DEFINITION, Comparison, text_matches
+        from kinds.inputs.duplicates import TEXT_DEFINITION, Comparison, readings, text_matches
 
-        return Comparison(
-            TEXT_DEFINITION, lambda first, second: text_matches(_texts(first), _texts(second))
-        )
+        return Comparison(TEXT_DEFINITION, lambda rows: readings(_texts(rows)), text_matches)
 
     def processor(self, folder: Path) -> Tokenizer:
         """The tokenizer of the model in the folder."""
@@ -176,10 +176,11 @@ class Text(Inputs):
         return {key: torch.zeros(count, size, dtype=torch.long) for key in keys}
 
 
-def _texts(rows: pa.Table) -> list[tuple[str, ...]]:
+def _texts(rows: pa.Table) -> Iterator[tuple[str, ...]]:
     """One text or a pair, for each example."""
-    columns = [rows[name].to_pylist() for name in _COLUMNS if name in rows.column_names]
-    return list(zip(*columns, strict=True))
+    names = [name for name in _COLUMNS if name in rows.column_names]
+    for batch in rows.select(names).to_batches(max_chunksize=_BATCH_ROWS):
+        yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
 
 
 def _of_tokenizer(files: Mapping[str, str]) -> dict[str, JsonValue]:

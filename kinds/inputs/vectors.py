@@ -38,7 +38,9 @@ class Vectors(Inputs):
 
     def problems(self, rows: pa.Table) -> Iterator[str]:
         """Rows of different lengths, or of numbers that are not allowed."""
-        lengths = {len(row) for row in rows[self.column]}
+        import pyarrow.compute as pc
+
+        lengths = set(pc.list_value_length(rows[self.column]).unique().to_pylist())
         if len(lengths) != 1:
             yield f"rows of {sorted(lengths)} {self.column}"
         elif wrong := self.wrong(self.vectors(rows)):

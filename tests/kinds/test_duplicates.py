@@ -7,18 +7,23 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kinds.inputs import duplicates
+from kinds.inputs import duplicates, near_texts
 from kinds.inputs.duplicates import (
     GRAM,
     NEAR_IMAGES,
     NEAR_TEXTS,
     Match,
     image_matches,
+    readings,
     row_matches,
-    text_matches,
 )
+from kinds.inputs.duplicates import text_matches as matches_of_readings
 
 Texts = list[tuple[str, ...]]
+
+
+def text_matches(first: Texts, second: Texts) -> list[Match]:
+    return matches_of_readings(readings(first), readings(second))
 
 
 def grams(text: str) -> set[str]:
@@ -50,13 +55,12 @@ def sentences(draw: random.Random, count: int) -> list[str]:
     return [" ".join(draw.choices(words, k=draw.randint(3, 8))) for _ in range(count)]
 
 
-@pytest.mark.parametrize("block", [7, 2048])
+@pytest.mark.parametrize("block", [1, 500, 1 << 21])
 @pytest.mark.parametrize("seed", range(3))
 def test_no_pair_is_missed_and_none_is_invented(
     seed: int, block: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(duplicates, "_BLOCK", block)
-    monkeypatch.setattr(duplicates, "_CANDIDATES", 5 * block)
+    monkeypatch.setattr(near_texts, "_CELLS", block)
     draw = random.Random(seed)  # noqa: S311 - examples, no secrets
     first, second = sentences(draw, 300), sentences(draw, 60)
     second += [first[4], first[2], first[4]]

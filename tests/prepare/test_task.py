@@ -270,7 +270,7 @@ def test_an_interrupted_preparation_leaves_no_manifest(
 ) -> None:
     prepare(frames())
 
-    def full(*_: Any) -> None:
+    def full(*_: Any, **__: Any) -> None:
         raise OSError("disk full")
 
     monkeypatch.setattr(pq, "write_table", full)
