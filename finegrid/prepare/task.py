@@ -200,9 +200,11 @@ def _shared(one: Overlap) -> str:
     return f"{one.second} and {one.first} share {one.exact} exact{near} duplicates ({share})"
 
 
-def _write_split(path: Path, table: Any, label_counts: dict[str, int]) -> Split:
-    with atomic_path(path) as temporary:
-        pq.write_table(table, temporary, row_group_size=_GROUP_ROWS)
+def _write_split(path: Path, table: pa.Table, label_counts: dict[str, int]) -> Split:
+    with atomic_path(path) as temporary, pq.ParquetWriter(temporary, table.schema) as writer:
+        for start in range(0, table.num_rows, _GROUP_ROWS):
+            # in one chunk: else the file would depend on the blocks in which its rows were read
+            writer.write_table(table.slice(start, _GROUP_ROWS).combine_chunks())
     return Split(
         n=table.num_rows,
         sha256=_content_sha256(table),

@@ -270,10 +270,10 @@ def test_an_interrupted_preparation_leaves_no_manifest(
 ) -> None:
     prepare(frames())
 
-    def full(*_: Any, **__: Any) -> None:
+    def full(*_: Any) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr(pq, "write_table", full)
+    monkeypatch.setattr(pq.ParquetWriter, "write_table", full)
     with pytest.raises(OSError, match="disk full"):
         prepare(frames())
     assert not (tmp_path / "out" / MANIFEST_FILE).exists()
