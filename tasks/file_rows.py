@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 _SHOWN = 5
-_BLOCK = 1 << 13
+_BLOCK = 1 << 10
 """Rows that are held as Python's own values at a time."""
 _TEXTS = ("text", "text_pair")
 Paths = Mapping[SplitName, Sequence[Path]]

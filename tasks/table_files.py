@@ -221,11 +221,13 @@ def _delimited(path: Path, columns: Wanted, how: Format) -> Iterator[Row]:
         if not how.header:
             yield place, tuple(first[at] for at in places)
         for place, values in records:
-            if len(values) < len(first) or any(values[len(first) :]):
+            if len(values) != len(first) and (
+                len(values) < len(first) or any(values[len(first) :])
+            ):
                 raise _FileError(
                     f", {place}: {len(values)} values; allowed: {len(first)}, one a column"
                 )
-            yield place, tuple(values[at] for at in places)
+            yield place, tuple(map(values.__getitem__, places))
 
 
 def _reader(stream: IO[str], delimiter: str, how: Format) -> Any:
@@ -248,7 +250,7 @@ def _records(reader: Any) -> Iterator[tuple[str, list[str]]]:
             raise _FileError(f", the record from line {start}: {error}; {rule}") from error
         if values is None:
             return
-        if any(value.strip() for value in values):
+        if "".join(values).strip():
             yield f"line {start}", values
 
 
