@@ -79,7 +79,7 @@ def grams_of(text: str) -> set[str]:
 class _Numbering:
     """Numbers for the grams of some texts, whose order is that of rarity: the rarest come first."""
 
-    letters: _Numbers
+    letters: NDArray[np.uint32]
     """Of each code point a number from 1 on; those that no text has are 0."""
     rank: _Numbers
     """The order of ranges of numbers, by their first bits."""
@@ -88,7 +88,7 @@ class _Numbering:
     def of(cls, *sides: Sequence[str]) -> _Numbering:
         """The order by counts in these texts."""
         signs = set[str]().union(*(text for texts in sides for text in texts))
-        letters = np.zeros(sys.maxunicode + 1, dtype=np.uint64)
+        letters = np.zeros(sys.maxunicode + 1, dtype=np.uint32)
         letters[[ord(sign) for sign in signs]] = np.arange(1, len(signs) + 1)
         grams = sum(len(text) for texts in sides for text in texts)
         counts = np.zeros(1 << min(grams.bit_length() + 1, _MOST_BITS), dtype=np.uint32)
@@ -120,7 +120,7 @@ class _Numbering:
         joined = _END.join([*texts, ""]).encode("utf-32-le", "surrogatepass")
         letters = self.letters[np.frombuffer(joined, dtype="<u4")]
         found = np.zeros(len(letters) - GRAM + 1, dtype=np.uint64)
-        factor = self.letters.max() + np.uint64(1)
+        factor = np.uint64(int(self.letters.max()) + 1)
         for at in range(GRAM):
             found *= factor
             found += letters[at : at + len(found)]

@@ -1,6 +1,7 @@
 """Exact and near duplicates of two splits, against a comparison of every pair."""
 
 import random
+import tracemalloc
 from fractions import Fraction
 from typing import Any
 
@@ -18,6 +19,7 @@ from kinds.inputs.duplicates import (
     row_matches,
 )
 from kinds.inputs.duplicates import text_matches as matches_of_readings
+from kinds.inputs.near_texts import Near
 
 Texts = list[tuple[str, ...]]
 
@@ -38,10 +40,13 @@ def jaccard(one: str, other: str) -> Fraction:
 def every_pair(first: list[str], second: list[str]) -> dict[int, tuple[int, Fraction]]:
     """Row of `second` -> its best row of `first`, of those that are similar enough."""
     found = {}
+    known = list(map(grams, first))
     for at, text in enumerate(second):
-        value, place = max((jaccard(other, text), -place) for place, other in enumerate(first))
+        own = grams(text)
+        place = min(range(len(first)), key=lambda one: -len(own & known[one]) / len(own | known[one]))
+        value = jaccard(first[place], text)
         if value >= NEAR_TEXTS:
-            found[at] = (-place, value)
+            found[at] = (place, value)
     return found
 
 
@@ -55,7 +60,7 @@ def sentences(draw: random.Random, count: int) -> list[str]:
     return [" ".join(draw.choices(words, k=draw.randint(3, 8))) for _ in range(count)]
 
 
-@pytest.mark.parametrize("block", [1, 500, 1 << 21])
+@pytest.mark.parametrize("block", [50, 1000, 1 << 21])
 @pytest.mark.parametrize("seed", range(3))
 def test_no_pair_is_missed_and_none_is_invented(
     seed: int, block: int, monkeypatch: pytest.MonkeyPatch
@@ -79,6 +84,71 @@ def test_no_pair_is_missed_and_none_is_invented(
         assert match.similarity == pytest.approx(float(expected[match.second][1]), abs=1e-12)
         if not match.exact:
             assert match.first == expected[match.second][0]
+
+
+def assert_equal_to_every_pair(first: list[str], second: list[str]) -> None:
+    first, second = (readings(as_texts(list(dict.fromkeys(texts)))) for texts in (first, second))
+    second = [text for text in second if text not in first]
+    expected = [Near(a, at, float(value)) for at, (a, value) in every_pair(first, second).items()]
+    assert near_texts.near_texts(first, second) == expected
+    assert expected
+
+
+def shortened(draw: random.Random, texts: list[str]) -> list[str]:
+    """Beginnings of the texts that are near to them, hardly so, or hardly not."""
+    return [text[: round(len(text) * draw.uniform(0.78, 0.99))] for text in texts]
+
+
+def test_texts_of_every_length_are_compared() -> None:
+    draw = random.Random(3)  # noqa: S311 - examples, no secrets
+    letters = "".join(chr(0x430 + at) for at in range(32))
+    first = ["".join(draw.choices(letters, k=round(2 ** draw.uniform(3, 11)))) for _ in range(100)]
+    assert_equal_to_every_pair(first, shortened(draw, first))
+
+
+def test_texts_of_more_signs_than_numbers_tell_apart() -> None:
+    draw = random.Random(4)  # noqa: S311 - examples, no secrets
+    signs = [chr(at) for at in range(0x4E00, 0x4E00 + 12_000)]
+    first = ["".join(draw.choices(signs, k=draw.randint(100, 200))) for _ in range(150)]
+    numbering = near_texts._Numbering.of(first)
+    assert not numbering.is_exact
+    assert near_texts._Numbering.of([text[:40] for text in first]).is_exact
+    assert_equal_to_every_pair(first, shortened(draw, first))
+
+
+@pytest.mark.parametrize("bits", [3, 8, 12])
+def test_grams_of_one_number_change_no_result(bits: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = near_texts._Numbering.keys
+
+    def few(self: Any, texts: list[str]) -> Any:
+        found, starts, counts = keys(self, texts)
+        return found >> np.uint64(64 - bits), starts, counts
+
+    monkeypatch.setattr(near_texts._Numbering, "keys", few)
+    monkeypatch.setattr(near_texts._Numbering, "is_exact", False)
+    draw = random.Random(5)  # noqa: S311 - examples, no secrets
+    first = sentences(draw, 300)
+    assert_equal_to_every_pair(first, sentences(draw, 60) + shortened(draw, first[:60]))
+
+
+BYTES_A_ROW = 500
+"""What is held of a text of ten words while near ones are looked for, beside tables of one size."""
+
+
+def test_memory_is_that_of_prefixes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(near_texts, "_CELLS", 1 << 15)
+    monkeypatch.setattr(near_texts, "_MOST_BITS", 15)
+    draw = random.Random(6)  # noqa: S311 - examples, no secrets
+    words = ["".join(draw.choices("abcdefghijklmnop", k=draw.randint(2, 8))) for _ in range(3000)]
+    texts = [" ".join(draw.choices(words, k=10)) for _ in range(30_000)]
+    peaks = []
+    for rows in (10_000, 30_000):
+        tracemalloc.start()
+        near_texts.near_texts(texts[: rows * 4 // 5], texts[rows * 4 // 5 : rows])
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    print(peaks)
+    assert peaks[1] - peaks[0] < BYTES_A_ROW * 20_000
 
 
 def test_the_threshold_itself_is_near_and_just_below_is_not() -> None:
