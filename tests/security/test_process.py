@@ -189,9 +189,10 @@ def test_a_plug_in_is_found_by_its_entry_point_alone(tmp_path: Path) -> None:
     folder.mkdir()
     for name in ("evil_plugin.py", "evil_plugin-1.0.dist-info"):
         (tmp_path / "work" / name).rename(folder / name)
+    (tmp_path / "work" / "benchmark.yaml").write_text(yaml.safe_dump(BENCHMARK))
     for path, code in ((f"{REPOSITORY}", 0), (f"{REPOSITORY}{os.pathsep}{folder}", 78)):
         done = subprocess.run(
-            [sys.executable, *FINEGRID, "check", "smoke"],
+            [sys.executable, *FINEGRID, "check", "benchmark.yaml"],
             cwd=tmp_path / "work",
             env=os.environ | {"PYTHONPATH": path},
             capture_output=True,

@@ -214,7 +214,8 @@ def test_a_faulty_plug_in_is_named_in_one_line(
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: faulty-package\nVersion: 1.0")
     (metadata / "entry_points.txt").write_text(f"[finegrid.methods]\n{name} = faulty:Twin\n")
-    for command in ((*CHECK, "smoke"), (*SNAKEMAKE, "-n", "--config", "benchmark=smoke")):
+    option, file = configured(tmp_path, method="full", settings={})
+    for command in ((*CHECK, file), (*SNAKEMAKE, "-n", option, file)):
         done = python(*command, plugins=tmp_path, folder=tmp_path)
         assert done.returncode != 0
         assert [line for line in done.stderr.splitlines() if line.startswith(message)]

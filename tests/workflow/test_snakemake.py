@@ -327,8 +327,8 @@ def test_the_pipeline_is_planned_without_loading_torch() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_the_workflow_is_free_of_lints(tmp_path: Path, snakemake: Call) -> None:
-    done = snakemake("--lint", "--config", "benchmark=smoke", folder=tmp_path)
+def test_the_workflow_is_free_of_lints(workplace: Workplace) -> None:
+    done = workplace.call("--lint")
     assert done.returncode == 0, done.stdout + done.stderr
 
 
