@@ -1,6 +1,6 @@
 """Every pair of variants of a group, compared on shared seeds and shared test items."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
@@ -142,7 +142,7 @@ class _Resamples:
     items: Items
     _known: dict[tuple[int, ...], tuple[list[str], Resampled]] = field(default_factory=dict)
 
-    def of(self, seeds: Sequence[int], *variants: str) -> Resampled:
+    def of(self, seeds: list[int], *variants: str) -> Resampled:
         """Scores of the variants on these seeds, drawn once for all that ended ok under them.
 
         Raises UndefinedResampleError.
@@ -159,7 +159,7 @@ class _Resamples:
         names, drawn = self._known[key]
         return drawn.of(*map(names.index, variants))
 
-    def _has_items(self, name: str, seeds: Sequence[int]) -> bool:
+    def _has_items(self, name: str, seeds: list[int]) -> bool:
         cell = self.cells[name]
         return cell.index.isin(seeds).sum() == len(seeds) and not self.items.why_none(
             cell.loc[seeds, "run"]

@@ -10,6 +10,7 @@ import torch
 
 from finegrid.records import result as module
 from finegrid.records.result import RESULT_FILE, Result
+from finegrid.records.specification import Training
 from finegrid.training.record import write_result
 from finegrid.training.state.checkpoint import Checkpoints, Identity, Past
 from finegrid.training.state.snapshot import Tensors, TrainerState
@@ -49,7 +50,7 @@ def tensors(number: int) -> Tensors:
 def past(number: int) -> Past:
     """A history of that many steps."""
     return Past(
-        micro_batch_size=None,
+        training=Training(learning_rate=0.1, epochs=1, batch_size=1),
         setup_seconds=0.0,
         resumed_at_steps=(),
         history=tuple({"step": step} for step in range(1, number + 1)),

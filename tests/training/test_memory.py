@@ -120,7 +120,7 @@ def test_recomputed_activations_are_not_kept(assets: Assets) -> None:
     ],
 )
 def test_the_probe_and_the_trace_see_the_peak_of_the_step_itself(
-    assets: Assets, model: str, method: str, training: dict[str, int]
+    assets: Assets, model: str, method: str, training: dict[str, Any]
 ) -> None:
     spec = assets.specification(method, model=model, **training)
     trainer = prepared(assets, spec)
