@@ -8,7 +8,6 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from finegrid.records.damage import CorruptedFileError, check_files, read_manifest
@@ -117,8 +116,8 @@ def _check_source(
 
 
 def _numbers(column: pa.ChunkedArray) -> Sequence[int]:
-    """Numbers that are read as Python's own. A chunked array's own way would import pandas."""
-    return memoryview(np.concatenate([part.to_numpy() for part in column.chunks]))
+    """Whole numbers, which are read as Python's own."""
+    return memoryview(column.to_numpy())
 
 
 def _readers(structs: pa.StructArray) -> dict[str, Callable[[int], Any]]:
