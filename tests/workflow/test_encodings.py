@@ -157,8 +157,6 @@ def test_one_more_model_with_a_tokenizer_encodes_nothing_again(
     assert call("--dry-run") == {"prepare_model": 1, "processor": 1}
     del content["models"]["tiny"]
     content["grids"][0]["models"] = ["another"]
-    assert call() == {"prepare_model": 1, "processor": 1}
-    assert processor.read_text().startswith("another-")
-    assert Encoded.read(manifest) == encoded
+    assert call("--dry-run") == {"prepare_model": 1, "processor": 1}
     content["models"]["another"]["configuration"]["pad_token_id"] = 1
     assert call("--dry-run")["encode"] == 1
