@@ -44,7 +44,8 @@ def write_reviews(file: Path, rows: int, seed: int = 0) -> list[Copy]:
     draw = np.random.default_rng(seed)
     chosen = draw.permutation(rows)[: 2 * int(COPIED * rows)].reshape(2, -1)
     originals = dict(zip(chosen.max(axis=0).tolist(), chosen.min(axis=0).tolist(), strict=True))
-    wanted, kept, copies = set(originals.values()), {}, []
+    wanted, kept = set(originals.values()), dict[int, str]()
+    copies: list[Copy] = []
     with file.open("w", newline="", encoding="utf-8") as stream:
         table = csv.writer(stream)
         table.writerow(COLUMNS)
@@ -54,8 +55,10 @@ def write_reviews(file: Path, rows: int, seed: int = 0) -> list[Copy]:
             if original := kept.get(originals.get(row, -1)):
                 exact = len(copies) % 2 == 0
                 copies.append(Copy(originals[row] + 1, row + 1, exact))
-                text = f"{original.upper()}!" if exact else _changed(original)
-            table.writerow([text, LABELS[int(draw.integers(2))]])
+                shown = f"{original.upper()}!" if exact else _changed(original)
+            else:
+                shown = text
+            table.writerow([shown, LABELS[int(draw.integers(2))]])
     return copies
 
 

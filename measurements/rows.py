@@ -41,10 +41,11 @@ NOTES = f"""
   looks for what the splits share.
 - processor: user and system time, of one process; memory: its largest resident set.
 - A row is a text with one of two labels, in one CSV of which 10 % are held out for validation and
-  10 % for test. Words are drawn by their frequencies in the docstrings of Python's standard library,
-  lengths are lognormal: {MEDIAN_WORDS} words in the median, {MOST_WORDS} at most.
-- found: of {100 * COPIED:g} % of the rows, half of them with one letter changed, the generator knows which
-  row they are copies of. Those whose two rows are in two splits have to be found: exact and near.
+  10 % for test. Words are drawn by their frequencies in the docstrings of Python's standard
+  library, lengths are lognormal: {MEDIAN_WORDS} words in the median, {MOST_WORDS} at most.
+- found: of up to {100 * COPIED:g} % of the rows, half of them with one letter changed, the
+  generator knows which row they are copies of. Those whose two rows are in two splits have to be
+  found: exact and near ones.
 """
 
 
@@ -64,8 +65,8 @@ def figures(rows: int, folder: Path) -> Iterator[Figure]:
     with chdir(folder):
         benchmark = parse_benchmark(yaml.safe_load(TEMPLATE.read_text(encoding="utf-8")))
         (run,) = make_plan(benchmark, describe=Anatomies(folder / ANATOMIES)).runs.values()
-    (folder / "benchmark.json").write_text(benchmark.model_dump_json(exclude_unset=True), encoding="utf-8")
-    (folder / "task.json").write_text(run.task.model_dump_json(), encoding="utf-8")
+    (folder / "benchmark.json").write_text(benchmark.model_dump_json(exclude_unset=True), "utf-8")
+    (folder / "task.json").write_text(run.task.model_dump_json(), "utf-8")
     plan = ["finegrid.planning.plan", "--benchmark", "benchmark.json", "--output", "plan.json"]
     yield Figure(rows, PLAN, _measured([*plan, "--anatomies", str(folder / ANATOMIES)], folder))
     prepare = ["finegrid.prepare.task", "--spec", "task.json", "--output", PREPARED]

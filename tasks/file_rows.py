@@ -141,17 +141,20 @@ class Reading:
     def _columns(self, block: Sequence[Row], wanted: Wanted) -> dict[str, list[str]]:
         """The values of some rows as text, and the places of the rows, by column."""
         columns = zip(*(values for _, values in block), strict=True)
-        texts = {key: list(map(as_text, values)) for key, values in zip(wanted, columns, strict=True)}
-        return {"place": [place for place, _ in block]} | texts
+        texts = (list(map(as_text, values)) for values in columns)
+        return {"place": [place for place, _ in block], **dict(zip(wanted, texts, strict=True))}
 
     def _without_dropped(self, columns: dict[str, list[str]]) -> dict[str, list[str]]:
         """The rows that have none of the values to drop."""
         kept = [True] * len(columns["id"])
         for key, values in self.drop:
             if values and key in columns:
-                found = [value if (value := one.strip()) in values else None for one in columns[key]]
-                self._unused.difference_update((key, value) for value in found if value is not None)
-                kept = [is_kept and value is None for is_kept, value in zip(kept, found, strict=True)]
+                texts = list(map(str.strip, columns[key]))
+                self._unused.difference_update((key, text) for text in {*texts} & {*values})
+                kept = [
+                    is_kept and text not in values
+                    for is_kept, text in zip(kept, texts, strict=True)
+                ]
         return {key: list(compress(values, kept)) for key, values in columns.items()}
 
 

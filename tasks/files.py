@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -81,6 +82,7 @@ class Files(Task):
         paths = {name: [folder / file for file in files] for name, files in named}
         how = Reading(self.columns, CLASSES[self.kind], self.split, self.format, self.drop)
         rows = how.load(paths)
+        values: Mapping[SplitName, NDArray[Any]]
         if self.labels:
             values = label_numbers(rows, self.written or self.labels)
         else:

@@ -109,7 +109,8 @@ class _Numbering:
     @property
     def is_exact(self) -> bool:
         """Whether two grams never have one number."""
-        return (int(self.letters.max()) + 1) ** GRAM <= _NUMBERS
+        signs = int(self.letters.max()) + 1
+        return bool(signs**GRAM <= _NUMBERS)
 
     def keys(self, texts: Sequence[str]) -> tuple[_Numbers, _Places, _Places]:
         """A number for each gram, and where those of each text begin and how many they are.

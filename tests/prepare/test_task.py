@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -19,6 +20,7 @@ from finegrid.prepare import task as module
 from finegrid.prepare.sources import fetch
 from finegrid.prepare.task import main, prepare_task
 from finegrid.records.prepared import MANIFEST_FILE, PreparedTask, SharedExample, SplitName
+from finegrid.records.result import RESULT_FILE
 from finegrid.records.specification import Source
 from finegrid.records.specification import Task as Specification
 from kinds.inputs import duplicates
@@ -120,6 +122,64 @@ def test_the_fingerprint_is_pinned_and_free_of_the_frames_layout(prepare: Any) -
     assert manifest.splits["train"].sha256 == hashlib.sha256(rows).hexdigest()
     shuffled = {name: frame[["label", "text", "id"]] for name, frame in frames().items()}
     assert prepare(shuffled).sha256 == manifest.sha256
+
+
+PUBLISHED = Path(__file__).parents[2] / "results" / "reference" / "runs"
+
+
+@pytest.mark.parametrize("name", ["digits-turned", "digits-upright"])
+def test_the_fingerprint_is_that_of_published_records(name: str, tmp_path: Path) -> None:
+    record = json.loads(next(PUBLISHED.glob(f"{name}-*/{RESULT_FILE}")).read_text())
+    manifest = prepare_task(Specification(**record["spec"]["task"]), tmp_path)
+    assert manifest.sha256 == record["provenance"]["data_sha256"]
+
+
+def as_tables(made: dict[SplitName, pd.DataFrame]) -> dict[SplitName, pa.Table]:
+    """In chunks of a row each."""
+    tables = {name: pa.Table.from_pandas(frame) for name, frame in made.items()}
+    return {
+        name: pa.concat_tables(table.slice(at, 1) for at in range(table.num_rows))
+        for name, table in tables.items()
+    }
+
+
+def test_arrow_tables_are_prepared_as_frames_are(prepare: Any, tmp_path: Path) -> None:
+    made = frames()
+    made["test"]["text"] = ["one", "five"]
+    assert prepare(as_tables(made), "one") == prepare(made, "two")
+    for split in ("train", "validation", "test"):
+        one, two = (tmp_path / name / f"{split}.parquet" for name in ("one", "two"))
+        assert one.read_bytes() == two.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"label": [0.5, 1]}, "split train, column label: double in the place of whole"),
+        ({"text": ["one", None]}, "split train, column text: 1 missing values, in rows 'b'"),
+        ({"id": ["a", "e"]}, "1 ids occur more than once, such as 'e'"),
+        ({"extra": [1, 2]}, "split train has the columns id, text, label, extra"),
+    ],
+)
+def test_wrong_arrow_tables_are_named(
+    prepare: Any, changes: dict[str, list[Any]], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        prepare(as_tables(frames(**changes)))
+
+
+def test_rows_are_written_in_groups(
+    prepare: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = prepare(frames(), "whole")
+    monkeypatch.setattr(module, "_GROUP_ROWS", 1)
+    monkeypatch.setattr(module, "_BATCH_ROWS", 1)
+    parts = prepare(as_tables(frames()), "parts")
+    assert pq.ParquetFile(tmp_path / "parts" / "train.parquet").num_row_groups == 2
+    assert parts.sha256 == whole.sha256
+    assert pq.read_table(tmp_path / "parts" / "train.parquet") == pq.read_table(
+        tmp_path / "whole" / "train.parquet"
+    )
 
 
 @pytest.mark.parametrize(

@@ -131,6 +131,24 @@ def test_every_beginning_has_the_labels_in_proportion(labels: list[str], seed: i
         assert abs(found - share * end) <= 1
 
 
+@given(st.lists(st.sampled_from(["a", "b", "ß", ""]), min_size=1, max_size=60), st.integers(0, 3))
+@settings(max_examples=50)
+def test_orders_are_those_of_their_definitions(values: list[str], seed: int) -> None:
+    rows = range(len(values))
+    assert grouped(values, seed) == sorted(
+        rows, key=lambda row: (order_key(values[row], seed), row)
+    )
+    strata: dict[str, list[int]] = {}
+    for row in sorted(rows, key=lambda row: order_key(str(row), seed)):
+        strata.setdefault(values[row], []).append(row)
+    places = {
+        row: ((rank + 0.5) / len(stratum), order_key(label, seed), row)
+        for label, stratum in strata.items()
+        for rank, row in enumerate(stratum)
+    }
+    assert proportional(values, seed) == sorted(rows, key=places.__getitem__)
+
+
 @given(
     st.lists(st.sampled_from("abcdefgh"), min_size=8, max_size=40),
     st.integers(0, 3),
