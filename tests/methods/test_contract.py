@@ -126,11 +126,18 @@ class Case:
         self.method.apply(model, torch.Generator().manual_seed(seed))
         return model
 
-    def trained(self, count: int = 3) -> nn.Module:
-        """The model after a few steps, back in evaluation mode."""
+    def trained(self) -> nn.Module:
+        """The model after a few steps, back in evaluation mode; they are made once a session."""
         model = self.applied()
-        train(model, self.model_type, count)
+        if self in _TRAINED:
+            model.load_state_dict(_TRAINED[self], strict=False)
+        else:
+            train(model, self.model_type, 3)
+            _TRAINED[self] = {name: t.clone() for name, t in trainable_state(model).items()}
         return model.eval()
+
+
+_TRAINED: dict[Case, dict[str, torch.Tensor]] = {}
 
 
 MATRIX = [
