@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
@@ -38,6 +39,12 @@ def pytest_configure(config: pytest.Config) -> None:
             signal.signal(one, lambda number, frame: None)
 
 
+def pytest_collection_finish() -> None:
+    """Let the collector pass over what is loaded: to look at all of it takes half a second."""
+    gc.collect()
+    gc.freeze()
+
+
 def _in_this_process(blueprints: Sequence[Blueprint]) -> list[Description]:
     """What discovery finds, once a session: a process a plan would take seconds."""
     from finegrid.models.describe import describe
@@ -66,11 +73,13 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture
 def quiet_process() -> Iterator[None]:
-    """No tracking, and whatever a run sets for its whole process is set back."""
+    """No tracking, brief measuring, and what a run sets for its whole process is set back."""
     import torch
 
+    from tests.training.brief import brief
+
     threads = torch.get_num_threads()
-    with patch.dict(os.environ, WANDB_MODE="disabled"):
+    with patch.dict(os.environ, WANDB_MODE="disabled"), brief():
         yield
     torch.use_deterministic_algorithms(mode=False)
     torch.set_num_threads(threads)

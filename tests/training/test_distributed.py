@@ -38,6 +38,7 @@ from finegrid.training.processes.launch import run_workers
 from finegrid.training.processes.signals import Interruption
 from finegrid.training.record import Reached
 from tests.training.assets import OWN_METHODS, Assets, run_folder
+from tests.training.brief import brief
 from tests.training.disturbances import Disturbed, disturb, forked_workers
 from tests.training.interruptions import SHARED_OUTCOME, assert_same_bits, checkpoints
 
@@ -76,7 +77,8 @@ def perform(
         folder.mkdir(exist_ok=True)
         events: list[Event] = []
         reached: Reached = {}
-        perform_run(Run(spec, prepared, folder, events.append, group=group), reached)
+        with brief():
+            perform_run(Run(spec, prepared, folder, events.append, group=group), reached)
         steps = [event for event in events if "loss" in event]
         if group.is_first:
             found[name] = Outcome(
