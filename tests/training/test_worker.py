@@ -54,7 +54,7 @@ def wait_for(reached: Callable[[], object], what: str) -> None:
 
 @pytest.fixture(scope="module")
 def warm(assets: Assets) -> Iterator[Served]:
-    """One worker for the tests of this file that end none."""
+    """One worker for the tests of this file, until one ends it."""
     with served(assets) as one:
         yield one
         assert len(one.workers()) <= 1
@@ -226,39 +226,6 @@ def test_a_client_that_is_killed_takes_its_run_along(warm: Served, tmp_path: Pat
 # Without a worker
 
 
-def test_a_worker_that_is_killed_loses_nothing(assets: Assets, tmp_path: Path) -> None:
-    """Its run goes on in a process of its own; the next client starts another worker."""
-    spec, results = long(assets), tmp_path / "results"
-    with served(assets) as one:
-        process = one.start(spec, results, checkpoint_seconds=0)
-        in_the_middle(process, spec, results)
-        (worker,), child = one.workers(), child_of(one)
-        worker.kill()
-        assert process.wait() == 0
-        assert not child.is_running()
-    first, *_, last = (results / "errors").read_text().splitlines(keepends=True)
-    assert (first, last) == (GONE, f"{spec.run}: ok\n")
-    assets.run(spec, tmp_path / "whole")
-    assert assert_same_bits(spec, tmp_path / "whole", results).resumed_at_steps
-
-
-def test_a_run_outlives_its_snakemake_and_the_worker_does_not_outlive_the_run(
-    assets: Assets, tmp_path: Path
-) -> None:
-    """As a process of its own would; both are gone then."""
-    spec = long(assets)
-    with served(assets) as one:
-        process = one.start(spec, tmp_path, checkpoint_seconds=0)
-        in_the_middle(process, spec, tmp_path)
-        (worker,), child = one.workers(), child_of(one)
-        one.snakemake.kill()
-        one.snakemake.wait()
-        assert process.wait() == 0
-        wait_for(lambda: not worker.is_running(), "the end of the worker")
-        assert not child.is_running()
-        assert (tmp_path / "errors").read_text() == f"{spec.run}: ok\n"
-
-
 @pytest.mark.parametrize(
     ("name", "said"),
     [(OFF, ""), ("", ""), ("no number", GONE), (f"{os.getpid()}-1", GONE)],
@@ -348,3 +315,37 @@ def test_the_name_of_an_owner_is_of_one_process_alone() -> None:
     assert names[0] != names[1] == names[2]
     with pytest.raises(FileNotFoundError):
         owner(process.pid)
+
+
+# The last two, as they end the worker of the others
+
+
+def test_a_worker_that_is_killed_loses_nothing(warm: Served, tmp_path: Path) -> None:
+    """Its run goes on in a process of its own; the next client starts another worker."""
+    spec, results = long(warm.assets), tmp_path / "results"
+    process = warm.start(spec, results, checkpoint_seconds=0)
+    in_the_middle(process, spec, results)
+    (worker,), child = warm.workers(), child_of(warm)
+    worker.kill()
+    assert process.wait() == 0
+    assert not child.is_running()
+    first, *_, last = (results / "errors").read_text().splitlines(keepends=True)
+    assert (first, last) == (GONE, f"{spec.run}: ok\n")
+    warm.assets.run(spec, tmp_path / "whole")
+    assert assert_same_bits(spec, tmp_path / "whole", results).resumed_at_steps
+
+
+def test_a_run_outlives_its_snakemake_and_the_worker_does_not_outlive_the_run(
+    warm: Served, tmp_path: Path
+) -> None:
+    """As a process of its own would; both are gone then."""
+    spec = long(warm.assets)
+    process = warm.start(spec, tmp_path, checkpoint_seconds=0)
+    in_the_middle(process, spec, tmp_path)
+    (worker,), child = warm.workers(), child_of(warm)
+    warm.snakemake.kill()
+    warm.snakemake.wait()
+    assert process.wait() == 0
+    wait_for(lambda: not worker.is_running(), "the end of the worker")
+    assert not child.is_running()
+    assert (tmp_path / "errors").read_text() == f"{spec.run}: ok\n"
