@@ -1,6 +1,8 @@
 """How a text's features are pooled: against the library's own classifiers and written formulas."""
 
+from copy import deepcopy
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from finegrid.records.specification import RandomModel, model_key
 from finegrid.training.measure.prediction import predict
 from methods.parameters import count_trainable
 from methods.registry import METHODS
-from tests.methods.architectures import CLASSES, TINY, anatomy, inputs
+from tests.methods.architectures import CLASSES, anatomy, inputs, tiny
 from tests.models.texts import TEXTUAL, configuration, prepare, template, write_tokenizer
 from tests.training.assets import OWN_METHODS, Assets
 
@@ -29,7 +31,12 @@ BOTH_KINDS = [pair for pair in PAIRS if pair[0] in ("bert", "gpt2", "t5")]
 
 def classifier(model_type: str, pooling: Any) -> Any:
     """The tiny model of the architecture, in evaluation mode."""
-    config: Any = TINY[model_type]().config
+    return deepcopy(_classifier(model_type, pooling))
+
+
+@cache
+def _classifier(model_type: str, pooling: Any) -> Any:
+    config: Any = tiny(model_type).config
     kind = classifier_class(config, pooling)
     torch.manual_seed(0)
     return kind._from_config(config, attn_implementation=config._attn_implementation).eval()
@@ -60,7 +67,7 @@ def test_a_mean_is_taken_in_single_precision() -> None:
 @pytest.mark.parametrize("model_type", TEXTUAL)
 def test_without_a_pooling_it_is_the_library_s_classifier(model_type: str) -> None:
     """Of texts that hold no special token inside: there the library finds the last one too."""
-    library: nn.Module = TINY[model_type]().eval()
+    library = tiny(model_type)
     ours = classifier(model_type, None)
     ours.load_state_dict(library.state_dict())
     torch.testing.assert_close(
@@ -89,7 +96,7 @@ def test_the_head_is_one_linear_layer_on_the_pooled_features(model_type: str, po
 
 
 def test_the_pooler_of_bert_is_what_its_own_head_reads() -> None:
-    own, ours = TINY["bert"]().eval(), classifier("bert", "pooler")
+    own, ours = tiny("bert"), classifier("bert", "pooler")
     ours.load_state_dict(own.state_dict())
     batch = inputs("bert")
     torch.testing.assert_close(ours(**batch).logits, own(**batch).logits)
@@ -106,7 +113,7 @@ def test_methods_count_and_compute_as_on_the_library_s_classifier(
     method: str, model_type: str, pooling: str
 ) -> None:
     chosen = METHODS.build(method, {})
-    library: Any = TINY[model_type]()
+    library: Any = tiny(model_type)
     if model_type == "bert" and pooling != "pooler":
         library.bert.pooler = None
     if chosen.not_applicable(anatomy(model_type)):
