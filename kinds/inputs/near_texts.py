@@ -209,8 +209,7 @@ def _sorted_rows(keys: _Numbers, starts: _Places, counts: _Places) -> tuple[_Num
     """The keys of each text in a row, in their order, and which of them are new in it."""
     columns = np.arange(counts.max())
     filled = columns < counts[:, None]
-    rows = np.empty(filled.shape, dtype=np.uint64)
-    rows.fill(_LAST)
+    rows = np.repeat(_LAST, filled.size).reshape(filled.shape)
     rows[filled] = keys[(starts[:, None] + columns)[filled]]
     rows.sort(axis=1)
     distinct = filled  # what fills a row up stands behind the keys
