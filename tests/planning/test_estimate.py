@@ -299,7 +299,7 @@ def test_a_pretraining_has_the_minutes_of_a_run_that_trains_as_it_does(
     pipeline, key = pretrained(place, small, threads=2)
     with pytest.raises(FileNotFoundError) as caught:
         pipeline.model_minutes(key, 1)
-    assert [caught.value.filename] == pipeline.model_inputs(key)
+    assert caught.value.filename == pipeline.model_inputs(key)[0]
     place.prepare(pipeline)
     # 3 passes forward and backward over 64 examples, one forward over 2 x 20, by hand.
     operations = (784 * 16 + 16 + 17 * 8 + 9 * 10) * (6 * 3 * 64 + 2 * (20 + 20))
