@@ -45,6 +45,7 @@ from finegrid.training.measure.inference import measure_inference
 from finegrid.training.measure.memory import METERED, PeakMeter, probe_memory
 from finegrid.training.measure.prediction import with_prediction
 from finegrid.training.measure.summaries import summarise_gradients, summarise_losses
+from finegrid.training.measure.traces import Traces
 from finegrid.training.processes.distributed import ALONE, Group
 from finegrid.training.record import Reached
 from finegrid.training.shrink import is_out_of_memory, one_line
@@ -318,7 +319,7 @@ def probe(
         return {"memory_reason": f"memory is not measured on {run.device.type}"}
     found = probe_memory(trainer.model, Step(trainer), trained.optimizer, base.peak_bytes)
     if run.group.is_first:
-        found = with_prediction(found, run.spec, drawn_modules)
+        found = with_prediction(found, run.spec, Traces(run.prepared), drawn_modules)
     load_trainable(trainer.model, trained.best.state)
     return {"memory": found}
 

@@ -17,6 +17,7 @@ from finegrid.records.specification import Specification
 from finegrid.training import experiment
 from finegrid.training.measure import inference
 from finegrid.training.measure.prediction import with_prediction
+from finegrid.training.measure.traces import Traces
 
 NOT_OF_A_STEP: dict[str, Any] = {
     "seed": True,
@@ -36,12 +37,14 @@ def brief() -> Iterator[None]:
         yield
 
 
-def _predicted(memory: Memory, spec: Specification, drawn_modules: tuple[str, ...] = ()) -> Memory:
+def _predicted(
+    memory: Memory, spec: Specification, traces: Traces, drawn_modules: tuple[str, ...] = ()
+) -> Memory:
     """As `with_prediction`, which is asked again for a step whose trace has failed."""
     question = Question(spec=spec, batch=memory.batch, drawn_modules=drawn_modules)
     step = canonical_json(question.model_dump(mode="json", exclude={"spec": NOT_OF_A_STEP}))
     if step not in _peaks:
-        found = with_prediction(memory, spec, drawn_modules)
+        found = with_prediction(memory, spec, traces, drawn_modules)
         gc.freeze()  # again, as `pytest_collection_finish` has it: a trace ends it
         if found.predicted_peak_bytes is None:
             return found

@@ -14,6 +14,7 @@ from finegrid.training.batches import evaluation_batches, most_units
 from finegrid.training.loop import Step, Trainer
 from finegrid.training.measure.memory import PeakMeter, optimizer_bytes, probe_memory, tensor_bytes
 from finegrid.training.measure.prediction import with_prediction
+from finegrid.training.measure.traces import Traces
 from finegrid.training.optimization import make_optimizer
 from tests.training.assets import WIDTHS, Assets
 
@@ -120,7 +121,7 @@ def test_recomputed_activations_are_not_kept(assets: Assets) -> None:
     ],
 )
 def test_the_probe_and_the_trace_see_the_peak_of_the_step_itself(
-    assets: Assets, model: str, method: str, training: dict[str, Any]
+    assets: Assets, model: str, method: str, training: dict[str, Any], tmp_path: Path
 ) -> None:
     spec = assets.specification(method, model=model, **training)
     trainer = prepared(assets, spec)
@@ -134,7 +135,7 @@ def test_the_probe_and_the_trace_see_the_peak_of_the_step_itself(
         trainer.step(1, batch)
     found = probe(trainer)
     assert found.peak_training_bytes == pytest.approx(before + meter.peak, rel=0.02)
-    told = with_prediction(found, spec).predicted_peak_bytes
+    told = with_prediction(found, spec, Traces(tmp_path)).predicted_peak_bytes
     assert told == pytest.approx(before + meter.peak, rel=0.04)
 
 
@@ -150,10 +151,12 @@ def test_gradients_that_add_up_are_there_in_the_forward_pass(assets: Assets) -> 
     assert several.peak_evaluate_bytes == one.peak_evaluate_bytes
 
 
-def test_a_split_that_fits_into_a_micro_batch_has_no_second(assets: Assets) -> None:
+def test_a_split_that_fits_into_a_micro_batch_has_no_second(assets: Assets, tmp_path: Path) -> None:
     spec = assets.specification("full", batch_size=128, micro_batch_size=64)
     at_once = assets.specification("full", batch_size=128)
-    found, expected = (with_prediction(probe(prepared(assets, s)), s) for s in (spec, at_once))
+    found, expected = (
+        with_prediction(probe(prepared(assets, s)), s, Traces(tmp_path)) for s in (spec, at_once)
+    )
     assert found == expected
 
 

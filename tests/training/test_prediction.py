@@ -16,6 +16,7 @@ from finegrid.records.result import RESULT_FILE, Result
 from finegrid.records.specification import Checkpoint, Source
 from finegrid.records.tuning import effective
 from finegrid.training.measure.prediction import LiveBytes, main, predict, with_prediction
+from finegrid.training.measure.traces import Traces
 from tests.training.assets import Assets
 
 REFERENCE = Path(module.__file__).parents[2] / "results" / "reference" / "runs"
@@ -56,7 +57,7 @@ def test_so_it_does_for_other_ways_of_training(
     spec = assets.specification("full", model="bert", **training)
     memory = assets.run(spec, tmp_path).memory
     assert memory is not None
-    told = with_prediction(memory, spec)
+    told = with_prediction(memory, spec, Traces(tmp_path / "traces"))
     assert told.predicted_peak_bytes == pytest.approx(memory.peak_training_bytes, rel=TOLERANCE)
     assert told.predicted_reason is None
     unchanged = {"predicted_peak_bytes": None}

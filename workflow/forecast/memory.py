@@ -6,18 +6,16 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import version
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from finegrid.models.anatomies import Anatomies
-from finegrid.models.family import family_module
 from finegrid.planning.estimate import device_bytes
-from finegrid.records.identity import canonical_json, content_hash
+from finegrid.records.identity import canonical_json
 from finegrid.records.plan import Cell
 from finegrid.records.prediction import Prediction, Question
 from finegrid.records.result import Result
-from finegrid.records.source import source_digest
 from finegrid.records.specification import (
     Model,
     Specification,
@@ -26,9 +24,9 @@ from finegrid.records.specification import (
     model_key,
 )
 from finegrid.records.tuning import effective, possible
-from kinds import registry as kinds
+from finegrid.training.measure.traces import TRACE, TRACED, Traces
 from methods.registry import METHODS
-from tasks.registry import TASKS, kind_of
+from tasks.registry import kind_of
 from workflow.forecast.prepared import drawn_modules
 from workflow.forecast.record import Peak
 
@@ -38,36 +36,33 @@ Batches = Mapping[BatchKey, tuple[int, int]]
 Sizes = Mapping[str, int]
 """Step and micro-batch -> bytes."""
 
-FOLDER = "predictions"
-_TRACE = "finegrid.training.measure.prediction"
-_LIBRARIES = ("torch", "transformers", "peft")
-_TRACED = (
-    *("optimizer", "gradient_checkpointing", "dropout", "dtype", "device"),
-    *("weights", "devices", "strategy", "micro_batch_units"),
-)
-"""Keys of `training` that a step's memory depends on, its batch aside."""
-
 
 @dataclass(frozen=True)
 class Tracer:
     """Traces steps in one process, each of them once for all cells and calls."""
 
     results: Path
-    _digests: dict[tuple[str, ...], str] = field(default_factory=dict)
     _drawn: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @cached_property
+    def _traces(self) -> Traces:
+        return Traces(self.results / "prepared")
 
     def trace(self, questions: Sequence[Question]) -> list[Prediction]:
         """A prediction for each question, from the folder or from a new trace."""
-        files = [self._file(question) for question in questions]
+        known = [self._traces.known(question) for question in questions]
         missing = {
-            path: question
-            for path, question in zip(files, questions, strict=True)
-            if not path.exists()
+            self._traces.name(question): question
+            for question, answer in zip(questions, known, strict=True)
+            if answer is None
         }
-        answers = _traced(list(missing.values())) if missing else []
-        for path, answer in zip(missing, answers, strict=True):
-            answer.write(path)
-        return [Prediction.read(path) for path in files]
+        answers = dict(zip(missing, _traced(list(missing.values())), strict=True))
+        for name, question in missing.items():
+            self._traces.keep(question, answers[name])
+        return [
+            answer or answers[self._traces.name(question)]
+            for question, answer in zip(questions, known, strict=True)
+        ]
 
     def drawn_modules(self, model: Model) -> tuple[str, ...]:
         """The modules that the model's checkpoint lacks, looked up once."""
@@ -76,41 +71,13 @@ class Tracer:
             self._drawn[key] = drawn_modules(model, self.results)
         return self._drawn[key]
 
-    def _file(self, question: Question) -> Path:
-        return self.results / FOLDER / f"{content_hash(self._identity(question))}.json"
-
-    def _identity(self, question: Question) -> dict[str, Any]:
-        """All that decides the answer."""
-        spec = question.spec
-        task = TASKS.build(spec.task.task, spec.task.options)
-        return {
-            "model": spec.model.configuration,
-            "pooling": spec.model.pooling,
-            "method": spec.variant.method,
-            "settings": spec.variant.settings,
-            "drawn_modules": question.drawn_modules,
-            "outputs": [task.kind, len(task.labels)],
-            "training": spec.training.model_dump(mode="json", include=set(_TRACED)),
-            "batch": question.batch,
-            "accumulates": accumulates(spec.training, question.batch[1]),
-            "source": self._digest(
-                METHODS.get(spec.variant.method).__module__,
-                family_module(spec.model.configuration),
-                *kinds.modules(task.kind),
-            ),
-            "libraries": [version(name) for name in _LIBRARIES],
-        }
-
-    def _digest(self, *modules: str) -> str:
-        if modules not in self._digests:
-            self._digests[modules] = source_digest([_TRACE, *modules])
-        return self._digests[modules]
-
 
 def _traced(questions: Sequence[Question]) -> list[Prediction]:
     """The answers of a process of its own, which loads torch, to questions of one line each."""
+    if not questions:
+        return []
     done = subprocess.run(  # noqa: S603  # our own interpreter, arguments without a shell
-        [sys.executable, "-m", _TRACE],
+        [sys.executable, "-m", TRACE],
         input="".join(question.model_dump_json() + "\n" for question in questions),
         capture_output=True,
         text=True,
@@ -199,7 +166,7 @@ def _performed(record: Result) -> Specification:
 
 def _step_key(spec: Specification, batch: tuple[int, int]) -> str:
     """What decides the memory of a step."""
-    training = spec.training.model_dump(mode="json", include=set(_TRACED))
+    training = spec.training.model_dump(mode="json", include=set(TRACED))
     variant = [spec.variant.method, dict(spec.variant.settings)]
     adds_up = accumulates(spec.training, batch[1])
     return canonical_json([*_batch_key(spec), *variant, training, batch, adds_up])

@@ -47,6 +47,7 @@ from finegrid.records.specification import (
 )
 from finegrid.training.data import Examples
 from finegrid.training.loop import Step, Trainer
+from finegrid.training.measure.traces import Traces
 from finegrid.training.optimization import make_optimizer
 from kinds.contract import Batch, Kind
 from kinds.registry import kind_named
@@ -182,10 +183,14 @@ def _is_of_tracing(error: BaseException | None) -> bool:
 
 
 def with_prediction(
-    memory: Memory, spec: Specification, drawn_modules: tuple[str, ...] = ()
+    memory: Memory, spec: Specification, traces: Traces, drawn_modules: tuple[str, ...] = ()
 ) -> Memory:
-    """What was measured of a run, with what a trace of the same micro-batch predicts beside it."""
-    found = predict(Question(spec=spec, batch=memory.batch, drawn_modules=drawn_modules))
+    """What was measured of a run, with what a trace of the same micro-batch predicts beside it.
+
+    Raises OSError where a new trace cannot be kept.
+    """
+    question = Question(spec=spec, batch=memory.batch, drawn_modules=drawn_modules)
+    found = traces.asked(question, predict)
     # of a run that was measured nothing else is left: its step did not fail
     reason = found.reason and found.reason.replace(_RUN_FAILS, _NOT_PREDICTABLE, 1)
     return memory.model_copy(

@@ -1,0 +1,95 @@
+"""Predictions of memory, kept by all that decides them. Loads no torch.
+
+The seeds of a cell take one and the same step: the first of its runs traces it, or the forecast
+has done so before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from finegrid.models.family import family_module
+from finegrid.records.identity import content_hash
+from finegrid.records.prediction import Kept, Prediction, Question
+from finegrid.records.source import source_digest
+from finegrid.records.specification import accumulates
+from kinds import registry as kinds
+from methods.registry import METHODS
+from tasks.registry import TASKS
+
+FOLDER = "predictions"
+TRACE = "finegrid.training.measure.prediction"
+"""The module that traces."""
+TRACED = (
+    *("optimizer", "gradient_checkpointing", "dropout", "dtype", "device"),
+    *("weights", "devices", "strategy", "micro_batch_units"),
+)
+"""Keys of `training` that a step's memory depends on, its batch aside."""
+_LIBRARIES = ("torch", "transformers", "peft")
+
+
+@dataclass(frozen=True)
+class Traces:
+    """The predictions that are kept below a folder of what is prepared."""
+
+    prepared: Path
+    _digests: dict[tuple[str, ...], str] = field(default_factory=dict)
+
+    def known(self, question: Question) -> Prediction | None:
+        """What is kept; None where nothing is, or where its bytes have changed."""
+        try:
+            return Kept.read(self._file(question)).prediction
+        except (FileNotFoundError, ValidationError):
+            return None
+
+    def keep(self, question: Question, prediction: Prediction) -> None:
+        """Keep a prediction. Raises OSError."""
+        Kept.of(prediction).write(self._file(question))
+
+    def asked(self, question: Question, predict: Callable[[Question], Prediction]) -> Prediction:
+        """What is kept, or what is predicted now and kept from now on. Raises OSError."""
+        if (known := self.known(question)) is not None:
+            return known
+        found = predict(question)
+        self.keep(question, found)
+        return found
+
+    def name(self, question: Question) -> str:
+        """A hash of all that decides the answer."""
+        return content_hash(self._identity(question))
+
+    def _file(self, question: Question) -> Path:
+        return self.prepared / FOLDER / f"{self.name(question)}.json"
+
+    def _identity(self, question: Question) -> dict[str, Any]:
+        """All that decides the answer."""
+        spec = question.spec
+        task = TASKS.build(spec.task.task, spec.task.options)
+        return {
+            "model": spec.model.configuration,
+            "pooling": spec.model.pooling,
+            "method": spec.variant.method,
+            "settings": spec.variant.settings,
+            "drawn_modules": question.drawn_modules,
+            "outputs": [task.kind, len(task.labels)],
+            "training": spec.training.model_dump(mode="json", include=set(TRACED)),
+            "batch": question.batch,
+            "accumulates": accumulates(spec.training, question.batch[1]),
+            "source": self._digest(
+                METHODS.get(spec.variant.method).__module__,
+                family_module(spec.model.configuration),
+                *kinds.modules(task.kind),
+            ),
+            "libraries": [version(name) for name in _LIBRARIES],
+        }
+
+    def _digest(self, *modules: str) -> str:
+        if modules not in self._digests:
+            self._digests[modules] = source_digest([TRACE, *modules])
+        return self._digests[modules]
