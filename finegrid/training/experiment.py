@@ -17,6 +17,7 @@ from finegrid.models.loading import base_sha256, load_model
 from finegrid.models.seeds import generator, seed_global
 from finegrid.records.costs import Inference, Time
 from finegrid.records.damage import read_manifest
+from finegrid.records.encoded import Encoded
 from finegrid.records.identity import file_sha256
 from finegrid.records.prepared import PreparedModel, PreparedTask, SplitName
 from finegrid.records.result import (
@@ -97,11 +98,13 @@ class Run:
 
     def read(self, task: PreparedTask, *names: SplitName) -> dict[SplitName, Examples]:
         """The named splits. The test split is asked for when training is over, and not before."""
+        return load_examples(self.encoded_folder(task), task, self.model_folder, names)
+
+    def encoded_folder(self, task: PreparedTask) -> Path:
+        """The task as it is encoded for the model."""
         spec = self.spec
         kind, length = kind_named(task.kind), spec.training.max_length
-        encoding = encoding_of(kind, spec.task, spec.model, length)
-        folder = encoded_folder(self.prepared, encoding)
-        return load_examples(folder, task, self.model_folder, names)
+        return encoded_folder(self.prepared, encoding_of(kind, spec.task, spec.model, length))
 
     def write(self, name: str, write: Callable[[Path], object]) -> dict[str, str]:
         """Write a file of the run, whole or not at all; its hash by its name, of the first process.
@@ -161,6 +164,7 @@ def stages(run: Run) -> Iterator[Reached]:
     base = load(run, prepared, task)
     yield {"model_sha256": base_sha256(base.model)}
     splits = run.read(task, "train", "validation")  # held against the model, which is checked
+    yield {"encoded_by": read_manifest(Encoded, run.encoded_folder(task)).packages}
 
     applied = apply(run, base.model)
     trainer = Trainer(

@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
@@ -38,6 +38,8 @@ class Reached(TypedDict, total=False):
     model_sha256: str
     drawn_modules: tuple[str, ...]
     stripped: tuple[str, ...]
+    encoded_by: dict[str, str]
+    """Package -> the version that encoded the data."""
     losses: Losses | None
     gradients: Gradients | None
     resumed_at_steps: tuple[int, ...]
@@ -112,6 +114,7 @@ def record(
         "model_sha256": reached.get("model_sha256"),
         "drawn_modules": reached.get("drawn_modules", ()),
         "stripped": reached.get("stripped", ()),
+        "packages": _packages(origin.packages, reached.get("encoded_by", {})),
     }
     memory = reached.get("memory")
     return Result(
@@ -133,6 +136,14 @@ def record(
         files=reached.get("files", {}),
         provenance=origin.model_copy(update=read),
     )
+
+
+def _packages(installed: Mapping[str, str], encoded_by: Mapping[str, str]) -> dict[str, str]:
+    """The versions that the run used; where another one encoded its data, both."""
+    other = {name: one for name, one in encoded_by.items() if installed.get(name) != one}
+    return {**installed} | {
+        name: f"{installed.get(name)}, encoded by {one}" for name, one in other.items()
+    }
 
 
 def write_result(result: Result, folder: Path) -> None:

@@ -56,3 +56,18 @@ def test_a_bridged_library_is_recorded_where_a_run_used_it(assets: Assets) -> No
 
 def test_the_distribution_of_a_plug_in_is_recorded(assets: Assets, plug_in: str) -> None:
     assert packages(assets, plug_in)["frozen-method"] == "2.5"
+
+
+def test_data_that_another_version_encoded_are_not_taken_for_this_one_s(
+    assets: Assets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a record would name a tokenizer that never saw its texts."""
+    spec = assets.specification("head", model="bert", seed=7)
+    assets.encode(spec)
+    newer = {"tokenizers": "9.9.9"}
+    monkeypatch.setattr(
+        provenance, "version", lambda package: newer.get(package) or version(package)
+    )
+    packages = assets.run(spec, tmp_path).provenance.packages
+    assert packages["tokenizers"] == f"9.9.9, encoded by {version('tokenizers')}"
+    assert packages["transformers"] == version("transformers")
