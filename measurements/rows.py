@@ -22,23 +22,29 @@ import yaml
 from finegrid.models.anatomies import Anatomies
 from finegrid.planning.benchmark import parse_benchmark
 from finegrid.planning.plan import make_plan
+from finegrid.records.encoded import Encoded, Encoding
 from finegrid.records.prepared import MANIFEST_FILE, SPLITS, PreparedTask
+from finegrid.records.specification import Specification, model_key
 from finegrid.records.write import write_text
+from finegrid.training.encoding import encoding_of
 from measurements.measure import Usage, machine, measured
 from measurements.reviews import COPIED, MEDIAN_WORDS, MOST_WORDS, Copy, write_reviews
+from tasks.registry import kind_of
 from workflow.surroundings import shut_out_working_folder
 
 SIZES = (10_000, 100_000, 1_000_000)
 TEMPLATE = Path(__file__).with_suffix(".yaml")
 TABLE = Path(__file__).with_suffix(".md")
 PACKAGES = ("pyarrow", "pandas", "numpy", "scipy")
-PLAN, PREPARE = "plan", "prepare"
+PLAN, PREPARE, ENCODE = "plan", "prepare", "encode"
 FILE, ANATOMIES, PREPARED = "reviews.csv", "anatomies", "prepared"
 NOTES = f"""
 - plan: `python -m finegrid.planning.plan` of a benchmark with this one task, which reads every row
   once, for its file is not locked.
 - prepare: `python -m finegrid.prepare.task`, which reads, splits, hashes and writes the rows, and
   looks for what the splits share.
+- encode: `python -m finegrid.prepare.encode`, which cuts the texts into tokens, with the tokenizer
+  of MiniLM and on all cores.
 - processor: user and system time, of one process; memory: its largest resident set.
 - A row is a text with one of two labels, in one CSV of which 10 % are held out for validation and
   10 % for test. Words are drawn by their frequencies in the docstrings of Python's standard
@@ -66,12 +72,30 @@ def figures(rows: int, folder: Path) -> Iterator[Figure]:
         benchmark = parse_benchmark(yaml.safe_load(TEMPLATE.read_text(encoding="utf-8")))
         (run,) = make_plan(benchmark, describe=Anatomies(folder / ANATOMIES)).runs.values()
     (folder / "benchmark.json").write_text(benchmark.model_dump_json(exclude_unset=True), "utf-8")
-    (folder / "task.json").write_text(run.task.model_dump_json(), "utf-8")
+    for name, part in (("task", run.task), ("model", run.model), ("encoding", _encoding(run))):
+        (folder / f"{name}.json").write_text(part.model_dump_json(), "utf-8")
     plan = ["finegrid.planning.plan", "--benchmark", "benchmark.json", "--output", "plan.json"]
     yield Figure(rows, PLAN, _measured([*plan, "--anatomies", str(folder / ANATOMIES)], folder))
-    prepare = ["finegrid.prepare.task", "--spec", "task.json", "--output", PREPARED]
+    task, model = f"{PREPARED}/tasks/{run.task.key}", model_key(run.model)
+    prepare = ["finegrid.prepare.task", "--spec", "task.json", "--output", task]
     usage = _measured(prepare, folder)
-    yield Figure(rows, PREPARE, usage, _found(folder / PREPARED, copies))
+    yield Figure(rows, PREPARE, usage, _found(folder / task, copies))
+    place = f"{PREPARED}/models/{model}"
+    make = ["finegrid.prepare.model", "--spec", "model.json", "--output", place]
+    _measured([*make, "--tasks", f"{PREPARED}/tasks"], folder)
+    encode = ["finegrid.prepare.encode", "--spec", "encoding.json", "--output", "encoded"]
+    usage = _measured([*encode, "--prepared", PREPARED, "--model", model], folder)
+    yield Figure(rows, ENCODE, usage, _units(folder / "encoded"))
+
+
+def _encoding(run: Specification) -> Encoding:
+    return encoding_of(kind_of(run.task), run.task, run.model, run.training.max_length)
+
+
+def _units(encoded: Path) -> str:
+    """How many tokens were written."""
+    splits = Encoded.read(encoded / MANIFEST_FILE).splits
+    return f"{sum(one.units for one in splits.values()):,} tokens"
 
 
 def _measured(command: Sequence[str], folder: Path) -> Usage:
