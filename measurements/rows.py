@@ -83,8 +83,9 @@ def figures(rows: int, folder: Path) -> Iterator[Figure]:
     place = f"{PREPARED}/models/{model}"
     make = ["finegrid.prepare.model", "--spec", "model.json", "--output", place]
     _measured([*make, "--tasks", f"{PREPARED}/tasks"], folder)
+    (folder / "model.txt").write_text(model, "utf-8")
     encode = ["finegrid.prepare.encode", "--spec", "encoding.json", "--output", "encoded"]
-    usage = _measured([*encode, "--prepared", PREPARED, "--model", model], folder)
+    usage = _measured([*encode, "--prepared", PREPARED, "--processor", "model.txt"], folder)
     yield Figure(rows, ENCODE, usage, _units(folder / "encoded"))
 
 

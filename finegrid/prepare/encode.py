@@ -134,7 +134,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         text = sys.stdin.read() if options.spec == "-" else Path(options.spec).read_text("utf-8")
         encoding = Encoding.model_validate_json(text)
-        done = encode_task(encoding, options.output, options.prepared, options.model)
+        model = "".join(path.read_text("utf-8") for path in options.processor)
+        done = encode_task(encoding, options.output, options.prepared, model)
     except CorruptedFileError as error:
         return _fail(os.EX_DATAERR, f"{error}; {set_aside(error.folder)}")
     except OSError as error:
@@ -153,7 +154,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--output", required=True, type=Path, help="folder to write")
     parser.add_argument("--prepared", required=True, type=Path, help="prepared tasks and models")
-    parser.add_argument("--model", default="", help="key of the model that encodes, if one does")
+    parser.add_argument(
+        "--processor",
+        type=Path,
+        nargs="*",
+        default=[],
+        help="a file with the key of the model that encodes, if one does",
+    )
     return parser
 
 

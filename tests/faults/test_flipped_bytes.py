@@ -75,7 +75,8 @@ def test_of_what_is_encoded(
     kind = kind_of(spec.task)
     encoding_of(kind, spec.task, spec.model, 32).write(tmp_path / "encoding.json")
     where = ["--output", str(tmp_path / "out"), "--prepared", str(prepared)]
-    what = ["--spec", str(tmp_path / "encoding.json"), "--model", model_key(spec.model)]
+    (tmp_path / "model.txt").write_text(model_key(spec.model))
+    what = ["--spec", str(tmp_path / "encoding.json"), "--processor", str(tmp_path / "model.txt")]
     assert encode([*what, *where]) == os.EX_DATAERR
     said = f"{folder / name}: sha256 {after}, recorded {before}; moved to {prepared / room}"
     assert f"encode: {said}/quarantine/{folder.name}: the next call" in capsys.readouterr().err

@@ -73,6 +73,6 @@ def test_a_configuration_that_makes_no_model_is_one_line(
 def test_what_has_no_ends_of_sublayers_takes_no_adapter(
     small: dict[str, Any], problems: Problems
 ) -> None:
-    configuration = SIZES | {"model_type": "gpt_neox"}
+    configuration = SIZES | {"model_type": "persimmon"}
     (line,) = problems(planned(small, configuration, method="adapter"))
     assert "no family says where the model's sublayers end" in line

@@ -227,7 +227,8 @@ def test_a_length_that_leaves_nothing_of_a_text_is_refused(
     encoding.write(tmp_path / "given.json")
     out = encoded_folder(tmp_path, encoding)
     where = ["--output", str(out), "--prepared", str(assets.prepared)]
-    what = ["--spec", str(tmp_path / "given.json"), "--model", model_key(spec.model)]
+    (tmp_path / "model.txt").write_text(model_key(spec.model))
+    what = ["--spec", str(tmp_path / "given.json"), "--processor", str(tmp_path / "model.txt")]
     assert encode.main([*what, *where]) == os.EX_DATAERR
     message = "encode: max_length: 2, and the tokenizer adds 2 special tokens; allowed: from 3"
     assert capsys.readouterr().err.startswith(message)

@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from finegrid import metrics
 from finegrid.models.loading import base_sha256, load_model
 from finegrid.prepare import task as prepare_task
+from finegrid.prepare.encode import encode_task
 from finegrid.prepare.model import main, prepare_model
 from finegrid.prepare.sources import SourceError, fetch, problems
 from finegrid.records.damage import CorruptedFileError
@@ -26,7 +27,9 @@ from finegrid.records.identity import file_sha256
 from finegrid.records.prepared import MANIFEST_FILE, PreparedModel, PreparedTask
 from finegrid.records.specification import Checkpoint, Source, Task, model_key
 from finegrid.training.data import load_examples
+from finegrid.training.encoding import encoding_of
 from finegrid.training.evaluation import compute
+from kinds.registry import kind_named
 from tests.security.hostile import fill
 from tests.training.assets import Assets, configured
 
@@ -152,8 +155,13 @@ def test_of_a_folder_with_code_only_the_data_are_taken_and_loaded(
     prepared = PreparedModel.read(output / MANIFEST_FILE)
     loaded = load_model(output, prepared, *asked(assets), 0, None)
     assert base_sha256(loaded) == base_sha256(assets.plain(assets.specification(model="bert")))
-    encoded = assets.encode(assets.specification(model="bert"))
-    examples = load_examples(encoded, assets.manifest("bert"), output, ["train"])["train"]
+    place, task = tmp_path / "all", assets.manifest("bert")
+    (place / "models").mkdir(parents=True)
+    (place / "models" / prepared.key).symlink_to(output)
+    (place / "tasks").symlink_to(assets.prepared / "tasks")
+    encoding = encoding_of(kind_named(task.kind), task.spec, prepared.spec, 32)
+    encode_task(encoding, place / encoding.key, place, prepared.key)
+    examples = load_examples(place / encoding.key, task, output, ["train"])["train"]
     assert list(examples.sizes) == list(assets.splits("bert")["train"].sizes)
 
 

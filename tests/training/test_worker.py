@@ -161,8 +161,7 @@ def test_its_exit_codes_and_last_words_are_those_of_a_process(warm: Served, tmp_
 
 
 def test_a_bug_and_a_wrong_command_end_as_in_a_process(warm: Served, tmp_path: Path) -> None:
-    unfit = warm.assets.specification()
-    unfit = unfit.model_copy(update={"task": warm.assets.tasks["bert"]})
+    unfit = warm.assets.specification("lora", settings={"targets": ["q"]})  # no plan has it
     failed = warm.run(unfit, tmp_path)
     assert failed.returncode == EXIT_FAILED
     assert "Traceback" in failed.stderr

@@ -109,4 +109,4 @@ rule encode:
     shell:
         "printf %s {params.spec:q} | python -m finegrid.prepare.encode --spec - "
         "--output {params.folder:q} --prepared {params.prepared:q} "
-        '--model "$(cat /dev/null {input.processor:q})" 2> {log:q}'
+        "--processor {input.processor:q} 2> {log:q}"
