@@ -98,7 +98,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     spec = planned.model_copy(update={"tuning": None})  # with the rate in the middle of its grid
     with tempfile.TemporaryDirectory() as name:
         folder, mine = Path(name), owner(os.getpid())
-        needs = pipeline.run_task(planned.run), pipeline.run_model(planned.run)
+        made = pipeline.run_task(planned.run), pipeline.run_model(planned.run)
+        needs = (*made, *pipeline.run_encodings(planned.run))
         subprocess.run([*SNAKEMAKE, "--", *needs], cwd=folder, check=True, capture_output=True)  # noqa: S603
         first = taken(spec, folder, mine)
         print(f"{spec.run}; the first call of a worker: {first.wall:.2f} s")  # noqa: T201
