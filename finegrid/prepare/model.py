@@ -125,27 +125,27 @@ def _anatomy(blueprint: Blueprint) -> Anatomy:
 def _fetch_beside(source: Source, destination: Path, cache: Path) -> None:
     """Fetch what a hub repository has of the files that not every model has."""
     for name in BESIDE:
-        try:
-            fetch(source, destination, (name,), cache=cache, repo_type="model")
-        except DownloadError:
-            raise
-        except SourceError:
-            continue  # the repository has no such file
+        _has_fetched(source, name, destination, cache)
 
 
 def _fetch_weights(source: Source, destination: Path, cache: Path) -> None:
     """Fetch the weights of a hub repository: one file, or the shards that its index names."""
-    for name in (WEIGHTS_FILE, INDEX_FILE):
-        try:
-            fetch(source, destination, (name,), cache=cache, repo_type="model")
-        except DownloadError:
-            raise
-        except SourceError:
-            continue  # the repository has no such file
-        if name == INDEX_FILE:
-            names = tuple(shards(destination / name))
-            fetch(source, destination, names, cache=cache, repo_type="model")
+    if _has_fetched(source, WEIGHTS_FILE, destination, cache):
         return
+    if _has_fetched(source, INDEX_FILE, destination, cache):
+        names = tuple(shards(destination / INDEX_FILE))
+        fetch(source, destination, names, cache=cache, repo_type="model")
+
+
+def _has_fetched(source: Source, name: str, destination: Path, cache: Path) -> bool:
+    """Fetch a file of a hub repository; False where it has no such file."""
+    try:
+        fetch(source, destination, (name,), cache=cache, repo_type="model")
+    except DownloadError:
+        raise
+    except SourceError:
+        return False
+    return True
 
 
 def _fit(model: Checkpoint | RandomModel, folder: Path) -> Fitted:

@@ -33,7 +33,7 @@ class Prediction(Record):
         return self
 
 
-class Kept(Record):
+class KeptPrediction(Record):
     """A prediction as it is kept on disk, with the hash that tells whether it still is."""
 
     prediction: Prediction

@@ -24,7 +24,7 @@ _COLUMNS = ("text", "text_pair")
 _BATCH_ROWS = 1 << 12
 """Rows that are held as Python's own values at a time."""
 _TOKEN_BYTES = 52
-"""Of a token on the host: its id as a Python integer, and what masks say of it."""
+"""At the most, of a token on the host: its id where it is read, and in batches with their masks."""
 _CONFIGURATION_FILE = "config.json"
 _NOT_READ = (".safetensors", ".safetensors.index.json", "generation_config.json")
 """Ends of the names of files that are none of a tokenizer's."""

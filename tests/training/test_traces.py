@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 
 from finegrid.records.prediction import Prediction, Question
+from finegrid.training import experiment
 from finegrid.training.measure import prediction
+from finegrid.training.measure.prediction import with_prediction
 from finegrid.training.measure.traces import FOLDER, Traces
 from tests.training.assets import Assets
 
@@ -66,10 +68,20 @@ def test_a_kept_trace_whose_bytes_have_changed_is_made_again(
 def test_runs_of_a_cell_record_one_trace(
     assets: Assets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A process of its own would find what another has kept."""
-    found = [assets.specification("bitfit", seed=seed) for seed in (7, 8)]
+    """Of a step that no other test takes, by a run that predicts as a user's does."""
+    optimizer = {"epsilon": 1.25e-8}
+    specs = [assets.specification(seed=seed, optimizer=optimizer) for seed in (7, 8)]
     asked = Asked()
     monkeypatch.setattr(prediction, "predict", asked)
-    memories = [assets.run(spec, tmp_path).memory for spec in found]
+    monkeypatch.setattr(experiment, "with_prediction", with_prediction)
+    memories = [assets.run(spec, tmp_path).memory for spec in specs]
     assert [one and one.predicted_peak_bytes for one in memories] == [1234, 1234]
-    assert len(asked) <= 1
+    assert len(asked) == 1
+
+
+def test_a_folder_that_takes_no_trace_costs_no_run(
+    assets: Assets, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / FOLDER).write_text("no folder")
+    assert Traces(tmp_path).asked(question(assets), Asked()) == ANSWER
+    assert "the trace of the step is not kept: " in caplog.text

@@ -185,10 +185,7 @@ def _is_of_tracing(error: BaseException | None) -> bool:
 def with_prediction(
     memory: Memory, spec: Specification, traces: Traces, drawn_modules: tuple[str, ...] = ()
 ) -> Memory:
-    """What was measured of a run, with what a trace of the same micro-batch predicts beside it.
-
-    Raises OSError where a new trace cannot be kept.
-    """
+    """What was measured of a run, with what a trace of the same micro-batch predicts beside it."""
     question = Question(spec=spec, batch=memory.batch, drawn_modules=drawn_modules)
     found = traces.asked(question, predict)
     # of a run that was measured nothing else is left: its step did not fail

@@ -6,6 +6,7 @@ has done so before.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -16,7 +17,7 @@ from pydantic import ValidationError
 
 from finegrid.models.family import family_module
 from finegrid.records.identity import content_hash
-from finegrid.records.prediction import Kept, Prediction, Question
+from finegrid.records.prediction import KeptPrediction, Prediction, Question
 from finegrid.records.source import source_digest
 from finegrid.records.specification import accumulates
 from kinds import registry as kinds
@@ -31,6 +32,7 @@ TRACED = (
     *("weights", "devices", "strategy", "micro_batch_units"),
 )
 """Keys of `training` that a step's memory depends on, its batch aside."""
+_LOGGER = logging.getLogger(__name__)
 _LIBRARIES = ("torch", "transformers", "peft")
 
 
@@ -42,22 +44,28 @@ class Traces:
     _digests: dict[tuple[str, ...], str] = field(default_factory=dict)
 
     def known(self, question: Question) -> Prediction | None:
-        """What is kept; None where nothing is, or where its bytes have changed."""
+        """What is kept; None where nothing is, or nothing that can be read as it was written."""
         try:
-            return Kept.read(self._file(question)).prediction
-        except (FileNotFoundError, ValidationError):
+            return KeptPrediction.read(self._file(question)).prediction
+        except (OSError, ValidationError):
             return None
 
     def keep(self, question: Question, prediction: Prediction) -> None:
         """Keep a prediction. Raises OSError."""
-        Kept.of(prediction).write(self._file(question))
+        KeptPrediction.of(prediction).write(self._file(question))
 
     def asked(self, question: Question, predict: Callable[[Question], Prediction]) -> Prediction:
-        """What is kept, or what is predicted now and kept from now on. Raises OSError."""
+        """What is kept, or what is predicted now and kept where the folder takes it.
+
+        A folder that takes none, as one mounted to be read alone, costs the next run a trace.
+        """
         if (known := self.known(question)) is not None:
             return known
         found = predict(question)
-        self.keep(question, found)
+        try:
+            self.keep(question, found)
+        except OSError as error:
+            _LOGGER.warning("the trace of the step is not kept: %s", error)
         return found
 
     def name(self, question: Question) -> str:
