@@ -187,8 +187,18 @@ def _prepare(specs: Sequence[Specification], place: Workplace, console: Console)
 def _encode(jobs: Sequence[Job], place: Workplace, console: Console) -> None:
     for job in jobs:
         output = place.prepared / ENCODED_FOLDER / job.encoding.key
-        how = {"prepared": str(place.prepared), "model": job.model or ""}
+        how = {"prepared": place.prepared} | _processor(job, place)
         _prepare_one(ENCODE, job.encoding, place, console, output=output, **how)
+
+
+def _processor(job: Job, place: Workplace) -> dict[str, Path]:
+    """The option with the file that names the model which encodes, if one does."""
+    if job.model is None:
+        return {}
+    file = place.prepared / "processors" / f"{job.encoding.processor_key}.txt"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(job.model, encoding="utf-8")
+    return {"processor": file}
 
 
 def _tasks(spec: Specification) -> Iterator[Task]:

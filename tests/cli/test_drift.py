@@ -1,6 +1,7 @@
 """`finegrid drift` on the results of a tiny benchmark."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -128,7 +129,7 @@ def test_the_same_code_repeats_its_runs_and_a_planted_change_is_found(
 def test_a_run_whose_data_are_gone_is_reported(
     assets: Assets, tmp_path: Path, drift: Drifting, quiet_process: None
 ) -> None:
-    spec = assets.specification("head")
+    spec = assets.specification("head", model="bert")
     assets.run(spec, tmp_path / "results")
     done = drift()
     assert done.exit_code == 1, done.output
@@ -139,8 +140,12 @@ def test_a_run_whose_data_are_gone_is_reported(
     assert rerun.reason
     assert rerun.reason.startswith(f"{spec.task.key} could not be prepared: exit 65")
 
-    done = drift("--prepared", str(assets.prepared))
+    for folder in ("tasks", "models"):
+        shutil.copytree(assets.prepared / folder, tmp_path / "prepared" / folder)
+    done = drift("--prepared", str(tmp_path / "prepared"))
     assert done.exit_code == 0, done.output
+    (processor,) = tmp_path.glob("prepared/processors/*.txt")
+    assert processor.read_text() == model_key(spec.model)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ import pytest
 from finegrid.records.result import RESULT_FILE
 from finegrid.records.specification import Specification
 from tests.training.assets import Assets, run_folder
-from tests.training.interruptions import ask, assert_same_bits, checkpoints, interrupted
+from tests.training.interruptions import ask, assert_same_bits, interrupted, whole_checkpoints
 
 TRY_AGAIN = os.EX_TEMPFAIL
 STEPS, DRAWS = 40, 20
@@ -51,10 +51,6 @@ def test_twenty_random_steps_are_resumed_to_the_same_bits(
         assert not (run_folder(spec, results) / RESULT_FILE).exists()
         assert assets.main(spec, results) == 0
         assert assert_same_bits(spec, whole, results).resumed_at_steps == (step,)
-
-
-def whole_checkpoints(spec: Specification, results: Path) -> list[Path]:
-    return [path for path in checkpoints(spec, results) if not path.name.startswith(".")]
 
 
 def test_a_killed_process_goes_on_in_another_one(assets: Assets, tmp_path: Path) -> None:

@@ -89,6 +89,11 @@ def checkpoints(spec: Specification, results: Path) -> list[Path]:
     return sorted(run_folder(spec, results).glob("checkpoint/*"))
 
 
+def whole_checkpoints(spec: Specification, results: Path) -> list[Path]:
+    """Those that are written: the one that is being written begins with a dot."""
+    return [path for path in checkpoints(spec, results) if not path.name.startswith(".")]
+
+
 def assert_same_bits(
     spec: Specification, whole: Path, results: Path, outcome: Sequence[str] = OUTCOME
 ) -> Result:

@@ -144,11 +144,6 @@ def test_a_run_removes_the_files_that_a_killed_process_left_unfinished(
     assert_same_bits(spec, whole, tmp_path)
 
 
-def saved(spec: Specification, results: Path) -> list[Path]:
-    """The checkpoints that are written whole."""
-    return [path for path in checkpoints(spec, results) if not path.name.startswith(".")]
-
-
 def test_a_request_before_the_first_step_is_obeyed_at_once(
     assets: Assets, whole: Path, tmp_path: Path, monkeypatch: Patch
 ) -> None:

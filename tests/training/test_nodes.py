@@ -21,7 +21,7 @@ from finegrid.training.processes.nodes import Report
 from finegrid.training.processes.signals import Interruption
 from tests.training.assets import Assets, run_folder
 from tests.training.disturbances import forked_workers
-from tests.training.interruptions import SHARED_OUTCOME, assert_same_bits, checkpoints
+from tests.training.interruptions import SHARED_OUTCOME, assert_same_bits, whole_checkpoints
 
 TRY_AGAIN, CONFIGURATION = os.EX_TEMPFAIL, os.EX_CONFIG
 AGENT = ["-m", "finegrid.training.processes.agent"]
@@ -120,7 +120,7 @@ def while_it_runs(
     is_over = threading.Event()
 
     def act() -> None:
-        while not any(not path.name.startswith(".") for path in checkpoints(spec, results)):
+        while not whole_checkpoints(spec, results):
             if is_over.wait(0.02):
                 return
         action()

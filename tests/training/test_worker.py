@@ -35,7 +35,7 @@ from finegrid.training.processes.exits import (
     EXIT_TRY_AGAIN,
 )
 from tests.training.assets import Assets, run_folder
-from tests.training.interruptions import assert_same_bits, checkpoints
+from tests.training.interruptions import assert_same_bits, whole_checkpoints
 from tests.training.workers import Served, served
 
 ROOT = Path(__file__).parents[2]
@@ -68,12 +68,11 @@ def long(assets: Assets, **changes: Any) -> Specification:
 
 def in_the_middle(process: "subprocess.Popen[str]", spec: Specification, results: Path) -> None:
     """Wait until a new checkpoint is whole; the process keeps one after every step."""
-
-    def whole() -> list[Path]:
-        return [path for path in checkpoints(spec, results) if not path.name.startswith(".")]
-
-    before = whole()
-    wait_for(lambda: whole() not in ([], before) or process.poll() is not None, "a checkpoint")
+    before = whole_checkpoints(spec, results)
+    wait_for(
+        lambda: whole_checkpoints(spec, results) not in ([], before) or process.poll() is not None,
+        "a checkpoint",
+    )
     assert process.poll() is None, (results / "errors").read_text()
 
 
