@@ -8,6 +8,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from tests.warm.start import warm_python
+
 Snakemake = Callable[..., subprocess.CompletedProcess[str]]
 REPOSITORY = Path(__file__).parents[1]
 SHA256 = "846f6cad587fea3877f6e0fe0a1968dfc68867ce170d3bc9fc2dccdbed17961d"
@@ -91,11 +93,12 @@ def call_snakemake(
 ) -> subprocess.CompletedProcess[str]:
     """What `snakemake` with a source tree, in a folder, with arguments ends with."""
     where = ["--snakefile", str(source / "Snakefile"), "--directory", str(folder)]
-    return subprocess.run(
-        [sys.executable, "-m", "snakemake", *where, "--cores", "2", *arguments],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(source)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    with warm_python():
+        return subprocess.run(
+            [sys.executable, "-m", "snakemake", *where, "--cores", "2", *arguments],
+            cwd=folder,
+            env=os.environ | {"PYTHONPATH": str(source)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )

@@ -22,6 +22,7 @@ from finegrid.records.specification import Specification, Tuning, model_key
 from finegrid.records.tuning import choice_file, tuned, tuning_key
 from tests.small import REPOSITORY, SMALL
 from tests.training.assets import Assets
+from tests.warm.start import warm_python
 
 FULL, TUNED = "digits-network-full", "digits-network-lora-r2"
 RATES = (0.01, 0.02)
@@ -36,7 +37,8 @@ def drift(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Drifting:
 
     def call(*arguments: str) -> Done:
         folders = [str(tmp_path / "results"), "--output", str(tmp_path / "drift")]
-        return CliRunner().invoke(app, ["drift", *folders, *arguments])
+        with warm_python():
+            return CliRunner().invoke(app, ["drift", *folders, *arguments])
 
     return call
 

@@ -32,6 +32,7 @@ from kinds.registry import KINDS
 from methods.registry import METHODS
 from tasks.registry import TASKS
 from tests.training.assets import Assets
+from tests.warm.start import warm_python
 from workflow.pipeline import Pipeline
 from workflow.surroundings import name_user
 
@@ -241,14 +242,15 @@ def copy(tmp_path: Path) -> Path:
 
 def test_a_new_method_is_clean_and_fails_its_tests_until_it_is_filled_in(copy: Path) -> None:
     def python(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", *arguments],
-            cwd=copy,
-            env=os.environ | {"PYTHONPATH": str(copy)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        with warm_python():
+            return subprocess.run(
+                [sys.executable, "-m", *arguments],
+                cwd=copy,
+                env=os.environ | {"PYTHONPATH": str(copy)},
+                capture_output=True,
+                text=True,
+                check=False,
+            )
 
     done = python("finegrid.cli.main", "new-method", "gain-only")
     assert done.returncode == 0, done.stderr

@@ -17,6 +17,7 @@ import yaml
 from finegrid.cli.shared import EXIT_CONFIGURATION
 from finegrid.records import source
 from finegrid.records.source import run_digest, source_digest
+from tests.warm.start import warm_python
 
 REPOSITORY = Path(__file__).parents[2]
 EXAMPLE = REPOSITORY / "examples" / "plugin_method"
@@ -51,14 +52,15 @@ def python(
 ) -> subprocess.CompletedProcess[str]:
     """Python in a folder, with the plug-ins of another folder installed."""
     path = [str(folder) for folder in (plugins, REPOSITORY) if folder]
-    return subprocess.run(
-        [sys.executable, *arguments],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(path)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    with warm_python():
+        return subprocess.run(
+            [sys.executable, *arguments],
+            cwd=folder,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(path)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
 
 
 def planned(folder: Path, plugins: Path) -> dict[str, int]:

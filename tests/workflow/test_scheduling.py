@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.warm.start import warm_python
 from workflow.scheduling import count_gpus
 
 REPOSITORY = Path(__file__).parents[2]
@@ -60,19 +61,20 @@ rule on_a_gpu:
 Snakemake = Callable[..., str]
 
 
+def called(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Snakemake with the folder's Snakefile."""
+    with warm_python():
+        command = [sys.executable, "-m", "snakemake", "--cores", "4", *arguments]
+        return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
 @pytest.fixture
 def snakemake(tmp_path: Path) -> Snakemake:
     """Run a Snakefile in an empty folder, with arguments; returns what a file then holds."""
 
     def call(rules: str, file: str, *arguments: str) -> str:
         (tmp_path / "Snakefile").write_text(HEAD + rules)
-        done = subprocess.run(
-            [sys.executable, "-m", "snakemake", "--cores", "4", *arguments],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = called(tmp_path, *arguments)
         assert done.returncode == 0, done.stderr
         return (tmp_path / file).read_text()
 
@@ -113,8 +115,7 @@ def refusal(folder: Path, most: str, *arguments: str) -> str:
     """What Snakemake says of jobs that ask for more than there is; none of them starts."""
     rules = HEAD.replace("limit_gpus(workflow, 1)", f"limit_gpus(workflow, {most})") + ON_GPUS
     (folder / "Snakefile").write_text(rules)
-    command = [sys.executable, "-m", "snakemake", "--cores", "4", *arguments]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    done = called(folder, *arguments)
     assert done.returncode == 1
     assert not list(folder.glob("*.done"))
     return done.stderr
