@@ -34,10 +34,10 @@ reproduce: $(READY) ## Run the default benchmark and print its table (BENCHMARK=
 	@finegrid reproduce $(BENCHMARK) --cores $(CORES)
 
 test: $(READY) ## Run the tests
-	@python -m pytest -n 2 --dist loadfile --ignore tests/slurm --ignore tests/faults
+	@python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --ignore tests/slurm --ignore tests/faults
 
-test-matrix: $(READY) ## Run the tests of methods on every architecture, not a covering choice
-	@python -m pytest -n 2 --matrix tests/methods/test_contract.py
+test-matrix: $(READY) ## Run the tests of methods on every architecture, and count all that is published
+	@python -m pytest -n 2 --matrix tests/methods/test_contract.py tests/published_counts/test_carried.py
 
 test-faults: $(READY) ## Inject faults and check that nothing is lost
 	@python -m pytest -n 2 --dist loadfile tests/faults

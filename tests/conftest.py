@@ -22,9 +22,22 @@ if TYPE_CHECKING:
     from tests.workflow.forecast.place import Place
 
 
+LONGEST = (
+    "methods/test_contract.py",
+    "training/test_nodes.py",
+    "workflow/test_snakemake.py",
+    "training/test_worker.py",
+    "training/test_distributed.py",
+    "workflow/test_plugin.py",
+    "cli/test_drift.py",
+    "published_counts/test_carried.py",
+)
+"""Files of tests, by what they take."""
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--matrix`: methods on all architectures, in place of a covering choice."""
-    parser.addoption("--matrix", action="store_true", help="test methods on all architectures")
+    """`--matrix`: all architectures and published counts, in place of a choice."""
+    parser.addoption("--matrix", action="store_true", help="test all, in place of a choice")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -33,10 +46,22 @@ def pytest_configure(config: pytest.Config) -> None:
     That a signal is ignored they would inherit; a handler that does nothing they do not.
     """
     config.addinivalue_line("markers", "cases(list): the cases that the test is about")
+    config.addinivalue_line("markers", "shows(*kinds): what the test has to see of a method")
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # two processes of two threads wait for a core
     anatomies.discovery = _in_this_process
     for one in (signal.SIGINT, signal.SIGHUP):
         if signal.getsignal(one) is signal.SIG_IGN:
             signal.signal(one, lambda number, frame: None)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Sort the longest files to the front: one that begins last leaves a process without work."""
+
+    def place(item: pytest.Item) -> int:
+        name = "/".join(item.path.parts[-2:])
+        return LONGEST.index(name) if name in LONGEST else len(LONGEST)
+
+    items.sort(key=place)
 
 
 def pytest_collection_finish() -> None:

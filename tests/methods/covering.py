@@ -5,7 +5,7 @@ meets a certain property of a model; it does not take every architecture to meet
 """
 
 from collections import Counter
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Collection, Hashable
 from functools import cache
 from typing import Protocol, TypeVar
 
@@ -19,6 +19,10 @@ class Combination(Hashable, Protocol):
     @property
     def model_type(self) -> str:
         """The architecture."""
+
+    @property
+    def method_key(self) -> Hashable:
+        """The method with its settings; of a bridge, the type alone."""
 
     @property
     def settings_key(self) -> Hashable:
@@ -64,22 +68,37 @@ def properties(model_type: str) -> frozenset[Hashable]:
     )
 
 
-def covering(combinations: Iterable[C]) -> list[C]:
-    """Few of the combinations, greedily, that leave out nothing that `_shows` names."""
-    shown = {one: _shows(one) for one in combinations}
-    missing = set().union(*shown.values())
+SHOWN: dict[str, Callable[[Combination], Collection[Hashable]]] = {
+    "method": lambda one: [one.method_key],
+    "storage": lambda one: [(one.settings_key, storage(one.model_type))],
+    "properties": lambda one: [(one.family, part) for part in properties(one.model_type)],
+}
+"""What a test may need to see of every method: once, by storage, and by property of a model."""
+
+
+@cache
+def covering(combinations: tuple[C, ...], what: tuple[str, ...]) -> tuple[C, ...]:
+    """Few of the combinations, greedily, that leave out nothing of `SHOWN` that is named."""
+    numbers: dict[Hashable, int] = {}
+    shown = {one: _bits(_shows(one, what), numbers) for one in combinations}
+    missing = (1 << len(numbers)) - 1
     taken: Counter[str] = Counter()
     chosen = []
     while missing:
         # Of equally good ones, that of the architecture that was taken least.
-        best = max(shown, key=lambda one: (len(shown[one] & missing), -taken[one.model_type]))
+        best = max(
+            shown, key=lambda one: ((shown[one] & missing).bit_count(), -taken[one.model_type])
+        )
         chosen.append(best)
-        missing -= shown.pop(best)
+        missing &= ~shown.pop(best)
         taken[best.model_type] += 1
-    return chosen
+    return tuple(chosen)
 
 
-def _shows(one: Combination) -> set[Hashable]:
-    """Pairs: of settings and storage, and of a method (or its family) and a property of a model."""
-    pairs: set[Hashable] = {(one.family, part) for part in properties(one.model_type)}
-    return pairs | {(one.settings_key, storage(one.model_type))}
+def _shows(one: Combination, what: Collection[str]) -> set[Hashable]:
+    return {(kind, part) for kind in what for part in SHOWN[kind](one)}
+
+
+def _bits(shown: set[Hashable], numbers: dict[Hashable, int]) -> int:
+    """The set as the bits of a number, each with the place that was given to its element first."""
+    return sum(1 << numbers.setdefault(one, len(numbers)) for one in shown)

@@ -3,8 +3,8 @@
 A new method is tested with its default settings as soon as it is registered; `SETTINGS` adds more
 settings, one line each. A new architecture is one line in `tests/methods/architectures.py`. The
 many types of a bridge to another library are tested on the architectures of `BRIDGED`.
-`tests/methods/covering.py` says what is chosen; with `--matrix`, as `make test-matrix` has it, the
-tests run on the full product.
+`tests/methods/covering.py` says what is chosen, and the mark `shows` what a test has to see; with
+`--matrix`, as `make test-matrix` has it, the tests run on the full product.
 """
 
 from dataclasses import dataclass, field, fields
@@ -101,6 +101,11 @@ class Case:
         return f"{self.model_type}-{self.name}" + (f"-{values}" if values else "")
 
     @property
+    def method_key(self) -> str:
+        """The method with its settings; of a bridge, the type alone."""
+        return self.name if ":" in self.name else self.settings_key
+
+    @property
     def settings_key(self) -> str:
         """The method with its settings."""
         return f"{self.name} {sorted(self.settings.items())}"
@@ -146,7 +151,7 @@ MATRIX = [
     for settings in settings_of(name)
     for model_type in architectures(name)
 ]
-FITTING = [case for case in MATRIX if case.reason is None]
+FITTING = tuple(case for case in MATRIX if case.reason is None)
 CHECKPOINTED = {name for name in TINY if hasattr(tiny(name), "gradient_checkpointing_enable")}
 
 
@@ -155,8 +160,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "case" not in metafunc.fixturenames:
         return
     about = metafunc.definition.get_closest_marker("cases")
-    wanted: list[Case] = about.args[0] if about else FITTING
-    chosen = wanted if metafunc.config.getoption("matrix") else covering(wanted)
+    wanted: tuple[Case, ...] = about.args[0] if about else FITTING
+    shown = metafunc.definition.get_closest_marker("shows")
+    what = shown.args if shown else ("storage", "properties")
+    chosen = wanted if metafunc.config.getoption("matrix") else covering(wanted, what)
     metafunc.parametrize("case", chosen, ids=str)
 
 
@@ -193,13 +200,14 @@ def test_every_settings_fit_some_architecture() -> None:
     assert all((case.name, case.settings) in fitting for case in MATRIX)
 
 
-@pytest.mark.cases([case for case in MATRIX if case.reason is not None])
+@pytest.mark.cases(tuple(case for case in MATRIX if case.reason is not None))
 def test_a_reason_not_to_apply_is_true(case: Case) -> None:
     assert case.reason
     with pytest.raises(ValueError, match=r"the model has no|attention"):
         case.applied()
 
 
+@pytest.mark.shows("method")
 def test_settings_of_the_tests_are_in_range(case: Case) -> None:
     assert list(case.method.problems(anatomy(case.model_type))) == []
 
@@ -210,6 +218,7 @@ def test_closed_form_equals_the_live_count(case: Case) -> None:
     assert live == expected > 0
 
 
+@pytest.mark.shows("method")
 def test_closed_form_needs_shapes_alone(case: Case) -> None:
     with torch.device("meta"):
         model = TINY[case.model_type]()
@@ -237,6 +246,7 @@ def test_function_at_the_start(case: Case) -> None:
     assert (difference == 0) == case.method.identity_at_start
 
 
+@pytest.mark.shows("method")
 def test_the_generator_alone_decides_the_start(case: Case) -> None:
     torch.manual_seed(11)
     first = trainable_state(case.applied(seed=5))
@@ -245,12 +255,14 @@ def test_the_generator_alone_decides_the_start(case: Case) -> None:
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
+@pytest.mark.shows("method")
 def test_another_seed_changes_what_is_drawn(case: Case) -> None:
     first, second = (delta_state(case.applied(seed=seed)) for seed in (5, 6))
     same = all(torch.equal(first[name], second[name]) for name in first)
     assert same != case.method.draws
 
 
+@pytest.mark.shows("method", "properties")
 def test_every_trained_tensor_learns_after_an_evaluation(case: Case) -> None:
     model = case.applied()
     with torch.no_grad():
@@ -294,6 +306,7 @@ def test_merging(case: Case) -> None:
     assert (after - logits(plain, case.model_type)).abs().max() > 1e-3
 
 
+@pytest.mark.shows("method")
 def test_finishing_keeps_the_function(case: Case) -> None:
     model = case.trained()
     before = logits(model, case.model_type)
@@ -303,6 +316,7 @@ def test_finishing_keeps_the_function(case: Case) -> None:
     assert stored <= case.method.expected_parameters(tiny(case.model_type))
 
 
+@pytest.mark.shows("method")
 def test_saved_and_loaded_gives_the_same_outputs(case: Case, tmp_path: Path) -> None:
     model = case.trained()
     delta = delta_state(model)
@@ -317,6 +331,7 @@ def test_saved_and_loaded_gives_the_same_outputs(case: Case, tmp_path: Path) -> 
     assert torch.equal(logits(fresh, case.model_type), expected)
 
 
+@pytest.mark.shows("method")
 def test_a_state_that_does_not_fit_is_refused(case: Case) -> None:
     model = case.applied()
     state = {name: tensor.clone() for name, tensor in trainable_state(model).items()}
@@ -330,6 +345,7 @@ def test_a_state_that_does_not_fit_is_refused(case: Case) -> None:
         load_trainable(model, state | {name: state[name][:1, None]})
 
 
+@pytest.mark.shows("method")
 def test_applying_twice_is_refused_where_something_is_added(case: Case) -> None:
     model = case.applied()
     names = {name for name, _ in model.named_parameters()}
@@ -342,6 +358,7 @@ def test_applying_twice_is_refused_where_something_is_added(case: Case) -> None:
         assert {name for name, _ in model.named_parameters()} == names
 
 
+@pytest.mark.shows("method", "properties")
 def test_padding_changes_nothing(case: Case) -> None:
     """A row alone, without its padding, gives what it gives in the batch."""
     model, batch = case.trained(), inputs(case.model_type)
@@ -353,6 +370,7 @@ def test_padding_changes_nothing(case: Case) -> None:
         torch.testing.assert_close(alone[0], together[row], atol=1e-5, rtol=0)
 
 
+@pytest.mark.shows("method", "properties")
 def test_bf16_is_finite_and_has_gradients(case: Case) -> None:
     model = case.trained()
     with torch.autocast("cpu", torch.bfloat16):
@@ -366,7 +384,8 @@ def test_bf16_is_finite_and_has_gradients(case: Case) -> None:
             assert parameter.grad.isfinite().all(), name
 
 
-@pytest.mark.cases([case for case in FITTING if case.model_type in CHECKPOINTED])
+@pytest.mark.shows("method", "properties")
+@pytest.mark.cases(tuple(case for case in FITTING if case.model_type in CHECKPOINTED))
 def test_gradient_checkpointing_changes_no_gradient(case: Case) -> None:
     """In training mode, where checkpoints work; the same seed draws the same dropout."""
     model, found = case.trained().train(), []

@@ -15,14 +15,16 @@ from tests.methods.test_contract import FITTING, Case
 TYPES: dict[Weights, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16}
 MODELS = ("bert", "gpt2", "linear-stack", "llama")
 """An encoder, transposed and fused layers, a stack, and norms without a shift."""
-CASES = covering(case for case in FITTING if case.model_type in MODELS)
+CASES = covering(
+    tuple(case for case in FITTING if case.model_type in MODELS), ("storage", "properties")
+)
 ON = [
     (case, weights)
     for case in CASES
     for weights in TYPES
     if case.method.weights_problem(weights) is None and (weights == "bf16" or ":" not in case.name)
 ]
-MERGED = [case for case, weights in ON if case.method.mergeable and weights == "bf16"]
+MERGED = tuple(case for case, weights in ON if case.method.mergeable and weights == "bf16")
 
 
 def half(case: Case, weights: Weights) -> nn.Module:
@@ -60,7 +62,7 @@ def test_a_method_trains_on_half_weights(case: Case, weights: Weights) -> None:
     assert [name for name in frozen if not torch.equal(now[name], frozen[name])] == []
 
 
-@pytest.mark.parametrize("case", MERGED, ids=str)
+@pytest.mark.parametrize("case", covering(MERGED, ("storage",)), ids=str)
 def test_a_merge_rounds_to_the_type_of_the_weights(case: Case) -> None:
     model = half(case, "bf16")
     case.method.merge(model.eval())

@@ -16,6 +16,7 @@ from finegrid.models.live import anatomy_of
 from finegrid.models.network import LinearStack
 from finegrid.records.specification import RandomModel, Source
 from tests.methods.architectures import tiny
+from tests.warm.start import warm_python
 
 BERT: dict[str, Any] = {
     "model_type": "bert",
@@ -88,7 +89,8 @@ def test_another_configuration_pooling_or_library_is_another_anatomy(
 
 def test_one_process_finds_all_and_says_in_one_line_what_it_cannot() -> None:
     blueprints = [of_bert(), of_bert(num_attention_heads=3)]
-    good, bad = anatomies._in_a_process(blueprints)
+    with warm_python():
+        good, bad = anatomies._in_a_process(blueprints)
     assert [good, bad] == [describe(one) for one in blueprints]
     assert good.anatomy is not None
     assert bad.problem is not None

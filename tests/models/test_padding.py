@@ -61,21 +61,22 @@ def test_a_model_that_sees_padding_through_its_mask_is_refused(
         check_alone(model, prepared.folder)
 
 
-@pytest.mark.parametrize("model_type", ["gpt2", "llama"])
 @pytest.mark.parametrize(
-    ("ids", "names"),
+    ("model_type", "ids", "names"),
     [
-        ({"pad_token_id": None}, NO_PAD),
-        ({"pad_token_id": None}, NAMES),
-        ({"pad_token_id": None}, {}),
-        ({"pad_token_id": -1}, NAMES),
-        ({"pad_token_id": -1, "eos_token_id": [END, START]}, NO_PAD),
-        ({"pad_token_id": END}, NAMES),
-        ({"pad_token_id": START}, NO_PAD),
-        ({"pad_token_id": 7}, NAMES | {"pad_token": "</s>"}),
+        ("gpt2", {"pad_token_id": None}, NO_PAD),
+        ("llama", {"pad_token_id": None}, NO_PAD),
+        ("llama", {"pad_token_id": None}, NAMES),
+        ("gpt2", {"pad_token_id": None}, {}),
+        ("llama", {"pad_token_id": -1}, NAMES),
+        ("gpt2", {"pad_token_id": -1, "eos_token_id": [END, START]}, NO_PAD),
+        ("gpt2", {"pad_token_id": END}, NAMES),
+        ("llama", {"pad_token_id": START}, NO_PAD),
+        ("gpt2", {"pad_token_id": 7}, NAMES | {"pad_token": "</s>"}),
     ],
     ids=[
         "named nowhere",
+        "named nowhere, rotary",
         "by the tokenizer",
         "no names",
         "-1",

@@ -1,6 +1,7 @@
 """The bounds that are asked of a scheduler: closed forms by hand, and what runs really took."""
 
 import math
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,7 @@ def transformer(**configuration: Any) -> RandomModel:
 anatomy_of = Anatomies().of
 
 
+@cache
 def committed() -> list[tuple[Specification, Result, Memory]]:
     """The committed records that have a measured peak, with what they really did."""
     records = [Result.read(path) for path in sorted(REFERENCE.glob(f"*/{RESULT_FILE}"))]

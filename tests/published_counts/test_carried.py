@@ -3,6 +3,8 @@
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from finegrid.published_counts.golden import Board, read_golden
 from finegrid.published_counts.rows import Row, verify
 
@@ -43,6 +45,8 @@ value: 1536 (2 x 6145 + 3 x 11265) + 512 (2 x 4097) a block.
 """
 VALUED = {"board-05", "board-12", "board-13", "board-55", "board-59"}
 """Rows of types that read the weights they are put on."""
+SLOW = {"board-12", "board-13"}
+"""Rows of FRoD, which takes layers of 3072 rows apart: as long as all the others together."""
 OURS = {"board-42", "board-43", "board-45", "board-46", "board-47"}
 """Rows of types that our own methods stand in for."""
 
@@ -72,12 +76,16 @@ def test_papers_and_models_of_the_carried_file() -> None:
     )
 
 
-def test_the_board_of_the_carried_file() -> None:
+def test_the_board_of_the_carried_file(pytestconfig: pytest.Config) -> None:
     golden = read_golden(GOLDEN)
-    found = verify(golden.model_copy(update={"papers": ()}))
+    left_out = set() if pytestconfig.getoption("matrix") else SLOW
+    chosen = tuple(row for row in golden.board.rows if row.id not in left_out)
+    board = golden.board.model_copy(update={"rows": chosen})
+    found = verify(golden.model_copy(update={"papers": (), "board": board}))
     rows = {row.id: row for row in found if row.id.startswith("board")}
     absent = check_the_absent(rows)
-    assert len(rows) == len(golden.board.rows) == 85
+    assert len(golden.board.rows) == 85
+    assert len(rows) == 85 - len(left_out)
     explained = {name: row for name, row in rows.items() if row.explained}
     assert {name: row.meta_count for name, row in explained.items()} == EXPLAINED
     assert all(
@@ -86,5 +94,5 @@ def test_the_board_of_the_carried_file() -> None:
     built = [row for name, row in rows.items() if name not in absent | EXPLAINED.keys()]
     assert all(row.verdict == "match" for row in built)
     assert all(row.closed_form == row.meta_count == row.expected for row in built)
-    assert all("in one block" in str(rows[name].reason) for name in VALUED)
+    assert all("in one block" in str(rows[name].reason) for name in VALUED - left_out)
     assert all("built by our own" in str(rows[name].reason) for name in OURS)

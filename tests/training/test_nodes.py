@@ -5,7 +5,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,31 +22,50 @@ from finegrid.training.processes.signals import Interruption
 from tests.training.assets import Assets, run_folder
 from tests.training.disturbances import forked_workers
 from tests.training.interruptions import SHARED_OUTCOME, assert_same_bits, whole_checkpoints
+from tests.warm.start import warm_python
 
 TRY_AGAIN, CONFIGURATION = os.EX_TEMPFAIL, os.EX_CONFIG
 AGENT = ["-m", "finegrid.training.processes.agent"]
 INSIDE = """
-import atexit, os, signal, sys
-is_worker = "--multiprocessing-fork" in sys.orig_argv
-if is_worker:
+import atexit, os, signal
+from functools import partial
+from multiprocessing.util import Finalize
+
+from finegrid.training.processes import launch
+
+plain = launch._worker
+
+def worker(*given):
     os.write(1, b"a library's version\\n")
-if is_worker or "finegrid.training.processes.agent" in sys.orig_argv:
-    atexit.register(os.kill, os.getpid(), signal.SIGUSR1)
+    Finalize(None, os.kill, (os.getpid(), signal.SIGUSR1), exitpriority=0)
+    return plain(*given)
+
+launch._worker = worker
+launch.LaunchConfig = partial(launch.LaunchConfig, start_method="fork")
+atexit.register(os.kill, os.getpid(), signal.SIGUSR1)
 """
-"""Lets the workers print, past Python, and sends them and the agents a request as they exit."""
+"""Forks the workers, which spawned take ten seconds to load what the agents have loaded.
+
+It lets them print, past Python, and sends them and the agents a request as they exit.
+"""
 STAND_IN = Path(__file__).with_name("srun.py")
 Patch = pytest.MonkeyPatch
 
 
 @pytest.fixture
-def allocation(tmp_path: Path, monkeypatch: Patch) -> None:
-    """Of two nodes, as far as a run sees."""
+def allocation(tmp_path: Path, monkeypatch: Patch) -> Iterator[None]:
+    """Of two nodes, as far as a run sees, whose agents are disturbed by `INSIDE`."""
     program = tmp_path / "bin" / "srun"
     program.parent.mkdir()
     program.write_text(f'#!/bin/sh\nexec {sys.executable} {STAND_IN} "$@"\n')
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
     monkeypatch.setenv("SLURM_JOB_ID", "1")
+    (tmp_path / "inside").mkdir()
+    (tmp_path / "inside" / "sitecustomize.py").write_text(INSIDE)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path / "inside"), *sys.path]))
+    with warm_python():
+        yield
 
 
 def specification(assets: Assets, count: int, **options: Any) -> Specification:
@@ -66,13 +85,11 @@ def on_one_node(assets: Assets, spec: Specification, results: Path) -> Result:
 
 @pytest.mark.usefixtures("allocation")
 def test_an_interrupted_run_goes_on_to_the_bits_of_one_node(
-    assets: Assets, tmp_path: Path, monkeypatch: Patch, caplog: pytest.LogCaptureFixture
+    assets: Assets, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """What a library prints is no report, and a request that comes too late ends no process."""
     spec = specification(assets, 2, epochs=20, dropout=0.3)
     whole = on_one_node(assets, spec, tmp_path / "whole")
-    (tmp_path / "sitecustomize.py").write_text(INSIDE)
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *sys.path]))
 
     def interrupt() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
@@ -96,7 +113,8 @@ def test_a_node_that_is_lost_fails_the_run(assets: Assets, tmp_path: Path) -> No
 
     def lose() -> None:
         processes.update(descendants() - others)
-        agents = [one for one in processes if one.cmdline()[1:] == AGENT]
+        lines = {one: one.cmdline() for one in processes}
+        agents = [one for one, line in lines.items() if line[3:] == AGENT]
         assert len(agents) == 2
         agents[1].kill()
 

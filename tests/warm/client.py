@@ -1,7 +1,7 @@
 """What stands for `python` in tests: `python -m module` is forked from `server.py`.
 
 Its environment says where that listens and which interpreter is the real one, which takes the place
-of this process for anything else, and where a folder of `PYTHONPATH` changes how Python starts.
+of this process for anything else.
 """
 
 import json
@@ -12,17 +12,14 @@ import sys
 from typing import NoReturn
 
 SERVER, REAL = "TESTS_WARM_SERVER", "TESTS_REAL_PYTHON"
-_ITSELF = ("finegrid.training.processes.",)
-"""Modules that hand on file descriptors by their numbers, or load next to nothing."""
+_COLD = ("finegrid.training.processes.client", "finegrid.training.processes.worker")
+"""Modules that hand on file descriptors by their numbers."""
 _PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 
 def is_forked(arguments: list[str]) -> bool:
     """Whether a forked child does what a fresh interpreter does."""
-    if len(arguments) < 2 or arguments[0] != "-m" or arguments[1].startswith(_ITSELF):
-        return False
-    paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    return not any(os.path.exists(f"{path}/sitecustomize.py") for path in paths)  # noqa: PTH110
+    return len(arguments) > 1 and arguments[0] == "-m" and arguments[1] not in _COLD
 
 
 def main(executable: str, arguments: list[str]) -> NoReturn:

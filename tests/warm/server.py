@@ -32,7 +32,6 @@ LIBRARIES = (
     "transformers.models.bert.modeling_bert",
     "typer",
 )
-ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 _LONGEST_REQUEST = 2**18
 
 
@@ -101,6 +100,8 @@ def _perform(request: dict[str, Any], streams: list[int]) -> NoReturn:
     paths = os.environ.get("PYTHONPATH", "")
     sys.path[:0] = [os.getcwd(), *filter(None, paths.split(os.pathsep))]  # noqa: PTH109
     importlib.invalidate_caches()
+    with suppress(ModuleNotFoundError):
+        importlib.import_module("sitecustomize")  # as Python does, when it starts
     _, module, *sys.argv[1:] = request["arguments"]
     atexit._clear()
     code = _exit_code(lambda: runpy.run_module(module, run_name="__main__", alter_sys=True))

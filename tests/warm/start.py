@@ -18,7 +18,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.warm import client, server
+from finegrid.training.run import prepare_environment
+from tests.warm import client
 
 REAL = sys.executable
 _HERE = Path(__file__).parent
@@ -44,13 +45,13 @@ def _started() -> tuple[Path, str]:
     listener.bind("\0" + name)
     listener.listen(socket.SOMAXCONN)
     command = [REAL, "-P", str(_HERE / "server.py"), str(listener.fileno())]
-    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    process = subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        pass_fds=[listener.fileno()],
-        env=environment | server.ONE_THREAD,
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("PYTHONPATH", raising=False)
+        patch.setattr(os, "environ", os.environ.copy())
+        prepare_environment(threads=1)  # libraries read it when they are loaded
+        process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, pass_fds=[listener.fileno()], env=os.environ
+        )
     listener.close()
     folder = Path(tempfile.mkdtemp())
     program = folder / "python"
