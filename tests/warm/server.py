@@ -19,6 +19,7 @@ import traceback
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
+from types import FrameType
 from typing import Any, NoReturn
 
 LIBRARIES = (
@@ -42,6 +43,7 @@ def main() -> None:
     for name in LIBRARIES:
         importlib.import_module(name)
     gc.freeze()
+    signal.signal(signal.SIGCHLD, _reap)
     while True:
         ready, _, _ = select.select([listener, 0], [], [])
         if 0 in ready:
@@ -51,11 +53,9 @@ def main() -> None:
             listener.close()
             _attend(connection)
         connection.close()
-        _reap()
-    _reap()
 
 
-def _reap() -> None:
+def _reap(number: int, frame: FrameType | None) -> None:
     """Forget the children that have ended."""
     with suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:
@@ -64,6 +64,7 @@ def _reap() -> None:
 
 def _attend(connection: socket.socket) -> NoReturn:
     """Start the program, pass on the client's signals, and tell how the program ended."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     said, streams, _, _ = socket.recv_fds(connection, _LONGEST_REQUEST, 3)
     child = os.fork()
     if child == 0:
