@@ -45,7 +45,7 @@ def main() -> None:
     gc.freeze()
     signal.signal(signal.SIGCHLD, _reap)
     while True:
-        ready, _, _ = select.select([listener, 0], [], [])
+        ready, _, _ = select.select([listener.fileno(), 0], [], [])
         if 0 in ready:
             break
         connection, _ = listener.accept()
@@ -73,7 +73,8 @@ def _attend(connection: socket.socket) -> NoReturn:
     for one in streams:
         os.close(one)
     ended = os.pidfd_open(child)
-    while ended not in (ready := select.select([connection, ended], [], [])[0]):
+    client = connection.fileno()
+    while ended not in (ready := select.select([client, ended], [], [])[0]):
         number = connection.recv(1)
         signal.pidfd_send_signal(ended, number[0] if number else signal.SIGKILL)
         if not number:

@@ -93,7 +93,10 @@ class Workplace:
                 capture_output=True,
             )
         cells = Forecast.read(file).cells
-        return sum((Counter(cell.runs.would_run) for cell in cells), Counter[str]())
+        found = Counter[str]()
+        for cell in cells:
+            found.update(cell.runs.would_run)
+        return found
 
     @contextmanager
     def appended(self, module: str, text: str) -> Iterator[None]:
