@@ -46,6 +46,9 @@ class Method(ABC):
     """Whether `merge` exists."""
     trains_base: ClassVar[bool] = False
     """Whether the base's own matrices are trained, so that gradients and state are as large."""
+    reads_weights: ClassVar[bool] = False
+    """Whether what `apply` adds has a form that numbers of the base decide, beside their shapes:
+    processes that share a model then load all of it, each for itself."""
 
     @property
     def positions(self) -> int:

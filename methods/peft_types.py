@@ -33,6 +33,8 @@ class Type:
     """Whether `count` is that of all layers together."""
     fp32: bool = False
     """Whether it works on weights in fp32 alone, from which it makes its constants."""
+    reads: bool = False
+    """Whether it reads numbers of the base, or of what it draws, while it is applied."""
     divides: tuple[str, ...] = ()
     """A key of the configuration, and which features of a layer it divides: in, out."""
     either: tuple[str, ...] = ()
@@ -111,6 +113,7 @@ TYPES: Mapping[str, Type] = {
         identity=False,
         draws=False,
         transposed=True,
+        reads=True,
     ),
     "glora": Type("Chavan et al. 2023, arXiv:2306.07967", biases=True),
     "gralora": Type(
@@ -161,6 +164,7 @@ TYPES: Mapping[str, Type] = {
         {"r": 32, "random_seed": 0},
         _low_rank,
         draws=False,
+        reads=True,
     ),
     "supertuning": Type("Ilin et al. 2026, arXiv:2607.09287", {"sparsity": 0.99}, draws=False),
     "tinylora": Type("Morris et al. 2026, arXiv:2602.04118", draws=False, transposed=True),

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import load_file
 from torch import nn
 
@@ -12,7 +13,14 @@ from finegrid.models.head import head_parameters
 from finegrid.models.network import LinearStack
 from finegrid.models.padding import set_padding
 from finegrid.models.precision import add_unread, hold
-from finegrid.models.pretrained import check_body, check_head, draw_head, listen, read_weights
+from finegrid.models.pretrained import (
+    check_body,
+    check_head,
+    draw_head,
+    listen,
+    read_weights,
+    unread_weights,
+)
 from finegrid.models.seeds import seed_global
 from finegrid.records.damage import check_complete, check_files
 from finegrid.records.labels import kept_head_problem
@@ -50,6 +58,28 @@ def load_model(
     return model
 
 
+def blank_model(
+    folder: Path,
+    prepared: PreparedModel,
+    configured: Mapping[str, Any],
+    dropout: float | None,
+    weights: Weights = "fp32",
+) -> nn.Module:
+    """The model that `load_model` gives, but for its numbers: it is on the meta device.
+
+    Of the folder, which has to be checked, the configuration is read and no weight.
+    """
+    if prepared.spec.widths is not None:
+        with torch.device("meta"):
+            model: nn.Module = LinearStack(prepared.spec.widths)
+        hold(model, weights)
+        return model
+    config = _configuration(folder, configured, dropout)
+    model = unread_weights(config, prepared.spec.pooling, weights)
+    add_unread(model, prepared.drawn_modules)
+    return model
+
+
 def keeps_head(model: Model) -> bool:
     """Whether runs start from the head that the checkpoint holds."""
     return isinstance(model, Checkpoint) and model.keeps_head
@@ -70,26 +100,36 @@ def _load_transformer(
     dropout: float | None,
     weights: Weights,
 ) -> nn.Module:
-    from transformers import AutoConfig
-
-    listen()
-    config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
     if keeps_head(prepared.spec):
-        stored, width = config.to_dict(), configured["num_labels"]
+        stored, width = _stored_configuration(folder).to_dict(), configured["num_labels"]
         if problem := kept_head_problem(stored, labels, width):
             raise WeightsError(f"head: keep: {problem}")
-    # Set here, as the library refuses a number that does not go with what a classifier has stored.
-    for key, value in configured.items():
-        setattr(config, key, value)
-    set_padding(config, folder)
-    if dropout is not None:
-        override_dropout(config, dropout)
+    config = _configuration(folder, configured, dropout)
     model, report = read_weights(folder, config, prepared.spec.pooling, weights)
     add_unread(model, prepared.drawn_modules)
     check_body(model, report)
     if keeps_head(prepared.spec):
         check_head(model, report)
     return model
+
+
+def _configuration(folder: Path, configured: Mapping[str, Any], dropout: float | None) -> Any:
+    """The stored configuration, with what the task and the run have to say."""
+    config = _stored_configuration(folder)
+    # Set here, as the library refuses a number that does not go with what a classifier has stored.
+    for key, value in configured.items():
+        setattr(config, key, value)
+    set_padding(config, folder)
+    if dropout is not None:
+        override_dropout(config, dropout)
+    return config
+
+
+def _stored_configuration(folder: Path) -> Any:
+    from transformers import AutoConfig
+
+    listen()
+    return AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
 
 
 def override_dropout(config: Any, dropout: float) -> None:

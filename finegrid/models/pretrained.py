@@ -4,6 +4,7 @@ import logging
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -125,6 +126,14 @@ def read_weights(
     stored = stored_shapes({path.name: path for path in folder.iterdir()})
     prefixed = any(name.startswith(_prefix(model)) for name in stored.keys() & _own(model))
     return model, Report(frozenset(missing), frozenset(unexpected), shapes, prefixed)
+
+
+def unread_weights(config: Any, pooling: Pooling | None, weights: Weights) -> nn.Module:
+    """The classifier that `read_weights` makes, on the meta device: no weight is read."""
+    kind = holding(_classifier(config, pooling), weights)
+    attention = attention_implementation(kind)
+    make = partial(kind._from_config, dtype=torch.float32, attn_implementation=attention)
+    return blank(make, config).eval()  # as what is read
 
 
 def listen() -> None:

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import torch
 from torch import nn
 
-from finegrid.models.loading import base_sha256, load_model
+from finegrid.models.loading import base_sha256, blank_model, load_model
 from finegrid.models.seeds import generator, seed_global
 from finegrid.records.costs import Inference, Time
 from finegrid.records.damage import read_manifest
@@ -96,6 +96,12 @@ class Run:
         """Whether no process holds the whole model: its latency on one device is missing then."""
         return self.spec.training.strategy == "fsdp"
 
+    @property
+    def has_weights(self) -> bool:
+        """Whether this process loads the base's numbers, or gets its share of the first one's."""
+        is_led = self.is_sharded and not METHODS.get(self.spec.variant.method).reads_weights
+        return self.group.is_first or not is_led
+
     def read(self, task: PreparedTask, *names: SplitName) -> dict[SplitName, Examples]:
         """The named splits. The test split is asked for when training is over, and not before."""
         return load_examples(self.encoded_folder(task), task, self.model_folder, names)
@@ -162,7 +168,8 @@ def stages(run: Run) -> Iterator[Reached]:
     prepared = read_manifest(PreparedModel, run.model_folder)
     yield {"drawn_modules": prepared.drawn_modules, "stripped": prepared.stripped}
     base = load(run, prepared, task)
-    yield {"model_sha256": base_sha256(base.model)}
+    if run.has_weights:
+        yield {"model_sha256": base_sha256(base.model)}
     splits = run.read(task, "train", "validation")  # held against the model, which is checked
     yield {"encoded_by": read_manifest(Encoded, run.encoded_folder(task)).packages}
 
@@ -212,18 +219,22 @@ def load(run: Run, prepared: PreparedModel, task: PreparedTask) -> Loaded:
     """The base model, and what scores need: loading that would take seconds of their time."""
     for name in task.metrics:
         load_metric(name)
+    if not run.has_weights:
+        run.group.meet()  # the first process checks the folder before
     with PeakMeter(torch.device("cpu")) as meter:
         model = load_base(run, prepared, task)
+    if run.has_weights and run.is_sharded:
+        run.group.meet()
     return Loaded(model, meter.peak)
 
 
 def load_base(run: Run, prepared: PreparedModel, task: PreparedTask) -> nn.Module:
-    """The base model with a head drawn by the run's seed. Raises what `load_model` raises."""
-    training, seed = run.spec.training, run.spec.seed
-    configured = kind_named(task.kind).output.configure(task.labels)
-    return load_model(
-        run.model_folder, prepared, task, configured, seed, training.dropout, training.weights
-    )
+    """The base model, its head drawn by the run's seed; on the meta device without weights."""
+    folder, training, seed = run.model_folder, run.spec.training, run.spec.seed
+    configured, how = kind_named(task.kind).output.configure(task.labels), training.weights
+    if not run.has_weights:
+        return blank_model(folder, prepared, configured, training.dropout, how)
+    return load_model(folder, prepared, task, configured, seed, training.dropout, how)
 
 
 def apply(run: Run, model: nn.Module) -> Applied:
@@ -236,7 +247,12 @@ def apply(run: Run, model: nn.Module) -> Applied:
     names = frozenset(name for name, _ in model.named_parameters())
     count = sum(p.numel() for p in model.parameters())
     expected = method.expected_parameters(model)
-    method.apply(model, generator(run.spec.seed, "method"))
+    try:
+        method.apply(model, generator(run.spec.seed, "method"))
+    except RuntimeError as error:
+        if run.has_weights:
+            raise
+        raise RuntimeError(f"{variant.method} reads the base: say `reads_weights`") from error
     live = sum(p.numel() for p in model.parameters() if p.requires_grad)
     if live != expected:
         raise RuntimeError(f"{variant.method}: {live} trainable parameters, closed form {expected}")

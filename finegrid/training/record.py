@@ -24,6 +24,7 @@ from finegrid.records.result import (
 from finegrid.records.specification import Specification
 from finegrid.training.evaluation import UndefinedScoreError
 from finegrid.training.loop import DivergedError
+from finegrid.training.processes.distributed import LeftAloneError
 from finegrid.training.processes.exits import EXIT_DATA, EXIT_FAILED, EXIT_FILES
 from finegrid.training.processes.signals import PreemptedError
 from finegrid.training.shrink import StepMemoryError, is_out_of_memory, one_line
@@ -83,6 +84,8 @@ def conclude(action: Callable[[], None]) -> Ending:
         action()
     except PreemptedError:
         raise
+    except LeftAloneError as error:
+        return Ending("failed", str(error), exit_code=EXIT_FAILED)
     except DivergedError as error:
         return Ending("diverged", str(error), error.step)
     except UndefinedScoreError as error:

@@ -12,16 +12,22 @@ import signal
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import torch
 from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from finegrid.models.head import head_modules
-from finegrid.models.layers import blocks_of
-from finegrid.models.live import anatomy_of
 from finegrid.records.specification import Training
+from finegrid.training.processes.sharding import shard
+
+_LONGEST_WAIT = timedelta(hours=6)
+"""Of a process for another, which may load a large model. The end of one is noticed at once."""
+
+
+class LeftAloneError(Exception):
+    """Another process of the run has ended alone, and says why."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +56,8 @@ class Group:
         if self.size == 1:
             return model
         if training.strategy == "fsdp":
-            return _sharded(model, training.device)
+            self.meet()
+            return shard(model, training.device, self.gathered)
         # Where a step leaves a parameter out, the others' exchange must not wait for it.
         return DistributedDataParallel(
             model, find_unused_parameters=True, gradient_as_bucket_view=True
@@ -65,6 +72,13 @@ class Group:
         waits = isinstance(network, DistributedDataParallel) and not is_last
         with network.no_sync() if waits else nullcontext():  # type: ignore[operator]
             yield
+
+    def meet(self) -> None:
+        """Wait until all processes are here. Raises LeftAloneError where one ends instead."""
+        try:
+            self.largest([0])
+        except RuntimeError as error:  # how the library says that a connection has ended
+            raise LeftAloneError("another process of the run has ended") from error
 
     def mean(self, value: float) -> float:
         """The mean of the processes' values."""
@@ -147,7 +161,8 @@ def joined(device: str) -> Iterator[Group]:
     """
     if device == "cuda":
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    distributed.init_process_group("cpu:gloo,cuda:nccl" if device == "cuda" else "gloo")
+    backend = "cpu:gloo,cuda:nccl" if device == "cuda" else "gloo"
+    distributed.init_process_group(backend, timeout=_LONGEST_WAIT)
     yield Group(distributed.get_rank(), distributed.get_world_size())
     distributed.destroy_process_group()
 
@@ -177,22 +192,6 @@ def sharded_like(tensor: torch.Tensor, other: Any) -> torch.Tensor:
 
     on_device = tensor.to(other.device)
     # Every process has all of it: nothing is sent.
-    return distribute_tensor(on_device, other.device_mesh, other.placements, src_data_rank=None)
-
-
-def _sharded(model: nn.Module, device: str) -> nn.Module:
-    """Divide each block, and what is left with the model; what a pass needs is gathered for it."""
-    from torch.distributed.device_mesh import init_device_mesh
-    from torch.distributed.fsdp import fully_shard
-
-    mesh = init_device_mesh(device, (distributed.get_world_size(),))
-    for part in (*_apart(model), *blocks_of(model), model):
-        fully_shard(part, mesh=mesh, reshard_after_forward=True)
-    return model
-
-
-def _apart(model: nn.Module) -> list[nn.Module]:
-    """What is divided by itself: gradients that are exchanged together are of one type."""
-    if len({p.dtype for p in model.parameters() if p.requires_grad}) < 2:
-        return []
-    return [*(model.get_submodule(path) for path in anatomy_of(model).norms), *head_modules(model)]
+    mesh, placements = other.device_mesh, other.placements
+    shard_of_it = distribute_tensor(on_device, mesh, placements, src_data_rank=None)
+    return shard_of_it.clone()  # which is a view: the whole tensor would stay on the device
