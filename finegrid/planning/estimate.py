@@ -24,6 +24,7 @@ from finegrid.records.specification import (
 )
 from kinds.contract import Kind
 from kinds.registry import kind_named
+from methods.registry import METHODS
 from tasks.registry import kind_of
 
 _FLOAT_BYTES = 4
@@ -112,13 +113,13 @@ def memory_megabytes(
     held = _data_bytes(spec, data) + _FRAGMENTATION * kept
     if device == "cpu":
         held += _FRAGMENTATION * device_bytes(spec, anatomy, trains_base=trains_base)
-    else:
-        # The file, and the model on its way to the device.
-        numbers = base_parameters(spec.model, anatomy) + _held(spec, anatomy)
-        held += numbers * _FLOAT_BYTES
+    elif training.strategy == "ddp":
+        held += _loaded_bytes(spec, anatomy)
+    whole = _whole_bytes(spec, anatomy, trains_base=trains_base)
     # With the one that starts the others, and on each of several nodes one more.
     starting = 0 if training.devices == 1 else 1 if training.nodes == 1 else 2
-    return (devices + starting) * PROCESS_MEGABYTES[device] + math.ceil(devices * held / _MEGABYTE)
+    processes = (devices + starting) * PROCESS_MEGABYTES[device]
+    return processes + math.ceil((devices * held + whole) / _MEGABYTE)
 
 
 def making_megabytes(model: Model, anatomy: Anatomy) -> int:
@@ -179,6 +180,26 @@ def _kept_bytes(spec: Specification, anatomy: Anatomy, *, trains_base: bool) -> 
     """Of the best states on the host; each device's share of them under fsdp."""
     shards = spec.training.devices if spec.training.strategy == "fsdp" else 1
     return _KEPT_STATES * _FLOAT_BYTES * _trained(spec, anatomy, trains_base=trains_base) / shards
+
+
+def _loaded_bytes(spec: Specification, anatomy: Anatomy) -> float:
+    """Of the file, and of the model on its way to the device."""
+    return _FLOAT_BYTES * (base_parameters(spec.model, anatomy) + _held(spec, anatomy))
+
+
+def _whole_bytes(spec: Specification, anatomy: Anatomy, *, trains_base: bool) -> float:
+    """Of a divided model, what is whole on a node, which may be that of the first process.
+
+    That one loads the base, with methods that read it all processes do; later it gathers what a
+    checkpoint holds: what is trained, its best state and the optimizer's.
+    """
+    training = spec.training
+    if training.strategy == "ddp":
+        return 0
+    reads = METHODS.get(spec.variant.method).reads_weights
+    loaded = (training.devices_per_node if reads else 1) * _loaded_bytes(spec, anatomy)
+    states = 2 + _OPTIMIZER_STATES[training.optimizer.name]
+    return max(loaded, _FLOAT_BYTES * states * _trained(spec, anatomy, trains_base=trains_base))
 
 
 def _gathered(model: Model, anatomy: Anatomy) -> float:

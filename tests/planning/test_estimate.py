@@ -158,6 +158,29 @@ def test_the_best_state_is_kept_on_the_host(network: Specification) -> None:
     assert asked[0] - asked[1] == pytest.approx(1.5 * 2 * 4 * 0.75 * parameters / 1e6, abs=1)
 
 
+@pytest.mark.parametrize(
+    ("method", "strategy", "copies"),
+    [("lora", "ddp", 2), ("lora", "fsdp", 1), ("peft:shira", "fsdp", 2), ("full", "fsdp", 2)],
+)
+def test_a_divided_model_is_loaded_once_on_a_node(
+    network: Specification, method: str, strategy: str, copies: int
+) -> None:
+    """Of 8 bytes a number: the file and the model. A checkpoint of all of it takes 16."""
+    model = Network(kind="network", name="network", layers=(3000, 1000, 1))
+    parameters = 3001 * 1000 + 1001
+    options = {"device": "cuda", "devices": 2, "batch_size": 6, "strategy": strategy}
+    training = network.training.model_copy(update=options)
+    variant = network.variant.model_copy(update={"method": method})
+    spec = network.model_copy(update={"model": model, "training": training, "variant": variant})
+    trained = parameters * (1 if trains_base(spec) else 0.25)
+    kept = 1.5 * 2 * 4 * trained * (2 if strategy == "ddp" else 1)
+    expected = 3 * 4000 + (copies * 8 * parameters + kept) / 1e6
+    found = memory_megabytes(
+        spec, anatomy_of(spec.model), trains_base=trains_base(spec), data=SMALL
+    )
+    assert found == pytest.approx(expected, abs=2)
+
+
 def test_gradients_that_add_up_stand_beside_what_devices_exchange_them_in(
     network: Specification,
 ) -> None:
