@@ -238,7 +238,7 @@ def test_a_method_that_reads_without_saying_so_is_named(
 
 def test_models_of_two_forms_are_told_apart() -> None:
     own, first = nn.Linear(2, 3), nn.Linear(2, 3, bias=False)
-    own.weight.requires_grad_(requires_grad=False)
+    own.weight.requires_grad = False
     lines = [sharding._line(name, name, p) for name, p in own.named_parameters()]
     others = [sharding._line(name, name, p) for name, p in first.named_parameters()]
     message = (

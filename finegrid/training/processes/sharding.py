@@ -111,7 +111,7 @@ def _place(tensor: torch.Tensor, device: str) -> None:
     if isinstance(tensor, nn.Parameter):
         roomy = nn.Parameter(roomy, requires_grad=tensor.requires_grad)
     roomy.__dict__.update(tensor.__dict__)
-    torch.utils.swap_tensors(tensor, roomy)
+    torch.utils.swap_tensors(tensor, roomy)  # type: ignore[no-untyped-call]
 
 
 @torch.no_grad()
@@ -120,7 +120,7 @@ def _send(tensor: torch.Tensor) -> None:
     whole = tensor.detach().contiguous()
     if whole.numel() == 0:
         return
-    for piece in whole.view(-1).view(torch.uint8).split(_PIECE_BYTES):
+    for piece in torch.split(whole.view(-1).view(torch.uint8), _PIECE_BYTES):
         distributed.broadcast(piece, src=0)
     if whole.data_ptr() != tensor.data_ptr():
         tensor.detach().copy_(whole)
