@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from finegrid.models.anatomy import Reads
+from finegrid.models.blueprint import Purpose
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -59,6 +60,9 @@ class Inputs(ABC):
     """Columns of the schema that a task may lack."""
     packages: ClassVar[tuple[str, ...]] = ()
     """The distributions that encode: an encoding names their versions."""
+    part: ClassVar[str | None] = None
+    """The part of a repository's processor that encodes, such as `image_processor`: a model's
+    record holds what the repository says of it. None where no such part has a say."""
 
     @abstractmethod
     def schema(self) -> pa.Schema:
@@ -71,6 +75,10 @@ class Inputs(ABC):
     @abstractmethod
     def compare(self) -> Comparison:
         """What exact and near duplicates are for these inputs."""
+
+    def unfit(self, model: Model) -> str | None:
+        """Why a model of the right modality cannot read these inputs; None where it can."""
+        return None
 
     @abstractmethod
     def processor(self, folder: Path) -> Any:
@@ -115,12 +123,16 @@ class Inputs(ABC):
         """The units of an encoded example: batches are made of examples of like size."""
 
     @abstractmethod
-    def longest(self, max_length: int) -> int:
-        """The most units that an example may have."""
+    def longest(self, max_length: int, model: Model) -> int:
+        """The most units that an example may have for a model."""
 
-    def units(self, examples: int, file_bytes: int, max_length: int) -> int:
+    def units(self, examples: int, file_bytes: int, max_length: int, model: Model) -> int:
         """A bound of the units of a split, of which rows and bytes of its file are known."""
-        return examples * self.longest(max_length)
+        return examples * self.longest(max_length, model)
+
+    def positions(self, units: int, model: Model) -> int:
+        """A bound of the vectors that the first block of a model makes of so many units."""
+        return units
 
     @abstractmethod
     def unit_bytes(self, model: Model) -> int:
@@ -225,6 +237,15 @@ class Output(ABC):
 
 class Kind(ABC):
     """A kind of task. A subclass is a frozen dataclass that gives both parts as attributes."""
+
+    loader: ClassVar[str | None]
+    """The auto class of transformers whose models learn it, by its name; None where a plain stack
+    of layers alone does."""
+
+    @property
+    def purpose(self) -> Purpose:
+        """What a model of the kind is for."""
+        return Purpose(self.loader, self.inputs.modality)
 
     @property
     @abstractmethod

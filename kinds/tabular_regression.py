@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from kinds.contract import Kind
 from kinds.inputs.features import Features
@@ -15,5 +16,6 @@ from kinds.registry import register
 class TabularRegression(Kind):
     """Numbers of a row -> a number."""
 
+    loader: ClassVar = None
     inputs = Features()
     output = OneNumber()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from kinds.contract import Kind
 from kinds.inputs.text import Text
@@ -15,5 +16,6 @@ from kinds.registry import register
 class TextClassification(Kind):
     """Text, or a pair of texts -> one class."""
 
+    loader: ClassVar = "AutoModelForSequenceClassification"
     inputs = Text()
     output = OneClass()

@@ -33,7 +33,7 @@ class Digits(Task):
     need the same `split_seed` and `source_size`, whatever their other options.
     """
 
-    kind = "image-classification"
+    kind = "flat-image-classification"
     metrics = ("accuracy",)
     input_size = _SIDE * _SIDE
 

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from finegrid.models.anatomies import Anatomies
+from finegrid.models.anatomy import Anatomy
+from finegrid.models.blueprint import Purpose
 from finegrid.planning.benchmark import as_written, benchmark_from_config
 from finegrid.planning.estimate import (
     FETCHING_MINUTES,
@@ -40,6 +42,7 @@ from finegrid.records.specification import Model, Specification, Task, model_key
 from finegrid.records.tuning import cell_specification, choice_file, possible, tuning_key
 from finegrid.training.tracking import ModeError, mirror_mode
 from methods.registry import METHODS
+from tasks.registry import kind_of
 from workflow import digests
 from workflow.encodings import Encodings
 from workflow.forecast.profile import DEVICE_MEMORY, check_device_memory
@@ -308,7 +311,7 @@ class Pipeline:
         """The largest bound over what the run's tuning may choose, more with each attempt."""
         data = self._data(self._task_keys[spec.task.name])
         trains_base = METHODS.get(spec.variant.method).trains_base
-        anatomy = self.anatomies.of(spec.model)
+        anatomy = self.anatomies.of(spec.model, kind_of(spec.task).purpose)
         bounds = [bound(one, anatomy, trains_base=trains_base, data=data) for one in possible(spec)]
         return attempt * max(bounds)
 
@@ -352,7 +355,7 @@ class Pipeline:
 
     def model_memory(self, key: str, attempt: int) -> int:
         """The megabytes of memory that it takes to make."""
-        return attempt * making_megabytes(m := self._models[key], self.anatomies.of(m))
+        return attempt * making_megabytes(self._models[key], self._anatomy(key))
 
     def model_minutes(self, key: str, attempt: int) -> int:
         """The minutes that it takes to make. Raises as above, for its pretraining's task."""
@@ -360,8 +363,24 @@ class Pipeline:
         if (pretraining := model.pretraining) is None:
             return attempt * FETCHING_MINUTES
         data, training = self._data(pretraining.task.key), pretraining.training
-        anatomy = self.anatomies.of(model)
-        return attempt * training_minutes(model, anatomy, training, trains_base=True, data=data)
+        minutes = training_minutes(model, self._anatomy(key), training, trains_base=True, data=data)
+        return attempt * minutes
+
+    def model_loaders(self, key: str) -> list[str]:
+        """The auto classes by which runs load the model, for the job that holds it against them."""
+        return [purpose.loader for purpose in self._purposes[key] if purpose.loader is not None]
+
+    @cached_property
+    def _purposes(self) -> dict[str, list[Purpose]]:
+        """Key of a model -> what its tasks take it for."""
+        found: dict[str, dict[Purpose, None]] = {key: {} for key in self._models}
+        for spec in self._one_a_cell:
+            found[self._model_keys[spec.model.name]][kind_of(spec.task).purpose] = None
+        return {key: sorted(purposes, key=str) for key, purposes in found.items()}
+
+    def _anatomy(self, key: str) -> Anatomy:
+        """The anatomy of a model for the first of its kinds."""
+        return self.anatomies.of(self._models[key], self._purposes[key][0])
 
     def model_inputs(self, key: str) -> list[str]:
         """The manifests of the model's source task and of its encoding, if it is pretrained."""

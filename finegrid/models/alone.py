@@ -18,12 +18,14 @@ _SHARE = 1e-3
 
 
 def check_alone(model: nn.Module, folder: Path) -> None:
-    """Refuse a classifier that sees the padding of a batch through its mask.
+    """Refuse a classifier of texts that sees the padding of a batch through its mask.
 
     One text is read alone and with padding on its right: a convolution, an approximation of
     attention or a head of the library may take padding in, and every prediction would depend on
     the batch that its text is in. The folder holds the tokenizer. Raises WeightsError.
     """
+    if anatomy_of(model).reads != "text":
+        return
     config: Any = model.config
     pad, tokens = padding_id(config.to_dict(), folder), _tokens(folder)
     positions = anatomy_of(model).positions

@@ -14,7 +14,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from finegrid.models.anatomy import Anatomy, of_network
-from finegrid.models.blueprint import Blueprint, Description, DescriptionError
+from finegrid.models.blueprint import Blueprint, Description, DescriptionError, Purpose
 from finegrid.models.family import family_module
 from finegrid.records.identity import content_hash
 from finegrid.records.source import source_digest
@@ -50,8 +50,8 @@ class Anatomies:
     """Descriptions of models, kept in a folder once the results that it lies in exist."""
 
     folder: Path | None = None
-    _models: dict[str, Anatomy] = field(default_factory=dict, compare=False)
-    """Looked up once by the key of a model, for thousands of runs."""
+    _models: dict[tuple[str, Purpose], Anatomy] = field(default_factory=dict, compare=False)
+    """Looked up once by the key of a model and its purpose, for thousands of runs."""
 
     @classmethod
     def kept(cls, results: str | Path) -> Anatomies:
@@ -70,12 +70,12 @@ class Anatomies:
             self.keep(keys)  # to look at a benchmark that has no results leaves no files
         return [_KNOWN[key] for key in keys]
 
-    def of(self, model: Model) -> Anatomy:
-        """The anatomy of one model. Raises DescriptionError."""
+    def of(self, model: Model, purpose: Purpose) -> Anatomy:
+        """The anatomy of one model for a purpose. Raises DescriptionError."""
         if model.widths is not None:
             return of_network(model.widths, str(model.configuration["model_type"]))
-        if (key := model_key(model)) not in self._models:
-            (found,) = self([Blueprint.of(model)])
+        if (key := (model_key(model), purpose)) not in self._models:
+            (found,) = self([Blueprint.of(model, purpose)])
             if found.anatomy is None:
                 raise DescriptionError(f"model {model.name!r}: {found.problem}")
             self._models[key] = found.anatomy

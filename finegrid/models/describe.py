@@ -60,13 +60,16 @@ def _anatomy(blueprint: Blueprint) -> Anatomy:
 
 
 def _of_classifier(config: Any, blueprint: Blueprint) -> Anatomy:
+    if (loader := blueprint.loader) is None:
+        return discover(build(config))
     if blueprint.pooling is not None:
-        return discover(blank(classifier_class(config, blueprint.pooling)._from_config, config))
+        kind = classifier_class(config, loader, blueprint.pooling)
+        return discover(blank(kind._from_config, config))
     try:
-        return blank_anatomy(config, own_classifier(config))
+        return blank_anatomy(config, own_classifier(config, loader))
     except NoClassifierError:
         other = discover(build(config))
-        if other.reads == "text":
+        if blueprint.reads in (None, other.reads):
             raise
         return other  # what it reads is held against its task
 

@@ -18,14 +18,24 @@ def head_modules(model: nn.Module) -> list[nn.Module]:
 
     The anatomy's own come first, then those that this model's checkpoint lacks.
     """
-    names = (*anatomy_of(model).head, *getattr(model, _DRAWN, ()))
+    names = (*anatomy_of(model).head, *drawn_modules(model))
     modules = dict(model.named_modules())
     return [modules[name] for name in names if name in modules]
 
 
 def add_to_head(model: nn.Module, modules: tuple[str, ...]) -> None:
-    """Count further modules, by their paths, as the model's head: its checkpoint lacks them."""
-    setattr(model, _DRAWN, modules)
+    """Count further modules, by their paths, as the model's head: its checkpoint lacks them.
+
+    Paths that the model does not have are those of other classes of the same checkpoint.
+    """
+    known = dict(model.named_modules())
+    setattr(model, _DRAWN, tuple(path for path in modules if path in known))
+
+
+def drawn_modules(model: nn.Module) -> tuple[str, ...]:
+    """The paths of the modules that the model's checkpoint lacks."""
+    found: tuple[str, ...] = getattr(model, _DRAWN, ())
+    return found
 
 
 def head_parameters(model: nn.Module) -> list[nn.Parameter]:

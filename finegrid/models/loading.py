@@ -33,6 +33,7 @@ def load_model(
     folder: Path,
     prepared: PreparedModel,
     task: PreparedTask,
+    loader: str | None,
     configured: Mapping[str, Any],
     seed: int,
     dropout: float | None,
@@ -40,6 +41,7 @@ def load_model(
 ) -> nn.Module:
     """The base model with its pretrained weights and a head drawn by the run's seed.
 
+    `loader` names the auto class of a model of transformers, None for a plain stack alone;
     `configured` is what the configuration has to say for the task, such as the width of the head;
     `weights` is how the base is held, beside a head in fp32. The head is the checkpoint's where the
     model says `head: keep`. Raises CorruptedFileError for a file that has changed, or that the
@@ -50,8 +52,11 @@ def load_model(
     check_complete(folder, prepared.files)
     if prepared.spec.widths is not None:
         model = _load_network(folder, prepared.spec.widths, weights)
+    elif loader is None:
+        raise WeightsError(f"kind {task.kind} is for plain stacks; {prepared.key} is none")
     else:
-        model = _load_transformer(folder, prepared, task.labels, configured, dropout, weights)
+        labels = task.labels
+        model = _load_transformer(folder, prepared, labels, loader, configured, dropout, weights)
     if not keeps_head(prepared.spec):
         seed_global(seed, "head")
         draw_head(model)
@@ -61,6 +66,7 @@ def load_model(
 def blank_model(
     folder: Path,
     prepared: PreparedModel,
+    loader: str | None,
     configured: Mapping[str, Any],
     dropout: float | None,
     weights: Weights = "fp32",
@@ -74,8 +80,10 @@ def blank_model(
             model: nn.Module = LinearStack(prepared.spec.widths)
         hold(model, weights)
         return model
+    if loader is None:
+        raise WeightsError(f"{prepared.key} is no plain stack, as the kind of its task wants one")
     config = _configuration(folder, configured, dropout)
-    model = unread_weights(config, prepared.spec.pooling, weights)
+    model = unread_weights(config, loader, prepared.spec.pooling, weights)
     add_unread(model, prepared.drawn_modules)
     return model
 
@@ -96,6 +104,7 @@ def _load_transformer(
     folder: Path,
     prepared: PreparedModel,
     labels: Sequence[str],
+    loader: str,
     configured: Mapping[str, Any],
     dropout: float | None,
     weights: Weights,
@@ -105,7 +114,7 @@ def _load_transformer(
         if problem := kept_head_problem(stored, labels, width):
             raise WeightsError(f"head: keep: {problem}")
     config = _configuration(folder, configured, dropout)
-    model, report = read_weights(folder, config, prepared.spec.pooling, weights)
+    model, report = read_weights(folder, config, loader, prepared.spec.pooling, weights)
     add_unread(model, prepared.drawn_modules)
     check_body(model, report)
     if keeps_head(prepared.spec):

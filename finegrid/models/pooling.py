@@ -1,7 +1,7 @@
-"""How the features of a text are pooled before the head, by the attention mask alone.
+"""The class of a classifier, and how the features of a text are pooled before its head.
 
 The library's classifiers of decoders and encoder-decoders look for the last token by its id, which
-a text may hold itself; the ones here read the place from the mask.
+a text may hold itself; the ones here read the place from the attention mask alone.
 """
 
 import inspect
@@ -26,7 +26,7 @@ else:
     _Model = object
 _BLANK: dict[tuple[Any, str], Anatomy] = {}
 """Class and configuration -> what discovery has found in its model."""
-_MASK = "attention_mask"
+_MASK, _TOKENS = "attention_mask", "input_ids"
 _LAST_TOKEN_HEAD, _OTHER_HEAD = "score", "classifier"
 """What the library calls the head of a decoder, and of other models."""
 _HEAD_STD = 0.02
@@ -34,34 +34,45 @@ _HEAD_STD = 0.02
 
 
 class NoClassifierError(ValueError):
-    """A configuration for whose model texts cannot be classified: one line with the reason."""
+    """A configuration for which there is no classifier of a kind: one line with the reason."""
 
 
-def classifier_class(config: Any, pooling: Pooling | None) -> Any:
+def classifier_class(config: Any, loader: str, pooling: Pooling | None = None) -> Any:
     """The class of a classifier: `from_pretrained` and `_from_config` make the model.
 
-    Without a pooling it is the library's, with its head; those that read the last token find it by
-    the mask. With one, the head is one linear layer on the pooled features. Raises
-    NoClassifierError where there is none, and AnatomyError for a model that cannot be read.
+    Without a pooling it is the library's, with its head, that the auto class named `loader` has;
+    those that read the last token of a text find it by the mask. With one, the head is one linear
+    layer on the pooled features. Raises NoClassifierError where there is none, and AnatomyError for
+    a model that cannot be read.
     """
     if pooling is not None:
-        return _pooled_class(config, pooling)
-    own = own_classifier(config)
+        return _pooled_class(config, loader, pooling)
+    own = own_classifier(config, loader)
     anatomy = blank_anatomy(config, own)
-    return _by_mask(own) if anatomy.causal or anatomy.encoder_decoder else own
+    is_last = anatomy.causal or anatomy.encoder_decoder
+    return _by_mask(own) if anatomy.reads == "text" and is_last else own
 
 
-def own_classifier(config: Any) -> Any:
-    """The library's class of a classifier of texts. Raises NoClassifierError where it has none."""
-    from transformers import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING
+def own_classifier(config: Any, loader: str) -> Any:
+    """The class that an auto class of the library has for a configuration.
 
-    kind = config.model_type
+    Raises NoClassifierError where it has none, or one that no task can be learnt with.
+    """
+    kind, own = config.model_type, _class_of(config, loader)
     reason = family_of(kind).classifier_reason
-    if type(config) not in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING:
-        reason = f"the library has no classifier of texts for {kind}"
+    if own is None:
+        reason = f"the library has no {loader} for {kind}"
     if reason:
         raise NoClassifierError(f"{reason}; allowed: a pooling, where the model reads text")
-    return _masked(MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING[type(config)], kind)
+    return _masked(own, kind)
+
+
+def _class_of(config: Any, loader: str) -> Any:
+    """The same, or None where there is none."""
+    import transformers
+
+    mapping: Any = getattr(transformers, loader)._model_mapping
+    return mapping.get(type(config), None)
 
 
 def attention_implementation(kind: Any) -> str:
@@ -77,7 +88,7 @@ def blank_anatomy(config: Any, kind: Any) -> Anatomy:
     return _BLANK[key]
 
 
-def _pooled_class(config: Any, pooling: Pooling) -> Any:
+def _pooled_class(config: Any, loader: str, pooling: Pooling) -> Any:
     """The class of a body with a linear head, as wide as its states. Raises as above."""
     from transformers import MODEL_MAPPING
 
@@ -88,7 +99,8 @@ def _pooled_class(config: Any, pooling: Pooling) -> Any:
     anatomy = blank_anatomy(config, body)
     if anatomy.reads != "text" or anatomy.hidden is None:
         raise NoClassifierError(f"{kind} reads {anatomy.reads}; a pooling is for states of texts")
-    own = _own_anatomy(config)
+    library = _class_of(config, loader)
+    own = None if library is None else blank_anatomy(config, library)
     if own is None and anatomy.encoder_decoder:
         raise NoClassifierError(f"nothing says what the decoder of {kind} reads of a text")
     # The library's own heads of decoders have no bias.
@@ -97,17 +109,10 @@ def _pooled_class(config: Any, pooling: Pooling) -> Any:
     return _pooled(_masked(body, kind), pooling, name, (anatomy.hidden, not causal))
 
 
-def _own_anatomy(config: Any) -> Anatomy | None:
-    """The anatomy of the library's own classifier, where it has one."""
-    from transformers import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING
-
-    if type(config) not in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING:
-        return None
-    return blank_anatomy(config, MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING[type(config)])
-
-
 def _masked(kind: Any, model_type: str) -> Any:
-    """The class itself. Raises NoClassifierError for one that padding has a part in."""
+    """The class itself. Raises NoClassifierError for one of texts that padding has a part in."""
+    if kind.main_input_name != _TOKENS:
+        return kind
     if reason := family_of(model_type).padding_reason:
         raise NoClassifierError(f"{model_type} reads padding as text: {reason}")
     if _MASK not in inspect.signature(kind.forward).parameters:

@@ -65,8 +65,8 @@ class Fit(NamedTuple):
     """With the checkpoint's weights."""
 
 
-def fit(folder: Path, pooling: Pooling | None = None, *, keeps_head: bool) -> Fit:
-    """Hold the weights in a folder against their model.
+def fit(folder: Path, loader: str, pooling: Pooling | None = None, *, keeps_head: bool) -> Fit:
+    """Hold the weights in a folder against their model, the one of the auto class `loader`.
 
     Raises WeightsError, which names them, for weights of the body that are missing, of another
     shape, not the model's or no finite numbers; and so for those of a head that is to be kept.
@@ -76,8 +76,8 @@ def fit(folder: Path, pooling: Pooling | None = None, *, keeps_head: bool) -> Fi
 
     config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
     set_padding(config, folder)
-    stripped = _unwrap(folder, config, pooling)
-    model, report = read_weights(folder, config, pooling)
+    stripped = _unwrap(folder, config, loader, pooling)
+    model, report = read_weights(folder, config, loader, pooling)
     drawn = _lacking(model, report)
     add_to_head(model, drawn)
     check_body(model, report)
@@ -87,26 +87,30 @@ def fit(folder: Path, pooling: Pooling | None = None, *, keeps_head: bool) -> Fi
     return Fit(stripped, drawn, model)
 
 
-def _unwrap(folder: Path, config: Any, pooling: Pooling | None) -> tuple[str, ...]:
+def _unwrap(folder: Path, config: Any, loader: str, pooling: Pooling | None) -> tuple[str, ...]:
     files = {path.name: path for path in folder.iterdir()}
-    names, words = unwrapped(stored_shapes(files), _known_names(config, pooling))
+    names, words = unwrapped(stored_shapes(files), _known_names(config, loader, pooling))
     if words:
         rename_weights(files, names)
     return tuple(words)
 
 
 def read_weights(
-    folder: Path, config: Any, pooling: Pooling | None = None, weights: Weights = "fp32"
+    folder: Path,
+    config: Any,
+    loader: str,
+    pooling: Pooling | None = None,
+    weights: Weights = "fp32",
 ) -> tuple[nn.Module, Report]:
-    """The classifier of a configuration with the weights in a folder, and how they fit.
+    """The model that an auto class has for a configuration, with the weights in a folder.
 
-    `weights` says in which type the base's are held.
+    Beside it stands how the two fit. `weights` says in which type the base's are held.
 
-    Raises WeightsError where the library has no classifier of texts for the configuration, or
-    cannot convert the weights.
+    Raises WeightsError where the library has no such model for the configuration, or cannot
+    convert the weights.
     """
     listen()
-    kind = holding(_classifier(config, pooling), weights)
+    kind = holding(_classifier(config, loader, pooling), weights)
     try:
         model, found = kind.from_pretrained(
             folder,
@@ -128,9 +132,11 @@ def read_weights(
     return model, Report(frozenset(missing), frozenset(unexpected), shapes, prefixed)
 
 
-def unread_weights(config: Any, pooling: Pooling | None, weights: Weights) -> nn.Module:
-    """The classifier that `read_weights` makes, on the meta device: no weight is read."""
-    kind = holding(_classifier(config, pooling), weights)
+def unread_weights(
+    config: Any, loader: str, pooling: Pooling | None, weights: Weights
+) -> nn.Module:
+    """The model that `read_weights` makes, on the meta device: no weight is read."""
+    kind = holding(_classifier(config, loader, pooling), weights)
     attention = attention_implementation(kind)
     make = partial(kind._from_config, dtype=torch.float32, attn_implementation=attention)
     return blank(make, config).eval()  # as what is read
@@ -218,17 +224,17 @@ def draw_head(model: nn.Module) -> None:
             initialise(module)
 
 
-def _known_names(config: Any, pooling: Pooling | None) -> set[str]:
+def _known_names(config: Any, loader: str, pooling: Pooling | None) -> set[str]:
     """The names that the library knows the body's weights by: with and without its prefix."""
-    model: Any = blank(_classifier(config, pooling)._from_config, config)
+    model: Any = blank(_classifier(config, loader, pooling)._from_config, config)
     names = set(model.base_model.state_dict())
     return names | {_prefix(model) + name for name in names}
 
 
-def _classifier(config: Any, pooling: Pooling | None) -> Any:
-    """The class of a classifier of texts. Raises WeightsError where there is none."""
+def _classifier(config: Any, loader: str, pooling: Pooling | None) -> Any:
+    """The class of a classifier. Raises WeightsError where there is none."""
     try:
-        return classifier_class(config, pooling)
+        return classifier_class(config, loader, pooling)
     except NoClassifierError as error:
         raise WeightsError(str(error)) from error
 

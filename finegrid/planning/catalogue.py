@@ -12,8 +12,9 @@ from pydantic import ValidationError
 from finegrid.metrics.registry import METRICS
 from finegrid.models.anatomies import Anatomies
 from finegrid.models.anatomy import Anatomy, of_network
-from finegrid.models.blueprint import Blueprint, Description
+from finegrid.models.blueprint import Blueprint, Description, Purpose
 from finegrid.models.padding import padding_problem
+from finegrid.models.processing import ProcessorError, processor_settings
 from finegrid.planning import own_files
 from finegrid.planning.fits import unread, wrong_size
 from finegrid.planning.schema import (
@@ -40,6 +41,7 @@ from finegrid.records.specification import (
     Task,
     Training,
 )
+from kinds.contract import Kind
 from kinds.registry import KINDS, kind_named
 from tasks.contract import Task as RegisteredTask
 from tasks.registry import TASKS
@@ -84,13 +86,14 @@ class Catalogue:
     hashed: Hash = file_sha256
     describe: Describe = field(default_factory=Anatomies)
     _tasks: dict[str, TaskPlan | None] = field(default_factory=dict)
-    _models: dict[str, ModelPlan | None] = field(default_factory=dict)
+    _models: dict[str, dict[Purpose, ModelPlan]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in self.benchmark.tasks:
             self._tasks[name] = self._resolve_task(name)
         records = {name: self._resolve_model(name) for name in self.benchmark.models}
-        self._models |= self._described(records)
+        self._models |= {name: {} for name in records}
+        self._describe({name: one for name, one in records.items() if one is not None})
 
     def task(self, name: str, at: Location) -> TaskPlan | None:
         """The task of that name; `at` is where it is asked for."""
@@ -98,11 +101,11 @@ class Catalogue:
             self.problems.add(at, unknown_name("task", name, list(self._tasks)))
         return self._tasks.get(name)
 
-    def model(self, name: str, at: Location) -> ModelPlan | None:
-        """The model of that name; `at` is where it is asked for."""
+    def model(self, name: str, at: Location) -> Mapping[Purpose, ModelPlan]:
+        """The plans of the model of that name; `at` is where it is asked for."""
         if name not in self._models:
             self.problems.add(at, unknown_name("model", name, list(self._models)))
-        return self._models.get(name)
+        return self._models.get(name, {})
 
     def training(self, merged: dict[str, Any], at: Location) -> Training | None:
         """Training settings with all defaults filled in."""
@@ -137,6 +140,13 @@ class Catalogue:
             Task(name=name, task=entry.task, source=entry.source, options=options), task
         )
 
+    def _kinds(self, model: str) -> list[Kind]:
+        """The kinds of the tasks that grids give to a model, one for each purpose."""
+        grids = (grid for grid in self.benchmark.grids if model in grid.models)
+        tasks = (self._tasks.get(name) for grid in grids for name in grid.tasks)
+        kinds = (kind_named(plan.task.kind) for plan in tasks if plan)
+        return list({kind.purpose: kind for kind in kinds}.values())
+
     def _resolve_model(self, name: str) -> Model | None:
         """The model's record, whose configuration has no problem that shows without the library."""
         entry, at = self.benchmark.models[name], ("models", name)
@@ -144,8 +154,9 @@ class Catalogue:
         if isinstance(entry, CheckpointEntry):
             record = self._checkpoint(name, entry, at)
         elif isinstance(entry, RandomEntry):
-            self._check_source(entry.tokenizer, (*at, "tokenizer"))
-            record = RandomModel(name=name, **dict(entry))
+            is_good = self._check_source(entry.tokenizer, (*at, "tokenizer"))
+            processor = self._processor(name, entry, entry.tokenizer) if is_good else {}
+            record = RandomModel(name=name, **(dict(entry) | {"processor": processor}))
         else:
             record = self._network(name, entry, at)
         return record if record and self._is_sound(record, at) else None
@@ -164,20 +175,21 @@ class Catalogue:
             self.problems.add((*place, key), reason)
         return not found
 
-    def _described(self, records: Mapping[str, Model | None]) -> dict[str, ModelPlan | None]:
-        """The plans of all models, whose anatomies are asked for at once."""
-        asked = {
-            name: Blueprint.of(record)
-            for name, record in records.items()
-            if record is not None and record.widths is None
-        }
-        found = dict(zip(asked, self.describe(list(asked.values())), strict=True)) if asked else {}
-        return {
-            name: self._plan(record, found.get(name, Description()), ("models", name))
-            if record
-            else None
-            for name, record in records.items()
-        }
+    def _describe(self, records: Mapping[str, Model]) -> None:
+        """Plan all models for each purpose; their anatomies are asked for at once."""
+        uses = [
+            (name, purpose)
+            for name in records
+            for purpose in [kind.purpose for kind in self._kinds(name)] or [Purpose()]
+        ]
+        asked = [(name, purpose) for name, purpose in uses if records[name].widths is None]
+        blueprints = [Blueprint.of(records[name], purpose) for name, purpose in asked]
+        answers = self.describe(blueprints) if blueprints else []
+        found = dict(zip(asked, answers, strict=True))
+        for name, purpose in uses:
+            description = found.get((name, purpose), Description())
+            if plan := self._plan(records[name], description, ("models", name)):
+                self._models[name][purpose] = plan
 
     def _plan(self, record: Model, found: Description, at: Location) -> ModelPlan | None:
         if record.widths is not None:
@@ -232,7 +244,26 @@ class Catalogue:
             configuration=configuration,
             pooling=entry.pooling,
             head=entry.head,
+            processor=self._processor(name, entry, entry.source),
         )
+
+    def _processor(
+        self, name: str, entry: CheckpointEntry | RandomEntry, source: Source
+    ) -> dict[str, Any]:
+        """What a model's files say of how the inputs of its tasks are processed; {} without say."""
+        parts = [kind.inputs.part for kind in self._kinds(name) if kind.inputs.part]
+        if not parts:
+            return {}
+        at: Location = ("models", name, "processor")
+        if not sources.is_local(source.uri):
+            if not entry.processor:
+                self.problems.add(at, "this key is required for a hub: source, or a lock")
+            return entry.processor
+        try:
+            return processor_settings(sources.local_files(source), parts[0])
+        except (ProcessorError, sources.SourceError, OSError) as error:
+            self.problems.add(at[:2], str(error))
+            return {}
 
     def _local_configuration(self, entry: CheckpointEntry, at: Location) -> dict[str, Any]:
         """The model's own configuration; what the entry expects of it has to be true."""

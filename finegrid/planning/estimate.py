@@ -147,7 +147,7 @@ def device_bytes(spec: Specification, anatomy: Anatomy, *, trains_base: bool) ->
     """A bound of the live tensors of a training step on one device, in bytes."""
     training = spec.training
     states = 1 + _OPTIMIZER_STATES[training.optimizer.name]
-    longest = kind_of(spec.task).inputs.longest(training.max_length)
+    longest = kind_of(spec.task).inputs.longest(training.max_length, spec.model)
     adds_up = accumulates(training, longest)
     if training.strategy == "ddp" and training.devices > 1 and adds_up:
         states += 1  # gradients add up beside what the devices exchange them in
@@ -221,9 +221,10 @@ def training_minutes(
 ) -> int:
     """The same, where there is no run: of a pretraining, which does no more than a run."""
     factor = _TRAINED_FACTOR if trains_base else _FROZEN_FACTOR
-    passes = factor * training.epochs * _units(training, data, "train")
-    passes += _FORWARD_FACTOR * training.evaluations * _units(training, data, "validation")
-    passes += _FORWARD_FACTOR * _units(training, data, "test")
+    passes = factor * training.epochs * _positions(model, training, data, "train")
+    evaluated = _positions(model, training, data, "validation")
+    passes += _FORWARD_FACTOR * training.evaluations * evaluated
+    passes += _FORWARD_FACTOR * _positions(model, training, data, "test")
     rate = _OPERATIONS_PER_SECOND[training.device]
     rate *= training.threads if training.device == "cpu" else 1
     return _START_MINUTES + math.ceil(passes * computed_parameters(model, anatomy) / rate / 60)
@@ -248,9 +249,11 @@ def _activations(spec: Specification, anatomy: Anatomy) -> float:
     dropout (Korthikanti et al. 2022, arXiv:2205.05198, equation 1, in numbers for bytes).
     """
     training = spec.training
-    length = kind_of(spec.task).inputs.longest(training.max_length)
+    inputs = kind_of(spec.task).inputs
+    longest = inputs.longest(training.max_length, spec.model)
+    length = inputs.positions(longest, spec.model)
     layers = _layer_activations(spec.model, anatomy, length)
-    batch = largest_share(training, length)
+    batch = largest_share(training, longest)
     passed = len(layers) * _width(spec.model, anatomy)
     kept = max(layers) + passed if training.gradient_checkpointing else 0
     trained = batch * length * (kept or sum(layers)) * _METHOD_ACTIVATIONS
@@ -277,12 +280,17 @@ def _width(model: Model, anatomy: Anatomy) -> int:
     return anatomy.hidden or max((part.in_features for part in anatomy.parts), default=1)
 
 
-def _units(training: Training, data: Data, split: SplitName) -> int:
-    """Units of a split at the most: tokens of texts, examples of rows of numbers."""
+def _units(model: Model, training: Training, data: Data, split: SplitName) -> int:
+    """Units of a split at the most: tokens of texts, pixels, examples of rows of numbers."""
     examples, size = data.examples[split], data.file_bytes[split]
-    return data.kind.inputs.units(examples, size, training.max_length)
+    return data.kind.inputs.units(examples, size, training.max_length, model)
+
+
+def _positions(model: Model, training: Training, data: Data, split: SplitName) -> int:
+    """Vectors that the model makes of a split at the most."""
+    return data.kind.inputs.positions(_units(model, training, data, split), model)
 
 
 def _data_bytes(spec: Specification, data: Data) -> int:
-    units = sum(_units(spec.training, data, split) for split in data.examples)
+    units = sum(_units(spec.model, spec.training, data, split) for split in data.examples)
     return data.kind.inputs.unit_bytes(spec.model) * units

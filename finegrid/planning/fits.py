@@ -29,11 +29,12 @@ def mismatches(
     record, name = model.record, f"model {model.record.name!r}"
     if problem := unread(model.anatomy.reads, task):
         yield None, f"{name} {problem}"
-    elif problem := wrong_size(record, task):
+    elif problem := wrong_size(record, task) or kind_named(task.task.kind).inputs.unfit(record):
         yield None, f"{name}: {problem}"
-    elif kind_named(task.task.kind).inputs.unit == "token":
-        yield from _wrong_length(model, training.max_length, method)
-    yield from _small_micro_batches(task, training)
+    else:
+        if kind_named(task.task.kind).inputs.unit == "token":
+            yield from _wrong_length(model, training.max_length, method)
+        yield from _small_micro_batches(task, record, training)
     if problem := method.weights_problem(training.weights):
         yield ("training", "weights"), refused(training.weights, problem)
     for key, why in record.unusable.items():
@@ -65,10 +66,10 @@ def wrong_size(record: Model, task: TaskPlan) -> str | None:
     return None
 
 
-def _small_micro_batches(task: TaskPlan, training: Training) -> Iterator[Mismatch]:
+def _small_micro_batches(task: TaskPlan, record: Model, training: Training) -> Iterator[Mismatch]:
     """A micro-batch that would not hold the longest example that may be."""
     inputs, units = kind_named(task.task.kind).inputs, training.micro_batch_units
-    longest = inputs.longest(training.max_length)
+    longest = inputs.longest(training.max_length, record)
     if units is not None and units < longest:
         reason = f"an example of task {task.record.name!r} may have {longest} {inputs.unit}s"
         where = ("training", "micro_batch_units")

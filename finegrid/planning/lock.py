@@ -49,6 +49,8 @@ class LockedModel(Record):
     source: Source
     configuration: dict[str, JsonValue] = {}
     """Its config.json; empty where it lies on this machine."""
+    processor: dict[str, JsonValue] = {}
+    """What it says of how images or sounds are processed, if it does."""
 
 
 class Lock(Record):
@@ -156,8 +158,8 @@ class _Writer:
         locked = self.lock.models.get(name)
         if locked is not None and locked.uri == uri:
             source = locked.source.model_dump(mode="json", exclude_defaults=True)
-            known = {"configuration": locked.configuration} if locked.configuration else {}
-            return {"source": source} | known
+            known = {"configuration": locked.configuration, "processor": locked.processor}
+            return {"source": source} | {key: value for key, value in known.items() if value}
         if locked is not None or uri.startswith(HUB):
             what = "has changed since it was locked" if locked else "is not locked"
             self.problems.add(("models", name), f"{uri} {what}; run: {self.command}")

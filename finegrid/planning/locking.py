@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from pydantic import ValidationError
 
+from finegrid.models.padding import TOKENIZER_FILE
+from finegrid.models.processing import FILES as PROCESSOR_FILES
+from finegrid.models.processing import PARTS, ProcessorError, processor_settings
 from finegrid.planning import own_files
 from finegrid.planning.layouts import Layout
 from finegrid.planning.lock import (
@@ -25,7 +29,7 @@ from finegrid.planning.lock import (
 from finegrid.planning.pinning import local_source
 from finegrid.planning.schema import TaskEntry
 from finegrid.prepare import hub, sources
-from finegrid.prepare.model import BESIDE, CONFIGURATION_FILE, HUB_FILES
+from finegrid.prepare.model import BESIDE, CONFIGURATION_FILE
 from finegrid.prepare.sources import Hash, SourceError
 from finegrid.problems import ConfigurationError, Location, Problems, explain, refused
 from finegrid.records.identity import content_hash, file_sha256
@@ -157,10 +161,9 @@ class _Resolver:
         if match is None:
             raise _UnresolvedError(at, refused(uri, "allowed: hub:<owner>/<name>"))
         try:
-            source, configuration = _model_files(match["repository"])
+            return LockedModel(uri=uri, **_model_files(match["repository"]))
         except (hub.HubError, SourceError, WeightsError, ValueError) as error:
             raise _UnresolvedError(at, f"{uri}: {error}") from error
-        return LockedModel(uri=uri, source=source, configuration=configuration)
 
 
 class FetchedData(NamedTuple):
@@ -190,8 +193,8 @@ def fetched_data(entry: TaskEntry, data_set: str) -> FetchedData:
     return FetchedData(Source(uri=uri, revision=listed.commit, sha256=hashes), layout, paths)
 
 
-def _model_files(repository: str) -> tuple[Source, dict[str, Any]]:
-    """The files of a checkpoint by their hashes, and its configuration.
+def _model_files(repository: str) -> dict[str, Any]:
+    """The files of a checkpoint by their hashes, its configuration, and its processor's settings.
 
     Of large files the Hub tells the hash: they are not fetched. Raises HubError, SourceError,
     WeightsError, ValueError.
@@ -201,14 +204,17 @@ def _model_files(repository: str) -> tuple[Source, dict[str, Any]]:
     def fetched(*names: str) -> Path:
         return hub.snapshot(repository, "model", listed.commit, names)
 
-    if missing := [name for name in HUB_FILES if name not in listed.files]:
-        raise SourceError(f"the repository has no {', '.join(missing)}")
+    if CONFIGURATION_FILE not in listed.files:
+        raise SourceError(f"the repository has no {CONFIGURATION_FILE}")
+    if not {TOKENIZER_FILE, *PROCESSOR_FILES} & set(listed.files):
+        raise SourceError(f"the repository has no {TOKENIZER_FILE}, and no {PROCESSOR_FILES[0]}")
     weights: tuple[str, ...] = (WEIGHTS_FILE,)
     if WEIGHTS_FILE not in listed.files:
         if INDEX_FILE not in listed.files:
             raise SourceError(f"the repository has no {WEIGHTS_FILE}, and no {INDEX_FILE}")
         weights = (INDEX_FILE, *shards(fetched(INDEX_FILE) / INDEX_FILE))
-    names = (*HUB_FILES, *(name for name in BESIDE if name in listed.files), *weights)
+    beside = (name for name in BESIDE if name in listed.files)
+    names = (CONFIGURATION_FILE, *beside, *weights)
     if missing := [name for name in names if name not in listed.files]:
         raise SourceError(f"the repository has no {', '.join(missing)}")
     small = tuple(name for name in names if listed.files[name] is None)
@@ -218,7 +224,16 @@ def _model_files(repository: str) -> tuple[Source, dict[str, Any]]:
     if not isinstance(configuration, dict):
         raise SourceError(f"{CONFIGURATION_FILE} is no JSON object")
     source = Source(uri=f"{HUB}{repository}", revision=listed.commit, sha256=hashes)
-    return source, configuration
+    found = {name: folder / name for name in small if name in PROCESSOR_FILES}
+    return {"source": source, "configuration": configuration, "processor": _processor(found)}
+
+
+def _processor(files: Mapping[str, Path]) -> dict[str, Any]:
+    """What the files of a repository say of how images or sounds are processed; {} if nothing."""
+    for part in PARTS:
+        with suppress(ProcessorError):
+            return processor_settings(files, part)
+    return {}
 
 
 def _sha256(path: Path, expected: str | None) -> str:

@@ -103,7 +103,8 @@ class _Planner:
                 self.catalogue.model(n, (*at, "models", i)) for i, n in enumerate(grid.models)
             ]
             variants = list(self._variants(grid, at))
-            for task, model, variant in product(tasks, models, variants):
+            for task, plans, variant in product(tasks, models, variants):
+                model = plans.get(kind_named(task.task.kind).purpose) if task else None
                 if task and model:
                     cell = self._cell(grid, task, model, variant)
                     self._refuse_twins(cell, variant.at)

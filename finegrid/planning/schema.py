@@ -146,6 +146,8 @@ class CheckpointEntry(Record):
     """How a text's features are pooled before a linear head; None: the architecture's own head."""
     head: Head = "new"
     """Whether each run draws the task's head, or starts from the checkpoint's."""
+    processor: dict[str, JsonValue] = {}
+    """As `configuration`, of preprocessor_config.json, where images or sounds are read."""
 
 
 class RandomEntry(Record):
@@ -156,6 +158,7 @@ class RandomEntry(Record):
     tokenizer: Source
     seed: Seed = 0
     pooling: Pooling | None = None
+    processor: dict[str, JsonValue] = {}
 
 
 class PretrainingEntry(Record):

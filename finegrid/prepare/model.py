@@ -7,15 +7,23 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
-from finegrid.models.anatomy import Anatomy
-from finegrid.models.blueprint import Blueprint
+from finegrid.models.anatomy import Anatomy, Reads
+from finegrid.models.blueprint import Blueprint, Purpose
+from finegrid.models.processing import (
+    FILE,
+    NESTED_FILE,
+    PARTS,
+    ProcessorError,
+    processor_settings,
+)
 from finegrid.prepare.checkpoint_files import check_files
 from finegrid.prepare.configuration import check_tokenizer, unfit_configuration
 from finegrid.prepare.sources import DOWNLOADS, DownloadError, SourceError, fetch, local_files
@@ -34,15 +42,12 @@ from finegrid.records.weights import INDEX_FILE, WEIGHTS_FILE, WeightsError, sha
 from finegrid.training.processes.devices import NoDeviceError
 
 CONFIGURATION_FILE = "config.json"
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
-HUB_FILES = (CONFIGURATION_FILE, *TOKENIZER_FILES)
-"""What is taken, beside the weights, of a hub repository whose source lists no files; the tokenizer
-is a fast one."""
 BESIDE = (
-    *("preprocessor_config.json", "processor_config.json"),
+    *("tokenizer.json", "tokenizer_config.json", FILE, NESTED_FILE),
     *("chat_template.jinja", "generation_config.json"),
 )
-"""What is taken of it as well where it is there: how inputs are processed, and texts generated."""
+"""What is taken, beside configuration and weights, of a hub repository whose source lists no files,
+where it is there: how inputs are processed, and texts generated. A tokenizer is a fast one."""
 TAKEN = (".json", ".safetensors", ".txt", ".model", ".jinja")
 """Endings of what is taken of a folder whose source lists no files."""
 
@@ -55,8 +60,13 @@ class Fitted:
     stripped: tuple[str, ...] = ()
 
 
-def prepare_model(model: Model, destination: Path, tasks: Path, cache: Path) -> PreparedModel:
+def prepare_model(
+    model: Model, destination: Path, tasks: Path, cache: Path, loaders: Sequence[str] = ()
+) -> PreparedModel:
     """Write the model's files to `destination`, and its manifest.
+
+    The weights are held against the models of the auto classes `loaders`, one for each kind of task
+    that the model is for; without any, against that of the library's first that has one.
 
     `tasks` holds the prepared tasks, for a network's pretraining, and lies beside their encodings;
     `cache` keeps downloads. Raises CorruptedFileError for a damaged task or encoding, SourceError,
@@ -71,9 +81,9 @@ def prepare_model(model: Model, destination: Path, tasks: Path, cache: Path) -> 
     pretraining: dict[str, JsonValue] | None = None
     fitted = Fitted()
     if isinstance(model, Checkpoint):
-        fitted = _fetch_checkpoint(model, destination, cache)
+        fitted = _fetch_checkpoint(model, destination, cache, loaders)
     elif isinstance(model, RandomModel):
-        fitted = _make_random(model, destination, cache)
+        fitted = _make_random(model, destination, cache, loaders)
     else:
         pretraining = _make_network(model, tasks, destination)
     files = {path.name: file_sha256(path) for path in sorted(destination.iterdir())}
@@ -89,10 +99,12 @@ def prepare_model(model: Model, destination: Path, tasks: Path, cache: Path) -> 
     return manifest
 
 
-def _fetch_checkpoint(model: Checkpoint, destination: Path, cache: Path) -> Fitted:
-    files = _taken(model.source, HUB_FILES)
+def _fetch_checkpoint(
+    model: Checkpoint, destination: Path, cache: Path, loaders: Sequence[str]
+) -> Fitted:
+    files = _taken(model.source, (CONFIGURATION_FILE,))
     fetch(model.source, destination, files, cache=cache, repo_type="model")
-    if files == HUB_FILES:
+    if files == (CONFIGURATION_FILE,):
         _fetch_beside(model.source, destination, cache)
         _fetch_weights(model.source, destination, cache)
     found = json.loads((destination / CONFIGURATION_FILE).read_text(encoding="utf-8"))
@@ -105,10 +117,45 @@ def _fetch_checkpoint(model: Checkpoint, destination: Path, cache: Path) -> Fitt
     for key, reason in unfit_configuration(found):
         raise ValueError(f"configuration.{key}: {reason}")
     whole = Blueprint(configuration=found, pooling=model.pooling, written=False)
-    if _anatomy(whole).reads == "text":
-        check_tokenizer({path.name: path for path in destination.iterdir()}, found)
+    reads = [_anatomy(whole.model_copy(update={"loader": one})).reads for one in loaders or (None,)]
+    _check_files(model, destination, found, reads)
     _check_weights(model.source, destination, found)
-    return _fit(model, destination)
+    return _fit(model, destination, loaders or (_default_loader(destination),))
+
+
+def _check_files(
+    model: Checkpoint | RandomModel,
+    folder: Path,
+    configuration: Mapping[str, Any],
+    reads: Sequence[Reads],
+) -> None:
+    """Refuse a tokenizer that the model cannot use, and a processor that was not planned.
+
+    Raises ValueError.
+    """
+    files = {path.name: path for path in folder.iterdir()}
+    if "text" in reads:
+        check_tokenizer(files, configuration)
+    if model.processor and model.processor not in _settings(files):
+        raise ValueError("processor: the files say something else than what was planned")
+
+
+def _settings(files: Mapping[str, Path]) -> Iterator[dict[str, Any]]:
+    """What the files say of each part of a processor."""
+    for part in PARTS:
+        with suppress(ProcessorError):
+            yield processor_settings(files, part)
+
+
+def _default_loader(folder: Path) -> str:
+    """The first auto class of the library that has the model in a folder."""
+    from transformers import AutoConfig
+
+    from finegrid.models.discovery import default_loader
+
+    return default_loader(
+        AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    )
 
 
 def _anatomy(blueprint: Blueprint) -> Anatomy:
@@ -148,43 +195,49 @@ def _has_fetched(source: Source, name: str, destination: Path, cache: Path) -> b
     return True
 
 
-def _fit(model: Checkpoint | RandomModel, folder: Path) -> Fitted:
-    """Hold the weights against the model; a wrapper's words are taken off their names."""
+def _fit(model: Checkpoint | RandomModel, folder: Path, loaders: Sequence[str]) -> Fitted:
+    """Hold the weights against each model; a wrapper's words are taken off their names."""
     from finegrid.models.alone import check_alone
     from finegrid.models.pretrained import fit
 
-    stripped, drawn, classifier = fit(
-        folder, model.pooling, keeps_head=isinstance(model, Checkpoint) and model.keeps_head
-    )
-    check_alone(classifier, folder)
+    keeps_head = isinstance(model, Checkpoint) and model.keeps_head
+    stripped, drawn = dict[str, None](), dict[str, None]()
+    for loader in loaders:
+        found = fit(folder, loader, model.pooling, keeps_head=keeps_head)
+        check_alone(found.model, folder)
+        stripped |= dict.fromkeys(found.stripped)
+        drawn |= dict.fromkeys(found.drawn)
     if stripped:
         _say(f"{', '.join(stripped)} taken off the names of the weights")
     if drawn:
         _say(f"the weights lack {', '.join(drawn)}, which is drawn with the head")
-    return Fitted(drawn_modules=drawn, stripped=stripped)
+    return Fitted(drawn_modules=tuple(drawn), stripped=tuple(stripped))
 
 
-def _make_random(model: RandomModel, destination: Path, cache: Path) -> Fitted:
+def _make_random(
+    model: RandomModel, destination: Path, cache: Path, loaders: Sequence[str]
+) -> Fitted:
     from transformers import AutoConfig, AutoModel
 
     from finegrid.models.pooling import attention_implementation
     from finegrid.models.seeds import seed_global, weights_stream
 
-    is_text = _anatomy(Blueprint.of(model)).reads == "text"
+    asked = (Blueprint.of(model, Purpose(one)) for one in loaders or (None,))
+    reads = [_anatomy(one).reads for one in asked]
     options = dict(model.configuration)
     seed_global(model.seed, weights_stream(model.name))
     config = AutoConfig.for_model(str(options.pop("model_type")), **options)
-    files = _taken(model.tokenizer, TOKENIZER_FILES)
-    fetch(model.tokenizer, destination, files, cache=cache, repo_type="model")
-    if files == TOKENIZER_FILES:
+    files = _taken(model.tokenizer, ())
+    if files == ():
         _fetch_beside(model.tokenizer, destination, cache)
+    else:
+        fetch(model.tokenizer, destination, files, cache=cache, repo_type="model")
     attention = attention_implementation(AutoModel._model_mapping[type(config)])
     made = AutoModel.from_config(config, trust_remote_code=False, attn_implementation=attention)
     made.save_pretrained(destination)
-    if is_text:
-        check_tokenizer({path.name: path for path in destination.iterdir()}, config.to_dict())
+    _check_files(model, destination, config.to_dict(), reads)
     _check_weights(model.tokenizer, destination, model.configuration)
-    return _fit(model, destination) if is_text else Fitted()
+    return _fit(model, destination, loaders or (_default_loader(destination),))
 
 
 def _taken(source: Source, of_hub: tuple[str, ...]) -> tuple[str, ...] | None:
@@ -242,7 +295,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         text = sys.stdin.read() if options.spec == "-" else Path(options.spec).read_text("utf-8")
         model: Model = TypeAdapter(Model).validate_json(text)
-        prepare_model(model, options.output, options.tasks, options.cache)
+        prepare_model(model, options.output, options.tasks, options.cache, options.loaders)
     except CorruptedFileError as error:
         return _fail(os.EX_DATAERR, f"{error}; {set_aside(error.folder)}")
     except OSError as error:
@@ -260,6 +313,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--output", required=True, type=Path, help="folder to write")
     parser.add_argument("--tasks", required=True, type=Path, help="folder of prepared tasks")
     parser.add_argument("--cache", type=Path, default=DOWNLOADS, help="folder of downloads")
+    parser.add_argument("--loaders", nargs="*", default=(), help="auto classes of transformers")
     return parser
 
 

@@ -255,6 +255,8 @@ class Checkpoint(Transformer):
     """How a text's features are pooled before a linear head; None: the architecture's own head."""
     head: Head = Field(default="new", exclude_if=lambda value: value == "new")
     """Whether a run draws the task's head, or starts from the one that the checkpoint holds."""
+    processor: dict[str, JsonValue] = Field(default={}, exclude_if=lambda value: not value)
+    """What its preprocessor_config.json says, where a task's inputs are processed by it."""
 
     @property
     def keeps_head(self) -> bool:
@@ -272,6 +274,8 @@ class RandomModel(Transformer):
     seed: Annotated[int, Field(ge=0)] = 0
     pooling: Pooling | None = Field(default=None, exclude_if=lambda value: value is None)
     """As for a checkpoint."""
+    processor: dict[str, JsonValue] = Field(default={}, exclude_if=lambda value: not value)
+    """What the file beside the tokenizer says, as for a checkpoint."""
 
 
 class Network(Record):
@@ -284,6 +288,8 @@ class Network(Record):
     seed: Annotated[int, Field(ge=0)] = 0
     pooling: ClassVar[None] = None
     """There is no text to pool."""
+    processor: ClassVar[Mapping[str, JsonValue]] = {}
+    """Numbers are read as they are."""
     unusable: ClassVar[Mapping[str, str]] = {
         "dropout": "has no such layer",
         "gradient_checkpointing": "has no blocks",

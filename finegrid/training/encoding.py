@@ -18,7 +18,9 @@ def encoding_of(kind: Kind, task: Task, model: Model, max_length: int) -> Encodi
     """What decides how a task of the kind is encoded for the model, cut to `max_length` units."""
     inputs = kind.inputs
     return Encoding(
-        task=task.key, max_length=inputs.longest(max_length), processor=inputs.planned(model)
+        task=task.key,
+        max_length=inputs.longest(max_length, model),
+        processor=inputs.planned(model),
     )
 
 

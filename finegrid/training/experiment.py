@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import torch
 from torch import nn
 
+from finegrid.models.head import drawn_modules
 from finegrid.models.loading import base_sha256, blank_model, load_model
 from finegrid.models.seeds import generator, seed_global
 from finegrid.records.costs import Inference, Time
@@ -166,8 +167,10 @@ def stages(run: Run) -> Iterator[Reached]:
     task = read_manifest(PreparedTask, run.task_folder)
     yield {"data_sha256": task.sha256}
     prepared = read_manifest(PreparedModel, run.model_folder)
-    yield {"drawn_modules": prepared.drawn_modules, "stripped": prepared.stripped}
+    yield {"stripped": prepared.stripped}
     base = load(run, prepared, task)
+    drawn = drawn_modules(base.model)
+    yield {"drawn_modules": drawn}
     if run.has_weights:
         yield {"model_sha256": base_sha256(base.model)}
     splits = run.read(task, "train", "validation")  # held against the model, which is checked
@@ -208,7 +211,7 @@ def stages(run: Run) -> Iterator[Reached]:
 
     course.between(trainer)
     yield {"time": times(course, trained, scored)}
-    yield probe(run, base, trainer, trained, prepared.drawn_modules)
+    yield probe(run, base, trainer, trained, drawn)
     course.between(trainer)  # what is left takes moments
     yield store(run, applied, files)
     if run.group.is_first and not run.is_sharded:
@@ -231,10 +234,12 @@ def load(run: Run, prepared: PreparedModel, task: PreparedTask) -> Loaded:
 def load_base(run: Run, prepared: PreparedModel, task: PreparedTask) -> nn.Module:
     """The base model, its head drawn by the run's seed; on the meta device without weights."""
     folder, training, seed = run.model_folder, run.spec.training, run.spec.seed
-    configured, how = kind_named(task.kind).output.configure(task.labels), training.weights
+    kind, how = kind_named(task.kind), training.weights
+    configured = kind.output.configure(task.labels)
     if not run.has_weights:
-        return blank_model(folder, prepared, configured, training.dropout, how)
-    return load_model(folder, prepared, task, configured, seed, training.dropout, how)
+        return blank_model(folder, prepared, kind.loader, configured, training.dropout, how)
+    model = prepared, task, kind.loader, configured
+    return load_model(folder, *model, seed, training.dropout, how)
 
 
 def apply(run: Run, model: nn.Module) -> Applied:

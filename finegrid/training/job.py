@@ -188,7 +188,7 @@ class Job:
         return self.planned.run
 
     def _smaller(self, training: Training) -> Training | None:
-        longest = kind_of(self.spec.task).inputs.longest(training.max_length)
+        longest = kind_of(self.spec.task).inputs.longest(training.max_length, self.spec.model)
         return with_smaller_micro_batches(training, longest)
 
     def _tracker(self, spec: Specification, kept: Kept | None) -> Tracker:

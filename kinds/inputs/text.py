@@ -134,13 +134,13 @@ class Text(Inputs):
         """Its tokens, special ones among them."""
         return len(example["input_ids"])
 
-    def longest(self, max_length: int) -> int:
+    def longest(self, max_length: int, model: Model) -> int:
         """The length that texts are cut to."""
         return max_length
 
-    def units(self, examples: int, file_bytes: int, max_length: int) -> int:
+    def units(self, examples: int, file_bytes: int, max_length: int, model: Model) -> int:
         """No token is less than a byte of the file."""
-        return min(super().units(examples, file_bytes, max_length), file_bytes)
+        return min(super().units(examples, file_bytes, max_length, model), file_bytes)
 
     def unit_bytes(self, model: Model) -> int:
         """Those of a token."""

@@ -75,7 +75,7 @@ class TestTextRegression(Texts):
 
 
 class TestImageClassification(Numbers):
-    kind = "image-classification"
+    kind = "flat-image-classification"
     labels = ("a", "b", "c")
     columns: ClassVar = {"pixels": VALUES, "label": CLASSES}
 

@@ -60,7 +60,10 @@ def test_the_kind_of_a_task_is_found() -> None:
     ("kind", "message"),
     [
         ("tabular-regresion", "given-points: unknown kind 'tabular-regresion': did you mean"),
-        ("image-classification", "kind image-classification: labels: []; allowed: 2 classes or"),
+        (
+            "flat-image-classification",
+            "kind flat-image-classification: labels: []; allowed: 2 classes or",
+        ),
     ],
 )
 def test_a_task_of_a_wrong_kind_is_refused_once_and_before_any_job(

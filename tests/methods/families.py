@@ -27,6 +27,8 @@ from methods.registry import METHODS
 from tests.methods.architectures import CLASSES, SEQ2SEQ, T5
 from tests.models import golden
 
+LOADER = "AutoModelForSequenceClassification"
+
 Options = dict[str, Any]
 BEGIN, END = "<!-- what was tried begins -->", "<!-- what was tried ends -->"
 VARIANTS: dict[str, tuple[str, Options]] = {
@@ -78,10 +80,10 @@ class Tried:
             return self._load(Path(name))
 
     def _load(self, folder: Path) -> nn.Module:
-        _, drawn, _ = fit(folder, self.pooling, keeps_head=False)
+        _, drawn, _ = fit(folder, LOADER, self.pooling, keeps_head=False)
         config: Any = transformers.AutoConfig.from_pretrained(folder)
         config.num_labels = CLASSES
-        model, report = read_weights(folder, config, self.pooling)
+        model, report = read_weights(folder, config, LOADER, self.pooling)
         add_to_head(model, drawn)
         check_body(model, report)
         draw_head(model)

@@ -9,7 +9,7 @@ import pytest
 from finegrid.models import anatomies
 from finegrid.models.anatomies import FOLDER, Anatomies
 from finegrid.models.anatomy import of_network
-from finegrid.models.blueprint import Blueprint, Description, DescriptionError
+from finegrid.models.blueprint import Blueprint, Description, DescriptionError, Purpose
 from finegrid.models.describe import describe
 from finegrid.models.discovery import discover
 from finegrid.models.live import anatomy_of
@@ -17,6 +17,8 @@ from finegrid.models.network import LinearStack
 from finegrid.records.specification import RandomModel, Source
 from tests.methods.architectures import tiny
 from tests.warm.start import warm_python
+
+LOADER = "AutoModelForSequenceClassification"
 
 BERT: dict[str, Any] = {
     "model_type": "bert",
@@ -28,7 +30,7 @@ BERT: dict[str, Any] = {
 
 
 def of_bert(**more: Any) -> Blueprint:
-    return Blueprint(configuration=BERT | more)
+    return Blueprint(configuration=BERT | more, loader=LOADER)
 
 
 @pytest.fixture
@@ -80,7 +82,7 @@ def test_anatomies_are_kept_where_there_are_results(
 def test_another_configuration_pooling_or_library_is_another_anatomy(
     asked: list[Blueprint], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pooled = Blueprint(configuration=BERT, pooling="mean")
+    pooled = Blueprint(configuration=BERT, loader=LOADER, pooling="mean")
     Anatomies()([of_bert(), of_bert(hidden_size=32), pooled])
     monkeypatch.setattr(anatomies, "version", lambda name: "0")
     Anatomies()([of_bert()])
@@ -111,7 +113,7 @@ def test_one_process_finds_all_and_says_in_one_line_what_it_cannot() -> None:
         (
             {"model_type": "mamba", "hidden_size": 16, "num_hidden_layers": 1},
             None,
-            "the library has no classifier of texts for mamba; allowed: a pooling",
+            "the library has no AutoModelForSequenceClassification for mamba; allowed: a pooling",
         ),
         (
             BERT | {"model_type": "convbert"},
@@ -128,18 +130,18 @@ def test_one_process_finds_all_and_says_in_one_line_what_it_cannot() -> None:
 def test_a_model_without_an_anatomy_says_why(
     configuration: dict[str, Any], key: str | None, problem: str
 ) -> None:
-    found = describe(Blueprint(configuration=configuration))
+    found = describe(Blueprint(configuration=configuration, loader=LOADER))
     assert (found.anatomy, found.key) == (None, key)
     assert str(found.problem).startswith(problem)
     model = RandomModel(
         kind="random", name="m", configuration=configuration, tokenizer=Source(uri="path:none")
     )
     with pytest.raises(DescriptionError, match=r"^model 'm': "):
-        Anatomies().of(model)
+        Anatomies().of(model, Purpose(LOADER))
 
 
 def test_a_pooling_serves_a_body_without_a_classifier() -> None:
-    mamba = {"model_type": "mamba", "hidden_size": 16, "num_hidden_layers": 1}
-    found = describe(Blueprint.model_validate({"configuration": mamba, "pooling": "last"}))
+    mamba: Any = {"model_type": "mamba", "hidden_size": 16, "num_hidden_layers": 1}
+    found = describe(Blueprint(configuration=mamba, loader=LOADER, pooling="last"))
     assert found.anatomy is not None
     assert (found.anatomy.head, found.anatomy.poolings) == (("score",), ("mean", "last"))

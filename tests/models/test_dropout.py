@@ -44,7 +44,7 @@ def test_every_dropout_of_a_model_has_the_rate(model_type: str, head: float | No
     if head is not None and hasattr(config, "classifier_dropout"):
         config.classifier_dropout = head
     override_dropout(config, RATE)
-    kind = classifier_class(config, None)
+    kind = classifier_class(config, "AutoModelForSequenceClassification")
     model = kind._from_config(config, attn_implementation=config._attn_implementation)
     modules = {module.p for module in model.modules() if isinstance(module, nn.Dropout)}
     assert modules <= {RATE}

@@ -22,7 +22,7 @@ from finegrid.records.specification import Checkpoint, RandomModel, Source, Spec
 from finegrid.records.weights import WEIGHTS_FILE, WeightsError
 from finegrid.training.measure.prediction import predict
 from methods.registry import METHODS
-from tests.training.assets import OWN_METHODS, Assets, configured, run_folder
+from tests.training.assets import OWN_METHODS, Assets, asked, run_folder
 
 WIDTH, LABELS = 64, 2
 POOLER = WIDTH * WIDTH + WIDTH
@@ -39,7 +39,7 @@ class Prepared:
 
     def load(self, seed: int = 0, task: PreparedTask | None = None) -> nn.Module:
         task = task or self.assets.manifest("bert")
-        return load_model(self.folder, self.manifest, task, configured(task), seed, None)
+        return load_model(self.folder, self.manifest, task, *asked(task), seed, None)
 
     def specification(self, method: str = "full", **options: Any) -> Specification:
         spec = self.assets.specification(method, model="bert", **options)

@@ -37,7 +37,7 @@ def classifier(model_type: str, pooling: Any) -> Any:
 @cache
 def _classifier(model_type: str, pooling: Any) -> Any:
     config: Any = tiny(model_type).config
-    kind = classifier_class(config, pooling)
+    kind = classifier_class(config, "AutoModelForSequenceClassification", pooling)
     torch.manual_seed(0)
     return kind._from_config(config, attn_implementation=config._attn_implementation).eval()
 

@@ -16,6 +16,8 @@ from finegrid.models.pretrained import draw_head, fit, listen, read_weights
 from finegrid.records.weights import INDEX_FILE, WEIGHTS_FILE, WeightsError
 from tests.methods.architectures import TINY, anatomy, tiny
 
+LOADER = "AutoModelForSequenceClassification"
+
 Names = Callable[[str], str]
 LAYOUTS = [
     ("bart", "BartModel"),
@@ -74,7 +76,7 @@ def body(model: Any) -> dict[str, torch.Tensor]:
 
 def loaded(folder: Path) -> nn.Module:
     config = transformers.AutoConfig.from_pretrained(folder)
-    return read_weights(folder, config)[0]
+    return read_weights(folder, config, LOADER)[0]
 
 
 def assert_body(folder: Path, original: nn.Module) -> None:
@@ -95,7 +97,7 @@ def test_a_checkpoint_in_the_layout_of_its_repository_fits(
     original = saved(tmp_path, model_type, kind)
     before = (tmp_path / WEIGHTS_FILE).read_bytes()
     drawn = ("bert.pooler",) if kind == "BertForMaskedLM" else ()
-    assert fit(tmp_path, keeps_head=False)[:2] == ((), drawn)
+    assert fit(tmp_path, LOADER, keeps_head=False)[:2] == ((), drawn)
     assert (tmp_path / WEIGHTS_FILE).read_bytes() == before
     assert_body(tmp_path, original)
 
@@ -140,14 +142,14 @@ def test_older_checkpoints_fit(
 ) -> None:
     original = saved(tmp_path, model_type, kind)
     rewritten(tmp_path, lambda state: {name(k): t for k, t in state.items()} | constants)
-    assert fit(tmp_path, keeps_head=False)[:2] == ((), ())
+    assert fit(tmp_path, LOADER, keeps_head=False)[:2] == ((), ())
     assert_body(tmp_path, original)
 
 
 def test_a_head_of_any_name_beside_the_body_fits(tmp_path: Path) -> None:
     saved(tmp_path, "bert", "BertForSequenceClassification")
     rewritten(tmp_path, lambda state: state | {"intent.layer.0.weight": torch.ones(3)})
-    assert fit(tmp_path, keeps_head=False)[:2] == ((), ())
+    assert fit(tmp_path, LOADER, keeps_head=False)[:2] == ((), ())
 
 
 def test_shards_fit(tmp_path: Path) -> None:
@@ -155,7 +157,7 @@ def test_shards_fit(tmp_path: Path) -> None:
     (tmp_path / WEIGHTS_FILE).unlink()
     original.save_pretrained(tmp_path, max_shard_size="60KB")
     assert (tmp_path / INDEX_FILE).exists()
-    assert fit(tmp_path, keeps_head=False)[:2] == ((), ())
+    assert fit(tmp_path, LOADER, keeps_head=False)[:2] == ((), ())
     assert_body(tmp_path, original)
 
 
@@ -194,7 +196,7 @@ def test_the_words_of_wrappers_are_taken_off_and_said(
 ) -> None:
     original = saved(tmp_path, model_type, kind)
     renamed(tmp_path, name)
-    assert list(fit(tmp_path, keeps_head=False)[0]) == words
+    assert list(fit(tmp_path, LOADER, keeps_head=False)[0]) == words
     assert_body(tmp_path, original)
 
 
@@ -202,7 +204,7 @@ def test_of_a_training_module_the_model_alone_is_unwrapped(tmp_path: Path) -> No
     original = saved(tmp_path, "bert", "BertModel")
     renamed(tmp_path, lambda key: f"model.bert.{key}")
     rewritten(tmp_path, lambda state: state | {"loss.weight": torch.ones(2)})
-    assert fit(tmp_path, keeps_head=False)[0] == ("model.",)
+    assert fit(tmp_path, LOADER, keeps_head=False)[0] == ("model.",)
     assert_body(tmp_path, original)
 
 
@@ -213,7 +215,7 @@ def test_shards_are_unwrapped(tmp_path: Path) -> None:
     state = dict(wrapper.state_dict())
     original.save_pretrained(tmp_path, state_dict=state, max_shard_size="60KB")
     assert (tmp_path / INDEX_FILE).exists()
-    assert fit(tmp_path, keeps_head=False)[0] == ("module.",)
+    assert fit(tmp_path, LOADER, keeps_head=False)[0] == ("module.",)
     assert_body(tmp_path, original)
 
 
@@ -316,29 +318,29 @@ def test_what_does_not_fit_is_named(
 ) -> None:
     rewritten(copied(plain_bert, tmp_path), edit)
     with pytest.raises(WeightsError, match=message):
-        fit(tmp_path, keeps_head=False)
+        fit(tmp_path, LOADER, keeps_head=False)
 
 
 def test_a_file_that_is_cut_short_is_named(plain_bert: Path, tmp_path: Path) -> None:
     path = copied(plain_bert, tmp_path) / WEIGHTS_FILE
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(WeightsError, match=r"model\.safetensors has \d+ bytes, its header says"):
-        fit(tmp_path, keeps_head=False)
+        fit(tmp_path, LOADER, keeps_head=False)
 
 
 def test_a_stored_head_that_is_no_number_is_not_read(tmp_path: Path) -> None:
     saved(tmp_path, "bert", "BertForSequenceClassification")
     nan = {"classifier.weight": torch.full((3, 64), float("nan"))}
     rewritten(tmp_path, lambda state: state | nan)
-    assert fit(tmp_path, keeps_head=False)[:2] == ((), ())
+    assert fit(tmp_path, LOADER, keeps_head=False)[:2] == ((), ())
     with pytest.raises(WeightsError, match=r"no finite numbers: classifier\.weight"):
-        fit(tmp_path, keeps_head=True)
+        fit(tmp_path, LOADER, keeps_head=True)
 
 
 def test_an_architecture_without_a_classifier_of_texts_is_named(tmp_path: Path) -> None:
     saved(tmp_path, "vit", "ViTModel")
-    with pytest.raises(WeightsError, match="no classifier of texts for vit"):
-        fit(tmp_path, keeps_head=False)
+    with pytest.raises(WeightsError, match="no AutoModelForSequenceClassification for vit"):
+        fit(tmp_path, LOADER, keeps_head=False)
 
 
 # The head

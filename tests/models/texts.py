@@ -20,7 +20,7 @@ from finegrid.training.encoding import encoded_folder, encoding_of
 from finegrid.training.evaluation import predict
 from kinds.registry import kind_named
 from tests.methods.architectures import TINY, anatomy
-from tests.training.assets import LABELS, SIZES, configured, write_task
+from tests.training.assets import LABELS, SIZES, asked, write_task
 
 TEXTUAL = [name for name in TINY if anatomy(name).embeddings]
 SPECIAL = ("<pad>", "<unk>", "<s>", "</s>")
@@ -58,7 +58,7 @@ class Prepared:
         """The model as a run loads it."""
         prepared = PreparedModel.read(self.folder / MANIFEST_FILE)
         task = self.manifest
-        return load_model(self.folder, prepared, task, configured(task), 0, changed.get("dropout"))
+        return load_model(self.folder, prepared, task, *asked(task), 0, changed.get("dropout"))
 
     def examples(self, max_length: int = MAX_LENGTH) -> Examples:
         """The test split as a run reads it."""

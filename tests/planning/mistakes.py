@@ -342,7 +342,7 @@ CASES: dict[str, tuple[Path_, Any, list[str]]] = {
     "transformer on images": (
         (*TEXT, "tasks"),
         ["digits"],
-        ["grids[1]: model 'tiny' ", "'digits' is of kind image-classification"],
+        ["grids[1]: model 'tiny' ", "'digits' is of kind flat-image-classification"],
     ),
     "labels": (
         ("models", "network", "layers"),

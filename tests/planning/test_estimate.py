@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from finegrid.models.anatomies import Anatomies
+from finegrid.models.anatomy import Anatomy
+from finegrid.models.blueprint import Purpose
 from finegrid.planning import estimate
 from finegrid.planning.estimate import (
     Data,
@@ -21,7 +23,7 @@ from finegrid.planning.estimate import (
 from finegrid.records import result as module
 from finegrid.records.costs import Memory
 from finegrid.records.result import RESULT_FILE, Result
-from finegrid.records.specification import Network, RandomModel, Source, Specification, Task
+from finegrid.records.specification import Model, Network, RandomModel, Source, Specification, Task
 from finegrid.records.tuning import effective
 from kinds.registry import kind_named
 from methods.registry import METHODS
@@ -61,7 +63,9 @@ def transformer(**configuration: Any) -> RandomModel:
     return RandomModel(kind="random", name="x", configuration=configuration, tokenizer=tokens)
 
 
-anatomy_of = Anatomies().of
+def anatomy_of(model: Model) -> Anatomy:
+    """That of a classifier of texts, or of a plain stack."""
+    return Anatomies().of(model, Purpose("AutoModelForSequenceClassification", "text"))
 
 
 @cache
@@ -256,7 +260,7 @@ def test_a_task_is_as_large_as_its_manifest_and_its_files_say(place: Place) -> N
     manifest = Path(pipeline.run_task(next(iter(pipeline.runs))))
     place.prepare(pipeline)
     assert read_data(manifest) == Data(
-        kind_named("image-classification"), SIZES, dict.fromkeys(SIZES, len(b"rows"))
+        kind_named("flat-image-classification"), SIZES, dict.fromkeys(SIZES, len(b"rows"))
     )
 
 

@@ -15,6 +15,8 @@ from finegrid.planning.plan import make_plan
 from finegrid.prepare.configuration import check_tokenizer, unfit_configuration
 from finegrid.prepare.tokenizer_file import TokenizerError, read_tokenizer
 
+LOADER = "AutoModelForSequenceClassification"
+
 Problems = Callable[[Any], list[str]]
 RESERVED = {"roberta": 2, "xlm-roberta": 2}
 """Positions of the table that no token can take: those up to padding's."""
@@ -58,7 +60,8 @@ def of(model_type: str, **more: Any) -> dict[str, Any]:
 
 
 def described(configuration: dict[str, Any], **more: Any) -> Any:
-    (found,) = Anatomies()([Blueprint(configuration=configuration, written=False, **more)])
+    asked = Blueprint(configuration=configuration, loader=LOADER, written=False, **more)
+    (found,) = Anatomies()([asked])
     return found
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from finegrid.models.anatomies import Anatomies
+from finegrid.models.blueprint import Purpose
 from finegrid.prepare.checkpoint_files import drawn_modules
 from finegrid.prepare.model import prepare_model
 from finegrid.prepare.sources import SourceError
@@ -26,6 +27,8 @@ from tests.prepare.checkpoints import (
     write_shards,
 )
 from workflow.forecast import prepared
+
+TEXTS = Purpose("AutoModelForSequenceClassification", "text")
 
 
 @pytest.fixture
@@ -223,17 +226,17 @@ def test_a_lacking_pooler_is_known_from_the_files_and_then_from_the_manifest(
 ) -> None:
     lacking = checkpoint(write(tmp_path / "a", bert()))
     whole = write(tmp_path / "b", bert() | {"module.bert.pooler.dense.weight": np.ones((4, 4))})
-    assert drawn_modules(lacking, Anatomies().of(lacking)) == ("bert.pooler",)
-    assert drawn_modules(checkpoint(whole), Anatomies().of(lacking)) == ()
-    assert prepared.drawn_modules(lacking, tmp_path) == ("bert.pooler",)
+    assert drawn_modules(lacking, Anatomies().of(lacking, TEXTS)) == ("bert.pooler",)
+    assert drawn_modules(checkpoint(whole), Anatomies().of(lacking, TEXTS)) == ()
+    assert prepared.drawn_modules(lacking, TEXTS, tmp_path) == ("bert.pooler",)
     hub = Checkpoint(
         kind="checkpoint",
         name="hub",
         source=Source(uri="hub:a/b", revision=REVISION),
         configuration=CONFIGURATION,
     )
-    assert prepared.drawn_modules(hub, tmp_path) == ()
+    assert prepared.drawn_modules(hub, TEXTS, tmp_path) == ()
     manifest = PreparedModel(key="k", spec=hub, files={}, drawn_modules=("bert.pooler",))
     key = model_key(hub)
     manifest.write(tmp_path / "prepared" / "models" / key / MANIFEST_FILE)
-    assert prepared.drawn_modules(hub, tmp_path) == ("bert.pooler",)
+    assert prepared.drawn_modules(hub, TEXTS, tmp_path) == ("bert.pooler",)

@@ -179,7 +179,7 @@ def test_models_with_one_tokenizer_share_an_encoding(assets: Assets, other: Mode
 def test_rows_of_numbers_have_one_encoding_whatever_the_model_and_the_length(
     assets: Assets,
 ) -> None:
-    kind, task = kind_named("image-classification"), assets.tasks["network"]
+    kind, task = kind_named("flat-image-classification"), assets.tasks["network"]
     models = [Network(kind="network", name=f"n{width}", layers=(12, width, 3)) for width in (4, 8)]
     assert len({encoding_of(kind, task, one, n).key for one in models for n in (8, 128)}) == 1
 
@@ -237,7 +237,7 @@ def test_a_length_that_leaves_nothing_of_a_text_is_refused(
 
 def test_a_task_that_is_not_prepared_is_a_missing_file(assets: Assets, tmp_path: Path) -> None:
     spec = assets.specification()
-    kind = kind_named("image-classification")
+    kind = kind_named("flat-image-classification")
     encoding_of(kind, spec.task, spec.model, 8).write(tmp_path / "given.json")
     where = ["--output", str(tmp_path / "out"), "--prepared", str(tmp_path)]
     assert encode.main(["--spec", str(tmp_path / "given.json"), *where]) == os.EX_IOERR

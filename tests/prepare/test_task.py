@@ -28,7 +28,7 @@ from kinds.inputs.duplicates import Match
 from tasks.contract import Task
 from tasks.registry import TASKS
 
-IMAGES = "image-classification"
+IMAGES = "flat-image-classification"
 SIZES: dict[str, Any] = {"train": 30, "validation": 10, "test": 10}
 
 

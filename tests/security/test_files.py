@@ -31,7 +31,8 @@ from finegrid.training.encoding import encoding_of
 from finegrid.training.evaluation import compute
 from kinds.registry import kind_named
 from tests.security.hostile import fill
-from tests.training.assets import Assets, configured
+from tests.training.assets import Assets
+from tests.training.assets import asked as asked_by
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 CANARIES = ("WANDB_API_KEY", "HF_TOKEN", "AWS_SECRET_ACCESS_KEY")
@@ -137,10 +138,10 @@ def test_a_configuration_that_names_code_is_refused(
     assert not (output / MANIFEST_FILE).exists()
 
 
-def asked(assets: Assets) -> tuple[PreparedTask, dict[str, Any]]:
+def asked(assets: Assets) -> tuple[PreparedTask, str | None, dict[str, Any]]:
     """A task, and what it asks of a model."""
     task = assets.manifest("bert")
-    return task, configured(task)
+    return task, *asked_by(task)
 
 
 def test_of_a_folder_with_code_only_the_data_are_taken_and_loaded(

@@ -104,9 +104,10 @@ def test_a_loss_can_be_the_primary_metric(tmp_path: Path) -> None:
 
 def test_a_line_has_no_layer_to_factor() -> None:
     from finegrid.models.anatomies import Anatomies
+    from finegrid.models.blueprint import Purpose
 
     line, deep = (
-        Anatomies().of(Network(kind="network", name="line", layers=widths))
+        Anatomies().of(Network(kind="network", name="line", layers=widths), Purpose())
         for widths in ((1, 1), (1, 8, 1))
     )
     assert line.missing(("linear",)) == ["linear"]

@@ -109,7 +109,7 @@ class Assets:
         task = PreparedTask.read(self._task(spec.task) / MANIFEST_FILE)
         training = spec.training
         return load_model(
-            folder, prepared, task, configured(task), spec.seed, training.dropout, training.weights
+            folder, prepared, task, *asked(task), spec.seed, training.dropout, training.weights
         )
 
     def applied(self, spec: Specification) -> nn.Module:
@@ -155,9 +155,10 @@ def rows_of_numbers(kind: str, rows: Any, labels: list[Any]) -> Examples:
     return Examples(one, pa.Table.from_batches([encoded_rows(one, ids, inputs, targets)]))
 
 
-def configured(task: PreparedTask) -> dict[str, Any]:
-    """What a model's configuration has to say for a task."""
-    return kind_named(task.kind).output.configure(task.labels)
+def asked(task: PreparedTask) -> tuple[str | None, dict[str, Any]]:
+    """The auto class of a task's model, and what its configuration has to say."""
+    kind = kind_named(task.kind)
+    return kind.loader, kind.output.configure(task.labels)
 
 
 def run_folder(spec: Specification, results: Path) -> Path:
@@ -186,7 +187,7 @@ def make_assets(root: Path) -> Assets:
     text = Task(name="films", task="rated-snippets", source=Source(uri="path:none"))
     images = Task(name="images", task="digits", source=Source(uri="path:none"))
     write_task(prepared, text, "text-classification", LABELS, sentences)
-    write_task(prepared, images, "image-classification", ("a", "b", "c"), _images())
+    write_task(prepared, images, "flat-image-classification", ("a", "b", "c"), _images())
     models: dict[str, Model] = {
         "bert": _bert(root / "tokenizer", [row["text"] for row in sentences]),
         "network": Network(kind="network", name="network", layers=WIDTHS),

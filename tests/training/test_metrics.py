@@ -127,7 +127,7 @@ def test_more_than_two_classes() -> None:
 
 def test_a_task_gets_all_its_metrics() -> None:
     said = [{"logits": logits} for logits in ([0.1, 0.9], [0.8, 0.2], [0.3, 0.7])]
-    examples = rows_of_numbers("image-classification", np.zeros((3, 2)), [1, 0, 0])
+    examples = rows_of_numbers("flat-image-classification", np.zeros((3, 2)), [1, 0, 0])
     scores = score(predictions(examples, said), ("accuracy", "matthews_correlation"))
     assert {name: s.n for name, s in scores.items()} == {"accuracy": 3, "matthews_correlation": 3}
     assert scores["accuracy"].value == pytest.approx(2 / 3)

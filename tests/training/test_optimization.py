@@ -106,7 +106,7 @@ def test_only_trainable_parameters_are_optimized() -> None:
 def test_sgd_with_momentum_equals_the_computation_by_hand(assets: Assets) -> None:
     draw = np.random.default_rng(0)
     x, y = draw.random((4, 4), dtype=np.float32), np.array([0, 2, 1, 2])
-    examples = rows_of_numbers("image-classification", x, y.tolist())
+    examples = rows_of_numbers("flat-image-classification", x, y.tolist())
     model = OneLayer()
     weight, bias = (p.detach().numpy().astype(np.float64) for p in model.parameters())
     options = training(optimizer={"name": "sgd", "momentum": 0.9}, schedule="constant")

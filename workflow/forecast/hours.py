@@ -14,6 +14,7 @@ from finegrid.records.costs import Time
 from finegrid.records.identity import canonical_json
 from finegrid.records.result import Machine, Result
 from finegrid.records.specification import LEARNING_RATE, Specification, model_key
+from tasks.registry import kind_of
 
 _Setting = tuple[str | int, ...]
 _Traits = tuple[str, str, str, str, int]
@@ -56,7 +57,9 @@ class Timings:
         return Duration(median(self._scaled(one, time, spec) for one, time in chosen), scaled=True)
 
     def _scaled(self, known: Specification, time: Time, wanted: Specification) -> float:
-        sizes = [computed_parameters(m, self.anatomies.of(m)) for m in (wanted.model, known.model)]
+        purpose = kind_of(wanted.task).purpose  # the task is the same
+        models = wanted.model, known.model
+        sizes = [computed_parameters(one, self.anatomies.of(one, purpose)) for one in models]
         size = sizes[0] / sizes[1]
         epochs = wanted.training.epochs / known.training.epochs
         evaluations = wanted.training.evaluations / known.training.evaluations

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from finegrid.models.anatomies import Anatomies
+from finegrid.models.blueprint import Purpose
 from finegrid.planning.estimate import device_bytes
 from finegrid.records.identity import canonical_json
 from finegrid.records.plan import Cell
 from finegrid.records.prediction import Prediction, Question
 from finegrid.records.result import Result
 from finegrid.records.specification import (
-    Model,
     Specification,
     accumulates,
     largest_share,
@@ -42,7 +42,7 @@ class Tracer:
     """Traces steps in one process, each of them once for all cells and calls."""
 
     results: Path
-    _drawn: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    _drawn: dict[tuple[str, Purpose], tuple[str, ...]] = field(default_factory=dict)
 
     @cached_property
     def _traces(self) -> Traces:
@@ -64,11 +64,11 @@ class Tracer:
             for question, answer in zip(questions, known, strict=True)
         ]
 
-    def drawn_modules(self, model: Model) -> tuple[str, ...]:
-        """The modules that the model's checkpoint lacks, looked up once."""
-        key = model_key(model)
+    def drawn_modules(self, spec: Specification) -> tuple[str, ...]:
+        """The modules that the checkpoint of a run's model lacks, looked up once."""
+        key = model_key(spec.model), kind_of(spec.task).purpose
         if key not in self._drawn:
-            self._drawn[key] = drawn_modules(model, self.results)
+            self._drawn[key] = drawn_modules(spec.model, key[1], self.results)
         return self._drawn[key]
 
 
@@ -109,7 +109,7 @@ def peaks(
         Question(
             spec=spec,
             batch=known.get(_batch_key(spec)) or _largest(spec),
-            drawn_modules=tracer.drawn_modules(spec.model) if tracer else (),
+            drawn_modules=tracer.drawn_modules(spec) if tracer else (),
         )
         for _, spec in specs
     ]
@@ -129,7 +129,8 @@ def peaks(
 
 def _bound(spec: Specification, anatomies: Anatomies) -> int:
     trains_base = METHODS.get(spec.variant.method).trains_base
-    return device_bytes(spec, anatomies.of(spec.model), trains_base=trains_base)
+    anatomy = anatomies.of(spec.model, kind_of(spec.task).purpose)
+    return device_bytes(spec, anatomy, trains_base=trains_base)
 
 
 def _peak(
@@ -188,5 +189,5 @@ def _recorded_batches(records: Sequence[Result]) -> Batches:
 def _largest(spec: Specification) -> tuple[int, int]:
     """The largest that the specification allows."""
     training = spec.training
-    length = kind_of(spec.task).inputs.longest(training.max_length)
+    length = kind_of(spec.task).inputs.longest(training.max_length, spec.model)
     return largest_share(training, length), length

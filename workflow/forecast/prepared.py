@@ -9,6 +9,7 @@ from safetensors import SafetensorError, safe_open
 
 from analysis.reading import read_record
 from finegrid.models.anatomies import FOLDER, Anatomies
+from finegrid.models.blueprint import Purpose
 from finegrid.prepare import checkpoint_files
 from finegrid.records.prepared import MANIFEST_FILE, PreparedModel, PreparedTask
 from finegrid.records.specification import Checkpoint, Model, model_key
@@ -37,15 +38,17 @@ def model_sha256(manifest: Path) -> str | None:
         return None
 
 
-def drawn_modules(model: Model, results: Path) -> tuple[str, ...]:
+def drawn_modules(model: Model, purpose: Purpose, results: Path) -> tuple[str, ...]:
     """The modules that the model's checkpoint lacks: as prepared, or by its files on this machine.
 
+    They are those of the model for that purpose.
     None is known of before it is fetched. Raises AnalysisError for no manifest, or OSError.
     """
     manifest = results / "prepared" / "models" / model_key(model) / MANIFEST_FILE
+    anatomy = Anatomies(results / "prepared" / FOLDER).of(model, purpose)
     if manifest.exists():
-        return read_record(PreparedModel, manifest).drawn_modules
-    anatomy = Anatomies(results / "prepared" / FOLDER).of(model)
+        known = read_record(PreparedModel, manifest).drawn_modules
+        return tuple(path for path in known if path in anatomy.optional)
     try:
         return checkpoint_files.drawn_modules(model, anatomy)
     except WeightsError:

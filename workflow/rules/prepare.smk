@@ -58,12 +58,14 @@ rule prepare_model:
     params:
         spec=lambda wildcards: PIPELINE.model_json(wildcards.key),
         source=lambda wildcards: PIPELINE.model_digest(wildcards.key),
+        loaders=lambda wildcards: PIPELINE.model_loaders(wildcards.key),
         folder=lambda wildcards, output: str(Path(output[0]).parent),
         tasks=f"{RESULTS}/prepared/tasks",
         cache=f"{RESULTS}/prepared/downloads",
     shell:
         "printf %s {params.spec:q} | python -m finegrid.prepare.model --spec - "
-        "--output {params.folder:q} --tasks {params.tasks:q} --cache {params.cache:q} 2> {log:q}"
+        "--output {params.folder:q} --tasks {params.tasks:q} --cache {params.cache:q} "
+        "--loaders {params.loaders:q} 2> {log:q}"
 
 
 rule processor:

@@ -265,11 +265,15 @@ def _maker(spec: Specification) -> Callable[[], nn.Module]:
     options = dict(spec.model.configuration)
     config = AutoConfig.for_model(str(options.pop("model_type")), **options)
     task = _task(spec)
-    for key, value in kind_named(task.kind).output.configure(task.labels).items():
+    learnt = kind_named(task.kind)
+    if learnt.loader is None:
+        raise ValueError(f"kind {task.kind} is for plain stacks alone")
+    for key, value in learnt.output.configure(task.labels).items():
         setattr(config, key, value)
     if spec.training.dropout is not None:
         override_dropout(config, spec.training.dropout)
-    kind = holding(classifier_class(config, spec.model.pooling), spec.training.weights)
+    own = classifier_class(config, learnt.loader, spec.model.pooling)
+    kind = holding(own, spec.training.weights)
     attention = attention_implementation(kind)
     return partial(kind._from_config, config, dtype=torch.float32, attn_implementation=attention)
 

@@ -22,5 +22,5 @@ def test_the_hash_is_that_of_the_network_when_it_is_loaded(
     task = PreparedTask.read(Path(pipeline.run_task(next(iter(pipeline.runs)))))
     network = Network(kind="network", name="network", layers=layers, seed=3)
     prepared = prepare_model(network, folder, tmp_path, tmp_path)
-    loaded = load_model(folder, prepared, task, {}, seed=0, dropout=None)
+    loaded = load_model(folder, prepared, task, None, {}, seed=0, dropout=None)
     assert model_sha256(folder / MANIFEST_FILE) == base_sha256(loaded)

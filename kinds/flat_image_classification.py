@@ -1,8 +1,9 @@
-"""Flat images of one class each."""
+"""Flat images of grey values, of one class each."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from kinds.contract import Kind
 from kinds.inputs.pixels import Pixels
@@ -10,10 +11,11 @@ from kinds.outputs.classes import OneClass
 from kinds.registry import register
 
 
-@register("image-classification")
+@register("flat-image-classification")
 @dataclass(frozen=True)
-class ImageClassification(Kind):
-    """Pixels of an image, row by row -> one class."""
+class FlatImageClassification(Kind):
+    """Grey values of an image, row by row -> one class."""
 
+    loader: ClassVar = None
     inputs = Pixels()
     output = OneClass()
