@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from finegrid.models.anatomy import Reads
+from finegrid.models.anatomy import Anatomy, Reads
 from finegrid.models.blueprint import Purpose
 
 if TYPE_CHECKING:
@@ -76,7 +76,11 @@ class Inputs(ABC):
     def compare(self) -> Comparison:
         """What exact and near duplicates are for these inputs."""
 
-    def unfit(self, model: Model) -> str | None:
+    def is_readable(self, start: bytes) -> bool:
+        """Whether the first bytes of a file are those of one; asked where rows are whole files."""
+        return True
+
+    def unfit(self, model: Model, anatomy: Anatomy) -> str | None:
         """Why a model of the right modality cannot read these inputs; None where it can."""
         return None
 
@@ -157,6 +161,8 @@ class Output(ABC):
 
     metrics: ClassVar[tuple[str, ...]]
     """The metrics of a task that names none; the first decides."""
+    truths: ClassVar[Literal["classes", "numbers"]]
+    """What is true of an example: a metric may be defined on one of them alone."""
     predictor: ClassVar[str]
     """What the trivial predictor says of every example, in words."""
     scored_as: ClassVar[type]

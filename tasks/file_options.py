@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, PlainValidator
 
 from finegrid.records.base import Record
 from finegrid.records.prepared import SPLITS, SplitName
-from tasks.table_files import ColumnName
+from tasks.table_files import ColumnName, column_name
 
 Text = Annotated[str, Field(min_length=1)]
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -38,12 +38,21 @@ class SplitFiles(Record):
         return {name: files for name in SPLITS if (files := getattr(self, name)) is not None}
 
 
-class Columns(Record):
-    """The columns that are read; no other is."""
+def _one_or_several(value: Any) -> str | int | tuple[str | int, ...] | None:
+    """A column, several, or none. Raises ValueError."""
+    if isinstance(value, list | tuple):
+        if not value or len(set(map(str, value))) < len(value):
+            raise ValueError("allowed: 1 column or more, none twice")
+        return tuple(map(column_name, value))
+    return None if value is None else column_name(value)
 
-    text: ColumnName
-    text_pair: ColumnName | None = None
-    label: ColumnName
+
+OneOrSeveral = Annotated[
+    str | int | tuple[str | int, ...] | None,
+    PlainValidator(_one_or_several, json_schema_input_type=str | int | list[str | int]),
+]
+Columns = dict[str, OneOrSeveral]
+"""The columns that are read, by what a kind calls them; no other is."""
 
 
 class HeldOut(Record):
@@ -79,12 +88,8 @@ def _as_texts(values: Any) -> Any:
 Values = Annotated[tuple[str, ...], BeforeValidator(_as_texts)]
 
 
-class Dropped(Record):
-    """Values whose rows are left out, by the column that holds them; "" is a blank."""
-
-    text: Values = ()
-    text_pair: Values = ()
-    label: Values = ()
+Dropped = dict[str, Values]
+"""Values whose rows are left out, by what a kind calls their column; "" is a blank."""
 
 
 def _class_names(given: Any) -> dict[str, str] | tuple[str, ...]:
@@ -104,5 +109,3 @@ ClassNames = Annotated[
     PlainValidator(_class_names, json_schema_input_type=dict[str, str] | list[str]),
 ]
 """The classes in their order: a mapping from a label to its name, or a list of names."""
-
-NOTHING = Dropped()

@@ -6,13 +6,13 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import compress, islice
-from math import isfinite
+from math import isfinite, nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from finegrid.records.prepared import SPLITS, SplitName
 from tasks.file_labels import canonical, find_labels, listed_labels, named_classes
-from tasks.file_options import NOTHING, ClassNames, Columns, Dropped, HeldOut, as_text
+from tasks.file_options import ClassNames, Columns, Dropped, HeldOut, as_text
 from tasks.splitting import divided, grouped, proportional
 from tasks.table_files import PLAIN, Format, Row, TableError, Wanted, read_rows, stored_names
 
@@ -25,7 +25,7 @@ _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 _SHOWN = 5
 _BLOCK = 1 << 10
 """Rows that are held as Python's own values at a time."""
-_TEXTS = ("text", "text_pair")
+_LABEL = "label"
 Paths = Mapping[SplitName, Sequence[Path]]
 
 
@@ -49,7 +49,7 @@ class Reading:
     """Whether a label is a class, else a number."""
     split: HeldOut | None = None
     how: Format = PLAIN
-    drop: Dropped = NOTHING
+    drop: Dropped = field(default_factory=dict)
     _unused: set[tuple[str, str]] = field(default_factory=set)
 
     def survey(self, paths: Paths, labels: ClassNames | None = None) -> Survey:
@@ -63,10 +63,10 @@ class Reading:
             return Survey((), (), counts)
         found = find_labels(rows["train"]["label"].unique().to_pylist())
         if len(found) < 2:
-            where = f"{_names(paths['train'])}, column {self.columns.label!r}"
+            where = f"{_names(paths['train'])}, column {self.columns[_LABEL]!r}"
             problem = f"{where}: all rows are {found[0]!r}; allowed: 2 labels or more"
             raise TableError(("columns", "label"), problem)
-        stored = stored_names(paths["train"][0], self.columns.label)
+        stored = stored_names(paths["train"][0], _flat(self.columns)[_LABEL])
         written, names = named_classes(found, labels, stored)
         label_numbers(rows, written)
         return Survey(written, names, counts)
@@ -79,7 +79,7 @@ class Reading:
         """
         import pyarrow as pa
 
-        self._unused.update((key, value) for key, values in self.drop for value in values)
+        self._unused.update((key, value) for key, values in self.drop.items() for value in values)
         found: dict[SplitName, pa.Table] = {}
         for name, files in paths.items():
             cut = self.split if self.split and self.split.shares and name == "train" else None
@@ -117,13 +117,16 @@ class Reading:
         """The rows of a split, numbered over all of its files."""
         import pyarrow as pa
 
-        wanted = {key: name for key, name in self.columns if name is not None}
+        wanted = _flat(self.columns)
         if cut is not None and cut.group is not None:
             wanted["group"] = cut.group
-        left_out = () if keep_texts else _TEXTS
+        kept = [key for key in self.columns if self.columns[key] is not None and keep_texts]
+        order = dict.fromkeys(
+            ["id", "place", *kept, _LABEL, *(["group"] if "group" in wanted else [])]
+        )
         number = 0
         for path in files:
-            check = _Checks(path, wanted, self.classes)
+            check = _Checks(path, wanted, frozenset(self._numbers(wanted)))
             rows = read_rows(path, wanted, split, self.how)
             while block := list(islice(rows, _BLOCK)):
                 ids = [f"{split}-{at}" for at in range(number + 1, number + len(block) + 1)]
@@ -133,10 +136,27 @@ class Reading:
                     columns["place"] = [f"{path.name}, {place}" for place in columns["place"]]
                 columns = self._without_dropped(columns)
                 check.note(columns)
-                columns["label"] = list(map(str.strip, columns["label"]))
-                order = ["id", "place", *(key for key in wanted if key not in left_out)]
-                yield pa.record_batch({key: pa.array(columns[key], pa.string()) for key in order})
+                columns[_LABEL] = list(map(str.strip, columns[_LABEL]))
+                yield pa.record_batch({key: self._array(key, columns) for key in order})
             check.finish()
+
+    def _numbers(self, wanted: Wanted) -> Iterator[str]:
+        """What has to hold a number in every row."""
+        for key in wanted:
+            if key not in self.columns and key != "group":
+                yield key  # one of several columns
+            elif key == _LABEL and not self.classes:
+                yield key
+
+    def _array(self, key: str, columns: Mapping[str, Sequence[str]]) -> pa.Array:
+        """A column as Arrow has it: text, or lists of numbers of several columns."""
+        import pyarrow as pa
+
+        several = self.columns.get(key)
+        if not isinstance(several, tuple):
+            return pa.array(columns[key], pa.string())
+        parts = [list(map(_number, columns[one])) for one in _flat({key: several})]
+        return pa.array([list(row) for row in zip(*parts, strict=True)], pa.list_(pa.float32()))
 
     def _columns(self, block: Sequence[Row], wanted: Wanted) -> dict[str, list[str]]:
         """The values of some rows as text, and the places of the rows, by column."""
@@ -147,7 +167,7 @@ class Reading:
     def _without_dropped(self, columns: dict[str, list[str]]) -> dict[str, list[str]]:
         """The rows that have none of the values to drop."""
         kept = [True] * len(columns["id"])
-        for key, values in self.drop:
+        for key, values in self.drop.items():
             if values and key in columns:
                 texts = list(map(str.strip, columns[key]))
                 self._unused.difference_update((key, text) for text in {*texts} & {*values})
@@ -164,7 +184,8 @@ class _Checks:
 
     path: Path
     wanted: Wanted
-    classes: bool
+    numbers: frozenset[str]
+    """What has to hold numbers."""
     rows: int = 0
     bad: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
     """By column: the numbers and the places of rows."""
@@ -172,7 +193,7 @@ class _Checks:
     def note(self, columns: Mapping[str, Sequence[str]]) -> None:
         """Look at the values of some rows."""
         for key in self.wanted:
-            is_number = key == "label" and not self.classes
+            is_number = key in self.numbers
             for at, value in enumerate(columns[key]):
                 if not value or value.isspace() or (is_number and not _is_number(value)):
                     bad = self.bad.setdefault(key, [])
@@ -184,7 +205,7 @@ class _Checks:
         if not self.bad:
             return
         key = min((one for one in self.wanted if one in self.bad), key=lambda one: self.bad[one][0])
-        numbers = key == "label" and not self.classes
+        numbers = key in self.numbers
         allowed = "numbers, with a point" if numbers else "text"
         if key != "group" and not numbers:
             allowed += f'; or drop: {{{key}: [""]}}, which leaves blank rows out'
@@ -192,6 +213,22 @@ class _Checks:
         at = ("split", "group") if key == "group" else ("columns", key)
         places = listed([place for _, place in self.bad[key]])
         raise TableError(at, f"{where}: blank or wrong in {places}; allowed: {allowed}")
+
+
+def _flat(columns: Columns) -> dict[str, str | int]:
+    """Column by its key; the i-th of several has the key `key[i]`."""
+    found: dict[str, str | int] = {}
+    for key, name in columns.items():
+        if isinstance(name, tuple):
+            found |= {f"{key}[{at}]": one for at, one in enumerate(name)}
+        elif name is not None:
+            found[key] = name
+    return found
+
+
+def _number(text: str) -> float:
+    """The number; not one where a check is about to say so."""
+    return float(text) if _is_number(text) else nan
 
 
 def _is_number(label: str) -> bool:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from finegrid.records.prepared import SplitName
 from tasks.contract import Task
-from tasks.file_options import NOTHING, Columns, Dropped, HeldOut, SplitFiles
+from tasks.file_kinds import checked_needs, needs_of
+from tasks.file_options import Columns, Dropped, HeldOut, SplitFiles
 from tasks.file_rows import Reading, label_numbers, label_values
 from tasks.registry import register
 from tasks.table_files import PLAIN, Format
@@ -20,20 +21,12 @@ if TYPE_CHECKING:
 
 REGISTERED = "table-files"
 """The task's name, of which a benchmark's entry with files of its own is made."""
-FilesKind = Literal["text-classification", "text-regression"]
-CLASSES: dict[FilesKind, bool] = {"text-classification": True, "text-regression": False}
-"""Whether the labels of a kind are classes, else numbers."""
-DEFAULT_METRICS: dict[bool, tuple[str, ...]] = {
-    True: ("accuracy",),
-    False: ("pearson", "spearman"),
-}
-"""Of classes, and of numbers; the first decides."""
 
 
 @register(REGISTERED)
 @dataclass(frozen=True)
 class Files(Task):
-    """Texts, or pairs of them, with a label: the rows of the user's own table files.
+    """Texts, pairs of them, or numbers, with a label: the rows of the user's own table files.
 
     A text is taken as it stands, also one that reads `NA`. Of a label the spaces about it are
     dropped. A classification's labels are whole numbers and other decimal numbers (1.0 is 1) where
@@ -44,7 +37,8 @@ class Files(Task):
     splits: SplitFiles
     """Names of the files below the source."""
     columns: Columns
-    kind: FilesKind = "text-classification"
+    kind: str = ""
+    """Required: a registered one."""
     labels: tuple[str, ...] = ()
     """Class names by index; empty for a regression."""
     written: tuple[str, ...] = ()
@@ -52,14 +46,16 @@ class Files(Task):
     scores: tuple[str, ...] = ()
     """Names of registered metrics; empty: the kind's."""
     format: Format = PLAIN
-    drop: Dropped = NOTHING
+    drop: Dropped = field(default_factory=dict)
     split: HeldOut | None = field(default=None)
 
     def __post_init__(self) -> None:
         """Check the options against each other. Raises ValueError."""
         if problem := split_problem(self.splits, self.split):
             raise ValueError(": ".join(problem))
-        if CLASSES[self.kind] != bool(self.labels):
+        needs = checked_needs(self.kind)
+        needs.check(self.columns)
+        if needs.classes != bool(self.labels):
             raise ValueError(
                 f"labels: {list(self.labels)} do not go with kind {self.kind!r}; "
                 "a classification names its classes, and it alone"
@@ -70,7 +66,13 @@ class Files(Task):
     @property
     def metrics(self) -> tuple[str, ...]:
         """Those that are named, or the kind's."""
-        return self.scores or DEFAULT_METRICS[CLASSES[self.kind]]
+        return self.scores or super().metrics
+
+    @property
+    def input_size(self) -> int | None:
+        """How many columns make a row of numbers; None for texts."""
+        several = [names for names in self.columns.values() if isinstance(names, tuple)]
+        return len(several[0]) if several else None
 
     def files(self) -> tuple[str, ...]:
         """The files of the splits."""
@@ -80,7 +82,8 @@ class Files(Task):
         """See the contract; ids are the split's file and the number of the row in it, from 1."""
         named = self.splits.named.items()
         paths = {name: [folder / file for file in files] for name, files in named}
-        how = Reading(self.columns, CLASSES[self.kind], self.split, self.format, self.drop)
+        classes = needs_of(self.kind).classes
+        how = Reading(self.columns, classes, self.split, self.format, self.drop)
         rows = how.load(paths)
         values: Mapping[SplitName, NDArray[Any]]
         if self.labels:

@@ -34,14 +34,14 @@ Wanted = Mapping[str, str | int]
 """The key of a column in a benchmark -> its name, or its number where the file has no header."""
 
 
-def _column(value: Any) -> str | int:
+def column_name(value: Any) -> str | int:
     """A name, or a number. Raises ValueError for what is neither."""
     if (isinstance(value, str) and value) or (type(value) is int and value >= 0):
         return value
     raise ValueError("allowed: a name, or a number from 0 on where the file has no header")
 
 
-ColumnName = Annotated[str | int, PlainValidator(_column, json_schema_input_type=str | int)]
+ColumnName = Annotated[str | int, PlainValidator(column_name, json_schema_input_type=str | int)]
 
 
 def _text_encoding(name: str) -> str:

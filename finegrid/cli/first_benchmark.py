@@ -8,7 +8,7 @@ from pathlib import Path
 from string import Template
 from typing import Any, NamedTuple
 
-from finegrid.planning.guess import KINDS, LENGTHS, Guess, GuessError, Options, guess
+from finegrid.planning.guess import LENGTHS, Guess, GuessError, Options, guess, text_kind
 from finegrid.planning.lock import HUB
 from finegrid.planning.locking import fetched_data
 from finegrid.planning.own_files import paths_of
@@ -75,7 +75,7 @@ def write_benchmark(data: str, model: str, given: Options, output: Path | None) 
 
 
 def _guessed(data: str, given: Options) -> Guess:
-    entry = TaskEntry(kind=KINDS[True], files=FilesEntry(path=data))
+    entry = TaskEntry(kind=text_kind(classes=True), files=FilesEntry(path=data))
     paths = fetched_data(entry, data).paths if data.startswith(HUB) else paths_of(entry)
     return guess(paths, given)
 
@@ -123,7 +123,7 @@ def _entry(data: str, found: Guess) -> str:
     """The task's entry, a line a key."""
     keys: dict[str, Any] = {"kind": found.kind, "files": data}
     if found.columns is not None:
-        keys["columns"] = found.columns.model_dump(exclude_none=True)
+        keys["columns"] = {key: name for key, name in found.columns.items() if name is not None}
     if how := found.how.model_dump(exclude_defaults=True):
         keys["format"] = how
     if found.dropped:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, NoReturn, get_args
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -16,8 +16,8 @@ from finegrid.planning.guess import Options
 from finegrid.planning.lock import Lock, lock_file, read_lock
 from finegrid.planning.locking import make_lock
 from finegrid.planning.plan import make_plan
-from finegrid.problems import refused
-from tasks.files import FilesKind
+from finegrid.records.registry import unknown_name
+from kinds.registry import KINDS
 
 
 def init(
@@ -30,7 +30,7 @@ def init(
     pair: Annotated[str | None, typer.Option(help="The column of a second text.")] = None,
     label: Annotated[str | None, typer.Option(help="The column of the label.")] = None,
     kind: Annotated[
-        str | None, typer.Option(help=f"One of: {', '.join(get_args(FilesKind))}.")
+        str | None, typer.Option(help="A kind of task, of those that `finegrid kinds` lists.")
     ] = None,
     encoding: Annotated[str | None, typer.Option(help="Of the file, as cp1252.")] = None,
     quotes: Annotated[
@@ -38,11 +38,10 @@ def init(
     ] = True,
 ) -> None:
     """Write a benchmark on your own data and model: what was guessed of them, and why."""
-    if kind is not None and kind not in get_args(FilesKind):
-        allowed = f"allowed: {', '.join(get_args(FilesKind))}"
-        _end(f"--kind: {refused(kind, allowed)}")
+    if kind is not None and kind not in KINDS:
+        _end(f"--kind: {unknown_name('kind', kind, list(KINDS))}")
     try:
-        options = Options(text, pair, label, kind, encoding, quotes)  # type: ignore[arg-type]  # checked
+        options = Options(text, pair, label, kind, encoding, quotes)
         written = write_benchmark(data, model, options, output)
     except (InitError, OSError) as error:
         _end(str(error))

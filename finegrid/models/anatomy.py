@@ -126,6 +126,8 @@ class Anatomy(Record):
     pooler: bool
     """Whether the body may have a layer that makes the text's features of its first state."""
     hidden: int | None
+    image_size: tuple[int, int] | None = None
+    """Height and width of the only images that the model takes; None where others go, or none."""
     attention_implementation: Literal["sdpa", "eager"]
     """Which attention function of the library is asked for: eager where it has no fused one."""
     sums_known: bool

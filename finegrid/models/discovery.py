@@ -21,6 +21,7 @@ from finegrid.models.anatomy import Anatomy, Block, Part, Unnamed
 from finegrid.models.blocks import find_blocks
 from finegrid.models.family import Family, family_of, place_of
 from finegrid.models.fused import LayoutError
+from finegrid.models.image_size import image_size
 from finegrid.models.parts import (
     Weight,
     configuration_around,
@@ -138,6 +139,7 @@ def _discover(model: nn.Module, family: Family) -> Anatomy:
         causal=body.is_causal(model, family, head),
         pooler=embeddings is not None and body.has_pooler(model),
         hidden=_hidden(model, found.blocks),
+        image_size=image_size(model),
         attention_implementation="sdpa" if getattr(model, "_supports_sdpa", True) else "eager",
         sums_known=family.sums is not None,
         feed_forward_sums=_sums(found.parts, family, config),

@@ -156,6 +156,8 @@ class Catalogue:
         elif isinstance(entry, RandomEntry):
             is_good = self._check_source(entry.tokenizer, (*at, "tokenizer"))
             processor = self._processor(name, entry, entry.tokenizer) if is_good else {}
+            if processor is None:
+                return None
             record = RandomModel(name=name, **(dict(entry) | {"processor": processor}))
         else:
             record = self._network(name, entry, at)
@@ -235,7 +237,8 @@ class Catalogue:
                 )
         else:
             configuration = self._local_configuration(entry, at) if is_good else {}
-        if not configuration:
+        processor = self._processor(name, entry, entry.source) if is_good else {}
+        if not configuration or processor is None:
             return None
         return Checkpoint(
             kind="checkpoint",
@@ -244,13 +247,16 @@ class Catalogue:
             configuration=configuration,
             pooling=entry.pooling,
             head=entry.head,
-            processor=self._processor(name, entry, entry.source),
+            processor=processor,
         )
 
     def _processor(
         self, name: str, entry: CheckpointEntry | RandomEntry, source: Source
-    ) -> dict[str, Any]:
-        """What a model's files say of how the inputs of its tasks are processed; {} without say."""
+    ) -> dict[str, Any] | None:
+        """What a model's files say of how the inputs of its tasks are processed; {} without say.
+
+        A problem is noted, and None returned.
+        """
         parts = [kind.inputs.part for kind in self._kinds(name) if kind.inputs.part]
         if not parts:
             return {}
@@ -258,12 +264,12 @@ class Catalogue:
         if not sources.is_local(source.uri):
             if not entry.processor:
                 self.problems.add(at, "this key is required for a hub: source, or a lock")
-            return entry.processor
+            return entry.processor or None
         try:
             return processor_settings(sources.local_files(source), parts[0])
         except (ProcessorError, sources.SourceError, OSError) as error:
             self.problems.add(at[:2], str(error))
-            return {}
+            return None
 
     def _local_configuration(self, entry: CheckpointEntry, at: Location) -> dict[str, Any]:
         """The model's own configuration; what the entry expects of it has to be true."""

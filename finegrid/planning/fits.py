@@ -29,7 +29,9 @@ def mismatches(
     record, name = model.record, f"model {model.record.name!r}"
     if problem := unread(model.anatomy.reads, task):
         yield None, f"{name} {problem}"
-    elif problem := wrong_size(record, task) or kind_named(task.task.kind).inputs.unfit(record):
+    elif problem := wrong_size(record, task) or kind_named(task.task.kind).inputs.unfit(
+        record, model.anatomy
+    ):
         yield None, f"{name}: {problem}"
     else:
         if kind_named(task.task.kind).inputs.unit == "token":

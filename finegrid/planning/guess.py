@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from finegrid.planning.own_files import Paths
 from finegrid.records.prepared import SplitName
+from tasks.file_kinds import kind_reading, kinds_like, needs_of
 from tasks.file_options import Columns, as_text
-from tasks.files import CLASSES, FilesKind
 from tasks.table_files import DELIMITERS, Format, column_names, ending_of, read_rows
 
 _LABELS = (
@@ -28,8 +28,6 @@ _PAIRS = (
     *(("question", "sentence"), ("text1", "text2"), ("texta", "textb"), ("query", "passage")),
 )
 _GROUPS = ("user", "userid", "author", "authorid", "reviewerid", "patientid", "groupid")
-KINDS: dict[bool, FilesKind] = {classes: kind for kind, classes in CLASSES.items()}
-"""Of classes, and of numbers."""
 _MOST_CLASSES = 50
 _FEW_CLASSES = 20
 _TEXT_WORDS = 3
@@ -46,7 +44,7 @@ class Options(NamedTuple):
     text: str | None = None
     pair: str | None = None
     label: str | None = None
-    kind: FilesKind | None = None
+    kind: str | None = None
     encoding: str | None = None
     quotes: bool = True
 
@@ -55,7 +53,7 @@ class Options(NamedTuple):
 class Guess:
     """What a task's entry says of its files, and the reasons."""
 
-    kind: FilesKind
+    kind: str
     columns: Columns | None
     """None where texts lie in folders of their labels."""
     how: Format
@@ -119,7 +117,7 @@ def guess(paths: Paths, given: Options) -> Guess:
     if path.is_dir():
         columns = None
         dropped: tuple[str, ...] = ()
-        kind = KINDS[True]
+        kind = text_kind(classes=True)
         texts = _of_folders(paths["train"])
         reasons.append("each label is the folder of its texts")
     else:
@@ -128,8 +126,8 @@ def guess(paths: Paths, given: Options) -> Guess:
         texts, label = _texts(found, given, reasons), _label(found, given, reasons)
         kind = given.kind or _kind(label, reasons)
         pair = texts[1].name if len(texts) > 1 else None
-        dropped = _no_labels(label, reasons) if CLASSES[kind] else ()
-        columns = Columns(text=texts[0].name, text_pair=pair, label=label.name)
+        dropped = _no_labels(label, reasons) if needs_of(kind).classes else ()
+        columns = {"text": texts[0].name, "text_pair": pair, "label": label.name}
         reasons += _remarks(found)
     shares = _shares(paths, reasons)
     return Guess(kind, columns, how, dropped, shares, _max_length(texts, reasons), tuple(reasons))
@@ -215,21 +213,28 @@ def _label(columns: list[_Column], given: Options, reasons: list[str]) -> _Colum
     return found[0]
 
 
-def _kind(label: _Column, reasons: list[str]) -> FilesKind:
+def text_kind(*, classes: bool) -> str:
+    """The kind of texts with classes, or with numbers."""
+    return kind_reading("text", classes=classes)
+
+
+def _kind(label: _Column, reasons: list[str]) -> str:
     """Classes, of words or of few whole numbers; or numbers."""
     count, filled = len(label.values), label.values - {""}
     all_numbers = label.numbers == label.rows
     if all_numbers and (label.whole < label.rows or count > _FEW_CLASSES):
-        reasons.append(f"{KINDS[False]}, for the labels are numbers of many values")
-        return KINDS[False]
+        kind = text_kind(classes=False)
+        reasons.append(f"{kind}, for the labels are numbers of many values")
+        return kind
     if count > _MOST_CLASSES or label.rows < 2 * len(filled):
         raise GuessError(
             f"{label.name}: too many different values for {label.rows} rows of classes; say it: "
-            f"--label, or --kind {' | '.join(CLASSES)}"
+            f"--label, or --kind {' | '.join(kinds_like(text_kind(classes=True)))}"
         )
     shown = ", ".join(sorted(filled)[:5]) + (", ..." if len(filled) > 5 else "")
-    reasons.append(f"{KINDS[True]}, for {label.name} has {len(filled)} values: {shown}")
-    return KINDS[True]
+    kind = text_kind(classes=True)
+    reasons.append(f"{kind}, for {label.name} has {len(filled)} values: {shown}")
+    return kind
 
 
 def _no_labels(label: _Column, reasons: list[str]) -> tuple[str, ...]:

@@ -7,14 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 
 from finegrid.records.prepared import SPLITS, SplitName
+from tasks.split_words import splits_of
 from tasks.table_files import ENDINGS, TableError, ending_of
 
-SPLIT_WORDS: dict[SplitName, tuple[str, ...]] = {
-    "train": ("train", "training"),
-    "validation": ("validation", "valid", "val", "dev"),
-    "test": ("test", "testing"),
-}
-"""What names of files and folders call the splits."""
 _SHARD = re.compile(r"-(\d+)-of-(\d+)(?=\.)")
 _SHOWN = 10
 Layout = dict[SplitName, tuple[str, ...]]
@@ -50,18 +45,12 @@ _ALLOWED = (
 def _place(name: str) -> Iterable[tuple[SplitName, str]]:
     """The split of a file and the folder of its group, where the name tells one split."""
     *folders, file = PurePosixPath(name).parts
-    found = _splits_of(file.partition(".")[0]) or _splits_of(PurePosixPath(file).stem)
-    if not found and folders and (found := _splits_of(folders[-1])):
+    found = splits_of(file.partition(".")[0]) or splits_of(PurePosixPath(file).stem)
+    if not found and folders and (found := splits_of(folders[-1])):
         folders = folders[:-1]
     if folders[:1] == ["data"]:
         folders = folders[1:]
     return [(found.pop(), "/".join(folders))] if len(found) == 1 else []
-
-
-def _splits_of(name: str) -> set[SplitName]:
-    """The splits that words of a name are called for."""
-    words = set(re.split(r"[^a-z]+", name.lower()))
-    return {split for split, known in SPLIT_WORDS.items() if words & set(known)}
 
 
 def _chosen(groups: Mapping[str, object], group: str | None) -> str:
@@ -114,9 +103,9 @@ def text_layout(names: Iterable[str], dropped: Sequence[str] = ()) -> Layout | N
 
 def _split_folder(folders: Sequence[str]) -> SplitName | None:
     """The split of a text in `<split>/<label>/`, or in `<label>/` alone, which is trained on."""
-    if len(folders) == 2 and len(found := _splits_of(folders[0])) == 1:
+    if len(folders) == 2 and len(found := splits_of(folders[0])) == 1:
         return found.pop()
-    return "train" if len(folders) == 1 and not _splits_of(folders[0]) else None
+    return "train" if len(folders) == 1 and not splits_of(folders[0]) else None
 
 
 def _listed(names: Sequence[str]) -> str:

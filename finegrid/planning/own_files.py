@@ -11,15 +11,17 @@ from pydantic import JsonValue, ValidationError
 
 from finegrid.metrics.registry import METRICS, metric
 from finegrid.planning.layouts import Layout, table_layout, text_layout
+from finegrid.planning.own_folders import folder_as_registered, folder_of, surveyed_folder
 from finegrid.planning.schema import TaskEntry
 from finegrid.problems import Location, Problems, refused
 from finegrid.records.identity import file_sha256, folder_sha256, text_files
 from finegrid.records.prepared import SplitName
-from finegrid.records.registry import unknown_name
+from finegrid.records.registry import UnknownNameError, unknown_name
 from finegrid.records.specification import Source
-from tasks.file_options import Columns, Dropped, SplitFiles
+from tasks.file_kinds import Needs, needs_of
+from tasks.file_options import Columns, Dropped, OneOrSeveral, SplitFiles
 from tasks.file_rows import Reading, Survey
-from tasks.files import CLASSES, REGISTERED, FilesKind, split_problem
+from tasks.files import REGISTERED, split_problem
 from tasks.table_files import (
     DELIMITERS,
     ENDINGS,
@@ -57,6 +59,12 @@ def registered(entry: TaskEntry, at: Location, problems: Problems) -> TaskEntry 
 
 def of_files(entry: TaskEntry) -> Found:
     """The registered task of an entry whose files lie on this machine. Raises TableError."""
+    if _needs(entry).files:
+        folder = folder_of(entry)
+        _check_truths(entry)
+        survey = surveyed_folder(entry, folder)
+        _check_classes(entry, len(survey.names))
+        return Found(TaskEntry(**folder_as_registered(entry, folder, survey)), survey.counts)
     paths = paths_of(entry)
     survey = surveyed(entry, paths)
     source, names = _source(paths)
@@ -68,15 +76,14 @@ def surveyed(entry: TaskEntry, paths: Paths) -> Survey:
 
     Raises TableError.
     """
+    if _needs(entry).files:
+        folder_of(entry)  # which says what is allowed
     columns = _columns(entry, paths)
     files = SplitFiles(**{name: tuple(map(str, found)) for name, found in paths.items()})
     if wrong := split_problem(files, entry.split):
         raise TableError(tuple(wrong[0].split(".")), wrong[1])
     _check_format(entry, paths)
-    classes = CLASSES[_kind(entry)]
-    if entry.labels is not None and not classes:
-        raise TableError(("labels",), f"kind {entry.kind!r} has no classes; allowed: no such key")
-    _check_metrics(entry, classes)
+    classes = _check_truths(entry)
     reading = Reading(columns, classes, entry.split, entry.format, _dropped(entry, paths))
     try:
         survey = reading.survey(paths, entry.labels)
@@ -90,15 +97,17 @@ def surveyed(entry: TaskEntry, paths: Paths) -> Survey:
 def as_registered(entry: TaskEntry, source: Source, names: SplitFiles, survey: Survey) -> TaskEntry:
     """The entry of the registered task that reads files of these names below a source."""
     paths = {name: tuple(map(Path, files)) for name, files in names.named.items()}
+    names_of = _needs(entry).names
+    columns, dropped = _columns(entry, paths), _dropped(entry, paths)
     options: dict[str, JsonValue] = {
         "splits": names.model_dump(mode="json"),
-        "columns": _columns(entry, paths).model_dump(mode="json"),
-        "kind": _kind(entry),
+        "columns": {name: _plain(columns.get(name)) for name in names_of},
+        "kind": entry.kind,
         "labels": list(survey.names),
         "written": list(survey.written),
         "scores": list(entry.metrics or ()),
         "format": entry.format.model_dump(mode="json"),
-        "drop": _dropped(entry, paths).model_dump(mode="json"),
+        "drop": {name: list(dropped.get(name, ())) for name in names_of},
         "split": entry.split.model_dump(mode="json") if entry.split else None,
     }
     return TaskEntry(task=REGISTERED, source=source, options=options)
@@ -109,24 +118,32 @@ def layout_of(entry: TaskEntry, names: Sequence[str], group: str | None = None) 
 
     Raises TableError.
     """
-    texts = text_layout(names, entry.drop.label) if group is None else None
+    texts = text_layout(names, entry.drop.get(_LABEL, ())) if group is None else None
     layout = texts or table_layout(names, group)
     shares = entry.split.shares if entry.split else {}
     return {split: files for split, files in layout.items() if split not in shares}
 
 
-def _kind(entry: TaskEntry) -> FilesKind:
-    if entry.kind is None:
-        raise ValueError("a task of one's own files has a kind")
-    return entry.kind
+def _needs(entry: TaskEntry) -> Needs:
+    """What the kind of an entry reads. Raises TableError for a kind that is not registered."""
+    try:
+        return needs_of(str(entry.kind))
+    except UnknownNameError as error:
+        raise TableError(("kind",), str(error)) from error
+
+
+def _plain(given: OneOrSeveral) -> JsonValue:
+    """Columns as JSON has them."""
+    return list(given) if isinstance(given, tuple) else given
 
 
 def _columns(entry: TaskEntry, paths: Mapping[SplitName, Sequence[Path]]) -> Columns:
     """The columns that an entry names; those of folders of texts need no name."""
     if entry.columns is not None:
+        _needs(entry).check(entry.columns)
         return entry.columns
     if all(_is_texts(path) for files in paths.values() for path in files):
-        return Columns(text=_TEXT, label=_LABEL)
+        return {_TEXT: _TEXT, _LABEL: _LABEL}
     raise TableError(("columns",), "this key is required for files of one's own")
 
 
@@ -137,7 +154,7 @@ def _is_texts(path: Path) -> bool:
 def _dropped(entry: TaskEntry, paths: Mapping[SplitName, Sequence[Path]]) -> Dropped:
     """The values to drop; folders of texts with such a label are left out whole."""
     folders = [path for files in paths.values() for path in files if _is_texts(path)]
-    return entry.drop.model_copy(update={"label": ()}) if folders else entry.drop
+    return entry.drop | {_LABEL: ()} if folders else entry.drop
 
 
 def _check_format(entry: TaskEntry, paths: Paths) -> None:
@@ -149,6 +166,15 @@ def _check_format(entry: TaskEntry, paths: Paths) -> None:
             those = ", ".join(sorted(ending or "a folder of texts" for ending in endings))
             problem = f"no file of {those} has that; allowed: no such key"
             raise TableError(("format", key), problem)
+
+
+def _check_truths(entry: TaskEntry) -> bool:
+    """Whether labels are classes; names of them, and metrics, have to be for that."""
+    classes = _needs(entry).classes
+    if entry.labels is not None and not classes:
+        raise TableError(("labels",), f"kind {entry.kind!r} has no classes; allowed: no such key")
+    _check_metrics(entry, classes)
+    return classes
 
 
 def _check_metrics(entry: TaskEntry, classes: bool) -> None:

@@ -25,7 +25,6 @@ from finegrid.records.specification import (
     Training,
 )
 from tasks.file_options import ClassNames, Columns, Dropped, HeldOut, Parts, Text
-from tasks.files import FilesKind
 from tasks.table_files import Format
 
 Seed = Annotated[int, Field(ge=0)]
@@ -99,7 +98,7 @@ class TaskEntry(Record):
     source: Source | None = None
     """Required unless the task's options hold the data; refused there."""
     options: dict[str, JsonValue] = {}
-    kind: FilesKind | None = None
+    kind: str | None = None
     """With `files` and `columns`, in place of `task`."""
     files: Annotated[FilesEntry | None, BeforeValidator(_one_path)] = None
     columns: Columns | None = None
@@ -110,7 +109,7 @@ class TaskEntry(Record):
     """The names of the classes, in their order."""
     format: Format = Format()
     """What a file does not say of itself."""
-    drop: Dropped = Dropped()
+    drop: Dropped = {}
     """Rows to leave out."""
     split: HeldOut | None = None
 

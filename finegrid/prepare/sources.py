@@ -10,14 +10,21 @@ import sys
 import tarfile
 import tempfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from importlib.util import find_spec
 from itertools import product
 from pathlib import Path, PurePosixPath
 
 from finegrid.prepare import hub
 from finegrid.prepare.hub import RepositoryType
-from finegrid.records.identity import file_sha256, folder_sha256, text_files
+from finegrid.records.identity import (
+    file_sha256,
+    files_below,
+    folder_sha256,
+    shown_files,
+    text_files,
+    tree_sha256,
+)
 from finegrid.records.specification import Source
 from finegrid.records.write import atomic_path
 
@@ -41,6 +48,10 @@ _PIP_READS = re.compile(
 )
 """Variables that pip gets: it runs the build of a source distribution, which gets them as well."""
 _Names = tuple[str, ...] | None
+
+
+TREE = "**/"
+"""The name that stands for all files below a source, as one: hidden ones are none of them."""
 
 
 class SourceError(Exception):
@@ -79,9 +90,7 @@ def fetch(
         chosen = _chosen(source, found, wanted)
         _check_kinds(chosen, source.uri)
         return {
-            name: (_bring_texts if is_folder(name) else _bring)(
-                path, destination / name, source.sha256.get(name)
-            )
+            name: _bringer(name)(path, _target(destination, name), source.sha256.get(name))
             for name, path in chosen.items()
         }
 
@@ -104,9 +113,10 @@ def problems(
         wanted = tuple(sorted({*(listed or ()), *(files or ())})) or None
         found = _chosen(source, _from_disk(parts, wanted), wanted)
         # Which of a folder's other files are fetched, if any, the task or the model decides.
-        _check_kinds(wanted or (), source.uri)
+        names = shown_files(found[TREE]) if TREE in found else wanted
+        _check_kinds(names or (), source.uri)
         hashes = {
-            name: _texts_sha256(found[name]) if is_folder(name) else hashed(found[name])
+            name: _folder_hash(name, found[name]) if is_folder(name) else hashed(found[name])
             for name in source.sha256
             if name in found
         }
@@ -210,8 +220,22 @@ def _bring(path: Path, target: Path, expected: str | None) -> str:
 
 
 def is_folder(name: str) -> bool:
-    """Whether a name is that of a folder of texts, which is taken whole."""
+    """Whether a name is that of a folder, which is taken whole: of texts, or of all files."""
     return name.endswith("/")
+
+
+def _bringer(name: str) -> Callable[[Path, Path, str | None], str]:
+    if name == TREE:
+        return _bring_tree
+    return _bring_texts if is_folder(name) else _bring
+
+
+def _target(destination: Path, name: str) -> Path:
+    return destination if name == TREE else destination / name
+
+
+def _folder_hash(name: str, folder: Path) -> str:
+    return tree_sha256(folder, shown_files(folder)) if name == TREE else _texts_sha256(folder)
 
 
 def _texts_sha256(folder: Path) -> str:
@@ -230,6 +254,19 @@ def _bring_texts(folder: Path, target: Path, expected: str | None) -> str:
     return found
 
 
+def _bring_tree(folder: Path, target: Path, expected: str | None) -> str:
+    """Copy all shown files below a folder and return the hash of what they hold together."""
+    names = shown_files(folder)
+    _check_kinds(names, folder.name)
+    for name in names:
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(folder / name, target / name)
+    found = tree_sha256(target, names)
+    if problem := _mismatch(TREE, expected, found):
+        raise SourceError(problem)
+    return found
+
+
 def _inside(path: Path, root: Path) -> Path:
     """The path with links followed, as long as it stays below `root`."""
     resolved = Path(os.path.realpath(path))
@@ -242,22 +279,9 @@ def _listing(folder: Path, wanted: _Names, root: Path | None = None) -> dict[str
     """Name below the folder -> file. With `root`, links are followed below that alone."""
     names = wanted
     if names is None:
-        names = tuple(path.relative_to(folder).as_posix() for path in _below(folder))
-    paths = {name: folder / name for name in names}
+        names = tuple(path.relative_to(folder).as_posix() for path in files_below(folder))
+    paths = {name: folder if name == TREE else folder / name for name in names}
     return {name: _inside(path, root) for name, path in paths.items()} if root else paths
-
-
-def _below(folder: Path, above: frozenset[str] = frozenset()) -> Iterator[Path]:
-    """The files below a folder in their order, also those below links to folders.
-
-    A link that leads nowhere is one of them; one to a folder that it lies in is passed over.
-    """
-    real = os.path.realpath(folder)
-    for path in sorted(folder.iterdir()) if real not in above else ():
-        if path.is_dir():
-            yield from _below(path, above | {real})
-        elif path.is_file() or path.is_symlink():
-            yield path
 
 
 def _from_disk(parts: _Parts, wanted: _Names) -> dict[str, Path]:

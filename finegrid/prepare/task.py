@@ -44,8 +44,8 @@ if TYPE_CHECKING:
 _EXAMPLES = 5
 _BATCH_ROWS = 1 << 12
 """Rows that are held as Python's own values at a time."""
-_GROUP_ROWS = 1 << 16
-"""Rows that are written, and can be read, at a time."""
+_GROUP_ROWS, _GROUP_BYTES = 1 << 16, 1 << 28
+"""What is written, and can be read, at a time."""
 _Tables = dict[SplitName, pa.Table]
 
 
@@ -135,7 +135,9 @@ def _check_ids(tables: _Tables) -> None:
 
 
 def _values(column: pa.Array) -> list[Any]:
-    """A column as plain values; lists of 32-bit floats by the hash of their bytes."""
+    """A column as plain values; files and lists of 32-bit floats by the hash of their bytes."""
+    if pa.types.is_binary(column.type):
+        return [hashlib.sha256(content.as_buffer()).hexdigest() for content in column]
     if column.type.equals(pa.list_(pa.float32())):
         # in little-endian order on every machine
         rows = (np.asarray(row, dtype="<f4") for row in column.to_numpy(zero_copy_only=False))
@@ -201,9 +203,10 @@ def _shared(one: Overlap) -> str:
 
 def _write_split(path: Path, table: pa.Table, label_counts: dict[str, int]) -> Split:
     with atomic_path(path) as temporary, pq.ParquetWriter(temporary, table.schema) as writer:
-        for start in range(0, table.num_rows, _GROUP_ROWS):
+        rows = max(1, min(_GROUP_ROWS, _GROUP_BYTES * table.num_rows // (table.nbytes or 1)))
+        for start in range(0, table.num_rows, rows):
             # in one chunk: else the file would depend on the blocks in which its rows were read
-            writer.write_table(table.slice(start, _GROUP_ROWS).combine_chunks())
+            writer.write_table(table.slice(start, rows).combine_chunks())
     return Split(
         n=table.num_rows,
         sha256=_content_sha256(table),

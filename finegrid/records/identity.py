@@ -2,12 +2,15 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
+_LEFT_BEHIND = ("thumbs.db", "desktop.ini", "icon")
+_MAC_FOLDER = "__MACOSX"
 _ENCODER = json.JSONEncoder(
     sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
 )
@@ -33,6 +36,38 @@ def file_sha256(path: Path) -> str:
 def text_files(folder: Path) -> list[Path]:
     """The texts that lie in a folder, by their names."""
     return sorted(path for path in folder.iterdir() if path.name.lower().endswith(".txt"))
+
+
+def files_below(folder: Path, above: frozenset[str] = frozenset()) -> Iterator[Path]:
+    """The files below a folder in their order, also those below links to folders.
+
+    A link that leads nowhere is one of them; one to a folder that it lies in is passed over.
+    """
+    real = os.path.realpath(folder)
+    for path in sorted(folder.iterdir()) if real not in above else ():
+        if path.is_dir():
+            yield from files_below(path, above | {real})
+        elif path.is_file() or path.is_symlink():
+            yield path
+
+
+def shown_files(folder: Path) -> list[str]:
+    """Names below a folder of all files but hidden ones and those that file managers leave."""
+    names = (path.relative_to(folder).as_posix() for path in files_below(folder))
+    return [name for name in names if not is_left_behind(name)]
+
+
+def is_left_behind(name: str) -> bool:
+    """Whether a name below a folder is that of a hidden file, or one that a file manager left."""
+    parts = name.split("/")
+    hidden = any(part.startswith(".") for part in parts)
+    return hidden or _MAC_FOLDER in parts or parts[-1].rstrip("\r").lower() in _LEFT_BEHIND
+
+
+def tree_sha256(folder: Path, names: Iterable[str]) -> str:
+    """sha256 of the lines that `sha256sum` prints of files below a folder. Raises OSError."""
+    lines = (f"{file_sha256(folder / name)}  {name}\n" for name in names)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def folder_sha256(files: Iterable[Path]) -> str:

@@ -130,8 +130,12 @@ def _reader(array: pa.Array) -> Callable[[int], Any]:
     kind = array.type
     if _is_number(kind):
         return memoryview(array.to_numpy()).__getitem__
-    if pa.types.is_fixed_size_list(kind) and _is_number(kind.value_type):
-        table = array.flatten().to_numpy().reshape(len(array), kind.list_size)
+    shape, values = [len(array)], array
+    while pa.types.is_fixed_size_list(values.type):
+        shape.append(values.type.list_size)
+        values = values.flatten()
+    if len(shape) > 1 and _is_number(values.type):
+        table = values.to_numpy().reshape(shape)
         return lambda index: table[index]
     if pa.types.is_list(kind) and _is_number(kind.value_type):
         values, ends = array.values.to_numpy(), memoryview(array.offsets.to_numpy())

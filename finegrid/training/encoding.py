@@ -59,5 +59,22 @@ def _column(examples: Sequence[Example], schema: pa.Schema) -> Any:
             raise ValueError(f"an example has {sorted(example)}, another {sorted(values)}")
         for name, value in example.items():
             values[name].append(value)
-    arrays = [pa.array(values[field.name], field.type) for field in schema]
+    arrays = [_array(values[field.name], field.type) for field in schema]
     return pa.StructArray.from_arrays(arrays, fields=list(schema))
+
+
+def _array(values: list[Any], kind: pa.DataType) -> pa.Array:
+    """The values as Arrow has them; tables of fixed sizes are lists in lists, copied once."""
+    import numpy as np
+    import pyarrow as pa
+
+    lengths = []
+    while pa.types.is_fixed_size_list(kind):
+        lengths.append(kind.list_size)
+        kind = kind.value_type
+    if len(lengths) < 2:
+        return pa.array(values, pa.list_(kind, lengths[0]) if lengths else kind)
+    array = pa.array(np.stack(values).reshape(-1), kind)
+    for length in reversed(lengths):
+        array = pa.FixedSizeListArray.from_arrays(array, length)
+    return array

@@ -21,6 +21,7 @@ class OneClass(Logits):
     """The class of the largest logit, learnt by cross-entropy."""
 
     metrics: ClassVar[tuple[str, ...]] = ("accuracy",)
+    truths: ClassVar = "classes"
     predictor: ClassVar[str] = "majority class"
     scored_as: ClassVar[type] = int
 

@@ -21,6 +21,7 @@ class OneNumber(Logits):
     """The single output of the head, learnt by the squared error."""
 
     metrics: ClassVar[tuple[str, ...]] = ("pearson", "spearman")
+    truths: ClassVar = "numbers"
     predictor: ClassVar[str] = "mean"
     scored_as: ClassVar[type] = float
 

@@ -1,0 +1,98 @@
+"""What the kinds of task read of a user's own files: columns of a table, or whole files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from finegrid.records.registry import UnknownNameError
+from kinds.contract import Kind
+from kinds.registry import KINDS, kind_named
+from tasks.file_options import Columns
+from tasks.table_files import TableError
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a kind reads, by the names of its columns."""
+
+    kind: str
+    texts: tuple[str, ...]
+    """Columns of text, in their order."""
+    numbers: tuple[str, ...]
+    """What rows of numbers are made of: several columns of a table each."""
+    files: tuple[str, ...]
+    """What the bytes of a file are."""
+    optional: tuple[str, ...]
+    truth: tuple[str, ...]
+    """Columns of what is true."""
+    classes: bool
+    """Whether that is a class, else a number."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All of them."""
+        return (*self.texts, *self.numbers, *self.files, *self.truth)
+
+    def check(self, columns: Columns) -> None:
+        """Refuse columns that the kind does not read, or that it lacks. Raises TableError."""
+        for name, given in columns.items():
+            if name not in self.names:
+                problem = f"kind {self.kind!r} reads no such column"
+                allowed = f"allowed: {', '.join(self.names)}"
+                raise TableError(("columns", name), f"{problem}; {allowed}")
+            is_several = isinstance(given, tuple)
+            if given is not None and is_several != (name in self.numbers):
+                several = "a list of columns of numbers" if name in self.numbers else "one column"
+                shown = list(given) if isinstance(given, tuple) else given
+                raise TableError(("columns", name), f"{shown!r} is not allowed; allowed: {several}")
+        for name in self.names:
+            if name not in self.optional and columns.get(name) is None:
+                raise TableError(("columns", name), "this key is required")
+
+
+def needs_of(name: str) -> Needs:
+    """What the kind of that name reads. Raises UnknownNameError."""
+    import pyarrow as pa
+
+    kind: Kind = kind_named(name)
+    read = {one.name: one.type for one in kind.inputs.schema()}
+    return Needs(
+        kind=name,
+        texts=tuple(one for one, found in read.items() if pa.types.is_string(found)),
+        numbers=tuple(one for one, found in read.items() if pa.types.is_list(found)),
+        files=tuple(one for one, found in read.items() if pa.types.is_binary(found)),
+        optional=kind.inputs.optional,
+        truth=tuple(kind.output.schema().names),
+        classes=kind.output.truths == "classes",
+    )
+
+
+def checked_needs(name: str) -> Needs:
+    """The same for an option of a task. Raises ValueError."""
+    try:
+        return needs_of(name)
+    except UnknownNameError as error:
+        raise ValueError(f"kind: {error}") from error
+
+
+def kinds_like(kind: str) -> list[str]:
+    """The kinds that read the same columns as one does, whatever is true of them."""
+    own = needs_of(kind)
+    return [
+        name
+        for name in KINDS
+        if (one := needs_of(name)).texts == own.texts
+        and (one.numbers, one.files) == (own.numbers, own.files)
+    ]
+
+
+def kind_reading(column: str, *, classes: bool) -> str:
+    """The first kind that reads a column of that name and has classes, or numbers.
+
+    Raises LookupError where there is none.
+    """
+    for name in KINDS:
+        needs = needs_of(name)
+        if column in needs.names and needs.classes == classes:
+            return name
+    raise LookupError(f"no kind reads {column} and has {'classes' if classes else 'numbers'}")
