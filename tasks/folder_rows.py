@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 _LABEL = "label"
 
 
+LABELLED = (
+    "allowed: files in folders of their labels, or a metadata.csv with file_name and label beside "
+    "them"
+)
+
+
 class Said(Protocol):
     """What an entry and a task say of a folder."""
 
@@ -106,23 +112,26 @@ class FolderReading:
             raise TableError(("files",), f"metadata names {listed(lost)}; {allowed}")
         rows = []
         for one in found.files:
+            if one.label is None and one.name not in said:
+                continue  # such as a licence
             values = said.get(one.name, {})
             label = values.get(_LABEL, one.label or "").strip()
             rows.append(_Row(one.name, one.split, label, values.get("group", "")))
         self._check(rows, is_grouped=self.split is not None and self.split.group is not None)
         return rows
 
+    def unlabelled(self, folder: Path, names: Sequence[str]) -> list[str]:
+        """Files that are no rows: they lie in no folder of a label, and no metadata name them."""
+        found = layout(names)
+        said = self._metadata(folder, found)
+        inside = [one.name for one in found.files if one.label is None and one.name not in said]
+        return sorted([*inside, *found.passed_over])
+
     def _check(self, rows: Sequence[_Row], *, is_grouped: bool) -> None:
         """Refuse files without a label, or without a group where there are groups."""
         kept = self._kept(rows)
-        blank = [row.name for row in kept if not row.label]
-        if blank:
-            (column,) = self.needs.files
-            allowed = (
-                "allowed: files in folders of their labels, a metadata.csv with file_name and "
-                f"label beside them, or drop: {{{column}: [...]}} with these names"
-            )
-            raise TableError(("files",), f"no label for {listed(blank)}; {allowed}")
+        if blank := [row.name for row in kept if not row.label]:
+            raise TableError(("files",), f"no label for {listed(blank)}; {LABELLED}")
         alone = [row.name for row in kept if is_grouped and row.split == "train" and not row.group]
         if alone:
             problem = f"no group for {listed(alone)}; allowed: a column of metadata, with a value"

@@ -9,6 +9,7 @@ from string import Template
 from typing import Any, NamedTuple
 
 from finegrid.planning.guess import LENGTHS, Guess, GuessError, Options, guess, text_kind
+from finegrid.planning.guess_folder import guess_folder
 from finegrid.planning.lock import HUB
 from finegrid.planning.locking import fetched_data
 from finegrid.planning.own_files import paths_of
@@ -68,13 +69,23 @@ def write_benchmark(data: str, model: str, given: Options, output: Path | None) 
         entry=_entry(data, found),
         name_of_model=_name(model),
         uri=_scalar(uri),
-        max_length=min(found.max_length, _longest(uri)),
+        max_length=_length(found, uri),
     )
     write_text(file, text)
     return Written(file, found.reasons, any(one.startswith(HUB) for one in (data, uri)))
 
 
+def _length(found: Guess, uri: str) -> str:
+    """The line of the template that cuts examples, if they are cut."""
+    if found.max_length is None:
+        return ""
+    return f"\n      max_length: {min(found.max_length, _longest(uri))}"
+
+
 def _guessed(data: str, given: Options) -> Guess:
+    folder = Path(data).expanduser()
+    if not data.startswith(HUB) and folder.is_dir() and (found := guess_folder(folder, given)):
+        return found
     entry = TaskEntry(kind=text_kind(classes=True), files=FilesEntry(path=data))
     paths = fetched_data(entry, data).paths if data.startswith(HUB) else paths_of(entry)
     return guess(paths, given)

@@ -128,6 +128,8 @@ class Anatomy(Record):
     hidden: int | None
     image_size: tuple[int, int] | None = None
     """Height and width of the only images that the model takes; None where others go, or none."""
+    batch_norm: str | None = None
+    """Path of the first norm over the examples of a batch; None where there is none."""
     attention_implementation: Literal["sdpa", "eager"]
     """Which attention function of the library is asked for: eager where it has no fused one."""
     sums_known: bool

@@ -140,6 +140,13 @@ def norm_paths(model: nn.Module) -> tuple[str, ...]:
     return tuple(path for path, module in named if _NORM.search(type(module).__name__))
 
 
+def batch_norm(model: nn.Module) -> str | None:
+    """The path of the first norm whose statistics are those of a batch; None without one."""
+    classes = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+    named = model.named_modules()
+    return next((path for path, module in named if isinstance(module, classes)), None)
+
+
 def has_biases(model: nn.Module, head: tuple[str, ...]) -> bool:
     """Whether any parameter outside the head is a bias."""
     names = [name for name, _ in model.named_parameters() if name.endswith("bias")]

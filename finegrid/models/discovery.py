@@ -70,11 +70,18 @@ def build(configuration: Any, loader: str | None = None) -> nn.Module:
     auto: Any = getattr(transformers, name, None)
     if not hasattr(auto, "_model_mapping"):
         raise AnatomyError(f"loader: {name!r} is no auto class of the library")
-    if type(configuration) not in auto._model_mapping:
+    own = class_of(configuration, auto)
+    if own is None:
         kind = configuration.model_type
         fitting = ", ".join(fitting_loaders(configuration)) or "none"
         raise AnatomyError(f"loader: {name!r} has no model of type {kind!r}; allowed: {fitting}")
-    return blank(auto.from_config, configuration)
+    return blank(own._from_config, configuration)
+
+
+def class_of(configuration: Any, auto: Any) -> Any:
+    """The class that an auto class has for a configuration; of several the first, or None."""
+    found = auto._model_mapping.get(type(configuration), None)
+    return found[0] if isinstance(found, tuple) else found
 
 
 def blank(make: Callable[[Any], nn.Module], configuration: Any) -> nn.Module:
@@ -140,6 +147,7 @@ def _discover(model: nn.Module, family: Family) -> Anatomy:
         pooler=embeddings is not None and body.has_pooler(model),
         hidden=_hidden(model, found.blocks),
         image_size=image_size(model),
+        batch_norm=body.batch_norm(model),
         attention_implementation="sdpa" if getattr(model, "_supports_sdpa", True) else "eager",
         sums_known=family.sums is not None,
         feed_forward_sums=_sums(found.parts, family, config),

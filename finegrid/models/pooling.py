@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from finegrid.models.anatomy import Anatomy
-from finegrid.models.discovery import blank, discover
+from finegrid.models.discovery import blank, class_of, discover
 from finegrid.models.family import family_of
 from finegrid.models.live import anatomy_of
 from finegrid.records.specification import Pooling
@@ -71,8 +71,7 @@ def _class_of(config: Any, loader: str) -> Any:
     """The same, or None where there is none."""
     import transformers
 
-    mapping: Any = getattr(transformers, loader)._model_mapping
-    return mapping.get(type(config), None)
+    return class_of(config, getattr(transformers, loader))
 
 
 def attention_implementation(kind: Any) -> str:

@@ -98,6 +98,8 @@ def base_parameters(model: Model, anatomy: Anatomy) -> int:
     computed = computed_parameters(model, anatomy)
     if model.widths is not None:
         return computed
+    if anatomy.embeddings is None:
+        return anatomy.other_weights + computed
     vocabulary = int(str(model.configuration.get("vocab_size", _LARGEST_VOCABULARY)))
     positions = int(str(model.configuration.get("max_position_embeddings", 0)))
     return (vocabulary + positions) * _width(model, anatomy) + computed
@@ -225,6 +227,7 @@ def training_minutes(
     evaluated = _positions(model, training, data, "validation")
     passes += _FORWARD_FACTOR * training.evaluations * evaluated
     passes += _FORWARD_FACTOR * _positions(model, training, data, "test")
+    passes *= _computed_share(anatomy)
     rate = _OPERATIONS_PER_SECOND[training.device]
     rate *= training.threads if training.device == "cpu" else 1
     return _START_MINUTES + math.ceil(passes * computed_parameters(model, anatomy) / rate / 60)
@@ -265,13 +268,43 @@ def _layer_activations(model: Model, anatomy: Anatomy, length: int) -> list[floa
     """Numbers that each block keeps for each token, or each layer for each example."""
     if model.widths is not None:
         return [inputs + 2 * outputs for inputs, outputs in pairwise(model.widths)]
-    scores = 2.5 * (anatomy.heads or 0) * length
-    blocks = dict.fromkeys(((one.stack, one.block) for one in anatomy.parts), 0.0)
+    scores = 2.5 * (anatomy.heads or 0) * _attended(model, anatomy, length)
+    shares = _shares(anatomy)
+    blocks = dict.fromkeys(shares, 0.0)
     for part in anatomy.parts:
         at = (part.stack, part.block)
         attends = scores if part.role == "o" else 0  # a decoder's block attends twice
-        blocks[at] += part.in_features + part.out_features + attends
+        blocks[at] += shares[at] * (part.in_features + part.out_features + attends)
     return list(blocks.values()) or [scores]
+
+
+def _shares(anatomy: Anatomy) -> dict[tuple[str, int], float]:
+    """Stack and number of a block -> a bound of its vectors, in those of the first block.
+
+    A model of images that makes its vectors wider makes fewer of them: half as wide a grid in both
+    directions for twice the width, most often, of which the square root is taken.
+    """
+    widths: dict[tuple[str, int], int] = {}
+    for part in anatomy.parts:
+        at = (part.stack, part.block)
+        widths[at] = min(widths.get(at, part.in_features), part.in_features)
+    first = next(iter(widths.values()), 1)
+    narrows = anatomy.reads == "images"
+    return {at: min(1.0, first / width) if narrows else 1.0 for at, width in widths.items()}
+
+
+def _computed_share(anatomy: Anatomy) -> float:
+    """The mean of these shares over all weights."""
+    shares, total = _shares(anatomy), sum(part.parameters for part in anatomy.parts)
+    shared = sum(shares[part.stack, part.block] * part.parameters for part in anatomy.parts)
+    return shared / total if total else 1.0
+
+
+def _attended(model: Model, anatomy: Anatomy, length: int) -> int:
+    """How many vectors each of them attends to: in windows of images, those of one."""
+    window = model.configuration.get("window_size")
+    is_windowed = anatomy.reads == "images" and isinstance(window, int) and window > 0
+    return min(length, int(str(window)) ** 2) if is_windowed else length
 
 
 def _width(model: Model, anatomy: Anatomy) -> int:

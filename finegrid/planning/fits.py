@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from finegrid.planning.catalogue import ModelPlan, TaskPlan
 
 _LENGTH = ("training", "max_length")
+_BATCH_NORM = (
+    "has batch norms, such as {}: what it learns of an example depends on the others of its batch, "
+    "and their statistics change whatever a method freezes; allowed: models without"
+)
 Mismatch = tuple[tuple[str, ...] | None, str]
 """Where in a variant it stands, None for the grid as a whole; and what is wrong."""
 
@@ -29,6 +33,8 @@ def mismatches(
     record, name = model.record, f"model {model.record.name!r}"
     if problem := unread(model.anatomy.reads, task):
         yield None, f"{name} {problem}"
+    elif norm := model.anatomy.batch_norm:
+        yield None, f"{name} {_BATCH_NORM.format(norm)}"
     elif problem := wrong_size(record, task) or kind_named(task.task.kind).inputs.unfit(
         record, model.anatomy
     ):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite
 from pathlib import Path
@@ -27,7 +27,7 @@ _PAIRS = (
     *(("premise", "hypothesis"), ("sentence1", "sentence2"), ("question1", "question2")),
     *(("question", "sentence"), ("text1", "text2"), ("texta", "textb"), ("query", "passage")),
 )
-_GROUPS = ("user", "userid", "author", "authorid", "reviewerid", "patientid", "groupid")
+GROUPS = ("user", "userid", "author", "authorid", "reviewerid", "patientid", "groupid")
 _MOST_CLASSES = 50
 _FEW_CLASSES = 20
 _TEXT_WORDS = 3
@@ -55,12 +55,13 @@ class Guess:
 
     kind: str
     columns: Columns | None
-    """None where texts lie in folders of their labels."""
+    """None where files lie in folders of their labels."""
     how: Format
     dropped: tuple[str, ...]
     """Labels that say that there is none."""
     shares: dict[SplitName, float]
-    max_length: int
+    max_length: int | None
+    """None where examples are not cut."""
     reasons: tuple[str, ...]
 
 
@@ -89,7 +90,7 @@ class _Column:
     @property
     def key(self) -> str:
         """The name without case and signs, to be compared."""
-        return re.sub(r"[^a-z0-9]", "", str(self.name).lower())
+        return key_of(self.name)
 
     @property
     def mean_words(self) -> float:
@@ -103,6 +104,11 @@ class _Column:
             and self.rows >= 2 * len(self.values)
             and self.mean_words < _TEXT_WORDS
         )
+
+
+def key_of(name: str | int) -> str:
+    """A column's name without case and signs."""
+    return re.sub(r"[^a-z0-9]", "", str(name).lower())
 
 
 class GuessError(Exception):
@@ -129,7 +135,7 @@ def guess(paths: Paths, given: Options) -> Guess:
         dropped = _no_labels(label, reasons) if needs_of(kind).classes else ()
         columns = {"text": texts[0].name, "text_pair": pair, "label": label.name}
         reasons += _remarks(found)
-    shares = _shares(paths, reasons)
+    shares = shares_of(paths, reasons)
     return Guess(kind, columns, how, dropped, shares, _max_length(texts, reasons), tuple(reasons))
 
 
@@ -248,11 +254,12 @@ def _no_labels(label: _Column, reasons: list[str]) -> tuple[str, ...]:
 
 
 def _remarks(columns: Iterable[_Column]) -> list[str]:
-    groups = [column.name for column in columns if column.key in _GROUPS]
+    groups = [column.name for column in columns if column.key in GROUPS]
     return [f"split.group: {groups[0]} would keep the rows of one in one split"] if groups else []
 
 
-def _shares(paths: Paths, reasons: list[str]) -> dict[SplitName, float]:
+def shares_of(paths: Container[SplitName], reasons: list[str]) -> dict[SplitName, float]:
+    """What is held out of the training rows: the splits that are not there."""
     shares = {name: share for name, share in _SHARES.items() if name not in paths}
     if shares:
         parts = " and ".join(f"{100 * share:.0f} % for {name}" for name, share in shares.items())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,15 +13,15 @@ from finegrid.records.identity import files_below, shown_files, tree_sha256
 from finegrid.records.specification import Source
 from kinds.registry import kind_named
 from tasks.file_rows import Survey, listed
-from tasks.folder_layout import Layout, empty_folders, layout
-from tasks.folder_rows import FolderReading
+from tasks.folder_layout import Placed, empty_folders, layout
+from tasks.folder_rows import LABELLED, FolderReading
 from tasks.labelled_folders import REGISTERED
 from tasks.table_files import TableError
 
 if TYPE_CHECKING:
     from finegrid.planning.schema import TaskEntry
 
-_START_BYTES = 1 << 16
+START_BYTES = 1 << 16
 """Of a file, of which its first bytes tell what it is."""
 
 
@@ -50,35 +51,44 @@ def surveyed_folder(entry: TaskEntry, folder: Path) -> Survey:
         raise TableError(("files",), problem)
     if not names:
         raise TableError(("files",), f"{folder} holds no files; allowed: 1 or more")
-    found = layout(names)
     reading = FolderReading.of(entry, str(entry.kind))
     try:
+        others = set(reading.unlabelled(folder, names))
+        _check_starts(entry, folder, layout(names).files, others)
         survey = reading.survey(folder, names, entry.labels)
-        _check_starts(entry, folder, found)
     except OSError as error:
         problem = f"{error.filename} cannot be read: {error.strerror}"
         raise TableError(("files",), problem) from error
     return survey
 
 
-def passed_over(folder: Path) -> list[str]:
-    """Files below a folder that are no rows: hidden ones, and those beside all labels."""
+def passed_over(folder: Path, reading: FolderReading) -> list[str]:
+    """Files below a folder that are no rows: hidden ones, and those that have no label."""
     names = shown_files(folder)
     every = [path.relative_to(folder).as_posix() for path in files_below(folder)]
-    return sorted({*every} - {*names} | {*layout(names).passed_over})
+    return sorted({*every} - {*names} | {*reading.unlabelled(folder, names)})
 
 
-def _check_starts(entry: TaskEntry, folder: Path, found: Layout) -> None:
-    """Refuse files whose first bytes are none of what the kind reads."""
+def _check_starts(
+    entry: TaskEntry, folder: Path, files: Sequence[Placed], others: set[str]
+) -> None:
+    """Refuse files whose first bytes are none of what the kind reads, and such as have no label."""
     inputs = kind_named(str(entry.kind)).inputs
     (column,) = inputs.schema().names
-    dropped = set(entry.drop.get(column, ()))
-    wrong = []
-    for one in found.files:
-        if one.name not in dropped and one.label not in entry.drop.get("label", ()):
-            with (folder / one.name).open("rb") as file:
-                if not inputs.is_readable(file.read(_START_BYTES)):
-                    wrong.append(one.name)
+    dropped = {*entry.drop.get(column, ())}
+    labels = {*entry.drop.get("label", ())}
+    wrong, lost = list[str](), list[str]()
+    for one in files:
+        if one.name in dropped or one.label in labels:
+            continue
+        with (folder / one.name).open("rb") as file:
+            is_readable = inputs.is_readable(file.read(START_BYTES))
+        if one.name in others and is_readable:
+            lost.append(one.name)
+        elif one.name not in others and not is_readable:
+            wrong.append(one.name)
+    if lost:
+        raise TableError(("files",), f"no label for {listed(lost)}; {LABELLED}")
     if wrong:
         allowed = f"allowed: {inputs.modality} alone, or drop: {{{column}: [...]}} with these names"
         raise TableError(("files",), f"no {inputs.modality}: {listed(wrong)}; {allowed}")

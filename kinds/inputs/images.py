@@ -192,7 +192,7 @@ class Images(Inputs):
         import numpy as np
         import torch
 
-        return {_VALUES: torch.from_numpy(np.stack([one[_VALUES] for one in examples]))}
+        return {_VALUES: torch.tensor(np.stack([one[_VALUES] for one in examples]))}
 
     def blank(self, count: int, size: int, configuration: Any) -> dict[str, torch.Tensor]:
         """Zeros (count, channels, height, width), square unless the configuration says otherwise.

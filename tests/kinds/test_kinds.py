@@ -6,9 +6,11 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
+from finegrid.records.specification import RandomModel, Source
 from kinds.registry import KINDS
 from tests.kinds.contract import KindContract
 from tests.methods.architectures import tiny
+from tests.models.pictures import PICTURES, PROCESSOR, VIT, tiny_vit, write_vit
 from tests.models.texts import write_tokenizer
 
 TEXTS = [
@@ -74,10 +76,41 @@ class TestTextRegression(Texts):
     columns: ClassVar = {"text": TEXTS, "text_pair": TEXTS[::-1], "label": NUMBERS}
 
 
-class TestImageClassification(Numbers):
+class TestFlatImageClassification(Numbers):
     kind = "flat-image-classification"
     labels = ("a", "b", "c")
     columns: ClassVar = {"pixels": VALUES, "label": CLASSES}
+
+
+class TestTabularClassification(Numbers):
+    kind = "tabular-classification"
+    labels = ("a", "b", "c")
+    columns: ClassVar = {"features": VALUES, "label": CLASSES}
+
+
+class Pictures(KindContract):
+    """On a tiny ViT: files of several formats, sizes and modes."""
+
+    def model(self) -> nn.Module:
+        return tiny_vit(len(self.labels))
+
+    def folder(self, root: Path) -> Path:
+        return write_vit(root / "vit", len(self.labels))
+
+    def record(self) -> RandomModel:
+        return RandomModel(
+            kind="random",
+            name="vit",
+            configuration=VIT,
+            tokenizer=Source(uri="path:vit"),
+            processor=PROCESSOR,
+        )
+
+
+class TestImageClassification(Pictures):
+    kind = "image-classification"
+    labels = ("a", "b", "c")
+    columns: ClassVar = {"image": PICTURES, "label": CLASSES}
 
 
 class TestTabularRegression(Numbers):
@@ -86,5 +119,6 @@ class TestTabularRegression(Numbers):
 
 
 def test_every_kind_of_ours_is_held_to_the_contract() -> None:
-    held = {case.kind for case in (*Texts.__subclasses__(), *Numbers.__subclasses__())}
+    bases: tuple[type[KindContract], ...] = (Texts, Numbers, Pictures)
+    held = {case.kind for base in bases for case in base.__subclasses__()}
     assert held == {name for name in KINDS if not KINDS.distributions(name)}

@@ -30,18 +30,19 @@ from kinds.outputs.classes import OneClass
 
 
 @dataclass(frozen=True)
-class TabularClassification(Kind):
+class TabularRanks(Kind):
     """Numbers of a row -> one class."""
 
+    loader = None
     inputs = Features()
     output = OneClass()
 '''
 CHECK = """
 from finegrid.records.source import run_digest
 from kinds.registry import KINDS, kind_named, modules
-assert kind_named("tabular-classification").output.width(("a", "b")) == 2
-assert KINDS.distributions("tabular-classification") == ["finegrid-ranks"]
-assert run_digest(*modules("tabular-classification")) != run_digest()
+assert kind_named("tabular-ranks").output.width(("a", "b")) == 2
+assert KINDS.distributions("tabular-ranks") == ["finegrid-ranks"]
+assert run_digest(*modules("tabular-ranks")) != run_digest()
 """
 POINTS: dict[str, Any] = {"x": [[1], [2], [3]], "y": [1, 2, 3], "held_out": 0}
 
@@ -112,7 +113,7 @@ def test_a_package_brings_a_kind_by_an_entry_point(tmp_path: Path) -> None:
     facts.mkdir()
     (package / "__init__.py").write_text(CODE)
     (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: finegrid-ranks\nVersion: 0.1.0\n")
-    point = f"tabular-classification = {PACKAGE}:TabularClassification"
+    point = f"tabular-ranks = {PACKAGE}:TabularRanks"
     (facts / "entry_points.txt").write_text(f"[finegrid.kinds]\n{point}\n")
     path = os.pathsep.join([str(tmp_path), str(ROOT)])
     done = subprocess.run(

@@ -275,7 +275,19 @@ def _maker(spec: Specification) -> Callable[[], nn.Module]:
     own = classifier_class(config, learnt.loader, spec.model.pooling)
     kind = holding(own, spec.training.weights)
     attention = attention_implementation(kind)
-    return partial(kind._from_config, config, dtype=torch.float32, attn_implementation=attention)
+    options = {"dtype": torch.float32, "attn_implementation": attention}
+    return partial(_without_values, partial(kind._from_config, config, **options))
+
+
+def _without_values(make: Callable[[], nn.Module]) -> nn.Module:
+    """What is made, its values not drawn: some initialisers read the numbers that they draw."""
+    from transformers.initialization import no_init_weights
+
+    with no_init_weights():
+        model = make()
+    tie: Any = model.tie_weights
+    tie()
+    return model
 
 
 def _stack(widths: tuple[int, ...], weights: Weights) -> nn.Module:
