@@ -80,6 +80,10 @@ class KindContract(ABC):
         """The model as a specification has it, where a kind reads anything of it."""
         return None
 
+    def longest(self) -> int:
+        """The units that an example may have, as an encoding has them."""
+        return kind_named(self.kind).inputs.longest(self.max_length, self.record())
+
     @pytest.fixture(scope="class")
     def bench(self, tmp_path_factory: pytest.TempPathFactory) -> Bench:
         kind = kind_named(self.kind)
@@ -88,7 +92,7 @@ class KindContract(ABC):
         fields = [field for field in known if field.name in given]
         rows = pa.table({one.name: pa.array(given[one.name], one.type) for one in fields})
         processor = kind.inputs.processor(self.folder(tmp_path_factory.mktemp("kind")))
-        inputs = kind.inputs.encode(rows, processor, self.max_length)
+        inputs = kind.inputs.encode(rows, processor, self.longest())
         targets = kind.output.encode(rows, inputs, processor)
         table = pa.Table.from_batches([encoded_rows(kind, given["id"], inputs, targets)])
         examples = Examples(kind, table, kind.inputs.fillers(processor))
@@ -110,7 +114,7 @@ class KindContract(ABC):
         examples = bench.examples
         inputs, output = examples.kind.inputs, examples.kind.output
         backwards = bench.rows.take(list(reversed(range(ROWS))))
-        again = inputs.encode(backwards, bench.processor, self.max_length)
+        again = inputs.encode(backwards, bench.processor, self.longest())
         assert_equal(again[::-1], [examples.inputs[at] for at in range(ROWS)])
         targets = output.encode(backwards, again, bench.processor)
         assert_equal(targets[::-1], [examples.targets[at] for at in range(ROWS)])
@@ -145,7 +149,7 @@ class KindContract(ABC):
 
     def test_sizes_stay_within_their_bounds(self, bench: Bench) -> None:
         inputs, sizes = bench.examples.kind.inputs, bench.examples.sizes
-        assert 1 <= min(sizes) <= max(sizes) <= inputs.longest(self.max_length, self.record())
+        assert 1 <= min(sizes) <= max(sizes) <= self.longest()
         assert sum(sizes) <= inputs.units(ROWS, bench.rows.nbytes, self.max_length, self.record())
         assert min(bench.examples.weights) >= 1
 
