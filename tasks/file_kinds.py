@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from finegrid.records.registry import UnknownNameError
+from finegrid.records.registry import UnknownNameError, unknown_name
 from kinds.contract import Kind
 from kinds.registry import KINDS, kind_named
 from tasks.file_options import Columns
@@ -37,9 +37,7 @@ class Needs:
         """Refuse columns that the kind does not read, or that it lacks. Raises TableError."""
         for name, given in columns.items():
             if name not in self.names:
-                problem = f"kind {self.kind!r} reads no such column"
-                allowed = f"allowed: {', '.join(self.names)}"
-                raise TableError(("columns", name), f"{problem}; {allowed}")
+                raise TableError(("columns", name), unknown_name("key", name, list(self.names)))
             is_several = isinstance(given, tuple)
             if given is not None and is_several != (name in self.numbers):
                 several = "a list of columns of numbers" if name in self.numbers else "one column"

@@ -87,6 +87,8 @@ class Catalogue:
     describe: Describe = field(default_factory=Anatomies)
     _tasks: dict[str, TaskPlan | None] = field(default_factory=dict)
     _models: dict[str, dict[Purpose, ModelPlan]] = field(default_factory=dict)
+    _unprocessed: dict[str, str] = field(default_factory=dict)
+    """Model -> why nothing says how its inputs are processed."""
 
     def __post_init__(self) -> None:
         for name in self.benchmark.tasks:
@@ -156,8 +158,6 @@ class Catalogue:
         elif isinstance(entry, RandomEntry):
             is_good = self._check_source(entry.tokenizer, (*at, "tokenizer"))
             processor = self._processor(name, entry, entry.tokenizer) if is_good else {}
-            if processor is None:
-                return None
             record = RandomModel(name=name, **(dict(entry) | {"processor": processor}))
         else:
             record = self._network(name, entry, at)
@@ -190,8 +190,17 @@ class Catalogue:
         found = dict(zip(asked, answers, strict=True))
         for name, purpose in uses:
             description = found.get((name, purpose), Description())
-            if plan := self._plan(records[name], description, ("models", name)):
+            plan = self._plan(records[name], description, ("models", name))
+            if plan and not self._lacks_processor(name, purpose, plan.anatomy):
                 self._models[name][purpose] = plan
+
+    def _lacks_processor(self, name: str, purpose: Purpose, anatomy: Anatomy) -> bool:
+        """Whether nothing says how what a model reads for a purpose is processed."""
+        parts = {kind.purpose: kind.inputs.part for kind in self._kinds(name)}
+        lacks = name in self._unprocessed and purpose.reads == anatomy.reads
+        if lacks and (lacks := parts.get(purpose) is not None):
+            self.problems.add(("models", name), self._unprocessed[name])
+        return lacks
 
     def _plan(self, record: Model, found: Description, at: Location) -> ModelPlan | None:
         if record.widths is not None:
@@ -238,7 +247,7 @@ class Catalogue:
         else:
             configuration = self._local_configuration(entry, at) if is_good else {}
         processor = self._processor(name, entry, entry.source) if is_good else {}
-        if not configuration or processor is None:
+        if not configuration:
             return None
         return Checkpoint(
             kind="checkpoint",
@@ -252,24 +261,20 @@ class Catalogue:
 
     def _processor(
         self, name: str, entry: CheckpointEntry | RandomEntry, source: Source
-    ) -> dict[str, Any] | None:
-        """What a model's files say of how the inputs of its tasks are processed; {} without say.
-
-        A problem is noted, and None returned.
-        """
+    ) -> dict[str, Any]:
+        """What a model's files say of how the inputs of its tasks are processed; {} without say."""
         parts = [kind.inputs.part for kind in self._kinds(name) if kind.inputs.part]
         if not parts:
             return {}
-        at: Location = ("models", name, "processor")
         if not sources.is_local(source.uri):
             if not entry.processor:
-                self.problems.add(at, "this key is required for a hub: source, or a lock")
-            return entry.processor or None
+                self._unprocessed[name] = "processor: this key is required for a hub: source"
+            return entry.processor
         try:
             return processor_settings(sources.local_files(source), parts[0])
         except (ProcessorError, sources.SourceError, OSError) as error:
-            self.problems.add(at[:2], str(error))
-            return None
+            self._unprocessed[name] = str(error)
+            return {}
 
     def _local_configuration(self, entry: CheckpointEntry, at: Location) -> dict[str, Any]:
         """The model's own configuration; what the entry expects of it has to be true."""

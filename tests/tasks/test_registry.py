@@ -13,8 +13,10 @@ REQUIRED: dict[str, dict[str, JsonValue]] = {
     "table-files": {
         "splits": {"train": "a.csv", "validation": "b.csv", "test": "c.csv"},
         "columns": {"text": "review", "label": "stars"},
+        "kind": "text-classification",
         "labels": ["bad", "good"],
     },
+    "labelled-folders": {"kind": "image-classification", "labels": ["cat", "dog"]},
     "glue": {"subset": "rte"},
     "given-points": {"x": [[1], [2], [3], [4], [5]], "y": [1, 2, 3, 4, 5], "held_out": 0},
 }
@@ -63,7 +65,11 @@ def test_an_unknown_option_is_refused_by_name(name: str) -> None:
         ("table-files", "splits", {"train": 1}),
         ("table-files", "columns", {"text": "review"}),
         ("table-files", "kind", "text-regression"),
+        ("table-files", "kind", "text-classifcation"),
+        ("table-files", "columns", {"text": ["review"], "label": "stars"}),
         ("table-files", "labels", []),
+        ("labelled-folders", "kind", "image-classifcation"),
+        ("labelled-folders", "labels", []),
         ("table-files", "split", {"validation": 0.1}),
         ("given-points", "x", [[1]]),
         ("given-points", "x", [[1], [2], [3], [4], []]),
