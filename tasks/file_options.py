@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, PlainValidator
+from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator
 
 from finegrid.records.base import Record
 from finegrid.records.prepared import SPLITS, SplitName
@@ -47,9 +47,15 @@ def _one_or_several(value: Any) -> str | int | tuple[str | int, ...] | None:
     return None if value is None else column_name(value)
 
 
+def _as_json(value: Any) -> Any:
+    """Several columns as JSON has them."""
+    return list(value) if isinstance(value, tuple) else value
+
+
 OneOrSeveral = Annotated[
     str | int | tuple[str | int, ...] | None,
     PlainValidator(_one_or_several, json_schema_input_type=str | int | list[str | int]),
+    PlainSerializer(_as_json),
 ]
 Columns = dict[str, OneOrSeveral]
 """The columns that are read, by what a kind calls them; no other is."""
