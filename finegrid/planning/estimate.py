@@ -227,10 +227,10 @@ def training_minutes(
     evaluated = _positions(model, training, data, "validation")
     passes += _FORWARD_FACTOR * training.evaluations * evaluated
     passes += _FORWARD_FACTOR * _positions(model, training, data, "test")
-    passes *= _computed_share(anatomy)
+    operations = passes * _computed_share(anatomy) * computed_parameters(model, anatomy)
     rate = _OPERATIONS_PER_SECOND[training.device]
     rate *= training.threads if training.device == "cpu" else 1
-    return _START_MINUTES + math.ceil(passes * computed_parameters(model, anatomy) / rate / 60)
+    return _START_MINUTES + math.ceil(operations / rate / 60)
 
 
 def computed_parameters(model: Model, anatomy: Anatomy) -> int:

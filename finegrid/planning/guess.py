@@ -121,7 +121,7 @@ def guess(paths: Paths, given: Options) -> Guess:
     how = Format(encoding=given.encoding, quotes=given.quotes)
     reasons: list[str] = []
     if path.is_dir():
-        columns = None
+        columns: Columns | None = None
         dropped: tuple[str, ...] = ()
         kind = text_kind(classes=True)
         texts = _of_folders(paths["train"])

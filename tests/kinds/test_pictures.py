@@ -15,7 +15,7 @@ from tests.models.pictures import PROCESSOR, drawn, encoded
 
 
 def pixels(content: bytes, channels: int = 3) -> list[int]:
-    return np.asarray(decoded(content, channels)).ravel().tolist()  # type: ignore[no-any-return]
+    return np.asarray(decoded(content, channels)).ravel().tolist()
 
 
 def with_orientation(picture: Image.Image, value: int) -> bytes:

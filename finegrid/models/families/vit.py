@@ -1,4 +1,4 @@
-"""ViT: one dropout of the block behind both sublayers."""
+"""ViT and DeiT: one dropout of the block behind both sublayers."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -13,3 +13,9 @@ class ViT(Family):
 
     dropouts: ClassVar = {"o": "../../dropout", "down": "../../dropout"}
     sums: ClassVar = "../.."
+
+
+@register("deit")
+@dataclass(frozen=True)
+class DeiT(ViT):
+    """The same, beside a token for distillation."""

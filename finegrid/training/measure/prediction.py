@@ -275,8 +275,8 @@ def _maker(spec: Specification) -> Callable[[], nn.Module]:
     own = classifier_class(config, learnt.loader, spec.model.pooling)
     kind = holding(own, spec.training.weights)
     attention = attention_implementation(kind)
-    options = {"dtype": torch.float32, "attn_implementation": attention}
-    return partial(_without_values, partial(kind._from_config, config, **options))
+    make = partial(kind._from_config, config, dtype=torch.float32, attn_implementation=attention)
+    return partial(_without_values, make)
 
 
 def _without_values(make: Callable[[], nn.Module]) -> nn.Module:

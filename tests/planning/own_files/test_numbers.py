@@ -51,7 +51,7 @@ def prepared(folder: Path, task: Task) -> pd.DataFrame:
 def test_columns_of_numbers_are_a_row(folder: Path) -> None:
     table([n * 0.5 for n in range(20)])
     frame = prepared(folder, planned(benchmark([3, 4, 1])))
-    by_label = {row.label: row.features for row in frame.itertuples()}
+    by_label: dict[float, Any] = dict(zip(frame["label"], frame["features"], strict=True))
     assert sorted(by_label) == [n * 0.5 for n in range(20)]
     for n in range(20):
         np.testing.assert_array_equal(by_label[n * 0.5], np.array(VALUES[n], dtype=np.float32))
@@ -60,7 +60,7 @@ def test_columns_of_numbers_are_a_row(folder: Path) -> None:
 def test_rows_of_numbers_may_have_classes(folder: Path) -> None:
     table(["yes" if n % 2 else "no" for n in range(20)])
     frame = prepared(folder, planned(benchmark([3, 4, 2], kind="tabular-classification")))
-    assert {int(row.features[0]) % 2 for row in frame.itertuples() if row.label == 0} == {0}
+    assert {int(row[0]) % 2 for row in frame["features"][frame["label"] == 0]} == {0}
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 
 from finegrid.records.prepared import SplitName
 from tasks import file_rows
-from tasks.file_options import Columns, HeldOut
+from tasks.file_options import Columns, Dropped, HeldOut
 from tasks.file_rows import Reading
 from tasks.table_files import TableError
 from tests.planning.own_files.tables import written
@@ -29,7 +29,8 @@ def loaded(reading: Reading) -> dict[str, list[dict[str, str]]]:
 def test_blocks_change_no_row(
     group: str | None, block: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    split, drop = HeldOut(validation=0.2, test=0.3, group=group), {"label": ("2",)}
+    split = HeldOut(validation=0.2, test=0.3, group=group)
+    drop: Dropped = {"label": ("2",)}
     whole = loaded(Reading(COLUMNS, True, split, drop=drop))
     assert sum(map(len, whole.values())) == 21 + 5
     ends = {row["id"]: row["place"] for rows in whole.values() for row in rows}
