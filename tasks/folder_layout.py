@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+from finegrid.records.identity import is_left_behind
 from finegrid.records.prepared import SPLITS, SplitName
 from tasks.split_words import splits_of
 from tasks.table_files import TableError
@@ -100,7 +101,9 @@ def _is_metadata(file: str) -> bool:
     return path.stem == METADATA and path.suffix in _METADATA_ENDINGS
 
 
-def empty_folders(folder: Path) -> list[str]:
-    """Folders below one that hold nothing, by their names."""
-    below = [path for path in sorted(folder.rglob("*")) if path.is_dir()]
-    return [one.relative_to(folder).as_posix() for one in below if not any(one.iterdir())]
+def empty_folders(folder: Path, names: Sequence[str]) -> list[str]:
+    """Folders below one, hidden ones aside, that hold none of these files."""
+    below = (path for path in sorted(folder.rglob("*")) if path.is_dir())
+    shown = (path.relative_to(folder).as_posix() for path in below)
+    filled = {above.as_posix() for name in names for above in PurePosixPath(name).parents}
+    return [name for name in shown if name not in filled and not is_left_behind(name)]

@@ -46,7 +46,7 @@ def surveyed_folder(entry: TaskEntry, folder: Path) -> Survey:
     Raises TableError.
     """
     names = shown_files(folder)
-    if empty := empty_folders(folder):
+    if empty := empty_folders(folder, names):
         problem = f"{listed(empty)}: empty; allowed: 1 file or more in every folder"
         raise TableError(("files",), problem)
     if not names:

@@ -144,6 +144,8 @@ def broken(photos: Path) -> None:
 
 def empty(photos: Path) -> None:
     (photos / "bird").mkdir()
+    (photos / "bird" / "Thumbs.db").write_bytes(b"left")
+    (photos / ".git" / "refs").mkdir(parents=True)
 
 
 def alone(photos: Path) -> None:
