@@ -140,8 +140,6 @@ def _trained(tensors: Any) -> torch.Tensor:
 def _add_product(
     module: nn.Module, inputs: tuple[Any, ...], output: torch.Tensor, layer: Layer, name: str
 ) -> torch.Tensor:
-    from torch.nn import functional
-
     tensors: Any = added(module, name)
-    inner = functional.linear(inputs[0], _trained(tensors))  # (..., r)
-    return output + layer.widen(functional.linear(inner, tensors.L))
+    inner = _trained(tensors) @ inputs[0].flatten(0, -2).T  # (r, tokens)
+    return layer.add_product(output, tensors.L, inner)

@@ -100,5 +100,5 @@ class LoRA(Method):
 
         factors = added(module, name)
         x = functional.dropout(inputs[0], self.dropout, module.training)  # (..., in)
-        update = functional.linear(functional.linear(x, factors["A"]), factors["B"])
-        return output + layer.widen(self.scale * update)
+        inner = self.scale * (factors["A"] @ x.flatten(0, -2).T)  # (r, tokens)
+        return layer.add_product(output, factors["B"], inner)

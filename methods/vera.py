@@ -100,11 +100,13 @@ def _draw(rows: int, columns: int, generator: torch.Generator) -> torch.Tensor:
 def _update(
     module: nn.Module, inputs: tuple[Any, ...], output: torch.Tensor, layer: Layer, shared: Any
 ) -> torch.Tensor:
+    import torch
     from torch.nn import functional
 
     vectors = added(module, layer.child(_CHILD))
     inner = functional.linear(inputs[0], shared.A[:, : layer.in_features])  # (..., r)
-    # Products are rounded to the precision of the pass, not the vectors.
+    # Products and sums are rounded to the precision of the pass, not the vectors.
     scaled = (inner * vectors["d"]).to(inner.dtype)
     outer = functional.linear(scaled, shared.B[: layer.out_features])  # (..., out)
-    return output + layer.widen((outer * vectors["b"]).to(outer.dtype))
+    shifted = torch.addcmul(output, layer.widen(outer), layer.widen(vectors["b"]))
+    return shifted.to(output.dtype)

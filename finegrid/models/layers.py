@@ -61,10 +61,25 @@ class Layer:
         import torch
         from torch.nn import functional
 
+        if self.part.outputs is None:
+            return part
         rows = self._rows()
         runs = torch.unflatten(part, -1, (rows.count, rows.length))
         stride = self.width // rows.count
         return functional.pad(runs, (rows.start, stride - rows.start - rows.length)).flatten(-2)
+
+    def add_product(
+        self, output: torch.Tensor, up: torch.Tensor, inner: torch.Tensor
+    ) -> torch.Tensor:
+        """The module's outputs (..., width) plus U z at this role's rows.
+
+        U (out, r) is wide and short, z (r, tokens) as well: of gradients of such sizes, those that
+        are computed row by row of r take a tenth of the time of the others.
+        """
+        import torch
+
+        rows = self.widen(up.T).contiguous()  # (r, width)
+        return torch.addmm(output.flatten(0, -2), inner.T, rows).view_as(output)
 
     def weight(self) -> torch.Tensor:
         """W (out, in) as numbers: a copy where the rows do not stand together."""

@@ -49,10 +49,14 @@ def seed_global(seed: int, stream: Stream | ModelStream, rank: int = 0) -> None:
 def make_deterministic(threads: int, device: str) -> bool:
     """Fix the number of threads and ask torch for deterministic algorithms.
 
+    New memory is not filled, as it is by default then: that costs a write of all that is allocated,
+    and shows nothing but a read of what nobody wrote.
+
     Returns whether every algorithm is deterministic: on CUDA some have no such form, and a warning
     is all that torch can give.
     """
     torch.set_num_threads(threads)
     strict = device == "cpu"
     torch.use_deterministic_algorithms(mode=True, warn_only=not strict)
+    torch.utils.deterministic.fill_uninitialized_memory = False
     return strict

@@ -7,6 +7,7 @@ around it is wrong.
 """
 
 import argparse
+import ctypes
 import logging
 import os
 import sys
@@ -26,6 +27,9 @@ from finegrid.training.processes.exits import EXIT_CONFIGURATION, EXIT_FILES, EX
 from finegrid.training.processes.home import HUGGING_FACE, home_problem
 from finegrid.training.processes.signals import Interruption, PreemptedError, interruptible
 from finegrid.training.tracking import ModeError, mirror_mode
+
+_TRIM_THRESHOLD, _MMAP_MAX = -1, -4
+"""Parameters of glibc's `mallopt`, from its malloc.h."""
 
 
 class ChoiceError(Exception):
@@ -136,6 +140,17 @@ def prepare_environment(threads: int) -> None:
     }
 
 
+def keep_freed_memory() -> None:
+    """Let glibc keep what is freed: each step takes again what the one before it gave back.
+
+    Pages that come anew from the kernel are filled with zeros first.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        mallopt(_TRIM_THRESHOLD, -1)
+        mallopt(_MMAP_MAX, 0)
+
+
 def _read_choice(spec: Specification, folder: Path) -> Choice | None:
     """What the cell's tuning chose; None for a run that is not tuned. Raises ChoiceError."""
     if spec.tuning is None:
@@ -157,6 +172,8 @@ def _run(
     options: argparse.Namespace,
     interruption: Interruption,
 ) -> int:
+    if spec.training.device == "cpu":  # elsewhere the host's memory is better given back
+        keep_freed_memory()
     load_libraries(for_transformers=spec.model.widths is None)
     from finegrid.models.seeds import make_deterministic
     from finegrid.training.job import Job

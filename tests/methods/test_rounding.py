@@ -14,6 +14,7 @@ from methods.registry import METHODS
 from tests.methods.architectures import anatomy, inputs, tiny
 
 STEP = 1.003
+DRAWS = (2, 3, 4)
 SETTINGS: dict[str, list[dict[str, Any]]] = {
     "adapter": [
         {"size": 8, "layer_norm": True, "placement": placement}
@@ -67,15 +68,23 @@ def changes(model: Any, model_type: str, parameters: list[nn.Parameter], bf16: b
 def test_a_small_change_of_what_is_trained_is_seen_in_bf16(
     name: str, model_type: str, settings: dict[str, Any]
 ) -> None:
-    """By its projection on the change in fp32, as each single output is rounded."""
-    model = tiny(model_type)
-    draw = torch.Generator().manual_seed(2)
-    METHODS.build(name, settings).apply(model, draw)
-    for parameter in trainable_state(model).values():
-        if not parameter.any():  # what starts from zero hides the rest
-            parameter.normal_(std=0.5, generator=draw)
-    for kind, parameters in kinds(model).items():
-        exact = changes(model, model_type, parameters, bf16=False)
-        rounded = changes(model, model_type, parameters, bf16=True)
-        share = float(rounded @ exact / (exact @ exact))
-        assert 0.3 < share < 3, f"{kind}: {share}"
+    """By its projection on the change in fp32, as each single output is rounded.
+
+    Of a few draws together: rounding moves the projection of one by as much as itself.
+    """
+    moved: dict[str, list[torch.Tensor]] = {}
+    for seed in DRAWS:
+        model = tiny(model_type)
+        draw = torch.Generator().manual_seed(seed)
+        METHODS.build(name, settings).apply(model, draw)
+        for parameter in trainable_state(model).values():
+            if not parameter.any():  # what starts from zero hides the rest
+                parameter.normal_(std=0.5, generator=draw)
+        for kind, parameters in kinds(model).items():
+            exact = changes(model, model_type, parameters, bf16=False)
+            rounded = changes(model, model_type, parameters, bf16=True)
+            pair = torch.stack([rounded @ exact, exact @ exact])
+            moved.setdefault(kind, []).append(pair)
+    for kind, pairs in moved.items():
+        projected, whole = torch.stack(pairs).sum(dim=0)
+        assert 0.3 < projected / whole < 3, kind

@@ -1,0 +1,255 @@
+"""What a training step of each method takes, against its bound and against peft's same method.
+
+python -m measurements.steps [--minutes 4] [--dtypes fp32 bf16] [--output FILE.md]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cache, partial
+from pathlib import Path
+from statistics import median, quantiles
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+from transformers import BertConfig, BertForSequenceClassification
+
+from finegrid.models.head import head_parameters
+from finegrid.models.seeds import make_deterministic
+from finegrid.records.specification import Training
+from finegrid.records.write import write_text
+from finegrid.training.optimization import make_optimizer
+from measurements.measure import machine
+from methods.registry import METHODS
+
+TABLE = Path(__file__).with_suffix(".md")
+PACKAGES = ("torch", "transformers", "peft")
+BATCH, TOKENS = 16, 32
+FEWEST = 5
+"""Repeats, whatever the minutes are."""
+NOTES = f"""
+- A step: forward and backward pass, clipping of the gradient, fused AdamW; of a model in the
+  shape of MiniLM-L6, drawn anew, with its dropout, on a batch of {BATCH} texts of {TOKENS} tokens.
+- bound: what the step cannot do without. Where the base is frozen that is the forward pass and the
+  backward pass to the inputs; of the head alone, the forward pass; of full fine-tuning, the
+  backward pass to all weights as well.
+- of the bound, of peft: the median of the ratios side by side, with the quartiles. peft's method
+  has the same settings, in the same loop; where there is none, nothing is said.
+- Seconds are processor seconds of one process with one thread, which other processes change less
+  than they do the time on the clock. Steps are taken in turns; those that a ratio compares are
+  taken one after the other.
+"""
+FROZEN_START = "bert.embeddings"
+"""The module below which no method's backward pass has to go, unless it trains the base."""
+ALL = ("all",)
+Make = Callable[[nn.Module], nn.Module]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A method of ours with settings, and peft's same method where there is one."""
+
+    label: str
+    method: str
+    settings: dict[str, Any] = field(default_factory=dict)
+    peft: Make | None = None
+
+    def made(self) -> nn.Module:
+        """The model with the method, as a run applies it."""
+        return adapted(base(), self.method, self.settings)
+
+    def bound(self) -> nn.Module:
+        """A model whose backward pass goes as far as that of the method must, and no further."""
+        method = METHODS.build(self.method, self.settings)
+        trains_body = method.body_parameters(base()) > 0
+        return bound(trains_base=method.trains_base, trains_body=trains_body)
+
+
+@cache
+def bound(*, trains_base: bool, trains_body: bool) -> nn.Module:
+    """The model that trains its head; the gradient of a body reaches the weights, or the inputs."""
+    model = base().requires_grad_(requires_grad=trains_base)
+    for parameter in head_parameters(model):
+        parameter.requires_grad_()
+    if trains_body and not trains_base:
+        model.get_submodule(FROZEN_START).register_forward_hook(_require_gradient)
+    return model
+
+
+def _require_gradient(module: nn.Module, inputs: Any, output: torch.Tensor) -> torch.Tensor:
+    return output.requires_grad_()
+
+
+def base() -> nn.Module:
+    """A model of MiniLM-L6's shape, the same at every call."""
+    torch.manual_seed(0)
+    config = BertConfig(
+        hidden_size=384, num_hidden_layers=6, num_attention_heads=12, intermediate_size=1536
+    )
+    return BertForSequenceClassification(config)
+
+
+def adapted(model: nn.Module, method: str, settings: dict[str, Any]) -> nn.Module:
+    """The model, to which a method is applied."""
+    METHODS.build(method, settings).apply(model, torch.Generator().manual_seed(0))
+    return model
+
+
+def bridged(kind: str, **settings: Any) -> Make:
+    """What makes a model with that type of peft."""
+    return partial(adapted, method=f"peft:{kind}", settings=settings)
+
+
+def peft_prompt(model: nn.Module) -> nn.Module:
+    """The model with peft's prompt, which its bridge does not offer, and a trained head."""
+    from peft import PromptTuningConfig, get_peft_model
+
+    config = PromptTuningConfig(task_type="SEQ_CLS", num_virtual_tokens=20)  # type: ignore[arg-type]
+    return get_peft_model(model, config)  # type: ignore[arg-type,return-value]
+
+
+def low_rank(rank: int, targets: Sequence[str], dropout: float = 0.0) -> Case:
+    """LoRA, ours and peft's."""
+    label = f"LoRA {rank}, {' and '.join(targets)}" + (", dropout" if dropout else "")
+    config = {"r": rank, "lora_alpha": 16, "lora_dropout": dropout}
+    settings = {"rank": rank, "targets": [*targets], "dropout": dropout}
+    return Case(label, "lora", settings, bridged("lora", config=config, targets=[*targets]))
+
+
+CASES = (
+    Case("full", "full"),
+    Case("head", "head"),
+    low_rank(8, ("q", "v")),
+    low_rank(8, ALL),
+    low_rank(8, ALL, dropout=0.1),
+    low_rank(64, ALL),
+    Case("(IA)³", "ia3", {}, bridged("ia3")),
+    Case("VeRA 256", "vera", {}, bridged("vera", config={"r": 256})),
+    Case("layer norms", "layernorm", {}, bridged("ln_tuning")),
+    Case("prompt 20", "prompt", {}, peft_prompt),
+    Case("prefix 20", "prefix"),
+    Case("adapter 64", "adapter"),
+    Case("LG 8, all", "lg", {"targets": ALL}),
+    Case("BitFit", "bitfit"),
+)
+
+
+class Step:
+    """Passes over one batch, and with an optimizer what a step does with the gradient."""
+
+    def __init__(self, model: nn.Module, dtype: str, *, trains: bool) -> None:
+        draw = torch.Generator().manual_seed(0)
+        tokens = torch.randint(1000, 30000, (BATCH, TOKENS), generator=draw)
+        self.inputs = {"input_ids": tokens, "attention_mask": torch.ones_like(tokens)}
+        self.labels = torch.randint(2, (BATCH,), generator=draw)
+        self.model, self.is_bf16 = model.train(), dtype == "bf16"
+        self.trained = [p for p in model.parameters() if p.requires_grad]
+        training = Training(learning_rate=1e-4, epochs=1, batch_size=BATCH)
+        self.optimizer = make_optimizer(model, training) if trains else None
+
+    def take(self) -> float:
+        """One step; its processor seconds."""
+        start = time.process_time()
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.is_bf16):
+            logits = self.model(**self.inputs).logits
+        functional.cross_entropy(logits.float(), self.labels).backward()  # type: ignore[no-untyped-call]
+        if self.optimizer:
+            nn.utils.clip_grad_norm_(self.trained, 1.0)
+            self.optimizer.step()
+        self.model.zero_grad(set_to_none=True)
+        return time.process_time() - start
+
+
+@dataclass
+class Turns:
+    """The seconds of a method, of its bound, and of peft's method, repeat by repeat."""
+
+    case: Case
+    steps: list[Step]
+    seconds: list[list[float]] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, case: Case, dtype: str) -> Turns:
+        """Nothing measured yet: the first step of each makes what later ones reuse."""
+        steps = [Step(case.made(), dtype, trains=True), Step(case.bound(), dtype, trains=False)]
+        if case.peft:
+            steps.append(Step(case.peft(base()), dtype, trains=True))
+        for step in steps:
+            step.take()
+        return cls(case, steps)
+
+    def repeat(self) -> None:
+        """A step of each, every other time in the opposite order."""
+        order = [*enumerate(self.steps)][:: -1 if len(self.seconds) % 2 else 1]
+        taken = {number: step.take() for number, step in order}
+        self.seconds.append([taken[number] for number in sorted(taken)])
+
+    def row(self) -> str:
+        """Label, seconds, and the ratios with their quartiles."""
+        own = median(seconds[0] for seconds in self.seconds)
+        ratios = [self._ratio(number) for number in range(1, len(self.steps))]
+        cells = [self.case.label, f"{own * 1e3:.0f} ms", *ratios]
+        return f"| {' | '.join([*cells, '-'][:4])} |"
+
+    def _ratio(self, number: int) -> str:
+        ratios = [seconds[0] / seconds[number] for seconds in self.seconds]
+        low, middle, high = quantiles(ratios, n=4)
+        return f"{middle:.3f} ({low:.3f} to {high:.3f})"
+
+
+def measured(dtype: str, minutes: float) -> list[Turns]:
+    """All cases in turns, for that long, but a few times at least."""
+    end = time.monotonic() + 60 * minutes
+    turns = [Turns.of(case, dtype) for case in CASES]
+    while len(turns[0].seconds) < FEWEST or time.monotonic() < end:
+        for one in turns:
+            one.repeat()
+    return turns
+
+
+def dtypes() -> list[str]:
+    """What the processor has instructions for: bf16 without them takes minutes a row."""
+    has_bf16 = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return ["fp32", "bf16"] if has_bf16 else ["fp32"]
+
+
+def section(dtype: str, turns: Sequence[Turns]) -> Iterator[str]:
+    """The table of one type of computation."""
+    yield from ("", f"## {dtype}, {len(turns[0].seconds)} repeats", "")
+    yield from ("| method | step | of the bound | of peft |", "|---|---:|---:|---:|")
+    yield from (one.row() for one in turns)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m measurements.steps", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=4.0, help="for each type of computation")
+    parser.add_argument("--dtypes", nargs="+", choices=("fp32", "bf16"), default=dtypes())
+    parser.add_argument("--output", type=Path, default=TABLE, help="the table, Markdown")
+    options = parser.parse_args(arguments)
+    make_deterministic(threads=1, device="cpu")
+    lines, loads = list[str](), [os.getloadavg()[0]]
+    for dtype in options.dtypes:
+        lines += section(dtype, measured(dtype, options.minutes))
+        loads.append(os.getloadavg()[0])
+        sys.stderr.write("\n".join(lines) + "\n")
+    heading = [
+        "# A training step, by method",
+        "",
+        f"Made by `python -m measurements.steps` on {datetime.now(UTC):%Y-%m-%d}.",
+        f"{machine(PACKAGES)}.",
+    ]
+    load = f"- Load of the machine: {min(loads):.1f} to {max(loads):.1f}; alone, a step makes 1."
+    write_text(options.output, "\n".join([*heading, *lines, NOTES + load, ""]))
+
+
+if __name__ == "__main__":
+    main()
