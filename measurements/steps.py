@@ -1,6 +1,7 @@
 """What a training step of each method takes, against its bound and against peft's same method.
 
-python -m measurements.steps [--minutes 4] [--dtypes fp32 bf16] [--output FILE.md]
+python -m measurements.steps [--minutes 4] [--dtypes fp32 bf16] [--cases "LoRA 8, all" ...]
+                             [--output FILE.md]
 """
 
 from __future__ import annotations
@@ -9,15 +10,16 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
 
 import torch
+import yaml
 from torch import nn
 from torch.nn import functional
 from transformers import BertConfig, BertForSequenceClassification
@@ -28,12 +30,14 @@ from finegrid.records.specification import Training
 from finegrid.records.write import write_text
 from finegrid.training.optimization import make_optimizer
 from measurements.measure import machine
+from methods.contract import Method
 from methods.registry import METHODS
 
 TABLE = Path(__file__).with_suffix(".md")
+METHODS_FILE = Path(__file__).with_suffix(".yaml")
 PACKAGES = ("torch", "transformers", "peft")
 BATCH, TOKENS = 16, 32
-FEWEST = 5
+FEWEST = 3
 """Repeats, whatever the minutes are."""
 NOTES = f"""
 - A step: forward and backward pass, clipping of the gradient, fused AdamW; of a model in the
@@ -49,26 +53,37 @@ NOTES = f"""
 """
 FROZEN_START = "bert.embeddings"
 """The module below which no method's backward pass has to go, unless it trains the base."""
-ALL = ("all",)
-Make = Callable[[nn.Module], nn.Module]
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A method with settings."""
+
+    method: str
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    def build(self) -> Method:
+        """The method itself."""
+        return METHODS.build(self.method, self.settings)
+
+    def applied(self) -> nn.Module:
+        """A model with the method, as a run applies it."""
+        model = base()
+        self.build().apply(model, torch.Generator().manual_seed(0))
+        return model
 
 
 @dataclass(frozen=True)
 class Case:
-    """A method of ours with settings, and peft's same method where there is one."""
+    """A method of ours, and peft's same method where there is one."""
 
     label: str
-    method: str
-    settings: dict[str, Any] = field(default_factory=dict)
-    peft: Make | None = None
-
-    def made(self) -> nn.Module:
-        """The model with the method, as a run applies it."""
-        return adapted(base(), self.method, self.settings)
+    ours: Chosen
+    peft: Chosen | None = None
 
     def bound(self) -> nn.Module:
         """A model whose backward pass goes as far as that of the method must, and no further."""
-        method = METHODS.build(self.method, self.settings)
+        method = self.ours.build()
         trains_body = method.body_parameters(base()) > 0
         return bound(trains_base=method.trains_base, trains_body=trains_body)
 
@@ -94,52 +109,18 @@ def base() -> nn.Module:
     config = BertConfig(
         hidden_size=384, num_hidden_layers=6, num_attention_heads=12, intermediate_size=1536
     )
-    return BertForSequenceClassification(config)
-
-
-def adapted(model: nn.Module, method: str, settings: dict[str, Any]) -> nn.Module:
-    """The model, to which a method is applied."""
-    METHODS.build(method, settings).apply(model, torch.Generator().manual_seed(0))
+    model: nn.Module = BertForSequenceClassification(config)
     return model
 
 
-def bridged(kind: str, **settings: Any) -> Make:
-    """What makes a model with that type of peft."""
-    return partial(adapted, method=f"peft:{kind}", settings=settings)
-
-
-def peft_prompt(model: nn.Module) -> nn.Module:
-    """The model with peft's prompt, which its bridge does not offer, and a trained head."""
-    from peft import PromptTuningConfig, get_peft_model
-
-    config = PromptTuningConfig(task_type="SEQ_CLS", num_virtual_tokens=20)  # type: ignore[arg-type]
-    return get_peft_model(model, config)  # type: ignore[arg-type,return-value]
-
-
-def low_rank(rank: int, targets: Sequence[str], dropout: float = 0.0) -> Case:
-    """LoRA, ours and peft's."""
-    label = f"LoRA {rank}, {' and '.join(targets)}" + (", dropout" if dropout else "")
-    config = {"r": rank, "lora_alpha": 16, "lora_dropout": dropout}
-    settings = {"rank": rank, "targets": [*targets], "dropout": dropout}
-    return Case(label, "lora", settings, bridged("lora", config=config, targets=[*targets]))
-
-
-CASES = (
-    Case("full", "full"),
-    Case("head", "head"),
-    low_rank(8, ("q", "v")),
-    low_rank(8, ALL),
-    low_rank(8, ALL, dropout=0.1),
-    low_rank(64, ALL),
-    Case("(IA)³", "ia3", {}, bridged("ia3")),
-    Case("VeRA 256", "vera", {}, bridged("vera", config={"r": 256})),
-    Case("layer norms", "layernorm", {}, bridged("ln_tuning")),
-    Case("prompt 20", "prompt", {}, peft_prompt),
-    Case("prefix 20", "prefix"),
-    Case("adapter 64", "adapter"),
-    Case("LG 8, all", "lg", {"targets": ALL}),
-    Case("BitFit", "bitfit"),
-)
+def read_cases() -> list[Case]:
+    """Those of the file beside this module."""
+    cases = []
+    for entry in yaml.safe_load(METHODS_FILE.read_text(encoding="utf-8")):
+        peft = entry.pop("peft", None)
+        label = entry.pop("label")
+        cases.append(Case(label, Chosen(**entry), Chosen(**peft) if peft else None))
+    return cases
 
 
 class Step:
@@ -179,9 +160,12 @@ class Turns:
     @classmethod
     def of(cls, case: Case, dtype: str) -> Turns:
         """Nothing measured yet: the first step of each makes what later ones reuse."""
-        steps = [Step(case.made(), dtype, trains=True), Step(case.bound(), dtype, trains=False)]
+        steps = [
+            Step(case.ours.applied(), dtype, trains=True),
+            Step(case.bound(), dtype, trains=False),
+        ]
         if case.peft:
-            steps.append(Step(case.peft(base()), dtype, trains=True))
+            steps.append(Step(case.peft.applied(), dtype, trains=True))
         for step in steps:
             step.take()
         return cls(case, steps)
@@ -205,13 +189,14 @@ class Turns:
         return f"{middle:.3f} ({low:.3f} to {high:.3f})"
 
 
-def measured(dtype: str, minutes: float) -> list[Turns]:
+def measured(cases: Sequence[Case], dtype: str, minutes: float) -> list[Turns]:
     """All cases in turns, for that long, but a few times at least."""
     end = time.monotonic() + 60 * minutes
-    turns = [Turns.of(case, dtype) for case in CASES]
+    turns = [Turns.of(case, dtype) for case in cases]
     while len(turns[0].seconds) < FEWEST or time.monotonic() < end:
         for one in turns:
             one.repeat()
+        sys.stderr.write(f"{dtype}: {len(turns[0].seconds)} repeats\n")
     return turns
 
 
@@ -233,12 +218,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m measurements.steps", description=__doc__)
     parser.add_argument("--minutes", type=float, default=4.0, help="for each type of computation")
     parser.add_argument("--dtypes", nargs="+", choices=("fp32", "bf16"), default=dtypes())
+    known = read_cases()
+    labels = [case.label for case in known]
+    parser.add_argument("--cases", nargs="+", choices=labels, default=labels, metavar="LABEL")
     parser.add_argument("--output", type=Path, default=TABLE, help="the table, Markdown")
     options = parser.parse_args(arguments)
     make_deterministic(threads=1, device="cpu")
     lines, loads = list[str](), [os.getloadavg()[0]]
     for dtype in options.dtypes:
-        lines += section(dtype, measured(dtype, options.minutes))
+        cases = [case for case in known if case.label in options.cases]
+        lines += section(dtype, measured(cases, dtype, options.minutes))
         loads.append(os.getloadavg()[0])
         sys.stderr.write("\n".join(lines) + "\n")
     heading = [
