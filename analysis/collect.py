@@ -16,6 +16,7 @@ from analysis.errors import AnalysisError, one_line_errors
 from analysis.frame import (
     COMPARABLE,
     CONDITION,
+    COSTS_OF,
     DRAWN,
     KEPT_HEAD,
     LIBRARY,
@@ -217,7 +218,8 @@ def _outcome(result: Result | None) -> Row:
         **_memory(getattr(result, "memory", None)),
         "memory_reason": getattr(result, "memory_reason", None),
         **_fields(Time, getattr(result, "time", None)),
-        **_fields(Inference, getattr(result, "inference", None), "inference_{}".format),
+        **_inference(getattr(result, "inference", None)),
+        **_measured_by(result),
         **_fields(Losses, getattr(result, "losses", None), "loss_{}".format),
         **_fields(Norms, getattr(result, "gradients", None), "gradient_norm_{}".format),
     }
@@ -257,6 +259,16 @@ def _memory(part: Memory | None) -> Row:
     row = _fields(Memory, part, lambda name: name if _is_bytes(name) else f"memory_{name}")
     examples, tokens = row.pop("memory_batch") or (None, None)
     return {**row, "memory_batch_examples": examples, "memory_batch_tokens": tokens}
+
+
+def _inference(part: Inference | None) -> Row:
+    row = _fields(Inference, part, "inference_{}".format)
+    return {name: value for name, value in row.items() if not name.endswith("_ratios")}
+
+
+def _measured_by(result: Result | None) -> Row:
+    """The run that measured the costs; there is no such column where each run did."""
+    return {COSTS_OF: result.costs_of} if result and result.costs_of else {}
 
 
 def _fields(kind: type[Record], part: Record | None, label: Callable[[str], str] = str) -> Row:

@@ -22,11 +22,13 @@ TEXT = (
     "tuning_rule",
     "tuning_training",
 )
+COSTS_OF = "costs_of"
+"""The run that measured memory and latency, where it is another one of the cell."""
 KEPT_HEAD = "base_head_kept"
 """Whether the run started from its checkpoint's own head."""
 DRAWN = "base_drawn_modules"
 STRIPPED = "base_stripped"
-TEXT_BASE = (DRAWN, STRIPPED)
+TEXT_BASE = (DRAWN, STRIPPED, COSTS_OF)
 TEXT_PROVENANCE = (
     "fingerprint",
     "cost_fingerprint",

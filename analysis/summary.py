@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from analysis.comparability import GROUP, Part, cost_marks, split_by_fingerprint
 from analysis.comparisons.contenders import Standing, standings
 from analysis.errors import AnalysisError
-from analysis.frame import STATES
+from analysis.frame import COSTS_OF, STATES
 from analysis.metric import metric_named
 from analysis.statistics.intervals import t_interval
 
 CATEGORIES = ("weights_bytes", "gradients_bytes", "optimizer_bytes", "activations_bytes")
-CONDITIONED = (*CATEGORIES, "peak_training_bytes", "train_seconds", "examples_per_second")
+PEAK = "peak_training_bytes"
+CONDITIONED = (*CATEGORIES, PEAK, "train_seconds", "examples_per_second")
 """Costs that depend on the machine and on the batches."""
 MEASURES = (
     "stored_bytes",
@@ -45,7 +46,7 @@ Columns = Mapping[str, NDArray[Any]]
 """Column -> its values in the rows of a cell."""
 READ = (
     *CELL,
-    *("method", "run", "state", "cost_fingerprint", "test_item_error"),
+    *("method", "run", "state", "cost_fingerprint", "test_item_error", COSTS_OF),
     *CONSTANTS,
     *MEASURES,
 )
@@ -136,12 +137,23 @@ def _cell(part: Part, variant: str, rows: Columns, planned: int) -> dict[str, An
     row["trainable_percent"] = _percent(row["trainable_parameters"], row["base_parameters"])
     costs = list(dict.fromkeys(_present(ok, "cost_fingerprint")))
     row["cost_fingerprint"] = costs[0] if len(costs) == 1 else None
+    measured = _measured_once(ok)
     for name in MEASURES:
         # in other batches or on another machine a run costs otherwise, and scores the same
-        row |= _measure({} if len(costs) > 1 and name in CONDITIONED else ok, name)
+        known = measured if name in (*CATEGORIES, PEAK) else ok
+        row |= _measure({} if len(costs) > 1 and name in CONDITIONED else known, name)
     row["test_score_seed_error"] = _seed_error(ok)
     row["test_score_item_error"] = _item_error(row, ok)
     return row
+
+
+def _measured_once(ok: Columns) -> Columns:
+    """The rows without those that repeat what another run of the cell has measured."""
+    if COSTS_OF not in ok:
+        return ok
+    measured_by = np.where(pd.isna(ok[COSTS_OF]), ok["run"], ok[COSTS_OF])
+    first = [list(measured_by).index(one) for one in dict.fromkeys(measured_by)]
+    return {name: values[first] for name, values in ok.items()}
 
 
 def _present(rows: Columns, name: str) -> NDArray[Any]:

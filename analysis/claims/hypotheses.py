@@ -4,18 +4,20 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pandas as pd
 
 from analysis.claims.obstacles import obstacles
-from analysis.frame import present
+from analysis.frame import COSTS_OF, present
 from analysis.metric import sign_of
 from analysis.reading import read_record
 from finegrid.records.claims import (
     DifferenceTest,
     GradientTest,
     InteractionTest,
+    Measure,
     RatioTest,
     Test,
     TrendTest,
@@ -28,6 +30,9 @@ Values = dict[int, float]
 """Seed -> value."""
 CONSTANTS = {"trainable_parameters", "stored_bytes"}
 """Measures that depend on no machine and on no batch."""
+TIMED = {name for name in get_args(Measure) if name.startswith("inference_")}
+"""Measures that scatter, and that one run of a cell takes for all."""
+_TIMED_APART = "both were timed once, each for itself: what is timed in turns ends in to_base"
 NUMBERED = re.compile(r"\.\d+$")
 """The end of a block's name. Layers of other shapes have other norms for that alone."""
 
@@ -64,6 +69,8 @@ class Sample:
     """The seeds whose run diverged: one decides a test for large gradients."""
     reasons: tuple[str, ...] = ()
     """Why it cannot be decided."""
+    rounds: tuple[float, ...] = ()
+    """Of a ratio that was measured once for all seeds, its value in each round of timing."""
     points: tuple[Point, ...] = ()
     """Of a trend, all that it follows, by ascending number; several may share one."""
 
@@ -107,8 +114,17 @@ class Evidence:
 
     def gradients(self, run: str) -> Gradients | None:
         """The gradient norms in the record of a run."""
+        return getattr(self._record(run), "gradients", None)
+
+    def rounds(self, run: str, measure: str) -> tuple[float, ...]:
+        """The rounds of a ratio to the plain base model; none in a record from before."""
+        inference = getattr(self._record(run), "inference", None)
+        ratios = measure.removeprefix("inference_").replace("_to_base", "_ratios")
+        return getattr(inference, ratios, ())
+
+    def _record(self, run: str) -> Result | None:
         path = record_file(self.runs, run)
-        return None if path is None else read_record(Result, path).gradients
+        return None if path is None else read_record(Result, path)
 
     def recorded_gradients(self, rows: pd.DataFrame) -> list[Gradients]:
         """The gradient norms of the ok runs that have them."""
@@ -155,13 +171,17 @@ def _ratio(test: RatioTest, evidence: Evidence, task: str, variant: str, referen
     lacking = _without(ours, measures[0], seeds) + _without(theirs, measures[1], seeds)
     ours, theirs = _positive(ours), _positive(theirs)
     seeds = shared(ours, theirs)
+    timed = any(name in TIMED for name in measures)
+    measured = _measured(rows, seeds) if timed else seeds
+    if len(measured) < len(seeds):
+        lacking += (_TIMED_APART,)
     return Sample(
         test=test,
         tasks=(task,),
         variants=(variant,),
         rows=rows,
-        values={seed: ours[seed] / theirs[seed] for seed in seeds},
-        constant=_constant(ours, seeds) and _constant(theirs, seeds),
+        values={seed: ours[seed] / theirs[seed] for seed in measured},
+        constant=not timed and _constant(ours, seeds) and _constant(theirs, seeds),
         reasons=obstacles(rows, costs=not set(measures) <= CONSTANTS) or lacking,
     )
 
@@ -171,12 +191,15 @@ def _paired_ratio(test: RatioTest, evidence: Evidence, task: str, variant: str) 
     rows = evidence.rows(test.model, [task], [variant])
     values = by_seed(rows, task, variant, test.measure)
     lacking = _without(values, test.measure, sorted({seed for seed, _ in _ok(rows)}))
+    measured = {seed: values[seed] for seed in _measured(rows, list(_positive(values)))}
+    run = next((run for seed, run in _ok(rows) if [seed] == list(measured)), None)
     return Sample(
         test=test,
         tasks=(task,),
         variants=(variant,),
         rows=rows,
-        values=_positive(values),
+        values=measured,
+        rounds=evidence.rounds(run, test.measure) if run else (),
         reasons=obstacles(rows, costs=test.measure not in CONSTANTS) or lacking,
     )
 
@@ -360,6 +383,13 @@ def _gap(rows: pd.DataFrame, task: str, variant: str, reference: str) -> Values:
 def _ok(rows: pd.DataFrame) -> list[tuple[int, str]]:
     ok = rows[rows["state"] == "ok"]
     return [(int(seed), str(run)) for seed, run in zip(ok["seed"], ok["run"], strict=True)]
+
+
+def _measured(rows: pd.DataFrame, seeds: list[int]) -> list[int]:
+    """Of the seeds, the first of those that share their measurements: a cell is measured once."""
+    measured_by = rows["run"] if COSTS_OF not in rows else rows[COSTS_OF].fillna(rows["run"])
+    found = {tuple(measured_by[rows["seed"] == seed]): seed for seed in reversed(seeds)}
+    return sorted(found.values())
 
 
 def _positive(values: Values) -> Values:

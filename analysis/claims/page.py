@@ -18,7 +18,9 @@ WORDS = ("claim", "statement", "verdict", "what", "on", "reason", "unit", "layer
 NOTES = (
     "Each test compares runs under the same seeds. Its effect is the mean over these seeds, with "
     "its 95 % Student t interval; of a ratio, the geometric mean. A ratio of constants, such as "
-    "parameter counts, is exact: there is no interval.",
+    "parameter counts, is exact: there is no interval. A latency that one run has timed for all "
+    "seeds is the median of its rounds, between two order statistics; its interval is over these "
+    "rounds in one process, and a sign test decides.",
     "A test is decided where its effect lies on one side of its bound at level 0.05, two-sided: "
     "`supported` on the side of the claim, `contradicted` on the other. Within a claim the "
     "p-values are adjusted by Holm. Between claims nothing is adjusted: of 20 claims whose effects "
@@ -90,12 +92,18 @@ def _test_text(row: pd.Series) -> dict[str, str]:
         "unit": row["unit"],
         "effect": effect_text(row),
         "bound": f"{row['side']} {number(row['bound'], row['unit'])}",
-        "seeds": str(row["n_seeds"]),
+        "seeds": _seeds(row),
         "items": _names(row["n_items"]) or NONE,
         "p": NONE if pd.isna(row["p_value_holm"]) else f"{row['p_value_holm']:.2g}",
         "verdict": row["verdict"],
         "reason": NONE if pd.isna(row["reason"]) else row["reason"],
     }
+
+
+def _seeds(row: pd.Series) -> str:
+    """How many seeds an effect is of, and how many rounds where one was timed for all."""
+    rounds = "" if pd.isna(row["n_rounds"]) else f" ({row['n_rounds']:.0f} rounds)"
+    return f"{row['n_seeds']}{rounds}"
 
 
 def _names(joined: str) -> str:

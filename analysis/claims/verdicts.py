@@ -2,7 +2,8 @@
 
 The effect of a test is the mean over the seeds of what it measures, with its 95 % t interval; of a
 ratio, the geometric mean, with the interval of the logarithms. It is held against the test's bound
-by a two-sided t test, and the p-values of one claim are adjusted by Holm (1979).
+by a two-sided t test, and the p-values of one claim are adjusted by Holm (1979). A ratio that one
+run has timed for all seeds is the median of its rounds, held against the bound by a sign test.
 """
 
 from typing import Any
@@ -14,6 +15,7 @@ from analysis.claims.hypotheses import Evidence, Sample, samples
 from analysis.frame import present
 from analysis.statistics.comparison import NO_SPREAD, holm, paired_t
 from analysis.statistics.intervals import t_interval
+from analysis.statistics.median import median_interval, sign_test
 from finegrid.records.claims import Claim, RatioTest, TrendTest
 
 Row = dict[str, Any]
@@ -45,6 +47,7 @@ COLUMNS = (
     "reason",
     "n_seeds",
     "seeds",
+    "n_rounds",
     "n_items",
     "runs",
 )
@@ -108,6 +111,7 @@ def judged(sample: Sample) -> Row:
         "bound": test.bound,
         "n_seeds": len(seeds),
         "seeds": " ".join(map(str, seeds)),
+        "n_rounds": len(sample.rounds) or None,
         "n_items": " ".join(str(int(n)) for n in present(rows, "n_test").unique()),
         "runs": " ".join(present(rows, "run")),
         "reason": "; ".join(reasons) or None,
@@ -133,6 +137,8 @@ def _effect(sample: Sample) -> Row:
         return {"effect": None, "exact": False}
     if sample.constant:
         return {"effect": float(values[0]), "exact": True}
+    if sample.rounds:
+        return _effect_of_rounds(sample)
     scaled = np.log(values) if sample.logarithmic else values
     bound = float(np.log(sample.test.bound)) if sample.logarithmic else sample.test.bound
     back = np.exp if sample.logarithmic else np.float64
@@ -145,6 +151,20 @@ def _effect(sample: Sample) -> Row:
         "effect_low": float(back(interval.low)),
         "effect_high": float(back(interval.high)),
         "p_value": test.p_value,
+    }
+
+
+def _effect_of_rounds(sample: Sample) -> Row:
+    """The median over the rounds of one timing, between two order statistics, and a sign test."""
+    interval = median_interval(sample.rounds) if len(sample.rounds) > 1 else None
+    if interval is None:
+        return {"effect": float(np.median(sample.rounds)), "exact": False}
+    return {
+        "effect": interval.mean,
+        "exact": False,
+        "effect_low": interval.low,
+        "effect_high": interval.high,
+        "p_value": sign_test(sample.rounds, sample.test.bound),
     }
 
 

@@ -1,10 +1,11 @@
 """What a run costs: memory, time and latency."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from finegrid.records.base import Record
+from finegrid.records.base import Name, Record, Sha256
+from finegrid.records.identity import content_hash
 
 Count = Annotated[int, Field(ge=0)]
 Seconds = Annotated[float, Field(ge=0)]
@@ -81,3 +82,36 @@ class Inference(Record):
     """Rounds that were left out."""
     rounds: Count | None = None
     """Rounds that the medians are of."""
+    unmerged_ratios: tuple[Ratio, ...] = Field(default=(), exclude_if=lambda value: not value)
+    """Of each round, the model's seconds to those of the base; none in records from before."""
+    merged_ratios: tuple[Ratio, ...] = Field(default=(), exclude_if=lambda value: not value)
+    """The same of the merged model."""
+
+
+class Costs(Record):
+    """Memory and latency, which all seeds of a cell have in common."""
+
+    run: Name
+    """The run that measured them."""
+    memory: Memory | None
+    memory_reason: str | None = None
+    inference: Inference | None = None
+
+
+class KeptCosts(Record):
+    """Costs as they are kept on disk, with the hash that tells whether they still are."""
+
+    schema_version: Literal[1] = 1
+    costs: Costs
+    sha256: Sha256
+
+    @classmethod
+    def of(cls, costs: Costs) -> Self:
+        """The costs with their hash."""
+        return cls(costs=costs, sha256=content_hash(costs))
+
+    @model_validator(mode="after")
+    def _are_as_they_were_written(self) -> Self:
+        if (found := content_hash(self.costs)) != self.sha256:
+            raise ValueError(f"the costs' sha256 is {found}, recorded {self.sha256}")
+        return self

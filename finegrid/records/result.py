@@ -241,6 +241,8 @@ class Result(Record):
     memory_reason: str | None = None
     time: Time | None = None
     inference: Inference | None = None
+    costs_of: Name | None = Field(default=None, exclude_if=lambda value: value is None)
+    """The run of the cell that measured memory and inference; null where this run did."""
     losses: Losses | None = None
     gradients: Gradients | None = None
     provenance: Provenance

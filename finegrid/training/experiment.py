@@ -16,7 +16,7 @@ from torch import nn
 from finegrid.models.head import drawn_modules
 from finegrid.models.loading import base_sha256, blank_model, load_model
 from finegrid.models.seeds import generator, seed_global
-from finegrid.records.costs import Inference, Time
+from finegrid.records.costs import Time
 from finegrid.records.damage import read_manifest
 from finegrid.records.encoded import Encoded
 from finegrid.records.identity import file_sha256
@@ -42,22 +42,20 @@ from finegrid.training.evaluation import (
     predictions,
     score,
 )
-from finegrid.training.loop import DivergedError, Event, Step, Trained, Trainer
-from finegrid.training.measure.inference import measure_inference
-from finegrid.training.measure.memory import METERED, PeakMeter, probe_memory
-from finegrid.training.measure.prediction import with_prediction
+from finegrid.training.loop import DivergedError, Event, Trained, Trainer
+from finegrid.training.measure.cell import CellCosts
+from finegrid.training.measure.memory import PeakMeter
 from finegrid.training.measure.summaries import summarise_gradients, summarise_losses
-from finegrid.training.measure.traces import Traces
+from finegrid.training.measuring import Subject, measured
 from finegrid.training.processes.distributed import ALONE, Group
 from finegrid.training.record import Reached
-from finegrid.training.shrink import is_out_of_memory, one_line
 from finegrid.training.state.keeper import Keeper
 from finegrid.training.state.tensors import write_tensors
 from finegrid.training.trivial import trivial_scores
 from kinds.contract import Row
 from kinds.registry import kind_named
 from methods.contract import Method
-from methods.parameters import Category, count_trainable, delta_state, load_trainable
+from methods.parameters import Category, count_trainable, delta_state
 from methods.registry import METHODS
 
 Splits = Mapping[SplitName, Examples]
@@ -76,6 +74,8 @@ class Run:
     """Without one, nothing is kept of a run that is interrupted."""
     group: Group = ALONE
     """The processes that perform it together; the first of them writes."""
+    cell: CellCosts | None = None
+    """What the runs of its cell measure once; without it, this run measures for itself."""
 
     @property
     def task_folder(self) -> Path:
@@ -211,11 +211,19 @@ def stages(run: Run) -> Iterator[Reached]:
 
     course.between(trainer)
     yield {"time": times(course, trained, scored)}
-    yield probe(run, base, trainer, trained, drawn)
-    course.between(trainer)  # what is left takes moments
-    yield store(run, applied, files)
-    if run.group.is_first and not run.is_sharded:
-        yield {"inference": time_inference(run, applied, prepared, task, splits["validation"])}
+    subject = Subject(
+        spec=run.spec,
+        trainer=trainer,
+        optimizer=trained.optimizer,
+        kept_state=trained.best.state,
+        method=applied.method,
+        peak_load_bytes=base.peak_bytes,
+        drawn_modules=drawn,
+        prepared=run.prepared,
+        load_base=partial(load_base, run, prepared, task),
+    )
+    between, storing = partial(course.between, trainer), partial(store, run, applied, files)
+    yield from measured(subject, run.cell, between, storing)
 
 
 def load(run: Run, prepared: PreparedModel, task: PreparedTask) -> Loaded:
@@ -336,19 +344,6 @@ def times(course: Course, trained: Trained, scored: Scored) -> Time:
     )
 
 
-def probe(
-    run: Run, base: Loaded, trainer: Trainer, trained: Trained, drawn_modules: tuple[str, ...]
-) -> Reached:
-    """Measure memory with the method as it was trained; the kept state is put back."""
-    if run.device.type not in METERED:
-        return {"memory_reason": f"memory is not measured on {run.device.type}"}
-    found = probe_memory(trainer.model, Step(trainer), trained.optimizer, base.peak_bytes)
-    if run.group.is_first:
-        found = with_prediction(found, run.spec, Traces(run.prepared), drawn_modules)
-    load_trainable(trainer.model, trained.best.state)
-    return {"memory": found}
-
-
 def store(run: Run, applied: Applied, files: Mapping[str, str]) -> Reached:
     """Count what was trained, drop what only training needed, and write down the rest."""
     counts = count_trainable(applied.model, applied.base_names)
@@ -366,36 +361,6 @@ def store(run: Run, applied: Applied, files: Mapping[str, str]) -> Reached:
         **{name: counts[name] for name in get_args(Category)},
     )
     return {"parameters": parameters, "files": {**files, **written}}
-
-
-def time_inference(
-    run: Run, applied: Applied, prepared: PreparedModel, task: PreparedTask, examples: Examples
-) -> Inference:
-    """Latency of the trained model beside that of the base model."""
-    training = run.spec.training
-    base, reason = _plain_base(run, prepared, task)
-    found = measure_inference(
-        applied.model,
-        base,
-        applied.method,
-        examples,
-        training.evaluation_batch_size,
-        run.device,
-        training.dtype,
-    )
-    return found.model_copy(update={"base_reason": reason})
-
-
-def _plain_base(
-    run: Run, prepared: PreparedModel, task: PreparedTask
-) -> tuple[nn.Module | None, str | None]:
-    """The base model as it was before the method, or why it is not there: a second model."""
-    try:
-        return load_base(run, prepared, task).to(run.device), None
-    except Exception as error:
-        if not is_out_of_memory(error):
-            raise
-        return None, f"it does not fit beside the model: {one_line(error)}"
 
 
 def _prediction_table(name: SplitName, examples: Examples, said: list[Row]) -> pa.Table:

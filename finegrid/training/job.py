@@ -14,6 +14,7 @@ from finegrid.records.result import Choice, Provenance, Result
 from finegrid.records.specification import Specification, Training
 from finegrid.records.tuning import tuned
 from finegrid.training.experiment import Run, perform
+from finegrid.training.measure.cell import CellCosts
 from finegrid.training.processes.distributed import ALONE, Group
 from finegrid.training.processes.exits import EXIT_TRY_AGAIN
 from finegrid.training.processes.launch import EndedAloneError, Rendezvous, run_workers
@@ -150,7 +151,9 @@ class Job:
         spec = self.spec.model_copy(update={"training": training})
         tracker = self._tracker(spec, kept)
         keeper = self._keeper(training, kept)
-        return Run(spec, self.prepared, self.folder, tracker.log, keeper, self.group), tracker
+        cell = CellCosts.of(self._run, spec, self.origin, self.folder.parents[1])
+        run = Run(spec, self.prepared, self.folder, tracker.log, keeper, self.group, cell)
+        return run, tracker
 
     def _end(
         self, ending: Ending, reached: Reached, tracker: Tracker, training: Training

@@ -46,10 +46,12 @@ class Reached(TypedDict, total=False):
     resumed_at_steps: tuple[int, ...]
     metrics: Metrics
     time: Time
-    memory: Memory
-    memory_reason: str
+    memory: Memory | None
+    memory_reason: str | None
     parameters: Parameters
-    inference: Inference
+    inference: Inference | None
+    costs_of: str
+    """The run that measured memory and inference, where it is another one of the cell."""
     files: dict[str, str]
     """Written file -> its hash."""
 
@@ -133,6 +135,7 @@ def record(
         memory_reason=None if memory else reached.get("memory_reason", _NOT_MEASURED),
         time=reached.get("time"),
         inference=reached.get("inference"),
+        costs_of=reached.get("costs_of"),
         losses=reached.get("losses"),
         gradients=reached.get("gradients"),
         resumed_at_steps=reached.get("resumed_at_steps", ()),

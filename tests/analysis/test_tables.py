@@ -65,6 +65,18 @@ def test_means_and_intervals(table: pd.DataFrame) -> None:
     assert row["stored_bytes_mean"] == 24_000
 
 
+def test_memory_that_one_run_measured_for_all_counts_once(plan: Plan, runs: Path) -> None:
+    first = run_of("words", "small-2", 0)
+    path = runs / run_of("words", "small-2", 1) / RESULT_FILE
+    rewrite(path, lambda record: record.update(costs_of=first))
+    table = collect(plan, runs)
+    assert list(table["costs_of"].dropna()) == [first]
+    row = summarise(table).query("task == 'words' and variant == 'small-2'").iloc[0]
+    assert (row["peak_training_bytes_n"], row["activations_bytes_n"]) == (2, 2)
+    assert row["peak_training_bytes_mean"] == (7_072_000 + 7_092_000) / 2
+    assert (row["train_seconds_n"], row["test_score_n"]) == (3, 3)
+
+
 def test_text_of_a_complete_cell(table: pd.DataFrame) -> None:
     assert list(cell(table, "small-8").values()) == [
         "letters",

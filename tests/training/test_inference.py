@@ -48,7 +48,9 @@ def test_what_can_be_merged_is_measured_merged(assets: Assets, name: str) -> Non
     assert found.base_seconds
     assert found.unmerged_to_base
     assert found.rounds
-    assert found.rounds >= 5
+    assert found.rounds >= 9
+    assert len(found.unmerged_ratios) == found.rounds
+    assert len(found.merged_ratios) == found.rounds * method.mergeable
     assert found.warm_up_rounds == 1
 
 
@@ -84,11 +86,11 @@ def test_the_base_is_timed_in_turns_and_a_drift_of_the_machine_cancels(
     # The medians alone would call the merged model far slower than the base, which ran before.
     assert found.unmerged_to_base == pytest.approx(1.2)
     assert found.merged_to_base == pytest.approx(1.04)
-    assert found.rounds == 5
+    assert found.rounds == 9
     rounds = clock.calls[2:]
     assert rounds[:6] == ["unmerged", "base", "base", "unmerged", "unmerged", "base"]
-    assert rounds[12:16] == ["merged", "base", "base", "merged"]
-    assert len(rounds) == 2 * 2 * (1 + 5)
+    assert rounds[20:24] == ["merged", "base", "base", "merged"]
+    assert len(rounds) == 2 * 2 * (1 + 9)
 
 
 def test_a_base_that_does_not_fit_beside_the_model_ends_no_run(

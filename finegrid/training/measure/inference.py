@@ -15,8 +15,8 @@ from finegrid.training.data import Examples
 from methods.contract import Method
 
 WARM_UP_ROUNDS = 1
-FEWEST_ROUNDS, MOST_ROUNDS = 5, 101
-BUDGET_SECONDS = 1.0
+FEWEST_ROUNDS, MOST_ROUNDS = 9, 101
+BUDGET_SECONDS = 2.0
 """What the rounds of one model may take before there are more than the fewest."""
 _Timer = Callable[[nn.Module], float]
 
@@ -29,11 +29,15 @@ class _Timing:
     base: list[float]
 
     @property
+    def ratios(self) -> tuple[float, ...]:
+        """The model's seconds to the base's, round by round."""
+        pairs = zip(self.model, self.base, strict=True) if self.base else ()
+        return tuple(one / other for one, other in pairs)
+
+    @property
     def ratio(self) -> float | None:
-        """The median over the rounds of the model's seconds to the base's."""
-        if not self.base:
-            return None
-        return median(one / other for one, other in zip(self.model, self.base, strict=True))
+        """Their median."""
+        return median(self.ratios) if self.base else None
 
 
 def measure_inference(
@@ -69,6 +73,8 @@ def measure_inference(
         base_seconds=median(of_base) if of_base else None,
         unmerged_to_base=unmerged.ratio,
         merged_to_base=merged.ratio if merged else None,
+        unmerged_ratios=unmerged.ratios,
+        merged_ratios=merged.ratios if merged else (),
         warm_up_rounds=WARM_UP_ROUNDS,
         rounds=rounds,
     )

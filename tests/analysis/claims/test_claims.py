@@ -71,6 +71,53 @@ def test_a_ratio_to_the_base_is_that_of_each_run_itself(build: Callable[..., Evi
     assert len(row["runs"].split()) == 3
 
 
+def once(*rounds: float) -> Edit:
+    """A run that takes what the run of seed 0 has timed."""
+
+    def edit(result: Result) -> Result:
+        assert result.inference is not None
+        update = {"merged_to_base": float(np.median(rounds)), "merged_ratios": rounds}
+        first = result.spec.model_copy(update={"seed": 0}).run
+        changes = {
+            "inference": result.inference.model_copy(update=update),
+            "costs_of": None if result.spec.seed == 0 else first,
+        }
+        return result.model_copy(update=changes)
+
+    return edit
+
+
+def test_a_ratio_that_was_timed_once_is_the_median_of_its_rounds(
+    build: Callable[..., Evidence],
+) -> None:
+    test = RATIO | {"reference": None, "measure": "inference_merged_to_base"}
+    rounds = (0.99, 1.0, 1.01, 0.98, 1.02, 1.001, 0.97, 1.011, 1.9)
+    evidence = build(pair(once(*rounds), unchanged))
+    row = only(decide(evidence, test | {"below": 1.05}))
+    assert (row["effect"], row["effect_low"], row["effect_high"]) == (1.001, 0.98, 1.02)
+    assert row["p_value"] == pytest.approx(stats.binomtest(1, 9).pvalue)
+    assert (row["verdict"], row["n_seeds"], row["n_rounds"]) == ("supported", 1, 9)
+    assert only(decide(evidence, test | {"below": 1.0}))["verdict"] == "not decided"
+    assert only(decide(evidence, test | {"below": 0.95}))["verdict"] == "contradicted"
+
+
+def test_five_rounds_are_too_few_for_an_interval(build: Callable[..., Evidence]) -> None:
+    test = RATIO | {"reference": None, "measure": "inference_merged_to_base", "below": 1.05}
+    row = only(decide(build(pair(once(1.0, 1.0, 1.0, 1.0, 1.0), unchanged)), test))
+    assert (row["verdict"], row["effect"]) == ("not decided", 1.0)
+
+
+def test_latencies_that_were_timed_apart_and_once_decide_nothing(
+    build: Callable[..., Evidence],
+) -> None:
+    """Three seeds that repeat one value are one value, and no constant."""
+    rounds = once(*[1.0] * 9)
+    test = RATIO | {"measure": "inference_unmerged_seconds", "below": 100.0}
+    row = only(decide(build(pair(rounds, rounds)), test))
+    assert (row["verdict"], row["n_seeds"], row["exact"]) == ("not decided", 1, False)
+    assert row["reason"].startswith("both were timed once")
+
+
 def test_records_from_before_the_base_was_timed_decide_no_ratio_to_it(
     build: Callable[..., Evidence],
 ) -> None:
@@ -106,14 +153,26 @@ def test_a_ratio_is_the_geometric_mean_with_its_t_interval(build: Callable[..., 
 
 
 def test_two_measures_may_be_compared(build: Callable[..., Evidence]) -> None:
+    def taken(result: Result) -> Result:
+        assert result.inference is not None
+        update = {"merged_seconds": 0.01 * (1 + result.spec.seed), "unmerged_seconds": 0.1}
+        return result.model_copy(update={"inference": result.inference.model_copy(update=update)})
+
     test = RATIO | {
         "measure": "inference_merged_seconds",
         "reference_measure": "inference_unmerged_seconds",
         "below": 1.05,
     }
-    row = only(decide(build(pair(unchanged, unchanged)), test))
-    assert (row["effect"], row["verdict"]) == (0.5, "supported")
+    row = only(decide(build(pair(taken, taken)), test))
+    assert row["effect"] == pytest.approx(stats.gmean([0.1, 0.2, 0.3]))
+    assert (row["verdict"], row["exact"]) == ("supported", False)
     assert row["measure"] == "inference_merged_seconds to inference_unmerged_seconds"
+
+
+def test_equal_latencies_are_no_constants(build: Callable[..., Evidence]) -> None:
+    test = RATIO | {"measure": "inference_unmerged_seconds", "below": 1.05}
+    row = only(decide(build(pair(unchanged, unchanged)), test))
+    assert (row["verdict"], row["exact"]) == ("not decided", False)
 
 
 @pytest.mark.parametrize(
