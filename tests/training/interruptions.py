@@ -14,7 +14,7 @@ import torch
 
 from finegrid.records.result import DELTA_FILE, PREDICTIONS_FILE, RESULT_FILE, Result
 from finegrid.records.specification import Specification
-from finegrid.training import experiment
+from finegrid.training import experiment, measuring
 from finegrid.training.loop import Trainer
 from tests.training.assets import Assets, read_history, run_folder, steps
 
@@ -22,7 +22,7 @@ PLACES = {
     "step": (Trainer, "step"),
     "evaluate": (Trainer, "evaluate"),
     "load": (experiment, "load"),
-    "probe": (experiment, "probe"),
+    "probe": (measuring, "measure_memory"),
 }
 OUTCOME = ("state", "metrics", "parameters", "memory", "losses", "gradients", "failed_step")
 SHARED_OUTCOME = tuple(part for part in OUTCOME if part != "memory")

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from finegrid.records.prediction import Prediction, Question
-from finegrid.training import experiment
+from finegrid.training import measuring
 from finegrid.training.measure import prediction
 from finegrid.training.measure.prediction import with_prediction
 from finegrid.training.measure.traces import FOLDER, Traces
@@ -68,13 +68,13 @@ def test_a_kept_trace_whose_bytes_have_changed_is_made_again(
 def test_runs_of_a_cell_record_one_trace(
     assets: Assets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of a step that no other test takes, by a run that predicts as a user's does."""
+    """Of a step that no other test takes, in two results folders with one folder prepared."""
     optimizer = {"epsilon": 1.25e-8}
     specs = [assets.specification(seed=seed, optimizer=optimizer) for seed in (7, 8)]
     asked = Asked()
     monkeypatch.setattr(prediction, "predict", asked)
-    monkeypatch.setattr(experiment, "with_prediction", with_prediction)
-    memories = [assets.run(spec, tmp_path).memory for spec in specs]
+    monkeypatch.setattr(measuring, "with_prediction", with_prediction)
+    memories = [assets.run(spec, tmp_path / str(spec.seed)).memory for spec in specs]
     assert [one and one.predicted_peak_bytes for one in memories] == [1234, 1234]
     assert len(asked) == 1
 
