@@ -5,6 +5,7 @@ import sys
 sys.path.insert(0, workflow.basedir)
 
 from workflow.pipeline import Pipeline
+from workflow.priorities import PREPARATION
 from workflow.scheduling import (
     attempts,
     is_batch,

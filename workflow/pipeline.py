@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -18,12 +17,10 @@ from finegrid.planning.benchmark import as_written, benchmark_from_config
 from finegrid.planning.estimate import (
     FETCHING_MINUTES,
     Bound,
-    Data,
     encoding_megabytes,
     encoding_minutes,
     making_megabytes,
     memory_megabytes,
-    read_data,
     runtime_minutes,
     training_minutes,
 )
@@ -48,6 +45,8 @@ from workflow.encodings import Encodings
 from workflow.forecast.profile import DEVICE_MEMORY, check_device_memory
 from workflow.outputs import RESULTS_ALLOWED, RESULTS_PATTERN, Outputs
 from workflow.planned import Planned
+from workflow.priorities import Priorities
+from workflow.sizes import Sizes
 
 
 @dataclass(frozen=True)
@@ -155,8 +154,8 @@ class Pipeline:
         return Planned({tuning_key(next(iter(cell.runs.values()))): cell for cell in tuned})
 
     @cached_property
-    def _sizes(self) -> dict[str, Data]:
-        return {}
+    def _sizes(self) -> Sizes:
+        return Sizes(f"{self.results}/prepared")
 
     @cached_property
     def _models(self) -> dict[str, Model]:
@@ -255,6 +254,16 @@ class Pipeline:
         """The minutes that the run asks for. Raises as above."""
         return self._bounded(runtime_minutes, self.jobs[run], attempt)
 
+    @cached_property
+    def priorities(self) -> Priorities:
+        """Which trials and runs go first."""
+        sizes, keys = self._sizes, self._task_keys
+        return Priorities(
+            self.plan.cells,
+            lambda spec: self.anatomies.of(spec.model, kind_of(spec.task).purpose),
+            lambda spec: sizes.known(keys[spec.task.name]),
+        )
+
     def run_task(self, run: str) -> str:
         """The manifest of the run's task."""
         return self._manifest("tasks", self._task_keys[self.jobs[run].task.name])
@@ -309,20 +318,11 @@ class Pipeline:
 
     def _bounded(self, bound: Bound, spec: Specification, attempt: int) -> int:
         """The largest bound over what the run's tuning may choose, more with each attempt."""
-        data = self._data(self._task_keys[spec.task.name])
+        data = self._sizes.of(self._task_keys[spec.task.name])
         trains_base = METHODS.get(spec.variant.method).trains_base
         anatomy = self.anatomies.of(spec.model, kind_of(spec.task).purpose)
         bounds = [bound(one, anatomy, trains_base=trains_base, data=data) for one in possible(spec)]
         return attempt * max(bounds)
-
-    def _data(self, key: str) -> Data:
-        """The size of a prepared task, which is read once."""
-        manifest = self._manifest("tasks", key)
-        if not Path(manifest).exists():
-            raise FileNotFoundError(errno.ENOENT, "the task is not prepared yet", manifest)
-        if key not in self._sizes:
-            self._sizes[key] = read_data(Path(manifest))
-        return self._sizes[key]
 
     def _tuned(self, key: str) -> Specification:
         return next(iter(self._tunings[key].runs.values()))
@@ -362,7 +362,7 @@ class Pipeline:
         model = self._models[key]
         if (pretraining := model.pretraining) is None:
             return attempt * FETCHING_MINUTES
-        data, training = self._data(pretraining.task.key), pretraining.training
+        data, training = self._sizes.of(pretraining.task.key), pretraining.training
         minutes = training_minutes(model, self._anatomy(key), training, trains_base=True, data=data)
         return attempt * minutes
 
@@ -392,11 +392,11 @@ class Pipeline:
 
     def encoding_memory(self, key: str, attempt: int) -> int:
         """The megabytes of memory that it takes to encode. Raises as above."""
-        return attempt * encoding_megabytes(self._data(self.encodings.jobs[key].encoding.task))
+        return attempt * encoding_megabytes(self._sizes.of(self.encodings.jobs[key].encoding.task))
 
     def encoding_minutes(self, key: str, attempt: int) -> int:
         """The minutes that it takes to encode. Raises as above."""
-        return attempt * encoding_minutes(self._data(self.encodings.jobs[key].encoding.task))
+        return attempt * encoding_minutes(self._sizes.of(self.encodings.jobs[key].encoding.task))
 
     def module_digest(self, module: str) -> str:
         """The digest of a module that reads results: what it imports, and every metric."""

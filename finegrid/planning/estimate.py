@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from finegrid.models.anatomy import Anatomy
-from finegrid.records.prepared import PreparedTask, SplitName
+from finegrid.records.prepared import SPLITS, PreparedTask, SplitName
 from finegrid.records.specification import (
     Model,
     Specification,
@@ -55,6 +55,8 @@ _ENCODING_FACTOR = 2
 """What encoding holds of a file that it reads, at the most: it is written in few pieces."""
 _OPERATIONS_PER_SECOND = {"cpu": 1e10, "mps": 1e12, "cuda": 1e13}
 """What small batches reach at the least: of one thread, or of one device."""
+_NOMINAL_UNITS: Mapping[SplitName, int] = {"train": 100_000, "validation": 20_000, "test": 20_000}
+"""Of a task that is not prepared yet."""
 _TRAINED_FACTOR, _FROZEN_FACTOR, _FORWARD_FACTOR = 6, 4, 2
 """Operations for each token and parameter: a backward pass takes as much as a forward pass for the
 inputs, and the same again for the parameters (Kaplan et al. 2020, arXiv:2001.08361, section 2.1).
@@ -222,15 +224,27 @@ def training_minutes(
     model: Model, anatomy: Anatomy, training: Training, *, trains_base: bool, data: Data
 ) -> int:
     """The same, where there is no run: of a pretraining, which does no more than a run."""
-    factor = _TRAINED_FACTOR if trains_base else _FROZEN_FACTOR
-    passes = factor * training.epochs * _positions(model, training, data, "train")
-    evaluated = _positions(model, training, data, "validation")
-    passes += _FORWARD_FACTOR * training.evaluations * evaluated
-    passes += _FORWARD_FACTOR * _positions(model, training, data, "test")
-    operations = passes * _computed_share(anatomy) * computed_parameters(model, anatomy)
     rate = _OPERATIONS_PER_SECOND[training.device]
     rate *= training.threads if training.device == "cpu" else 1
-    return _START_MINUTES + math.ceil(operations / rate / 60)
+    amount = operations(model, anatomy, training, trains_base=trains_base, data=data)
+    return _START_MINUTES + math.ceil(amount / rate / 60)
+
+
+def operations(
+    model: Model, anatomy: Anatomy, training: Training, *, trains_base: bool, data: Data | None
+) -> float:
+    """What training, validation and test take; a bound by the sizes of the data where known.
+
+    Without them a split has a nominal number of units: runs can be put in an order by it.
+    """
+    units = _NOMINAL_UNITS
+    if data is not None:
+        units = {split: _positions(model, training, data, split) for split in SPLITS}
+    factor = _TRAINED_FACTOR if trains_base else _FROZEN_FACTOR
+    passes = factor * training.epochs * units["train"]
+    passes += _FORWARD_FACTOR * training.evaluations * units["validation"]
+    passes += _FORWARD_FACTOR * units["test"]
+    return float(passes * _computed_share(anatomy) * computed_parameters(model, anatomy))
 
 
 def computed_parameters(model: Model, anatomy: Anatomy) -> int:

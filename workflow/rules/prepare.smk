@@ -7,6 +7,7 @@ rule plan:
         f"{RESULTS}/plans/{NAME}.json",
     log:
         f"{RESULTS}/logs/plan-{NAME}.log",
+    priority: PREPARATION
     conda:
         "../../environment.yml"
     params:
@@ -26,6 +27,7 @@ rule prepare_task:
         f"{RESULTS}/prepared/tasks/{{key}}/manifest.json",
     log:
         f"{RESULTS}/logs/prepare-task-{{key}}.log",
+    priority: PREPARATION
     conda:
         "../../environment.yml"
     params:
@@ -46,6 +48,7 @@ rule prepare_model:
         f"{RESULTS}/prepared/models/{{key}}/manifest.json",
     log:
         f"{RESULTS}/logs/prepare-model-{{key}}.log",
+    priority: PREPARATION
     conda:
         "../../environment.yml"
     threads: lambda wildcards: PIPELINE.model_threads(wildcards.key)
@@ -76,6 +79,7 @@ rule processor:
         f"{RESULTS}/prepared/processors/{{key}}.txt",
     log:
         f"{RESULTS}/logs/processor-{{key}}.log",
+    priority: PREPARATION
     conda:
         "../../environment.yml"
     params:
@@ -94,6 +98,7 @@ rule encode:
         f"{RESULTS}/prepared/encoded/{{key}}/manifest.json",
     log:
         f"{RESULTS}/logs/encode-{{key}}.log",
+    priority: PREPARATION
     conda:
         "../../environment.yml"
     resources:

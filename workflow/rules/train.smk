@@ -11,6 +11,7 @@ rule tune:
         f"{RESULTS}/tuning/{{key}}.json",
     log:
         f"{RESULTS}/logs/tune-{{key}}.log",
+    priority: PREPARATION
     conda:
         "../../environment.yml"
     threads: lambda wildcards: PIPELINE.run_threads(PIPELINE.tuning_run(wildcards.key))
@@ -44,6 +45,7 @@ rule run:
         f"{RESULTS}/runs/{{run}}/result.json",
     log:
         f"{RESULTS}/logs/run-{{run}}.log",
+    priority: lambda wildcards: PIPELINE.priorities.of(wildcards.run)
     conda:
         "../../environment.yml"
     threads: lambda wildcards: PIPELINE.run_threads(wildcards.run)
