@@ -19,7 +19,7 @@ from finegrid.cli.shared import (
     one_line_errors,
     pipeline_of,
 )
-from finegrid.cli.terminal import CONSOLE, explain_failure, print_table, show
+from finegrid.cli.terminal import CONSOLE, explain_failure, first_table, print_table, show
 from finegrid.planning.benchmark import DEFAULT_BENCHMARK
 from finegrid.records.plan import Plan
 from finegrid.training.processes.exits import EXIT_TRY_AGAIN
@@ -102,7 +102,7 @@ def reproduce(
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-        follow(process, interruption, watch, CONSOLE)
+        follow(process, interruption, watch, CONSOLE, first_table(pipeline, results))
     if process.returncode and interruption.name:
         CONSOLE.print("interrupted: the same command goes on from here")
         raise typer.Exit(EXIT_TRY_AGAIN)

@@ -89,8 +89,20 @@ class Watch:
         return self.results / "runs" / run / name
 
 
+@dataclass(frozen=True)
+class Milestone:
+    """Runs that are told of once all of them are done, before the others are."""
+
+    runs: frozenset[str]
+    tell: Callable[[], None]
+
+
 def follow(
-    process: subprocess.Popen[bytes], interruption: Interruption, watch: Watch, console: Console
+    process: subprocess.Popen[bytes],
+    interruption: Interruption,
+    watch: Watch,
+    console: Console,
+    milestone: Milestone | None = None,
 ) -> None:
     """Show the runs until the process ends, which leads a session of its own.
 
@@ -98,6 +110,8 @@ def follow(
     waits for the runs, and each leaves a checkpoint. Snakemake alone would let them go on.
     """
     known, told = set(watch.finished_before), False
+    if milestone and milestone.runs <= known:
+        milestone = None  # they were done before
     with _display(watch, console) as refresh:
         while True:
             ended = process.poll() is not None
@@ -110,6 +124,9 @@ def follow(
                 if run not in known:
                     known.add(run)
                     _announce(watch, run, console)
+            if milestone and milestone.runs <= known and len(known) < len(watch.runs):
+                milestone.tell()
+                milestone = None
             if ended:
                 return
             time.sleep(_POLL_SECONDS)

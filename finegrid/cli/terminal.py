@@ -10,8 +10,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from finegrid.cli.progress import Watch
+from finegrid.cli.progress import Milestone, Watch
 from workflow.pipeline import Pipeline
+from workflow.priorities import FIRST_SEEDS
 
 CONSOLE = Console()
 _LOG_TAIL_LINES = 15
@@ -25,6 +26,26 @@ def explain_failure(watch: Watch, log: Path) -> None:
     CONSOLE.print(f"Snakemake's last words, from {log}:")
     for line in lines[-_LOG_TAIL_LINES:]:
         CONSOLE.print(f"  {line}", highlight=False, markup=False)
+
+
+def first_table(pipeline: Pipeline, results: Path) -> Milestone:
+    """A table as soon as the seeds that go first are done: every row of it has an interval."""
+    plan = pipeline.plan.of_first_seeds(FIRST_SEEDS)
+
+    def tell() -> None:
+        from analysis.collect import collect
+        from analysis.errors import AnalysisError
+        from analysis.tables import short_tables
+
+        try:
+            tables = short_tables(collect(plan, results / "runs"))
+        except AnalysisError as error:  # the job that collects the records says so again
+            CONSOLE.print(f"no first table: {error}", highlight=False, markup=False)
+            return
+        for title, headers, rows in tables:
+            print_table(f"{title} (the first {FIRST_SEEDS} seeds)", headers, rows, headers[:3])
+
+    return Milestone(frozenset(plan.runs), tell)
 
 
 def show(pipeline: Pipeline, results: Path) -> None:

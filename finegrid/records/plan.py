@@ -1,6 +1,7 @@
 """The plan: every cell of a benchmark, and the runs that fill it."""
 
-from typing import Literal
+from itertools import islice
+from typing import Literal, Self
 
 from finegrid.records.base import Name, Record
 from finegrid.records.claims import Claims
@@ -40,6 +41,14 @@ class Plan(Record):
     def trials(self) -> dict[str, Specification]:
         """Every trial of the plan by its identity."""
         return {run: spec for cell in self.cells for run, spec in cell.trials.items()}
+
+    def of_first_seeds(self, count: int) -> Self:
+        """The plan with the first runs of each cell alone, and without claims."""
+        cells = tuple(
+            cell.model_copy(update={"runs": dict(islice(cell.runs.items(), count))})
+            for cell in self.cells
+        )
+        return self.model_copy(update={"cells": cells, "claims": None})
 
     @property
     def claims_table(self) -> str | None:

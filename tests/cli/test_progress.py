@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from finegrid.cli.progress import Watch, follow
+from finegrid.cli.progress import Milestone, Watch, follow
 from finegrid.training.processes.signals import Interruption
 
 RUNS = ["before", "now", "later"]
@@ -99,3 +99,21 @@ def test_every_run_is_announced_once(watch: Watch, terminal: bool) -> None:
 def test_a_trial_is_announced_with_its_score_on_validation(watch: Watch) -> None:
     finish(watch.results, "now", score=0.75, role="trial")
     assert watch.outcome("now") == "validation accuracy 0.750, 7 s of training"
+
+
+@pytest.mark.parametrize(
+    ("runs", "times"), [({"now"}, 1), ({"before"}, 0), ({"now", "later"}, 0), (set(RUNS), 0)]
+)
+def test_a_milestone_is_told_once_when_its_runs_are_done(
+    watch: Watch, runs: set[str], times: int
+) -> None:
+    """Not of runs that were done before, nor at the end, when the whole table comes."""
+    finish(watch.results, "now")
+    if runs == set(RUNS):
+        finish(watch.results, "later")
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    told: list[str] = []
+    milestone = Milestone(frozenset(runs), lambda: told.append("told"))
+    follow(process, Interruption(), watch, Console(file=io.StringIO()), milestone)
+    assert len(told) == times
