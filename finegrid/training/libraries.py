@@ -1,6 +1,9 @@
 """What runs import, in one place: before any time of theirs is taken, or before they are forked."""
 
+from contextlib import suppress
 from importlib import import_module
+
+from finegrid.training.tracking import mirror_mode
 
 
 def load_libraries(*, for_transformers: bool = True) -> None:
@@ -16,6 +19,15 @@ def load_libraries(*, for_transformers: bool = True) -> None:
     import_module("finegrid.training.job")
     import_module("sklearn.metrics")
     import_module("torch._dynamo")  # the optimizers' first step asks for it
+    _import_tracker()
     if for_transformers:
         import_module("transformers.models.auto.modeling_auto")
         import_module("transformers.models.auto.tokenization_auto")
+
+
+def _import_tracker() -> None:
+    """Import what mirrors runs, where they are mirrored; the mirror tells where it cannot be."""
+    with suppress(Exception):
+        if mirror_mode() != "disabled":
+            for name in ("wandb", "wandb.apis.public", "wandb.sdk.launch"):  # its start's own
+                import_module(name)

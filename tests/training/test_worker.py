@@ -126,15 +126,24 @@ from finegrid.training.libraries import load_libraries
 prepare_environment(1)
 load_libraries()
 import torch
-print(len(os.listdir("/proc/self/task")), torch.cuda.is_initialized(), "wandb" in sys.modules)
+threads, files = (len(os.listdir(f"/proc/self/{kind}")) for kind in ("task", "fd"))
+print(threads, files, torch.cuda.is_initialized(), "wandb" in sys.modules)
+from wandb.sdk.wandb_setup import _singleton
+assert _singleton is None  # nothing of it is set up
 """
 
 
-def test_what_a_worker_loads_starts_no_thread_no_device_and_no_tracker() -> None:
+@pytest.mark.parametrize("mode", ["offline", "disabled"])
+def test_what_a_worker_loads_starts_no_thread_no_device_and_no_tracker(mode: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", LOADED], cwd=ROOT, capture_output=True, text=True, check=True
+        [sys.executable, "-c", LOADED],
+        cwd=ROOT,
+        env=os.environ | {"WANDB_MODE": mode},
+        capture_output=True,
+        text=True,
+        check=True,
     )
-    assert done.stdout == "1 False False\n"
+    assert done.stdout == f"1 4 False {mode != 'disabled'}\n"
 
 
 # How it ends
