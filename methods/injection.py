@@ -52,23 +52,33 @@ def add_drawn(
     """
     import torch
 
-    child = added(module, name)
-    child.register_buffer("seed", torch.randint(2**62, (), generator=generator, device="cpu"))
-    add_constants(module, name, _drawn(child, draws))
+    child, seed = added(module, name), drawn_seed(generator, 2**62)
+    child.register_buffer("seed", torch.tensor(seed))
+    add_constants(module, name, _drawn(seed, draws))
     again = partial(_draw_again, draws=draws)
     child.register_load_state_dict_post_hook(again)  # type: ignore[no-untyped-call]
 
 
-def _drawn(child: nn.Module, draws: Mapping[str, Draw]) -> dict[str, torch.Tensor]:
+def drawn_seed(generator: torch.Generator, below: int) -> int:
+    """A seed that the generator draws: a number also where a trace gives tensors none."""
+    import torch
+    from torch._subclasses.fake_tensor import unset_fake_temporarily
+
+    with unset_fake_temporarily():
+        return int(torch.randint(below, (), generator=generator, device="cpu"))
+
+
+def _drawn(seed: int, draws: Mapping[str, Draw]) -> dict[str, torch.Tensor]:
     import torch
 
-    generator = torch.Generator().manual_seed(int(child.get_buffer("seed")))
+    generator = torch.Generator().manual_seed(seed)
     return {key: draw(generator) for key, draw in draws.items()}
 
 
 def _draw_again(child: nn.Module, keys: Any, draws: Mapping[str, Draw]) -> None:
     """Put what the child's seed draws in the place of what another one drew."""
-    for key, tensor in _drawn(child, draws).items():
+    seed = int(child.get_buffer("seed"))
+    for key, tensor in _drawn(seed, draws).items():
         child.get_buffer(key).copy_(tensor)
 
 

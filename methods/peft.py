@@ -25,6 +25,7 @@ from finegrid.models.coverage import refusal
 from finegrid.models.layers import Layer, linear_layers
 from finegrid.records.specification import Weights
 from methods.contract import Method
+from methods.injection import drawn_seed
 from methods.parameters import is_norm, norms
 from methods.peft_types import IA3, LN_TUNING, TYPES, Config, Type
 from methods.registry import register
@@ -289,7 +290,7 @@ def _seeded(generator: torch.Generator) -> Iterator[None]:
     """Let the generator decide what is drawn on the CPU without one, and leave no trace."""
     import torch
 
-    seed = int(torch.randint(2**31, (), generator=generator, device="cpu"))
+    seed = drawn_seed(generator, 2**31)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         yield

@@ -31,6 +31,9 @@ TOLERANCE = 0.04
         ("network", "lora", {"targets": ["linear"]}),
         ("bert", "full", {}),
         ("bert", "adapter", {}),
+        ("bert", "vera", {"rank": 8}),
+        ("bert", "peft:lora", {}),
+        ("bert", "peft:hira", {}),
     ],
 )
 def test_a_trace_predicts_what_the_probe_measures(

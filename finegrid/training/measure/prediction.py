@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
+from unittest.mock import patch
 
 import pyarrow as pa
 import torch
@@ -66,7 +67,7 @@ _LIMITS = (
 """What is raised where a step can be run and not be traced."""
 _LIMIT_WORDS = (
     *("FakeTensor", "fake tensor", "fake impl", "tensor subclass", "data pointer"),
-    *("meta tensor", "'Meta' backend"),
+    *("meta tensor", "'Meta' backend", "Couldn't swap"),
 )
 """Words of the errors of the same kind that have no class of their own."""
 _NOT_PREDICTABLE, _RUN_FAILS = "not predictable", "the run fails"
@@ -200,7 +201,7 @@ def _trace(question: Question) -> int:
     if spec.training.strategy == "fsdp":
         raise NotTracedError("what fsdp gathers at a time is not traced")
     make = _maker(spec)
-    with FakeTensorMode(), _without_older_objects():
+    with FakeTensorMode(), _without_older_objects(), _swapping_what_differs():
         return _trace_step(question, make)
 
 
@@ -212,6 +213,22 @@ def _without_older_objects() -> Iterator[None]:
         yield
     finally:
         gc.unfreeze()
+
+
+@contextmanager
+def _swapping_what_differs() -> Iterator[None]:
+    """Let modules be moved to where they are: a tensor of a trace cannot be swapped with another.
+
+    The library swaps every parameter of a trace that is moved, its own copy in its place.
+    """
+
+    def swap(one: torch.Tensor, other: torch.Tensor) -> None:
+        if (one.shape, one.dtype, one.device) != (other.shape, other.dtype, other.device):
+            swap_tensors(one, other)
+
+    swap_tensors = torch.utils.swap_tensors
+    with patch.object(torch.utils, "swap_tensors", swap):
+        yield
 
 
 def _trace_step(question: Question, make: Callable[[], nn.Module]) -> int:
