@@ -107,7 +107,7 @@ def quiet_process() -> Iterator[None]:
     with patch.dict(os.environ, WANDB_MODE="disabled"), brief():
         yield
     torch.use_deterministic_algorithms(mode=False)
-    torch.utils.deterministic.fill_uninitialized_memory = True
+    torch.utils.deterministic.fill_uninitialized_memory = True  # type: ignore[attr-defined]
     torch.set_num_threads(threads)
 
 

@@ -11,18 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from finegrid.models.anatomies import Anatomies
-from finegrid.models.anatomy import Anatomy
-from finegrid.models.blueprint import Purpose
 from finegrid.planning.benchmark import as_written, benchmark_from_config
 from finegrid.planning.estimate import (
-    FETCHING_MINUTES,
     Bound,
     encoding_megabytes,
     encoding_minutes,
-    making_megabytes,
     memory_megabytes,
     runtime_minutes,
-    training_minutes,
 )
 from finegrid.planning.pinning import pinned
 from finegrid.planning.plan import make_plan
@@ -35,12 +30,13 @@ from finegrid.records.plan import Cell, Plan
 from finegrid.records.prepared import MANIFEST_FILE
 from finegrid.records.registry import RegistrationError
 from finegrid.records.result import RESULT_FILE
-from finegrid.records.specification import Model, Specification, Task, model_key
+from finegrid.records.specification import Specification, Task
 from finegrid.records.tuning import cell_specification, choice_file, possible, tuning_key
 from finegrid.training.tracking import ModeError, mirror_mode
 from methods.registry import METHODS
 from tasks.registry import kind_of
 from workflow import digests
+from workflow.base_models import BaseModels
 from workflow.encodings import Encodings
 from workflow.forecast.profile import DEVICE_MEMORY, check_device_memory
 from workflow.outputs import RESULTS_ALLOWED, RESULTS_PATTERN, Outputs
@@ -158,21 +154,21 @@ class Pipeline:
         return Sizes(f"{self.results}/prepared")
 
     @cached_property
-    def _models(self) -> dict[str, Model]:
-        models = {spec.model.name: spec.model for spec in self._one_a_cell}
-        return Planned({model_key(model): model for model in models.values()})
+    def base_models(self) -> BaseModels:
+        """The models that the runs start from."""
+        return BaseModels(self._one_a_cell, self.anatomies, self._sizes)
 
     @cached_property
     def _tasks(self) -> dict[str, Task]:
         tasks = {spec.task.name: spec.task for spec in self._one_a_cell}
-        sources = [p.task for model in self._models.values() if (p := model.pretraining)]
+        sources = [p.task for model in self.base_models.models.values() if (p := model.pretraining)]
         return Planned({task.key: task for task in [*tasks.values(), *sources]})
 
     @cached_property
     def encodings(self) -> Encodings:
         """What the runs, the trials and the pretrainings read."""
         specs = [*self._one_a_cell, *self.plan.trials.values()]
-        return Encodings(f"{self.results}/prepared", specs, self._models.values())
+        return Encodings(f"{self.results}/prepared", specs, self.base_models.models.values())
 
     @property
     def _one_a_cell(self) -> list[Specification]:
@@ -180,13 +176,8 @@ class Pipeline:
         return [next(iter(cell.runs.values())) for cell in self.plan.cells if cell.runs]
 
     @cached_property
-    def _model_keys(self) -> dict[str, str]:
-        """Name -> key: hashed once, for thousands of runs have few models."""
-        return {model.name: key for key, model in self._models.items()}
-
-    @cached_property
     def _task_keys(self) -> dict[str, str]:
-        """The same for tasks."""
+        """Name -> key: hashed once, for thousands of runs have few tasks."""
         return {task.name: key for key, task in self._tasks.items()}
 
     def run_json(self, run: str) -> str:
@@ -240,8 +231,7 @@ class Pipeline:
     @property
     def most_gpus(self) -> int:
         """The most that a run or a pretraining asks for."""
-        runs, models = map(self.run_gpus, self.jobs), map(self.model_gpus, self._models)
-        return max([*runs, *models], default=0)
+        return max([*map(self.run_gpus, self.jobs), self.base_models.most_gpus], default=0)
 
     def run_memory(self, run: str, attempt: int) -> int:
         """The megabytes of memory that the run asks for.
@@ -270,7 +260,7 @@ class Pipeline:
 
     def run_model(self, run: str) -> str:
         """The manifest of the run's model."""
-        return self._manifest("models", self._model_keys[self.jobs[run].model.name])
+        return self._manifest("models", self.base_models.keys[self.jobs[run].model.name])
 
     def run_encodings(self, run: str) -> list[str]:
         """The manifests of the encodings that the run may read: several if its length is tuned."""
@@ -335,56 +325,9 @@ class Pipeline:
         """The digest of the source that decides how the task is prepared."""
         return digests.of_task(self._tasks[key])
 
-    def model_json(self, key: str) -> str:
-        """A model's record."""
-        return canonical_json(self._models[key])
-
-    def model_digest(self, key: str) -> str:
-        """The digest of the source that decides the model's weights."""
-        return digests.of_model(self._models[key])
-
-    def model_threads(self, key: str) -> int:
-        """The threads that its pretraining asks for."""
-        pretraining = self._models[key].pretraining
-        return pretraining.training.threads if pretraining else 1
-
-    def model_gpus(self, key: str) -> int:
-        """The GPUs that its pretraining asks for."""
-        pretraining = self._models[key].pretraining
-        return int(pretraining is not None and pretraining.training.device == "cuda")
-
-    def model_memory(self, key: str, attempt: int) -> int:
-        """The megabytes of memory that it takes to make."""
-        return attempt * making_megabytes(self._models[key], self._anatomy(key))
-
-    def model_minutes(self, key: str, attempt: int) -> int:
-        """The minutes that it takes to make. Raises as above, for its pretraining's task."""
-        model = self._models[key]
-        if (pretraining := model.pretraining) is None:
-            return attempt * FETCHING_MINUTES
-        data, training = self._sizes.of(pretraining.task.key), pretraining.training
-        minutes = training_minutes(model, self._anatomy(key), training, trains_base=True, data=data)
-        return attempt * minutes
-
-    def model_loaders(self, key: str) -> list[str]:
-        """The auto classes by which runs load the model, for the job that holds it against them."""
-        return [purpose.loader for purpose in self._purposes[key] if purpose.loader is not None]
-
-    @cached_property
-    def _purposes(self) -> dict[str, list[Purpose]]:
-        """Key of a model -> what its tasks take it for."""
-        found: dict[str, dict[Purpose, None]] = {key: {} for key in self._models}
-        for spec in self._one_a_cell:
-            found[self._model_keys[spec.model.name]][kind_of(spec.task).purpose] = None
-        return {key: sorted(purposes, key=str) for key, purposes in found.items()}
-
-    def _anatomy(self, key: str) -> Anatomy:
-        """The anatomy of a model for the first of its kinds."""
-        return self.anatomies.of(self._models[key], self._purposes[key][0])
-
     def model_inputs(self, key: str) -> list[str]:
         """The manifests of the model's source task and of its encoding, if it is pretrained."""
-        model = self._models[key]
+        model = self.base_models.models[key]
         if (pretraining := model.pretraining) is None:
             return []
         source = self._manifest("tasks", pretraining.task.key)

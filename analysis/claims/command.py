@@ -7,7 +7,7 @@
 import argparse
 from pathlib import Path
 
-from analysis.claims.hypotheses import Evidence
+from analysis.claims.evidence import Evidence
 from analysis.claims.page import page
 from analysis.claims.plots import write_claim_plots
 from analysis.claims.verdicts import claims_frame

@@ -1,18 +1,17 @@
 """What the tests of a claim measure: one value a seed, from the runs of one benchmark."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import get_args
 
 import numpy as np
 import pandas as pd
 
+from analysis.claims.evidence import Evidence, ok_runs
 from analysis.claims.obstacles import obstacles
 from analysis.frame import COSTS_OF, present
 from analysis.metric import sign_of
-from analysis.reading import read_record
 from finegrid.records.claims import (
     DifferenceTest,
     GradientTest,
@@ -22,9 +21,7 @@ from finegrid.records.claims import (
     Test,
     TrendTest,
 )
-from finegrid.records.place import record_file
-from finegrid.records.plan import Plan
-from finegrid.records.result import Gradients, Result
+from finegrid.records.result import Gradients
 
 Values = dict[int, float]
 """Seed -> value."""
@@ -85,58 +82,6 @@ class Sample:
         return self.test.reference
 
 
-@dataclass(frozen=True)
-class Evidence:
-    """The runs of a benchmark: the plan, the runs table and the folder of all runs."""
-
-    plan: Plan
-    frame: pd.DataFrame
-    runs: Path
-
-    def rows(self, model: str, tasks: Iterable[str], variants: Iterable[str]) -> pd.DataFrame:
-        """The planned runs of these cells."""
-        frame = self.frame
-        chosen = frame["task"].isin(tasks) & frame["variant"].isin(variants)
-        return frame[chosen & (frame["model"] == model)]
-
-    def number(self, test: TrendTest, task: str, variant: str) -> float:
-        """The option of a task, or the setting of a variant there, that a trend follows.
-
-        Variants of one name may have other settings on another task or model.
-        """
-        room, _, key = test.along.partition(".")
-        specs = [spec for spec in self.plan.runs.values() if spec.task.name == task]
-        if room == "options":
-            return float(str(specs[0].task.options[key]))
-        here = (one for one in specs if one.model.name == test.model)
-        found = next(one.variant for one in here if one.variant.name == variant)
-        return float(str(found.settings[key]))
-
-    def gradients(self, run: str) -> Gradients | None:
-        """The gradient norms in the record of a run."""
-        return getattr(self._record(run), "gradients", None)
-
-    def rounds(self, run: str, measure: str) -> tuple[float, ...]:
-        """The rounds of a ratio to the plain base model; none in a record from before."""
-        inference = getattr(self._record(run), "inference", None)
-        ratios = measure.removeprefix("inference_").replace("_to_base", "_ratios")
-        return getattr(inference, ratios, ())
-
-    def _record(self, run: str) -> Result | None:
-        path = record_file(self.runs, run)
-        return None if path is None else read_record(Result, path)
-
-    def recorded_gradients(self, rows: pd.DataFrame) -> list[Gradients]:
-        """The gradient norms of the ok runs that have them."""
-        found = [self.gradients(run) for _, run in _ok(rows)]
-        return [norms for norms in found if norms is not None]
-
-
-def layer_names(norms: Iterable[Gradients]) -> list[str]:
-    """Every layer, in the order of the model."""
-    return list(dict.fromkeys(layer for one in norms for layer in one.layers))
-
-
 def samples(test: Test, evidence: Evidence) -> Iterator[Sample]:
     """What a test measures, at each of the places that it names."""
     match test:
@@ -167,7 +112,7 @@ def _ratio(test: RatioTest, evidence: Evidence, task: str, variant: str, referen
     rows = evidence.rows(test.model, [task], [variant, reference])
     ours = by_seed(rows, task, variant, measures[0])
     theirs = by_seed(rows, task, reference, measures[1])
-    seeds = sorted({seed for seed, _ in _ok(rows)})
+    seeds = sorted({seed for seed, _ in ok_runs(rows)})
     lacking = _without(ours, measures[0], seeds) + _without(theirs, measures[1], seeds)
     ours, theirs = _positive(ours), _positive(theirs)
     seeds = shared(ours, theirs)
@@ -190,9 +135,9 @@ def _paired_ratio(test: RatioTest, evidence: Evidence, task: str, variant: str) 
     """A ratio that each run has measured itself, in turns with the plain base model."""
     rows = evidence.rows(test.model, [task], [variant])
     values = by_seed(rows, task, variant, test.measure)
-    lacking = _without(values, test.measure, sorted({seed for seed, _ in _ok(rows)}))
+    lacking = _without(values, test.measure, sorted({seed for seed, _ in ok_runs(rows)}))
     measured = {seed: values[seed] for seed in _measured(rows, list(_positive(values)))}
-    run = next((run for seed, run in _ok(rows) if [seed] == list(measured)), None)
+    run = next((run for seed, run in ok_runs(rows) if [seed] == list(measured)), None)
     return Sample(
         test=test,
         tasks=(task,),
@@ -281,7 +226,7 @@ def _gradients(test: GradientTest, evidence: Evidence) -> Iterator[Sample]:
             sides = [variant] if test.reference is None else [variant, test.reference]
             rows = evidence.rows(test.model, [task], sides)
             figures = [_figures(test, evidence, rows[rows["variant"] == name]) for name in sides]
-            seeds = sorted({seed for seed, _ in _ok(rows)})
+            seeds = sorted({seed for seed, _ in ok_runs(rows)})
             lacking = [text for one in figures for text in _without(one, test.figure, seeds)]
             ours, *theirs = map(_positive, figures)
             seeds = shared(ours, *theirs)
@@ -304,7 +249,7 @@ def _gradients(test: GradientTest, evidence: Evidence) -> Iterator[Sample]:
 
 def _figures(test: GradientTest, evidence: Evidence, rows: pd.DataFrame) -> Values:
     """The figure of each ok run of a cell; without the seeds whose record lacks it."""
-    found = {seed: evidence.gradients(run) for seed, run in _ok(rows)}
+    found = {seed: evidence.gradients(run) for seed, run in ok_runs(rows)}
     return {
         seed: value
         for seed, norms in found.items()
@@ -378,11 +323,6 @@ def shared(*sides: Values) -> list[int]:
 def _gap(rows: pd.DataFrame, task: str, variant: str, reference: str) -> Values:
     ours, theirs = (by_seed(rows, task, name, "test_score") for name in (variant, reference))
     return {seed: ours[seed] - theirs[seed] for seed in shared(ours, theirs)}
-
-
-def _ok(rows: pd.DataFrame) -> list[tuple[int, str]]:
-    ok = rows[rows["state"] == "ok"]
-    return [(int(seed), str(run)) for seed, run in zip(ok["seed"], ok["run"], strict=True)]
 
 
 def _measured(rows: pd.DataFrame, seeds: list[int]) -> list[int]:

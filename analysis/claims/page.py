@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pandas as pd
 
-from analysis.claims.hypotheses import Evidence, Sample, Values, layer_names, samples, shared
+from analysis.claims.evidence import Evidence, layer_names
+from analysis.claims.hypotheses import Sample, Values, samples, shared
 from analysis.claims.verdicts import CONTRADICTED, OPEN, SUPPORTED
 from analysis.comparability import split_by_fingerprint
 from analysis.markdown import bullets, table

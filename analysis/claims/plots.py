@@ -10,7 +10,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.claims.hypotheses import Evidence, layer_names
+from analysis.claims.evidence import Evidence, layer_names
 from analysis.claims.page import gradient_places
 from analysis.claims.verdicts import CONTRADICTED, OPEN, SUPPORTED
 from analysis.figures.drawing import (

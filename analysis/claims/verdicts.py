@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.claims.hypotheses import Evidence, Sample, samples
+from analysis.claims.evidence import Evidence
+from analysis.claims.hypotheses import Sample, samples
 from analysis.frame import present
 from analysis.statistics.comparison import NO_SPREAD, holm, paired_t
 from analysis.statistics.intervals import t_interval

@@ -58,5 +58,5 @@ def make_deterministic(threads: int, device: str) -> bool:
     torch.set_num_threads(threads)
     strict = device == "cpu"
     torch.use_deterministic_algorithms(mode=True, warn_only=not strict)
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     return strict

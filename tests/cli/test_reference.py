@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analysis.claims.hypotheses import Evidence
+from analysis.claims.evidence import Evidence
 from analysis.claims.page import page
 from analysis.claims.verdicts import claims_frame
 from analysis.collect import collect, ledger

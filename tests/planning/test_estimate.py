@@ -308,7 +308,7 @@ def pretrained(place: Place, small: dict[str, Any], **changes: Any) -> tuple[Pip
     training = {"epochs": 3, "batch_size": 32, "learning_rate": 0.01} | changes
     network = small["models"]["network"] | {"pretraining": {"task": "digits", "training": training}}
     pipeline = place.pipeline(models=small["models"] | {"network": network})
-    (key,) = pipeline._models
+    (key,) = pipeline.base_models.models
     return pipeline, key
 
 
@@ -317,8 +317,8 @@ def test_a_model_that_is_pretrained_asks_for_what_its_pretraining_needs(
     place: Place, small: dict[str, Any], device: str, gpus: int, threads: int
 ) -> None:
     pipeline, key = pretrained(place, small, device=device, threads=threads)
-    assert (pipeline.model_gpus(key), pipeline.model_threads(key)) == (gpus, threads)
-    assert pipeline.model_memory(key, 2) == 2 * pipeline.model_memory(key, 1)
+    assert (pipeline.base_models.gpus(key), pipeline.base_models.threads(key)) == (gpus, threads)
+    assert pipeline.base_models.memory(key, 2) == 2 * pipeline.base_models.memory(key, 1)
 
 
 def test_a_pretraining_has_the_minutes_of_a_run_that_trains_as_it_does(
@@ -327,20 +327,21 @@ def test_a_pretraining_has_the_minutes_of_a_run_that_trains_as_it_does(
     monkeypatch.setitem(estimate._OPERATIONS_PER_SECOND, "cpu", 1e4)
     pipeline, key = pretrained(place, small, threads=2)
     with pytest.raises(FileNotFoundError) as caught:
-        pipeline.model_minutes(key, 1)
+        pipeline.base_models.minutes(key, 1)
     assert caught.value.filename == pipeline.model_inputs(key)[0]
     place.prepare(pipeline)
     # 3 passes forward and backward over 64 examples, one forward over 2 x 20, by hand.
     operations = (784 * 16 + 16 + 17 * 8 + 9 * 10) * (6 * 3 * 64 + 2 * (20 + 20))
     minutes = 10 + math.ceil(operations / (2 * 1e4) / 60)
-    assert [pipeline.model_minutes(key, attempt) for attempt in (1, 3)] == [minutes, 3 * minutes]
+    made = pipeline.base_models.minutes
+    assert [made(key, attempt) for attempt in (1, 3)] == [minutes, 3 * minutes]
 
 
 def test_a_model_that_is_not_pretrained_has_the_minutes_of_a_short_job(place: Place) -> None:
     pipeline = place.pipeline()
-    (key,) = pipeline._models
-    assert (pipeline.model_threads(key), pipeline.model_gpus(key)) == (1, 0)
-    assert [pipeline.model_minutes(key, attempt) for attempt in (1, 3)] == [60, 180]
+    (key,) = pipeline.base_models.models
+    assert (pipeline.base_models.threads(key), pipeline.base_models.gpus(key)) == (1, 0)
+    assert [pipeline.base_models.minutes(key, attempt) for attempt in (1, 3)] == [60, 180]
 
 
 def test_the_job_that_makes_a_model_asks_for_it(

@@ -104,6 +104,7 @@ def test_every_method_runs_on_a_vision_transformer(place: Path) -> None:
     assert specs.keys() == VARIANTS.keys() - {"full"}
     for spec in specs.values():
         memory = reached(place, spec)["memory"]
+        assert memory is not None
         traced = predict(Question(spec=spec, batch=memory.batch))
         assert traced.reason is None
         assert traced.peak_bytes == pytest.approx(memory.peak_training_bytes, rel=0.04)

@@ -38,8 +38,8 @@ def costs_files(results: Path) -> list[Path]:
 def test_the_first_run_of_a_cell_measures_for_all(
     assets: Assets, tmp_path: Path, probes: list[str]
 ) -> None:
-    lora = {"method": "lora", "settings": {"targets": ["linear"]}}
-    specs = [assets.specification(**lora, seed=seed) for seed in (0, 1)]
+    linear = {"targets": ["linear"]}
+    specs = [assets.specification("lora", settings=linear, seed=seed) for seed in (0, 1)]
     first, second = (assets.run(spec, tmp_path) for spec in specs)
     assert probes == [first.run]
     assert (first.costs_of, second.costs_of) == (None, first.run)
@@ -132,10 +132,15 @@ def test_a_run_waits_for_the_one_that_measures(
         return got
 
     monkeypatch.setattr(cell, "_acquired", acquired)
-    release = threading.Thread(target=lambda: (waiting.wait(60), lock.release()))
-    release.start()
+
+    def release() -> None:
+        waiting.wait(60)
+        lock.release()
+
+    other = threading.Thread(target=release)
+    other.start()
     second = assets.run(assets.specification(seed=1), tmp_path)
-    release.join()
+    other.join()
     assert waiting.is_set()
     assert second.costs_of == first.run
 

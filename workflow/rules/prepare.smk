@@ -51,17 +51,19 @@ rule prepare_model:
     priority: PREPARATION
     conda:
         "../../environment.yml"
-    threads: lambda wildcards: PIPELINE.model_threads(wildcards.key)
+    threads: lambda wildcards: PIPELINE.base_models.threads(wildcards.key)
     resources:
-        gpu=lambda wildcards: PIPELINE.model_gpus(wildcards.key),
-        mem_mb=lambda wildcards, attempt: PIPELINE.model_memory(wildcards.key, attempt),
-        runtime=lambda wildcards, attempt: PIPELINE.model_minutes(
+        gpu=lambda wildcards: PIPELINE.base_models.gpus(wildcards.key),
+        mem_mb=lambda wildcards, attempt: PIPELINE.base_models.memory(
+            wildcards.key, attempt
+        ),
+        runtime=lambda wildcards, attempt: PIPELINE.base_models.minutes(
             wildcards.key, attempt
         ),
     params:
-        spec=lambda wildcards: PIPELINE.model_json(wildcards.key),
-        source=lambda wildcards: PIPELINE.model_digest(wildcards.key),
-        loaders=lambda wildcards: PIPELINE.model_loaders(wildcards.key),
+        spec=lambda wildcards: PIPELINE.base_models.json(wildcards.key),
+        source=lambda wildcards: PIPELINE.base_models.digest(wildcards.key),
+        loaders=lambda wildcards: PIPELINE.base_models.loaders(wildcards.key),
         folder=lambda wildcards, output: str(Path(output[0]).parent),
         tasks=f"{RESULTS}/prepared/tasks",
         cache=f"{RESULTS}/prepared/downloads",

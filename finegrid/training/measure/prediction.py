@@ -224,7 +224,7 @@ def _swapping_what_differs() -> Iterator[None]:
 
     def swap(one: torch.Tensor, other: torch.Tensor) -> None:
         if (one.shape, one.dtype, one.device) != (other.shape, other.dtype, other.device):
-            swap_tensors(one, other)
+            swap_tensors(one, other)  # type: ignore[no-untyped-call]
 
     swap_tensors = torch.utils.swap_tensors
     with patch.object(torch.utils, "swap_tensors", swap):

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 from pydantic import TypeAdapter
 
-from analysis.claims.hypotheses import Evidence
+from analysis.claims.evidence import Evidence
 from analysis.claims.verdicts import claims_frame
 from analysis.collect import collect
 from finegrid.records.claims import Claim, Test

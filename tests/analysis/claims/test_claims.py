@@ -11,7 +11,7 @@ import pytest
 from pydantic import ValidationError
 from scipy import stats
 
-from analysis.claims.hypotheses import Evidence
+from analysis.claims.evidence import Evidence
 from analysis.claims.page import page
 from finegrid.records.result import Result
 from tests.analysis.benchmark import SEEDS, VARIANTS, specification

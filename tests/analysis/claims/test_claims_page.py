@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from analysis.claims.command import write_claims
-from analysis.claims.hypotheses import Evidence
+from analysis.claims.evidence import Evidence
 from analysis.claims.page import page
 from analysis.claims.plots import forest, norms
 from analysis.errors import AnalysisError

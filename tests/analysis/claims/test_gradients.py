@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from analysis.claims.hypotheses import Evidence
+from analysis.claims.evidence import Evidence
 from finegrid.records.result import Gradients, Losses, Result
 from tests.analysis.benchmark import SEEDS, specification
 from tests.analysis.claims.evidence import (
