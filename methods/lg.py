@@ -141,5 +141,6 @@ def _add_product(
     module: nn.Module, inputs: tuple[Any, ...], output: torch.Tensor, layer: Layer, name: str
 ) -> torch.Tensor:
     tensors: Any = added(module, name)
-    inner = _trained(tensors) @ inputs[0].flatten(0, -2).T  # (r, tokens)
+    x = inputs[0]  # (..., in)
+    inner = _trained(tensors) @ x.reshape(-1, x.shape[-1]).T  # (r, tokens)
     return layer.add_product(output, tensors.L, inner)

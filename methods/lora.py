@@ -100,5 +100,5 @@ class LoRA(Method):
 
         factors = added(module, name)
         x = functional.dropout(inputs[0], self.dropout, module.training)  # (..., in)
-        inner = self.scale * (factors["A"] @ x.flatten(0, -2).T)  # (r, tokens)
+        inner = self.scale * (factors["A"] @ x.reshape(-1, x.shape[-1]).T)  # (r, tokens)
         return layer.add_product(output, factors["B"], inner)

@@ -79,7 +79,7 @@ class Layer:
         import torch
 
         rows = self.widen(up.T).contiguous()  # (r, width)
-        return torch.addmm(output.flatten(0, -2), inner.T, rows).view_as(output)
+        return torch.addmm(output.reshape(-1, output.shape[-1]), inner.T, rows).view_as(output)
 
     def weight(self) -> torch.Tensor:
         """W (out, in) as numbers: a copy where the rows do not stand together."""

@@ -29,5 +29,6 @@ def _import_tracker() -> None:
     """Import what mirrors runs, where they are mirrored; the mirror tells where it cannot be."""
     with suppress(Exception):
         if mirror_mode() != "disabled":
-            for name in ("wandb", "wandb.apis.public", "wandb.sdk.launch"):  # its start's own
-                import_module(name)
+            import_module("wandb")
+            import_module("wandb.apis.public")  # its start imports these
+            import_module("wandb.sdk.launch")

@@ -103,14 +103,14 @@ def test_of_a_hub_one_file_is_fetched_or_else_the_shards_of_the_index(
     folder, names = sharded
     (folder / "pytorch_model.bin").write_bytes(b"a pickle")
     common = ["config.json", "tokenizer.json", "tokenizer_config.json"]
-    beside = [[name] for name in BESIDE]
+    first = [[name] for name in (*common, *BESIDE)]
     asked = hub(whole)
     one = prepare_model(of_hub(), tmp_path / "one", tmp_path, tmp_path)
-    assert asked == [common, *beside, [WEIGHTS_FILE]]
+    assert asked == [*first, [WEIGHTS_FILE]]
     assert sorted(one.files) == sorted([*common, WEIGHTS_FILE])
     asked = hub(folder)
     many = prepare_model(of_hub(), tmp_path / "many", tmp_path, tmp_path)
-    assert asked == [common, *beside, [WEIGHTS_FILE], [INDEX_FILE], names]
+    assert asked == [*first, [WEIGHTS_FILE], [INDEX_FILE], names]
     assert sorted(many.files) == sorted([*common, INDEX_FILE, *names])
     (folder / names[0]).unlink()
     with pytest.raises(SourceError, match=f"file {names[0]} not found in hub:someone/model"):

@@ -52,7 +52,7 @@ Patch = pytest.MonkeyPatch
 STRATEGIES = ("ddp", "fsdp")
 TRY_AGAIN, FILES = os.EX_TEMPFAIL, os.EX_IOERR
 TOLERANCE = 1e-5
-SECONDS = 120.0
+SECONDS = 300.0
 """How long processes may take to start, or to end, on a busy machine."""
 
 
