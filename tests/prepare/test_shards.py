@@ -103,7 +103,7 @@ def test_of_a_hub_one_file_is_fetched_or_else_the_shards_of_the_index(
     folder, names = sharded
     (folder / "pytorch_model.bin").write_bytes(b"a pickle")
     common = ["config.json", "tokenizer.json", "tokenizer_config.json"]
-    first = [[name] for name in (*common, *BESIDE)]
+    first = [["config.json"], *([name] for name in BESIDE)]
     asked = hub(whole)
     one = prepare_model(of_hub(), tmp_path / "one", tmp_path, tmp_path)
     assert asked == [*first, [WEIGHTS_FILE]]
