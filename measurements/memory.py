@@ -155,11 +155,12 @@ def document(found: Sequence[Found]) -> str:
     errors = [abs(one.error) for one in found if one.error is not None]
     off = sum(error > WITHIN for error in errors)
     ninth = float(np.quantile(errors, 0.9))
+    models = ", ".join(dict.fromkeys(one.spec.model.name for one in found))
     return "\n".join(
         [
             "# Memory, predicted and measured",
             "",
-            f"Made by `python -m measurements.memory` on {datetime.now(UTC):%Y-%m-%d}: "
+            f"Made by `python -m measurements.memory` on {datetime.now(UTC):%Y-%m-%d} of {models}: "
             f"{len(errors)} of {len(found)} runs are predicted, {off} of them more than "
             f"{100 * WITHIN:g} % off; the median error is {100 * median(errors):.2f} %, nine in "
             f"ten are within {100 * ninth:.2f} %. {machine(packages)}.",
