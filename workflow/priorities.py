@@ -34,7 +34,7 @@ class Priorities:
     anatomy_of: Callable[[Specification], Anatomy]
     data_of: Callable[[Specification], Data | None]
     """The size of a run's task; None before it is prepared."""
-    _operations: dict[str, float] = field(default_factory=dict)
+    _of_cells: dict[int, float] = field(default_factory=dict)
 
     def of(self, run: str) -> int:
         """Of a trial or a run, for each of its threads: Snakemake adds up those of a choice.
@@ -44,9 +44,7 @@ class Priorities:
         cell = self._cell_of[run]
         is_trial = run in cell.trials
         spec = cell.trials[run] if is_trial else cell.runs[run]
-        amount = self._amount(spec)
-        if is_trial:
-            amount += max(map(self._amount, cell.runs.values()), default=0.0)
+        amount = self._of_a_run(cell) + (self._amount(spec) if is_trial else 0.0)
         is_first = is_trial or list(cell.runs).index(run) < FIRST_SEEDS
         rank = round(_STEPS_A_DOUBLING * log2(max(amount, 1.0)))
         training = spec.training
@@ -56,17 +54,18 @@ class Priorities:
     def _cell_of(self) -> Mapping[str, Cell]:
         return {run: cell for cell in self.cells for run in (*cell.trials, *cell.runs)}
 
+    def _of_a_run(self, cell: Cell) -> float:
+        """The operations of one of the cell's runs, reckoned once: seeds change nothing of it."""
+        if id(cell) not in self._of_cells:
+            self._of_cells[id(cell)] = self._amount(next(iter(cell.runs.values())))
+        return self._of_cells[id(cell)]
+
     def _amount(self, spec: Specification) -> float:
-        """The operations of a run; those of a cell's seeds are reckoned once."""
-        key = spec.model_copy(update={"seed": 0}).model_dump_json()
-        if key not in self._operations:
-            trains_base = METHODS.get(spec.variant.method).trains_base
-            found = operations(
-                spec.model,
-                self.anatomy_of(spec),
-                spec.training,
-                trains_base=trains_base,
-                data=self.data_of(spec),
-            )
-            self._operations[key] = found
-        return self._operations[key]
+        """The operations of a trial or a run."""
+        return operations(
+            spec.model,
+            self.anatomy_of(spec),
+            spec.training,
+            trains_base=METHODS.get(spec.variant.method).trains_base,
+            data=self.data_of(spec),
+        )
