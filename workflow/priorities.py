@@ -34,7 +34,7 @@ class Priorities:
     anatomy_of: Callable[[Specification], Anatomy]
     data_of: Callable[[Specification], Data | None]
     """The size of a run's task; None before it is prepared."""
-    _of_cells: dict[int, float] = field(default_factory=dict)
+    _of_cells: dict[tuple[str, ...], float] = field(default_factory=dict)
 
     def of(self, run: str) -> int:
         """Of a trial or a run, for each of its threads: Snakemake adds up those of a choice.
@@ -56,9 +56,10 @@ class Priorities:
 
     def _of_a_run(self, cell: Cell) -> float:
         """The operations of one of the cell's runs, reckoned once: seeds change nothing of it."""
-        if id(cell) not in self._of_cells:
-            self._of_cells[id(cell)] = self._amount(next(iter(cell.runs.values())))
-        return self._of_cells[id(cell)]
+        key = cell.task, cell.model, cell.variant
+        if key not in self._of_cells:
+            self._of_cells[key] = self._amount(next(iter(cell.runs.values())))
+        return self._of_cells[key]
 
     def _amount(self, spec: Specification) -> float:
         """The operations of a trial or a run."""

@@ -1,11 +1,10 @@
 """What a run costs: memory, time and latency."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from finegrid.records.base import Name, Record, Sha256
-from finegrid.records.identity import content_hash
+from finegrid.records.base import Name, Record
 
 Count = Annotated[int, Field(ge=0)]
 Seconds = Annotated[float, Field(ge=0)]
@@ -96,22 +95,3 @@ class Costs(Record):
     memory: Memory | None
     memory_reason: str | None = None
     inference: Inference | None = None
-
-
-class KeptCosts(Record):
-    """Costs as they are kept on disk, with the hash that tells whether they still are."""
-
-    schema_version: Literal[1] = 1
-    costs: Costs
-    sha256: Sha256
-
-    @classmethod
-    def of(cls, costs: Costs) -> Self:
-        """The costs with their hash."""
-        return cls(costs=costs, sha256=content_hash(costs))
-
-    @model_validator(mode="after")
-    def _are_as_they_were_written(self) -> Self:
-        if (found := content_hash(self.costs)) != self.sha256:
-            raise ValueError(f"the costs' sha256 is {found}, recorded {self.sha256}")
-        return self

@@ -4,8 +4,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from finegrid.records.base import Record, Sha256
-from finegrid.records.identity import content_hash
+from finegrid.records.base import Record
 from finegrid.records.specification import Positive, Specification
 
 
@@ -30,22 +29,4 @@ class Prediction(Record):
     def _missing_is_explained(self) -> Self:
         if (self.peak_bytes is None) != (self.reason is not None):
             raise ValueError("peak_bytes or reason is required, and only one of them")
-        return self
-
-
-class KeptPrediction(Record):
-    """A prediction as it is kept on disk, with the hash that tells whether it still is."""
-
-    prediction: Prediction
-    sha256: Sha256
-
-    @classmethod
-    def of(cls, prediction: Prediction) -> Self:
-        """The prediction with its hash."""
-        return cls(prediction=prediction, sha256=content_hash(prediction))
-
-    @model_validator(mode="after")
-    def _is_as_it_was_written(self) -> Self:
-        if (found := content_hash(self.prediction)) != self.sha256:
-            raise ValueError(f"the prediction's sha256 is {found}, recorded {self.sha256}")
         return self

@@ -44,9 +44,9 @@ from finegrid.training.evaluation import (
 )
 from finegrid.training.loop import DivergedError, Event, Trained, Trainer
 from finegrid.training.measure.cell import CellCosts
+from finegrid.training.measure.costs import Subject, measured
 from finegrid.training.measure.memory import PeakMeter
 from finegrid.training.measure.summaries import summarise_gradients, summarise_losses
-from finegrid.training.measuring import Subject, measured
 from finegrid.training.processes.distributed import ALONE, Group
 from finegrid.training.record import Reached
 from finegrid.training.state.keeper import Keeper

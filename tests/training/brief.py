@@ -14,8 +14,7 @@ from finegrid.records.costs import Memory
 from finegrid.records.identity import canonical_json
 from finegrid.records.prediction import Question
 from finegrid.records.specification import Specification
-from finegrid.training import measuring
-from finegrid.training.measure import inference
+from finegrid.training.measure import costs, inference
 from finegrid.training.measure.prediction import with_prediction
 from finegrid.training.measure.traces import Traces
 
@@ -32,7 +31,7 @@ def brief() -> Iterator[None]:
     """Runs in this process time the fewest rounds, and trace each step once a session."""
     with (
         patch.object(inference, "BUDGET_SECONDS", 0.0),
-        patch.object(measuring, "with_prediction", _predicted),
+        patch.object(costs, "with_prediction", _predicted),
     ):
         yield
 

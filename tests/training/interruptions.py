@@ -14,15 +14,16 @@ import torch
 
 from finegrid.records.result import DELTA_FILE, PREDICTIONS_FILE, RESULT_FILE, Result
 from finegrid.records.specification import Specification
-from finegrid.training import experiment, measuring
+from finegrid.training import experiment
 from finegrid.training.loop import Trainer
+from finegrid.training.measure import costs
 from tests.training.assets import Assets, read_history, run_folder, steps
 
 PLACES = {
     "step": (Trainer, "step"),
     "evaluate": (Trainer, "evaluate"),
     "load": (experiment, "load"),
-    "probe": (measuring, "measure_memory"),
+    "probe": (costs, "measure_memory"),
 }
 OUTCOME = ("state", "metrics", "parameters", "memory", "losses", "gradients", "failed_step")
 SHARED_OUTCOME = tuple(part for part in OUTCOME if part != "memory")

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
-from finegrid.records.costs import Costs, KeptCosts
+from finegrid.records.costs import Costs
+from finegrid.records.kept import Kept
 from finegrid.records.result import Result
-from finegrid.training import measuring
-from finegrid.training.measure import cell
+from finegrid.training.measure import cell, costs
 from finegrid.training.processes.exits import EXIT_TRY_AGAIN
 from tests.training.assets import Assets, run_folder
 from tests.training.interruptions import ask
@@ -21,13 +21,13 @@ Patch = pytest.MonkeyPatch
 @pytest.fixture
 def probes(monkeypatch: Patch) -> list[str]:
     """The runs that measured memory, in their order."""
-    found, plain = [], measuring.measure_memory
+    found, plain = [], costs.measure_memory
 
-    def measure(subject: measuring.Subject) -> Any:
+    def measure(subject: costs.Subject) -> Any:
         found.append(subject.spec.run)
         return plain(subject)
 
-    monkeypatch.setattr(measuring, "measure_memory", measure)
+    monkeypatch.setattr(costs, "measure_memory", measure)
     return found
 
 
@@ -47,7 +47,7 @@ def test_the_first_run_of_a_cell_measures_for_all(
     assert first.inference == second.inference is not None
     assert first.losses != second.losses
     (file,) = costs_files(tmp_path)
-    assert KeptCosts.read(file).costs == Costs(
+    assert Kept[Costs].read(file).content == Costs(
         run=first.run, memory=first.memory, inference=first.inference
     )
     assert "costs_of" not in (run_folder(specs[0], tmp_path) / "result.json").read_text()
@@ -91,7 +91,7 @@ def test_a_file_that_is_not_as_it_was_written_is_no_measurement(
     file.write_text(file.read_text().replace('"weights_bytes":', '"weights_bytes":1', 1))
     again = assets.run(assets.specification(seed=1), tmp_path)
     assert (len(probes), again.costs_of) == (2, None)
-    assert KeptCosts.read(file).costs.run == again.run
+    assert Kept[Costs].read(file).content.run == again.run
 
 
 def test_a_run_that_is_made_again_keeps_what_it_measured(

@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 
 from finegrid.records.prediction import Prediction, Question
-from finegrid.training import measuring
-from finegrid.training.measure import prediction
+from finegrid.training.measure import costs, prediction
 from finegrid.training.measure.prediction import with_prediction
 from finegrid.training.measure.traces import FOLDER, Traces
 from tests.training.assets import Assets
@@ -73,7 +72,7 @@ def test_runs_of_a_cell_record_one_trace(
     specs = [assets.specification(seed=seed, optimizer=optimizer) for seed in (7, 8)]
     asked = Asked()
     monkeypatch.setattr(prediction, "predict", asked)
-    monkeypatch.setattr(measuring, "with_prediction", with_prediction)
+    monkeypatch.setattr(costs, "with_prediction", with_prediction)
     memories = [assets.run(spec, tmp_path / str(spec.seed)).memory for spec in specs]
     assert [one and one.predicted_peak_bytes for one in memories] == [1234, 1234]
     assert len(asked) == 1

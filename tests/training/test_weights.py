@@ -103,7 +103,7 @@ def test_both_models_of_an_inference_are_held_the_same_way(
         seen.extend({p.dtype for p in one.parameters()} for one in (model, base))
         raise InterruptedError
 
-    monkeypatch.setattr("finegrid.training.measuring.measure_inference", measured)
+    monkeypatch.setattr("finegrid.training.measure.costs.measure_inference", measured)
     with pytest.raises(InterruptedError):
         assets.perform(specification(assets, "bert lora"), tmp_path)
     assert seen == [{torch.bfloat16, torch.float32}] * 2

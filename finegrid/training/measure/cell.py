@@ -14,8 +14,9 @@ from typing import Any
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
-from finegrid.records.costs import Costs, Inference, KeptCosts, Memory
+from finegrid.records.costs import Costs, Inference, Memory
 from finegrid.records.identity import short_hash
+from finegrid.records.kept import Kept
 from finegrid.records.result import Provenance
 from finegrid.records.specification import Specification
 from finegrid.training.processes.distributed import Group
@@ -42,7 +43,7 @@ class CellCosts:
     def keep(self, memory: Memory | None, reason: str | None, inference: Inference | None) -> None:
         """Keep what the run has measured. Raises OSError."""
         costs = Costs(run=self.run, memory=memory, memory_reason=reason, inference=inference)
-        KeptCosts.of(costs).write(self.file)
+        Kept[Costs].of(costs).write(self.file)
 
     @contextmanager
     def turn(self, group: Group, between: Callable[[], None]) -> Iterator[Costs | None]:
@@ -65,7 +66,7 @@ class CellCosts:
     def _read(self) -> Costs | None:
         """What is kept; None where nothing is, or nothing that is as it was written."""
         try:
-            return KeptCosts.read(self.file).costs
+            return Kept[Costs].read(self.file).content
         except (OSError, ValidationError):
             return None
 

@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
-from unittest.mock import patch
 
 import pyarrow as pa
 import torch
@@ -227,8 +226,11 @@ def _swapping_what_differs() -> Iterator[None]:
             swap_tensors(one, other)  # type: ignore[no-untyped-call]
 
     swap_tensors = torch.utils.swap_tensors
-    with patch.object(torch.utils, "swap_tensors", swap):
+    torch.utils.swap_tensors = swap
+    try:
         yield
+    finally:
+        torch.utils.swap_tensors = swap_tensors
 
 
 def _trace_step(question: Question, make: Callable[[], nn.Module]) -> int:

@@ -17,7 +17,8 @@ from pydantic import ValidationError
 
 from finegrid.models.family import family_module
 from finegrid.records.identity import content_hash
-from finegrid.records.prediction import KeptPrediction, Prediction, Question
+from finegrid.records.kept import Kept
+from finegrid.records.prediction import Prediction, Question
 from finegrid.records.source import source_digest
 from finegrid.records.specification import accumulates
 from kinds import registry as kinds
@@ -46,13 +47,13 @@ class Traces:
     def known(self, question: Question) -> Prediction | None:
         """What is kept; None where nothing is, or nothing that can be read as it was written."""
         try:
-            return KeptPrediction.read(self._file(question)).prediction
+            return Kept[Prediction].read(self._file(question)).content
         except (OSError, ValidationError):
             return None
 
     def keep(self, question: Question, prediction: Prediction) -> None:
         """Keep a prediction. Raises OSError."""
-        KeptPrediction.of(prediction).write(self._file(question))
+        Kept[Prediction].of(prediction).write(self._file(question))
 
     def asked(self, question: Question, predict: Callable[[Question], Prediction]) -> Prediction:
         """What is kept, or what is predicted now and kept where the folder takes it.
