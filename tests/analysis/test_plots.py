@@ -21,9 +21,10 @@ from tests.analysis.benchmark import run_of
 from tests.analysis.shown import drawn, words
 
 NAMES = [kind.name for kind in FIGURES]
+BEYOND = pytest.mark.thorough("test_files_are_the_same_when_drawn_twice")
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [NAMES[0], *(pytest.param(n, marks=BEYOND) for n in NAMES[1:])])
 def test_files_are_the_same_when_drawn_twice(
     name: str, table: pd.DataFrame, finished: Path, tmp_path: Path
 ) -> None:

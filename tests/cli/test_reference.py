@@ -81,6 +81,7 @@ def test_the_tables_are_what_the_code_writes(
     assert written.read_text() == committed(published, ending)
 
 
+@pytest.mark.thorough("test_the_tables_are_what_the_code_writes")
 def test_the_claims_are_what_the_code_decides(published: Plan, runs_table: Path) -> None:
     if published.claims is None:
         pytest.skip("the benchmark has no claims")

@@ -9,9 +9,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from finegrid.models.head import head_parameters
 from methods.injection import added
 from methods.registry import METHODS
-from tests.methods.architectures import anatomy, tiny
+from tests.methods.architectures import TINY, anatomy, logits, tiny
 
 HEADS, SIZE = 2, 32
 
@@ -81,6 +82,28 @@ def test_the_top_is_what_stands_next_to_the_head(name: str, blocks: int) -> None
     }
     assert found == expected[name]
     assert not any("embed" in n or "wte" in n or "ln_f" in n for n in trained)
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_the_top_is_what_is_computed_last(name: str) -> None:
+    """Found by a pass through the model: the blocks that are trained end it, whatever their names."""
+    model, order = tiny(name), list[str]()
+    blocks = [block.path for block in anatomy(name).blocks]
+    for path in blocks:
+        model.get_submodule(path).register_forward_hook(lambda *_, path=path: order.append(path))
+    logits(model, name)
+    assert sorted(order) == sorted(blocks)
+    for count in range(1, len(blocks) + 1):
+        fresh = tiny(name)
+        METHODS.build("full", {"top_blocks": count}).apply(fresh, torch.Generator())
+        head = set(map(id, head_parameters(fresh)))
+        trained = {n for n, p in fresh.named_parameters() if p.requires_grad and id(p) not in head}
+        inside = {
+            f"{path}.{n}"
+            for path in order[-count:]
+            for n, _ in fresh.get_submodule(path).named_parameters()
+        }
+        assert trained == inside, count
 
 
 def test_more_blocks_than_there_are_are_refused() -> None:

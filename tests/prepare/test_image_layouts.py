@@ -24,6 +24,7 @@ from tests.models.pictures import write_photos
 from tests.prepare.image_layouts import IMAGE_LAYOUTS
 from tests.training.assets import Assets
 
+pytestmark = pytest.mark.usefixtures("quiet_process")
 SPLIT = {"validation": 0.2, "test": 0.2}
 VARIANTS: dict[str, Any] = {
     "full": {"method": "full", "learning_rate": 1e-3},
