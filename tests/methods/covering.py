@@ -8,7 +8,9 @@ from collections import Counter
 from collections.abc import Callable, Collection, Hashable
 from functools import cache
 from heapq import heapify, heappop, heapreplace
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
+
+import pytest
 
 from methods.parameters import is_norm
 from tests.methods.architectures import anatomy, inputs, tiny
@@ -113,9 +115,22 @@ def covering(combinations: tuple[C, ...], what: tuple[str, ...]) -> tuple[C, ...
     return tuple(chosen)
 
 
-def quick(combinations: tuple[C, ...], what: tuple[str, ...]) -> frozenset[C]:
-    """Those of `covering` that `make test` takes."""
-    return frozenset(covering(combinations, QUICK["storage" in what]))
+def quick(combinations: tuple[C, ...], what: tuple[str, ...]) -> tuple[C, ...]:
+    """Those that `make test` takes, of a test that has to see what is named."""
+    return covering(combinations, QUICK["storage" in what])
+
+
+def graded(
+    test: str, combinations: tuple[C, ...], what: tuple[str, ...], *, is_whole: bool
+) -> list[Any]:
+    """The parameters of a test: the quick ones, and marked as thorough the others.
+
+    These are the covering ones, or all.
+    """
+    first = quick(combinations, what)
+    others = combinations if is_whole else covering(combinations, what)
+    beyond = pytest.mark.thorough(test)
+    return [*first, *(pytest.param(one, marks=beyond) for one in others if one not in first)]
 
 
 def _shows(one: Combination, what: Collection[str]) -> set[Hashable]:

@@ -27,7 +27,7 @@ from methods.parameters import (
 )
 from methods.registry import METHODS
 from tests.methods.architectures import TINY, anatomy, inputs, labels, logits, tiny
-from tests.methods.covering import covering, quick
+from tests.methods.covering import graded
 
 SETTINGS: dict[str, list[dict[str, Any]]] = {
     "lora": [
@@ -117,7 +117,7 @@ class Case:
 
     @property
     def code_key(self) -> str:
-        """The method with its settings; of a bridge, the class that stands for many types."""
+        """The method with its settings; of a bridge, the class that stands for its types."""
         return self.family if ":" in self.name else self.settings_key
 
     @property
@@ -161,21 +161,16 @@ CHECKPOINTED = {name for name in TINY if hasattr(tiny(name), "gradient_checkpoin
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Give each test its cases: those that `make test` takes, and marked as thorough the others.
-
-    These are the covering ones, or with `--matrix` all.
-    """
+    """Give each test its cases: the covering ones, or with `--matrix` all."""
     if "case" not in metafunc.fixturenames:
         return
     about = metafunc.definition.get_closest_marker("cases")
     wanted: tuple[Case, ...] = about.args[0] if about else FITTING
     shown = metafunc.definition.get_closest_marker("shows")
     what = shown.args if shown else ("storage", "properties")
-    first, all_of_it = quick(wanted, what), metafunc.config.getoption("matrix")
-    others = [one for one in (wanted if all_of_it else covering(wanted, what)) if one not in first]
-    beyond = pytest.mark.thorough(metafunc.function.__name__)
-    marked = [pytest.param(one, marks=beyond) for one in others]
-    metafunc.parametrize("case", [*sorted(first, key=str), *marked], ids=str)
+    is_whole = metafunc.config.getoption("matrix")
+    chosen = graded(metafunc.function.__name__, wanted, what, is_whole=is_whole)
+    metafunc.parametrize("case", chosen, ids=str)
 
 
 def train(model: nn.Module, model_type: str, count: int) -> list[dict[str, torch.Tensor]]:

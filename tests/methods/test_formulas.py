@@ -86,7 +86,7 @@ def test_the_top_is_what_stands_next_to_the_head(name: str, blocks: int) -> None
 
 @pytest.mark.parametrize("name", TINY)
 def test_the_top_is_what_is_computed_last(name: str) -> None:
-    """Found by a pass through the model: the blocks that are trained end it, whatever their names."""
+    """Found by a pass through the model, which ends with the blocks that are trained."""
     model, order = tiny(name), list[str]()
     blocks = [block.path for block in anatomy(name).blocks]
     for path in blocks:

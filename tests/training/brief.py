@@ -28,7 +28,7 @@ _peaks: dict[str, int] = {}
 
 @contextmanager
 def brief(*, is_traced: bool = True) -> Iterator[None]:
-    """Runs in this process time the fewest rounds, and trace each step once a session, if at all."""
+    """Runs in this process time the fewest rounds, and trace each step once a session or never."""
     with (
         patch.object(inference, "BUDGET_SECONDS", 0.0),
         patch.object(costs, "with_prediction", _predicted if is_traced else _untraced),
