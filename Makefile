@@ -8,6 +8,8 @@ BENCHMARK ?= default
 CORES ?= all
 RESULTS ?= results
 READY := $(VENV)/.ready
+# Errors alone are shown. Modules are compiled when they are first imported: most of them never are.
+QUIETLY := --quiet --quiet --no-compile --disable-pip-version-check
 # A file's tests stay together, as they share what they make; the longest files begin.
 TESTS := python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder --ignore tests/slurm
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
@@ -26,9 +28,9 @@ $(READY): pyproject.toml requirements.lock
 		{ echo "finegrid needs Python 3.11 or later; name one with: make PYTHON=/path/to/python3"; exit 1; }
 	@echo "setting up $(VENV) with the pinned dependencies; this takes a few minutes, once"
 	@$(PYTHON) -m venv $(VENV)
-	@python -m pip install --quiet --disable-pip-version-check "$$(grep -o 'torch==[0-9.]*' pyproject.toml)"
-	@python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	@PYTHONWARNINGS=ignore python -m pip install --quiet --disable-pip-version-check --no-deps \
+	@python -m pip install $(QUIETLY) "$$(grep -o 'torch==[0-9.]*' pyproject.toml)"
+	@python -m pip install $(QUIETLY) --require-hashes -r requirements.lock
+	@PYTHONWARNINGS=ignore python -m pip install $(QUIETLY) --no-deps \
 		--no-build-isolation --editable .
 	@touch $@
 
