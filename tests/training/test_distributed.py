@@ -14,7 +14,6 @@ import psutil
 import pytest
 import torch
 from filelock import FileLock
-from pydantic import ValidationError
 from safetensors.torch import load_file
 
 import finegrid
@@ -29,7 +28,7 @@ from finegrid.records.result import (
     Parameters,
     Result,
 )
-from finegrid.records.specification import Pretraining, Specification, Training
+from finegrid.records.specification import Specification
 from finegrid.training.experiment import Run
 from finegrid.training.experiment import perform as perform_run
 from finegrid.training.loop import Event
@@ -393,27 +392,3 @@ def test_a_run_that_diverges_says_so_once(assets: Assets, tmp_path: Path) -> Non
     assert (found.state, found.failed_step) == (expected.state, expected.failed_step)
     assert found.state == "diverged"
     assert not (run_folder(two, tmp_path) / PREDICTIONS_FILE).exists()
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"devices": 3}, "devices: 3 does not divide batch_size 16 evenly"),
-        ({"devices": 4, "micro_batch_size": 2}, "devices: 4 does not divide micro_batch_size 2"),
-        ({"devices": 2, "device": "mps"}, "devices: 2 of device mps; allowed: 1"),
-        ({"strategy": "fsdp"}, "strategy: fsdp on 1 device; allowed: ddp, or devices from 2"),
-        ({"devices": 0}, "greater than or equal to 1"),
-        ({"devices": 2, "strategy": "zero"}, "'ddp' or 'fsdp'"),
-    ],
-    ids=str,
-)
-def test_what_devices_cannot_share_is_refused(change: dict[str, Any], message: str) -> None:
-    given = {"learning_rate": 0.1, "epochs": 1, "batch_size": 16, "max_length": 8}
-    with pytest.raises(ValidationError, match=message):
-        Training.model_validate(given | change)
-
-
-def test_a_pretraining_takes_one_device(assets: Assets) -> None:
-    training = specification(assets, "network full", devices=2).training
-    with pytest.raises(ValidationError, match="devices: 2 for a pretraining; allowed: 1"):
-        Pretraining(task=assets.tasks["network"], training=training)
