@@ -133,7 +133,18 @@ assert _singleton is None  # nothing of it is set up
 """
 
 
-@pytest.mark.parametrize("mode", ["offline", "disabled"])
+@pytest.mark.parametrize(
+    "mode",
+    [
+        "offline",
+        pytest.param(
+            "disabled",
+            marks=pytest.mark.thorough(
+                "test_what_a_worker_loads_starts_no_thread_no_device_and_no_tracker"
+            ),
+        ),
+    ],
+)
 def test_what_a_worker_loads_starts_no_thread_no_device_and_no_tracker(mode: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", LOADED],
