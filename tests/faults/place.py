@@ -153,7 +153,7 @@ class Place:
         return [sys.executable, "-m", "snakemake", *arguments, *options]
 
     def call(self, *arguments: str) -> Done:
-        """Snakemake, until it ends. The processes of its runs are cold ones."""
+        """Snakemake, until it ends; it and its jobs are forked ones."""
         with warm_python():
             return self.run(self.snakemake(*arguments))
 

@@ -13,15 +13,13 @@ from contextlib import suppress
 from typing import NoReturn
 
 SERVER, REAL = "TESTS_WARM_SERVER", "TESTS_REAL_PYTHON"
-_COLD = ("finegrid.training.processes.client",)
-"""What becomes another process by itself, and loads next to nothing before."""
 _STREAMS = (0, 1, 2)
 _PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 
 def is_forked(arguments: list[str]) -> bool:
     """Whether a forked child does what a fresh interpreter does."""
-    return len(arguments) > 1 and arguments[0] == "-m" and arguments[1] not in _COLD
+    return len(arguments) > 1 and arguments[0] == "-m"
 
 
 def main(executable: str, arguments: list[str]) -> NoReturn:
