@@ -104,8 +104,9 @@ def test_what_make_test_leaves_out_it_shows_the_kind_of() -> None:
 
 def thorough(node: ast.AST) -> ast.Call | None:
     """The call of the mark, if it is one."""
-    is_it = isinstance(node, ast.Call) and ast.unparse(node.func) == "pytest.mark.thorough"
-    return node if is_it else None
+    if isinstance(node, ast.Call) and ast.unparse(node.func) == "pytest.mark.thorough":
+        return node
+    return None
 
 
 DOCUMENTS = ["README.md", "CONTRIBUTING.md", "config/README.md", *sorted(ROOT.glob("docs/*.md"))]
