@@ -2,7 +2,6 @@
 
 import re
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -29,22 +28,8 @@ def written(table: pd.DataFrame, folder: Path, ending: str = ".md") -> str:
     return (folder / f"table{ending}").read_text()
 
 
-_DRAWN: dict[tuple[str, int, Path, int], tuple[Figure, Any]] = {}
-
-
 def drawn(name: str, table: pd.DataFrame, runs: Path, trials: pd.DataFrame | None = None) -> Figure:
-    """The figure of that name, to be looked at: of the same tables it is drawn once."""
-    key = (name, id(table), runs, id(trials))
-    if key not in _DRAWN:
-        # The tables are kept, as no other object then has their identities.
-        _DRAWN[key] = drawn_anew(name, table, runs, trials), (table, trials)
-    return _DRAWN[key][0]
-
-
-def drawn_anew(
-    name: str, table: pd.DataFrame, runs: Path, trials: pd.DataFrame | None = None
-) -> Figure:
-    """The figure of that name, to be changed or saved."""
+    """The figure of that name."""
     kinds = {kind.name: kind for kind in (*FIGURES, *ACROSS, *figure_kinds(table, trials))}
     with house_style():
         return draw(kinds[name], Inputs(table, summarise(table), runs, trials))
