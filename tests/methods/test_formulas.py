@@ -113,6 +113,19 @@ def test_more_blocks_than_there_are_are_refused() -> None:
     assert problem == "top_blocks: 3 is above the model's blocks; allowed: 1 to 2"
 
 
+@pytest.mark.parametrize("settings", [{}, {"reparametrisation": 16}], ids=str)
+def test_a_prefix_is_drawn_with_the_deviation_that_it_is_given(settings: dict[str, Any]) -> None:
+    """Of a thousand numbers or more, within four standard errors."""
+    model = tiny("bert")
+    method = METHODS.build("prefix", {"length": 40, "initial_std": 0.3} | settings)
+    method.apply(model, torch.Generator().manual_seed(3))
+    drawn = [p for n, p in model.named_parameters() if "prefix" in n.split(".") and p.any()]
+    assert len(drawn) >= 3
+    for parameter in drawn:
+        assert parameter.numel() > 1000
+        assert float(parameter.detach().std()) == pytest.approx(0.3, rel=0.09)
+
+
 @torch.no_grad()
 def test_a_prefix_is_its_equation() -> None:
     """Li and Liang 2021, equation 3, in the form of attention over more keys and values."""
