@@ -8,10 +8,14 @@ BENCHMARK ?= default
 CORES ?= all
 RESULTS ?= results
 READY := $(VENV)/.ready
+# Errors alone are shown. Modules are compiled when they are first imported: most of them never are.
+QUIETLY := --quiet --quiet --no-compile --disable-pip-version-check
+# A file's tests stay together, as they share what they make; the longest files begin.
+TESTS := python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder --ignore tests/slurm
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce test test-matrix test-faults test-slurm lint format lock wandb-sync clean
+.PHONY: help setup reproduce test test-thorough test-matrix test-faults test-slurm lint format lock wandb-sync clean
 
 help: ## Show what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -24,23 +28,26 @@ $(READY): pyproject.toml requirements.lock
 		{ echo "finegrid needs Python 3.11 or later; name one with: make PYTHON=/path/to/python3"; exit 1; }
 	@echo "setting up $(VENV) with the pinned dependencies; this takes a few minutes, once"
 	@$(PYTHON) -m venv $(VENV)
-	@python -m pip install --quiet --disable-pip-version-check "$$(grep -o 'torch==[0-9.]*' pyproject.toml)"
-	@python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	@PYTHONWARNINGS=ignore python -m pip install --quiet --disable-pip-version-check --no-deps \
+	@python -m pip install $(QUIETLY) "$$(grep -o 'torch==[0-9.]*' pyproject.toml)"
+	@python -m pip install $(QUIETLY) --require-hashes -r requirements.lock
+	@PYTHONWARNINGS=ignore python -m pip install $(QUIETLY) --no-deps \
 		--no-build-isolation --editable .
 	@touch $@
 
 reproduce: $(READY) ## Run the default benchmark and print its table (BENCHMARK=..., CORES=...)
 	@finegrid reproduce $(BENCHMARK) --cores $(CORES)
 
-test: $(READY) ## Run the tests
-	@python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --ignore tests/slurm --ignore tests/faults
+test: $(READY) ## Run the tests, in a few minutes
+	@$(TESTS) -m "not thorough" --ignore tests/faults
+
+test-thorough: $(READY) ## Run those that `make test` leaves out: further cases, processes, faults
+	@$(TESTS) -m thorough
 
 test-matrix: $(READY) ## Run the tests of methods on every architecture, and count all that is published
-	@python -m pytest -n 2 --matrix tests/methods/test_contract.py tests/published_counts/test_carried.py
+	@python -m pytest -q -n 2 --matrix tests/methods/test_contract.py tests/published_counts/test_carried.py
 
-test-faults: $(READY) ## Inject faults and check that nothing is lost
-	@python -m pytest -n 2 --dist loadfile tests/faults
+test-faults: $(READY) ## Inject faults alone, and check that nothing is lost
+	@python -m pytest -q -n 2 --dist loadfile tests/faults
 
 # Where Slurm cannot be installed, the tests are skipped and say why.
 test-slurm: $(READY) ## Run a benchmark on a Slurm of this machine's own (as root; installs it)
@@ -48,7 +55,7 @@ test-slurm: $(READY) ## Run a benchmark on a Slurm of this machine's own (as roo
 		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes \
 		--no-install-recommends slurm-wlm munge > /dev/null; } || \
 		echo "slurm-wlm and munge cannot be installed here"
-	@python -m pytest tests/slurm
+	@python -m pytest -q tests/slurm
 
 lint: $(READY) ## Check style, types and the workflow
 	ruff check .

@@ -47,6 +47,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     config.addinivalue_line("markers", "cases(list): the cases that the test is about")
     config.addinivalue_line("markers", "shows(*kinds): what the test has to see of a method")
+    config.addinivalue_line(
+        "markers", "thorough(test): left out of `make test`, where that test shows the same in kind"
+    )
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # two processes of two threads wait for a core
     anatomies.discovery = _in_this_process
     for one in (signal.SIGINT, signal.SIGHUP):
@@ -55,13 +58,19 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Sort the longest files to the front: one that begins last leaves a process without work."""
+    """Sort the longest files to the front: one that begins last leaves a process without work.
+
+    All faults are thorough: they are injected into what other rooms' tests show without one.
+    """
 
     def place(item: pytest.Item) -> int:
         name = "/".join(item.path.parts[-2:])
         return LONGEST.index(name) if name in LONGEST else len(LONGEST)
 
     items.sort(key=place)
+    for item in items:
+        if item.path.parent.name == "faults":
+            item.add_marker(pytest.mark.thorough)
 
 
 def pytest_collection_finish() -> None:

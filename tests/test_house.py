@@ -1,5 +1,6 @@
 """The files that describe the project agree with each other."""
 
+import ast
 import re
 import tomllib
 from pathlib import Path
@@ -74,9 +75,38 @@ def test_conda_brings_a_python_that_is_allowed(project: dict[str, Any], conda: l
     assert python == f"python={lowest}"
 
 
-def test_ci_calls_the_test_command_of_the_readme() -> None:
+def test_ci_calls_the_test_command_of_the_readme_and_all_others() -> None:
     assert "make test " in (ROOT / "README.md").read_text()
-    assert "\nmake test\n" in (ROOT / ".ci" / "run").read_text()
+    called = (ROOT / ".ci" / "run").read_text()
+    assert "\nmake test\n" in called
+    assert all(target in called for target in ("make test-thorough", "test-slurm", "lint"))
+
+
+def test_what_make_test_leaves_out_it_shows_the_kind_of() -> None:
+    """The test that a mark names is there, and in `make test`: it bears no such mark itself.
+
+    Of a test that leaves out some of its cases, the mark stands at them and names the test.
+    """
+    defined: dict[str, bool] = {}
+    named: dict[str, Path] = {}
+    for path in sorted((ROOT / "tests").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+                is_left_out = any(map(thorough, node.decorator_list))
+                defined[node.name] = defined.get(node.name, True) and is_left_out
+            if call := thorough(node):
+                (test,) = call.args
+                if isinstance(test, ast.Constant):
+                    named[str(test.value)] = path
+    assert len(named) > 20
+    assert {test: str(path) for test, path in named.items() if defined.get(test, True)} == {}
+
+
+def thorough(node: ast.AST) -> ast.Call | None:
+    """The call of the mark, if it is one."""
+    if isinstance(node, ast.Call) and ast.unparse(node.func) == "pytest.mark.thorough":
+        return node
+    return None
 
 
 DOCUMENTS = ["README.md", "CONTRIBUTING.md", "config/README.md", *sorted(ROOT.glob("docs/*.md"))]

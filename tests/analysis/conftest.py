@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from analysis.collect import collect, ledger
+from analysis.comparisons.pairs import pair_rows
 from finegrid.records.plan import Plan
 from tests.analysis.benchmark import fill, make_plan
 from tests.analysis.tuned import fill_tuned, make_tuned_plan
@@ -35,6 +36,12 @@ def runs(finished: Path, tmp_path: Path) -> Path:
 def table(plan: Plan, finished: Path) -> Any:
     """The runs table of the finished benchmark."""
     return collect(plan, finished)
+
+
+@pytest.fixture(scope="session")
+def pairs_table(table: Any, finished: Path) -> Any:
+    """The rows of all pairs of the finished benchmark, to be read."""
+    return pair_rows(table, finished)
 
 
 @pytest.fixture(scope="session")

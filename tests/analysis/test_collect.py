@@ -15,6 +15,8 @@ from analysis.frame import read_runs, tidy, write_table
 from finegrid.records.plan import Plan
 from finegrid.records.result import FAILURE_FILE, RESULT_FILE
 from tests.analysis.benchmark import rewrite, run_of
+from tests.small import REPOSITORY
+from tests.warm.start import warm_python
 
 
 def row_of(table: pd.DataFrame, run: str) -> pd.Series:
@@ -181,12 +183,14 @@ def test_a_file_that_is_no_runs_table_is_an_error(tmp_path: Path) -> None:
 def test_a_user_error_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "plan.json").write_text('{"benchmark": "x"}')
     command = f"--plan {tmp_path}/plan.json --runs {tmp_path} --output {tmp_path}/runs.csv"
-    ended = subprocess.run(
-        [sys.executable, "-m", "analysis.collect", *command.split()],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    with warm_python():
+        ended = subprocess.run(
+            [sys.executable, "-m", "analysis.collect", *command.split()],
+            cwd=REPOSITORY,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
     assert ended.returncode == 1
     assert ended.stderr == f"error: {tmp_path}/plan.json: cells: Field required\n"
     assert not (tmp_path / "runs.csv").exists()

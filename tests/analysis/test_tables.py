@@ -12,7 +12,6 @@ from scipy import stats
 
 from analysis.cells import table_rows
 from analysis.collect import collect
-from analysis.comparisons.pairs import pair_rows
 from analysis.errors import AnalysisError
 from analysis.frame import STATES
 from analysis.notes import lost_mirrors, notes
@@ -165,9 +164,9 @@ def test_runs_of_one_group_agree_on_the_trivial_predictor(plan: Plan, runs: Path
 
 
 def test_the_difference_to_the_best_has_the_interval_of_seeds_and_items(
-    table: pd.DataFrame, finished: Path
+    table: pd.DataFrame, pairs_table: pd.DataFrame
 ) -> None:
-    pairs = pair_rows(table, finished)
+    pairs = pairs_table
     row = pairs.query("task == 'letters' and first == 'everything' and second == 'small-8'").iloc[0]
     low, high = -row["bootstrap_high"], -row["bootstrap_low"]
     assert low < -0.04 < high

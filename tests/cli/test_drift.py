@@ -97,6 +97,7 @@ def worse(record: dict[str, Any]) -> None:
     record["losses"]["final"] += 0.25 + 0.001 * record["spec"]["seed"]
 
 
+@pytest.mark.thorough("test_a_run_whose_data_are_gone_is_reported")
 def test_the_same_code_repeats_its_runs_and_a_planted_change_is_found(
     tmp_path: Path, drift: Drifting, quiet_process: None
 ) -> None:

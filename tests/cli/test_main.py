@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
 from types import SimpleNamespace
@@ -240,8 +241,14 @@ def copy(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_new_method_is_clean_and_fails_its_tests_until_it_is_filled_in(copy: Path) -> None:
-    def python(*arguments: str) -> subprocess.CompletedProcess[str]:
+Python = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def python(copy: Path) -> Python:
+    """A module of the copy, in its folder."""
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         with warm_python():
             return subprocess.run(
                 [sys.executable, "-m", *arguments],
@@ -252,6 +259,10 @@ def test_a_new_method_is_clean_and_fails_its_tests_until_it_is_filled_in(copy: P
                 check=False,
             )
 
+    return run
+
+
+def test_a_new_method_is_clean_and_listed(copy: Path, python: Python) -> None:
     done = python("finegrid.cli.main", "new-method", "gain-only")
     assert done.returncode == 0, done.stderr
     file = copy / "methods" / "gain_only.py"
@@ -263,6 +274,10 @@ def test_a_new_method_is_clean_and_fails_its_tests_until_it_is_filled_in(copy: P
         assert style.returncode == 0, style.stdout
     assert "gain-only  methods/gain_only.py" in python("finegrid.cli.main", "methods").stdout
 
+
+@pytest.mark.thorough("test_a_new_method_is_clean_and_listed")
+def test_a_new_method_fails_its_tests_until_it_is_filled_in(python: Python) -> None:
+    done = python("finegrid.cli.main", "new-method", "gain-only")
     shown = re.search(r"python -m (pytest .*)$", done.stdout, re.MULTILINE)
     assert shown is not None
     tests = python(*shown[1].split(), "--maxfail", "3", "-p", "no:cacheprovider")

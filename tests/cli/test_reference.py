@@ -81,9 +81,11 @@ def test_the_tables_are_what_the_code_writes(
     assert written.read_text() == committed(published, ending)
 
 
+@pytest.mark.thorough("test_the_tables_are_what_the_code_writes")
 def test_the_claims_are_what_the_code_decides(published: Plan, runs_table: Path) -> None:
     if published.claims is None:
-        pytest.skip("the benchmark has no claims")
+        assert not list(REFERENCE.glob(f"tables/{published.benchmark}-claims*"))
+        return
     evidence = Evidence(published, read_runs(runs_table), REFERENCE / "runs")
     claims = published.claims.hypotheses
     rows = claims_frame(claims, evidence)

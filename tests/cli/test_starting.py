@@ -302,15 +302,20 @@ def tiny_model(folder: Path) -> Path:
 def test_from_a_table_and_a_model_to_a_table_of_results(
     tmp_path: Path, snakemake: Snakemake
 ) -> None:
-    """The first seed alone, without the search for learning rates."""
+    """One seed of one variant, without the search for learning rates."""
     done = init(imdb(), str(tiny_model(tmp_path / "models" / "tiny")))
     assert done.exit_code == 0, done.output
+    written = yaml.safe_load(Path("imdb-dataset.yaml").read_text())
+    (grid,) = written["grids"]
+    variants = {"lora-r8": grid["variants"].pop("lora-r8")}
+    assert grid["variants"].keys() == {"full", "head"}
     short = {"extends": "imdb-dataset.yaml", "name": "short", "seeds": [0], "interval": False}
-    Path("short.yaml").write_text(json.dumps(short | {"tuning": None}))
-    run = snakemake("--configfile", "short.yaml", folder=tmp_path)
+    changes = {"tuning": None, "grids": [grid | {"variants": variants}]}
+    Path("short.yaml").write_text(json.dumps(short | changes))
+    run = snakemake("results/tables/short.csv", "--configfile", "short.yaml", folder=tmp_path)
     assert run.returncode == 0, run.stderr[-3000:]
     with Path("results/tables/short.csv").open(encoding="utf-8") as stream:
-        shown = {row["variant"] for row in csv.DictReader(stream)}
-    assert {"full", "lora-r8", "head"} <= shown
+        shown = [row["variant"] for row in csv.DictReader(stream)]
+    assert shown == ["majority class", "lora-r8"]
     (manifest,) = Path("results/prepared/tasks").glob("imdb-dataset-*/manifest.json")
     assert json.loads(manifest.read_text())["labels"] == ["negative", "positive"]

@@ -22,6 +22,7 @@ from finegrid.planning.plan import make_plan
 from finegrid.records.result import RESULT_FILE, Result
 from finegrid.records.specification import Specification
 from finegrid.training.processes.client import WORKER
+from tests.warm.start import warm_python
 
 REPOSITORY = Path(__file__).parents[2]
 INSIDE = Path(__file__).parent / "inside"
@@ -152,8 +153,9 @@ class Place:
         return [sys.executable, "-m", "snakemake", *arguments, *options]
 
     def call(self, *arguments: str) -> Done:
-        """Snakemake, until it ends."""
-        return self.run(self.snakemake(*arguments))
+        """Snakemake, until it ends; it and its jobs are forked ones."""
+        with warm_python():
+            return self.run(self.snakemake(*arguments))
 
     def run(self, line: list[str], cwd: Path | None = None) -> Done:
         """A command, until it ends."""

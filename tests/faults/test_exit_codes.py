@@ -16,7 +16,9 @@ from finegrid.records.specification import Specification
 from finegrid.training.processes import exits
 from tests.training.assets import Assets, run_folder
 from tests.training.interruptions import at_step
+from tests.warm.start import warm_python
 
+REPOSITORY = Path(__file__).parents[2]
 WRONG_METHOD = """
 import sys
 from methods.full import Full
@@ -30,13 +32,19 @@ sys.exit(main())
 def command(
     assets: Assets, spec: Specification, results: Path, code: str = ""
 ) -> "subprocess.CompletedProcess[str]":
-    """A run in a process of its own."""
+    """A run in a process of its own; without code of its own it is forked."""
     results.mkdir(parents=True, exist_ok=True)
     spec.write(results / "spec.json")
-    line = [sys.executable, *(["-c", code] if code else ["-m", "finegrid.training.run"])]
-    line += ["--spec", str(results / "spec.json"), "--results", str(results)]
-    line += ["--prepared", str(assets.prepared)]
-    return subprocess.run(line, capture_output=True, text=True, check=False)
+    with warm_python():
+        line = [sys.executable, *(["-c", code] if code else ["-m", "finegrid.training.run"])]
+        line += ["--spec", str(results / "spec.json"), "--results", str(results)]
+        line += ["--prepared", str(assets.prepared)]
+        return subprocess.run(line, env=environment(), capture_output=True, text=True, check=False)
+
+
+def environment() -> dict[str, str]:
+    """Where this source is found."""
+    return os.environ | {"PYTHONPATH": str(REPOSITORY)}
 
 
 def last_line(done: "subprocess.CompletedProcess[str]", run: str) -> str:
@@ -105,8 +113,11 @@ def test_78_its_specification_is_wrong(assets: Assets, tmp_path: Path) -> None:
     file = tmp_path / "spec.json"
     text = assets.specification().model_dump_json()
     file.write_text(text.replace('"epochs":1', '"epochs":-1'))
-    line = [sys.executable, "-m", "finegrid.training.run", "--spec", str(file)]
-    done = subprocess.run(line, capture_output=True, text=True, check=False, cwd=tmp_path)
+    with warm_python():
+        line = [sys.executable, "-m", "finegrid.training.run", "--spec", str(file)]
+        done = subprocess.run(
+            line, env=environment(), capture_output=True, text=True, check=False, cwd=tmp_path
+        )
     assert done.returncode == exits.EXIT_CONFIGURATION == os.EX_CONFIG == 78
     assert "epochs" in done.stderr
     assert not (tmp_path / "results").exists()

@@ -82,9 +82,7 @@ def test_a_run_that_outlives_its_snakemake_is_made_again_where_that_is_allowed(
     assert "rule run:" in allowed.stdout
 
 
-@pytest.mark.parametrize(
-    "sent", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda one: one.name
-)
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM], ids=lambda one: one.name)
 def test_finegrid_asked_to_end_ends_snakemake_and_its_run(
     place: Place, sent: signal.Signals
 ) -> None:

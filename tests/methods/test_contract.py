@@ -27,7 +27,7 @@ from methods.parameters import (
 )
 from methods.registry import METHODS
 from tests.methods.architectures import TINY, anatomy, inputs, labels, logits, tiny
-from tests.methods.covering import covering
+from tests.methods.covering import graded
 
 SETTINGS: dict[str, list[dict[str, Any]]] = {
     "lora": [
@@ -116,6 +116,11 @@ class Case:
         return type(self.method).__bases__[0].__name__ if ":" in self.name else self.name
 
     @property
+    def code_key(self) -> str:
+        """The method with its settings; of a bridge, the class that stands for its types."""
+        return self.family if ":" in self.name else self.settings_key
+
+    @property
     def method(self) -> Method:
         """The method, built as a run builds it."""
         return METHODS.build(self.name, self.settings)
@@ -163,7 +168,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     wanted: tuple[Case, ...] = about.args[0] if about else FITTING
     shown = metafunc.definition.get_closest_marker("shows")
     what = shown.args if shown else ("storage", "properties")
-    chosen = wanted if metafunc.config.getoption("matrix") else covering(wanted, what)
+    is_whole = metafunc.config.getoption("matrix")
+    chosen = graded(metafunc.function.__name__, wanted, what, is_whole=is_whole)
     metafunc.parametrize("case", chosen, ids=str)
 
 

@@ -9,9 +9,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from finegrid.models.head import head_parameters
 from methods.injection import added
 from methods.registry import METHODS
-from tests.methods.architectures import anatomy, tiny
+from tests.methods.architectures import TINY, anatomy, logits, tiny
 
 HEADS, SIZE = 2, 32
 
@@ -83,11 +84,46 @@ def test_the_top_is_what_stands_next_to_the_head(name: str, blocks: int) -> None
     assert not any("embed" in n or "wte" in n or "ln_f" in n for n in trained)
 
 
+@pytest.mark.parametrize("name", TINY)
+def test_the_top_is_what_is_computed_last(name: str) -> None:
+    """Found by a pass through the model, which ends with the blocks that are trained."""
+    model, order = tiny(name), list[str]()
+    blocks = [block.path for block in anatomy(name).blocks]
+    for path in blocks:
+        model.get_submodule(path).register_forward_hook(lambda *_, path=path: order.append(path))
+    logits(model, name)
+    assert sorted(order) == sorted(blocks)
+    for count in range(1, len(blocks) + 1):
+        fresh = tiny(name)
+        METHODS.build("full", {"top_blocks": count}).apply(fresh, torch.Generator())
+        head = set(map(id, head_parameters(fresh)))
+        trained = {n for n, p in fresh.named_parameters() if p.requires_grad and id(p) not in head}
+        inside = {
+            f"{path}.{n}"
+            for path in order[-count:]
+            for n, _ in fresh.get_submodule(path).named_parameters()
+        }
+        assert trained == inside, count
+
+
 def test_more_blocks_than_there_are_are_refused() -> None:
     method = METHODS.build("full", {"top_blocks": 3})
     assert list(method.problems(anatomy("bart"))) == []
     (problem,) = method.problems(anatomy("bert"))
     assert problem == "top_blocks: 3 is above the model's blocks; allowed: 1 to 2"
+
+
+@pytest.mark.parametrize("settings", [{}, {"reparametrisation": 16}], ids=str)
+def test_a_prefix_is_drawn_with_the_deviation_that_it_is_given(settings: dict[str, Any]) -> None:
+    """Of a thousand numbers or more, within four standard errors."""
+    model = tiny("bert")
+    method = METHODS.build("prefix", {"length": 40, "initial_std": 0.3} | settings)
+    method.apply(model, torch.Generator().manual_seed(3))
+    drawn = [p for n, p in model.named_parameters() if "prefix" in n.split(".") and p.any()]
+    assert len(drawn) >= 3
+    for parameter in drawn:
+        assert parameter.numel() > 1000
+        assert float(parameter.detach().std()) == pytest.approx(0.3, rel=0.09)
 
 
 @torch.no_grad()

@@ -1,5 +1,7 @@
 """Every method on a base whose weights are held in a half type, as the loop trains it."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -9,22 +11,33 @@ from finegrid.models.precision import hold
 from finegrid.records.specification import Weights
 from methods.parameters import trainable_state
 from tests.methods.architectures import inputs, labels, tiny
-from tests.methods.covering import covering
+from tests.methods.covering import covering, quick
 from tests.methods.test_contract import FITTING, Case
 
 TYPES: dict[Weights, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16}
 MODELS = ("bert", "gpt2", "linear-stack", "llama")
 """An encoder, transposed and fused layers, a stack, and norms without a shift."""
-CASES = covering(
-    tuple(case for case in FITTING if case.model_type in MODELS), ("storage", "properties")
-)
+ALL = tuple(case for case in FITTING if case.model_type in MODELS)
+CASES = covering(ALL, ("storage", "properties"))
+QUICK = quick(ALL, ("storage",))
 ON = [
     (case, weights)
     for case in CASES
     for weights in TYPES
     if case.method.weights_problem(weights) is None and (weights == "bf16" or ":" not in case.name)
 ]
-MERGED = tuple(case for case, weights in ON if case.method.mergeable and weights == "bf16")
+MERGED = covering(
+    tuple(case for case, weights in ON if case.method.mergeable and weights == "bf16"), ("storage",)
+)
+
+
+def graded(test: str, *parameters: tuple[Case, *tuple[Any, ...]]) -> list[Any]:
+    """The parameters of a test, thorough where `make test` leaves the case out."""
+    beyond = pytest.mark.thorough(test)
+    return [
+        pytest.param(*one, marks=() if one[0] in QUICK else beyond, id="-".join(map(str, one)))
+        for one in parameters
+    ]
 
 
 def half(case: Case, weights: Weights) -> nn.Module:
@@ -47,7 +60,7 @@ def train(model: nn.Module, case: Case) -> None:
         optimizer.step()
 
 
-@pytest.mark.parametrize(("case", "weights"), ON, ids=str)
+@pytest.mark.parametrize(("case", "weights"), graded("test_a_method_trains_on_half_weights", *ON))
 def test_a_method_trains_on_half_weights(case: Case, weights: Weights) -> None:
     """What is trained moves, in fp32 but for a base that is trained; the rest keeps its bits."""
     model = half(case, weights)
@@ -62,7 +75,10 @@ def test_a_method_trains_on_half_weights(case: Case, weights: Weights) -> None:
     assert [name for name in frozen if not torch.equal(now[name], frozen[name])] == []
 
 
-@pytest.mark.parametrize("case", covering(MERGED, ("storage",)), ids=str)
+@pytest.mark.parametrize(
+    "case",
+    graded("test_a_merge_rounds_to_the_type_of_the_weights", *((case,) for case in MERGED)),
+)
 def test_a_merge_rounds_to_the_type_of_the_weights(case: Case) -> None:
     model = half(case, "bf16")
     case.method.merge(model.eval())

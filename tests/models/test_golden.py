@@ -5,7 +5,11 @@ from functools import cache
 import pytest
 
 from finegrid.models.anatomy import Anatomy
+from tests.methods.architectures import TINY
 from tests.models import golden
+
+BEYOND = pytest.mark.thorough("test_an_anatomy_is_as_it_was_read")
+"""Of what `make test` trains no tiny model of."""
 
 
 @cache
@@ -19,11 +23,14 @@ def test_the_files_are_those_of_the_names() -> None:
     assert len(paths) == len(golden.NAMES) >= 75
 
 
-@pytest.mark.parametrize("name", golden.NAMES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(one, marks=() if one in TINY else BEYOND) for one in golden.NAMES]
+)
 def test_an_anatomy_is_as_it_was_read(name: str) -> None:
     assert golden.as_text(found(name)) == golden.path_of(name).read_text()
 
 
+@pytest.mark.thorough("test_an_anatomy_is_as_it_was_read")
 def test_the_document_has_their_table() -> None:
     text = golden.DOCUMENT.read_text()
     table = text.partition(golden.BEGIN)[2].partition(golden.END)[0]

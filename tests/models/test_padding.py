@@ -27,10 +27,22 @@ CLOSE: dict[str, Any] = {"atol": 1e-5, "rtol": 1e-4}
 SIZE = {"vocab_size": 40}
 LOADED = [name for name in TEXTUAL if name != "qwen2"]
 """The library reads a Qwen2's tokenizer as byte pairs: `tests/prepare/test_layouts.py` has it."""
+QUICK = ("bert", "gpt2", "llama", "t5")
 NO_PAD = {key: token for key, token in NAMES.items() if key != "pad_token"}
 
 
-@pytest.mark.parametrize("model_type", LOADED)
+@pytest.mark.parametrize(
+    "model_type",
+    [
+        pytest.param(
+            name,
+            marks=()
+            if name in QUICK
+            else pytest.mark.thorough("test_predictions_do_not_depend_on_the_batch"),
+        )
+        for name in LOADED
+    ],
+)
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_predictions_do_not_depend_on_the_batch(tmp_path: Path, model_type: str, side: str) -> None:
     sides: dict[str, Any] = {"padding_side": side, "truncation_side": side}

@@ -249,6 +249,7 @@ def test_snakemake_shows_the_problems_and_no_traceback(
     assert "Traceback" not in done.stderr + done.stdout
 
 
+@pytest.mark.thorough("test_snakemake_shows_the_problems_and_no_traceback")
 @pytest.mark.parametrize(
     ("text", "message"),
     [

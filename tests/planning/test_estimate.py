@@ -344,6 +344,7 @@ def test_a_model_that_is_not_pretrained_has_the_minutes_of_a_short_job(place: Pl
     assert [pipeline.base_models.minutes(key, attempt) for attempt in (1, 3)] == [60, 180]
 
 
+@pytest.mark.thorough("test_a_model_that_is_pretrained_asks_for_what_its_pretraining_needs")
 def test_the_job_that_makes_a_model_asks_for_it(
     place: Place, small: dict[str, Any], snakemake: Any
 ) -> None:

@@ -117,6 +117,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.thorough("test_planning_hashes_each_run_once")
 @pytest.mark.parametrize(("batch", "planned"), [((), 48), (("--batch", "collect=1/3"), 16)])
 def test_a_batch_plans_its_share_of_the_runs(
     batch: tuple[str, ...], planned: int, folder: Path, snakemake: Snakemake

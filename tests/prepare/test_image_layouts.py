@@ -24,6 +24,10 @@ from tests.models.pictures import write_photos
 from tests.prepare.image_layouts import IMAGE_LAYOUTS
 from tests.training.assets import Assets
 
+pytestmark = pytest.mark.usefixtures("quiet_process")
+QUICK = ("vit", "convnext")
+BEYOND = pytest.mark.thorough("test_an_architecture_trains_from_its_public_layout")
+"""Of what is no plain transformer of patches and no network of convolutions."""
 SPLIT = {"validation": 0.2, "test": 0.2}
 VARIANTS: dict[str, Any] = {
     "full": {"method": "full", "learning_rate": 1e-3},
@@ -89,7 +93,9 @@ def reached(place: Path, spec: Specification) -> Reached:
     return found
 
 
-@pytest.mark.parametrize("name", IMAGE_LAYOUTS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in QUICK else BEYOND) for name in IMAGE_LAYOUTS]
+)
 def test_an_architecture_trains_from_its_public_layout(place: Path, name: str) -> None:
     spec = planned(place, name, *VARIANTS)["full"]
     found = reached(place, spec)
@@ -99,6 +105,7 @@ def test_an_architecture_trains_from_its_public_layout(place: Path, name: str) -
     assert found["drawn_modules"] == ()
 
 
+@BEYOND
 def test_every_method_runs_on_a_vision_transformer(place: Path) -> None:
     specs = planned(place, "vit", *(name for name in VARIANTS if name != "full"))
     assert specs.keys() == VARIANTS.keys() - {"full"}

@@ -29,7 +29,11 @@ from finegrid.training.record import Reached
 from tests.models.texts import TEXTUAL
 from tests.prepare.layouts import LAYOUTS, WORDS
 from tests.training.assets import Assets
+from tests.training.brief import brief
 
+pytestmark = pytest.mark.usefixtures("quiet_process")
+QUICK = ("bert", "gpt2", "llama", "t5")
+"""A text's first token or its last, an end that no file names, and a decoder beside an encoder."""
 LONGEST = 24
 """Tokens: beyond the sliding windows of the layouts."""
 
@@ -86,16 +90,16 @@ def trained(spec: Specification, prepared: Path, results: Path) -> Performed:
         held.extend((model, splits["validation"]))
         return plain(run, task, model, splits, trained)
 
-    with pytest.MonkeyPatch.context() as patch:
+    with brief(is_traced=False), pytest.MonkeyPatch.context() as patch:
         patch.setattr(experiment, "score_unseen", score)
         experiment.perform(experiment.Run(spec, prepared, results, events.append), reached)
     return Performed(reached, events, *held)
 
 
 @pytest.fixture(scope="module")
-def stored(place: Path) -> dict[str, dict[str, torch.Tensor]]:
-    """The weights of each body, as they were saved."""
-    return {name: layout.write(place / name) for name, layout in LAYOUTS.items()}
+def stored(place: Path) -> Callable[[str], dict[str, torch.Tensor]]:
+    """The weights of a layout's body, as they are saved."""
+    return cache(lambda name: LAYOUTS[name].write(place / name))
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +108,7 @@ def performed(place: Path, stored: Any) -> Callable[[str], Performed]:
 
     @cache
     def perform(name: str) -> Performed:
+        stored(name)
         spec, prepared, downloads = planned(place, name), place / "prepared", place / "downloads"
         tasks, results = prepared / "tasks", place / "results" / name
         if not (tasks / spec.task.key).exists():
@@ -116,11 +121,17 @@ def performed(place: Path, stored: Any) -> Callable[[str], Performed]:
     return perform
 
 
+def graded(test: str) -> list[Any]:
+    """The layouts, thorough where `make test` leaves them out."""
+    beyond = pytest.mark.thorough(test)
+    return [pytest.param(name, marks=() if name in QUICK else beyond) for name in LAYOUTS]
+
+
 def test_every_architecture_that_reads_text_has_a_layout() -> None:
     assert LAYOUTS.keys() == set(TEXTUAL)
 
 
-@pytest.mark.parametrize("name", LAYOUTS)
+@pytest.mark.parametrize("name", graded("test_it_trains_and_is_scored"))
 def test_it_trains_and_is_scored(performed: Any, name: str) -> None:
     done = performed(name)
     losses = [event["loss"] for event in done.events if "loss" in event]
@@ -129,19 +140,19 @@ def test_it_trains_and_is_scored(performed: Any, name: str) -> None:
     assert done.reached["metrics"].validation["accuracy"].n == 12
 
 
-@pytest.mark.parametrize("name", LAYOUTS)
+@pytest.mark.parametrize("name", graded("test_its_body_has_the_stored_weights"))
 def test_its_body_has_the_stored_weights(performed: Any, stored: Any, name: str) -> None:
     """An adapter leaves them as they are; what a checkpoint lacks is the head's."""
     model = performed(name).model
     head = set(map(id, head_parameters(model)))
     body = {n: p for n, p in model.base_model.named_parameters() if "adapter" not in n}
     base = {n: p for n, p in body.items() if id(p) not in head}
-    saved = stored[name]
+    saved = stored(name)
     assert base
     assert [n for n in base if n not in saved or not torch.equal(base[n], saved[n])] == []
 
 
-@pytest.mark.parametrize("name", LAYOUTS)
+@pytest.mark.parametrize("name", graded("test_a_prediction_does_not_depend_on_its_batch"))
 def test_a_prediction_does_not_depend_on_its_batch(performed: Any, name: str) -> None:
     done = performed(name)
     model, texts, cpu = done.model, done.validation, torch.device("cpu")

@@ -27,6 +27,8 @@ from kinds.inputs import duplicates
 from kinds.inputs.duplicates import Match
 from tasks.contract import Task
 from tasks.registry import TASKS
+from tests.small import REPOSITORY
+from tests.warm.start import warm_python
 
 IMAGES = "flat-image-classification"
 SIZES: dict[str, Any] = {"train": 30, "validation": 10, "test": 10}
@@ -362,10 +364,14 @@ def run(spec: Any, folder: Path, monkeypatch: pytest.MonkeyPatch) -> int:
 
 def test_the_command_line_end_to_end(digits: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "spec.json").write_text(json.dumps(digits))
-    command = [sys.executable, "-m", "finegrid.prepare.task", "--output", str(tmp_path / "out")]
-    done = subprocess.run(
-        [*command, "--spec", str(tmp_path / "spec.json")], capture_output=True, check=False
-    )
+    with warm_python():
+        command = [sys.executable, "-m", "finegrid.prepare.task", "--output", str(tmp_path / "out")]
+        done = subprocess.run(
+            [*command, "--spec", str(tmp_path / "spec.json")],
+            cwd=REPOSITORY,
+            capture_output=True,
+            check=False,
+        )
     assert done.returncode == 0, done.stderr
     assert re.fullmatch(
         rb"digits-[0-9a-f]{8}: validation and train share 0 exact and 0 near duplicates "

@@ -59,6 +59,7 @@ def check_the_absent(rows: dict[str, Row]) -> set[str]:
     return absent
 
 
+@pytest.mark.thorough("test_closed_forms_by_hand")
 def test_papers_and_models_of_the_carried_file() -> None:
     golden = read_golden(GOLDEN)
     rows = {row.id: row for row in verify(golden.model_copy(update={"board": Board(rows=())}))}
@@ -76,9 +77,10 @@ def test_papers_and_models_of_the_carried_file() -> None:
     )
 
 
+@pytest.mark.thorough("test_closed_forms_by_hand")
 def test_the_board_of_the_carried_file(pytestconfig: pytest.Config) -> None:
     golden = read_golden(GOLDEN)
-    left_out = set() if pytestconfig.getoption("matrix") else SLOW
+    left_out = set() if pytestconfig.getoption("matrix") else SLOW | VALUED
     chosen = tuple(row for row in golden.board.rows if row.id not in left_out)
     board = golden.board.model_copy(update={"rows": chosen})
     found = verify(golden.model_copy(update={"papers": (), "board": board}))

@@ -100,23 +100,27 @@ def test_a_folder_of_results_is_plain_text_or_one_error(place: Path, name: str) 
     assert tree(place.parents[1]) == {"above", "above/work"}
 
 
-@pytest.mark.parametrize("part", ["task", "model", "variant"])
+@pytest.fixture(scope="module")
+def plan() -> Plan:
+    """The plan of a right benchmark."""
+    return make_plan(Benchmark.model_validate_json(json.dumps(SMALL)))
+
+
 @pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
-def test_a_hostile_specification_starts_no_run(place: Path, part: str, name: str) -> None:
+def test_a_hostile_specification_starts_no_run(place: Path, plan: Plan, name: str) -> None:
     from finegrid.training.run import main
 
-    spec = next(iter(make_plan(Benchmark.model_validate_json(json.dumps(SMALL))).runs.values()))
-    plain = spec.model_dump(mode="json")
-    plain[part]["name"] = name
-    (place / "spec.json").write_text(json.dumps(plain))
-    assert main(["--spec", "spec.json", "--results", "results"]) == os.EX_CONFIG
-    assert tree(place.parents[1]) == {"above", "above/work", "above/work/spec.json"}
+    for part in ("task", "model", "variant"):
+        plain = next(iter(plan.runs.values())).model_dump(mode="json")
+        plain[part]["name"] = name
+        (place / "spec.json").write_text(json.dumps(plain))
+        assert main(["--spec", "spec.json", "--results", "results"]) == os.EX_CONFIG, part
+        assert tree(place.parents[1]) == {"above", "above/work", "above/work/spec.json"}
 
 
 @pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
-def test_a_hostile_plan_of_others_is_not_read(name: str) -> None:
+def test_a_hostile_plan_of_others_is_not_read(plan: Plan, name: str) -> None:
     """A plan lies in the folder of results, and `finegrid publish` copies the runs it names."""
-    plan = make_plan(Benchmark.model_validate_json(json.dumps(SMALL)))
     plain = plan.model_dump(mode="json")
     runs = plain["cells"][0]["runs"]
     runs[name] = runs.pop(next(iter(runs)))

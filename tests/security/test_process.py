@@ -134,6 +134,7 @@ def workplace(listener: Listener, tmp_path_factory: pytest.TempPathFactory) -> W
     return Workplace(folder, canary, done)
 
 
+@pytest.mark.thorough("test_an_empty_entry_of_the_path_of_modules_is_dropped")
 def test_the_benchmark_ends_well(workplace: Workplace) -> None:
     logs = [path.read_text() for path in workplace.folder.glob("*/logs/*.log")]
     assert workplace.done.returncode == 0, (workplace.done.stderr, workplace.done.stdout, logs)
@@ -143,10 +144,12 @@ def test_the_benchmark_ends_well(workplace: Workplace) -> None:
     assert (tracking.mode, tracking.warning) == ("offline", None)
 
 
+@pytest.mark.thorough("test_an_empty_entry_of_the_path_of_modules_is_dropped")
 def test_nothing_of_the_working_folder_is_run(workplace: Workplace) -> None:
     assert not workplace.canary.exists(), workplace.canary.read_text()
 
 
+@pytest.mark.thorough("test_a_folder_of_results_is_plain_text_or_one_error")
 def test_nothing_is_written_beside_the_results(workplace: Workplace) -> None:
     planted = {name.split("/")[0] for name in MODULES} | {f"{name}.py" for name in MODULES}
     planted |= {"default", "profiles", "evil_plugin-1.0.dist-info", "benchmark.yaml"}
@@ -154,6 +157,7 @@ def test_nothing_is_written_beside_the_results(workplace: Workplace) -> None:
     assert found - planted == {RESULTS, ".snakemake"}
 
 
+@pytest.mark.thorough("test_the_report_shows_the_text_itself")
 def test_the_page_shows_the_description_as_text(workplace: Workplace) -> None:
     html = (workplace.folder / RESULTS / "reports" / "hostile.html").read_text()
     assert "&lt;script&gt;alert(1)&lt;/script&gt; $(touch canary)" in html
@@ -182,6 +186,7 @@ def test_an_empty_entry_of_the_path_of_modules_is_dropped(monkeypatch: pytest.Mo
     assert os.environ["PYTHONSAFEPATH"] == "1"
 
 
+@pytest.mark.thorough("test_a_faulty_plug_in_is_named_in_one_line")
 def test_a_plug_in_is_found_by_its_entry_point_alone(tmp_path: Path) -> None:
     """Where the hostile folder is installed, its plug-in counts, and is named as it breaks."""
     fill(tmp_path / "work", tmp_path / "canary")
@@ -239,6 +244,7 @@ def _content(path: Path) -> bytes:
     return content
 
 
+@pytest.mark.thorough("test_a_key_that_is_written_down_is_found")
 def test_no_key_is_written_down(workplace: Workplace) -> None:
     names = {path.suffix for path in workplace.folder.rglob("*") if path.is_file()}
     assert {".wandb", ".parquet", ".json", ".jsonl", ".log", ".html", ".svg", ".png"} <= names
@@ -264,6 +270,7 @@ def test_a_key_that_is_written_down_is_found(tmp_path: Path) -> None:
 # Connections
 
 
+@pytest.mark.thorough("test_a_connection_is_noted")
 def test_no_connection_is_opened_by_a_benchmark(workplace: Workplace, listener: Listener) -> None:
     assert workplace.done.returncode == 0
     assert listener.calls == []
@@ -305,6 +312,7 @@ def blocked(code: str, *arguments: str, **variables: str) -> subprocess.Complete
     )
 
 
+@pytest.mark.thorough("test_a_connection_is_refused_and_noted")
 def test_a_run_on_text_tries_no_connection(assets: Assets, tmp_path: Path) -> None:
     spec = assets.specification("lora", model="bert")
     spec.write(tmp_path / "spec.json")

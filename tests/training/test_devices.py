@@ -9,10 +9,12 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
-from finegrid.records.specification import Specification
+from finegrid.records.specification import Pretraining, Specification, Training
 from finegrid.training.processes import devices
 from finegrid.training.processes.devices import VISIBLE, NoDeviceError, leased, visible_devices
 from finegrid.training.processes.signals import Interruption, PreemptedError
@@ -180,3 +182,27 @@ def test_a_run_that_is_shown_no_device_says_so(
     assert assets.main(spec, tmp_path) == os.EX_CONFIG
     (line,) = caplog.messages
     assert line == f"{spec.run}: {VISIBLE}: {text!r} names no device; allowed: indices or UUIDs"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"devices": 3}, "devices: 3 does not divide batch_size 16 evenly"),
+        ({"devices": 4, "micro_batch_size": 2}, "devices: 4 does not divide micro_batch_size 2"),
+        ({"devices": 2, "device": "mps"}, "devices: 2 of device mps; allowed: 1"),
+        ({"strategy": "fsdp"}, "strategy: fsdp on 1 device; allowed: ddp, or devices from 2"),
+        ({"devices": 0}, "greater than or equal to 1"),
+        ({"devices": 2, "strategy": "zero"}, "'ddp' or 'fsdp'"),
+    ],
+    ids=str,
+)
+def test_what_devices_cannot_share_is_refused(change: dict[str, Any], message: str) -> None:
+    given = {"learning_rate": 0.1, "epochs": 1, "batch_size": 16, "max_length": 8}
+    with pytest.raises(ValidationError, match=message):
+        Training.model_validate(given | change)
+
+
+def test_a_pretraining_takes_one_device(assets: Assets) -> None:
+    training = assets.specification(devices=2).training
+    with pytest.raises(ValidationError, match="devices: 2 for a pretraining; allowed: 1"):
+        Pretraining(task=assets.tasks["network"], training=training)

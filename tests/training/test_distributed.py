@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,6 @@ import psutil
 import pytest
 import torch
 from filelock import FileLock
-from pydantic import ValidationError
 from safetensors.torch import load_file
 
 import finegrid
@@ -29,7 +28,7 @@ from finegrid.records.result import (
     Parameters,
     Result,
 )
-from finegrid.records.specification import Pretraining, Specification, Training
+from finegrid.records.specification import Specification
 from finegrid.training.experiment import Run
 from finegrid.training.experiment import perform as perform_run
 from finegrid.training.loop import Event
@@ -82,7 +81,7 @@ def perform(
         folder.mkdir(exist_ok=True)
         events: list[Event] = []
         reached: Reached = {}
-        with brief():
+        with brief(is_traced="bert full" in name):
             perform_run(Run(spec, prepared, folder, events.append, group=group), reached)
         steps = [event for event in events if "loss" in event]
         if group.is_first:
@@ -104,7 +103,16 @@ def specification(assets: Assets, case: str, **options: Any) -> Specification:
 
 
 CASES = ("network full", "network bitfit", *(f"bert {name}" for name in OWN_METHODS))
+QUICK = ("network full", "bert full", "bert lora")
+BEYOND = pytest.mark.thorough("test_two_processes_train_as_one")
 Outcomes = dict[str, Outcome]
+Trained = Callable[[str], Outcomes]
+"""The outcomes of the case and of those that are trained with it."""
+
+
+def companions(case: str) -> tuple[str, ...]:
+    """What is trained by the same processes: to start them takes longer than to train."""
+    return QUICK if case in QUICK else tuple(one for one in CASES if one not in QUICK)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -115,16 +123,28 @@ def _forked() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def alone(assets: Assets, tmp_path_factory: pytest.TempPathFactory) -> Outcomes:
-    torch.set_num_threads(1)
-    specs = {case: specification(assets, case) for case in CASES}
-    return perform(specs, assets.prepared, tmp_path_factory.mktemp("one"), ALONE, Interruption())
+def alone(assets: Assets, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """Of this process."""
+
+    @cache
+    def train(cases: tuple[str, ...]) -> Outcomes:
+        torch.set_num_threads(1)
+        specs = {case: specification(assets, case) for case in cases}
+        root = tmp_path_factory.mktemp("one")
+        return perform(specs, assets.prepared, root, ALONE, Interruption())
+
+    return lambda case: train(companions(case))
 
 
 @pytest.fixture(scope="module")
-def shared(assets: Assets, tmp_path_factory: pytest.TempPathFactory) -> Outcomes:
+def shared(assets: Assets, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """By strategy and case, of two processes."""
-    return shared_by(2, CASES, assets, tmp_path_factory.mktemp("two"))
+
+    @cache
+    def train(cases: tuple[str, ...]) -> Outcomes:
+        return shared_by(2, cases, assets, tmp_path_factory.mktemp("two"))
+
+    return lambda case: train(companions(case))
 
 
 def shared_by(
@@ -142,11 +162,13 @@ def shared_by(
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    "case", [pytest.param(one, marks=() if one in QUICK else BEYOND) for one in CASES]
+)
 def test_two_processes_train_as_one(
-    alone: Outcomes, shared: Outcomes, case: str, strategy: str
+    alone: Trained, shared: Trained, case: str, strategy: str
 ) -> None:
-    expected, found = alone[case], shared[f"{strategy} {case}"]
+    expected, found = alone(case)[case], shared(case)[f"{strategy} {case}"]
     assert len(set(expected.losses)) == len(expected.losses) == 8
     assert_as_one(expected, found)
 
@@ -160,6 +182,7 @@ def assert_as_one(expected: Outcome, found: Outcome) -> None:
         torch.testing.assert_close(found.delta[name], tensor, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.thorough("test_two_processes_train_as_one")
 def test_half_weights_are_shared_as_well(assets: Assets, tmp_path: Path) -> None:
     """Types differ within a block where the base is trained; sums are rounded more coarsely."""
     cases = ("bert full", "bert lora")
@@ -183,9 +206,10 @@ def test_half_weights_are_shared_as_well(assets: Assets, tmp_path: Path) -> None
 
 @pytest.mark.parametrize(("strategy", "share"), [("ddp", 1.0), ("fsdp", 0.5)])
 def test_each_device_holds_what_its_strategy_says(
-    alone: Outcomes, shared: Outcomes, strategy: str, share: float
+    alone: Trained, shared: Trained, strategy: str, share: float
 ) -> None:
-    one, two = alone["bert full"].memory, shared[f"{strategy} bert full"].memory
+    case = "bert full"
+    one, two = alone(case)[case].memory, shared(case)[f"{strategy} {case}"].memory
     assert one is not None
     assert two is not None
     assert two.batch[0] * 2 == one.batch[0]
@@ -196,8 +220,9 @@ def test_each_device_holds_what_its_strategy_says(
     assert two.peak_training_bytes < one.peak_training_bytes
 
 
-def test_the_peak_of_a_device_is_predicted_with_ddp_alone(shared: Outcomes) -> None:
-    ddp, fsdp = (shared[f"{strategy} bert full"].memory for strategy in ("ddp", "fsdp"))
+def test_the_peak_of_a_device_is_predicted_with_ddp_alone(shared: Trained) -> None:
+    found = shared("bert full")
+    ddp, fsdp = (found[f"{strategy} bert full"].memory for strategy in ("ddp", "fsdp"))
     assert ddp is not None
     assert fsdp is not None
     assert ddp.predicted_peak_bytes == pytest.approx(ddp.peak_training_bytes, rel=0.04)
@@ -205,11 +230,12 @@ def test_the_peak_of_a_device_is_predicted_with_ddp_alone(shared: Outcomes) -> N
     assert fsdp.predicted_reason == reason
 
 
+@pytest.mark.thorough("test_each_device_holds_what_its_strategy_says")
 def test_gradients_add_up_beside_what_devices_exchange_them_in(
-    shared: Outcomes, assets: Assets, tmp_path: Path
+    shared: Trained, assets: Assets, tmp_path: Path
 ) -> None:
     """Until the last micro-batch: then they move there."""
-    whole = shared["ddp bert full"].memory
+    whole = shared("bert full")["ddp bert full"].memory
     found = shared_by(2, ["bert full"], assets, tmp_path, micro_batch_size=8)
     parts = found["ddp bert full"].memory
     assert whole is not None
@@ -222,6 +248,7 @@ def test_gradients_add_up_beside_what_devices_exchange_them_in(
     assert parts.predicted_peak_bytes == pytest.approx(parts.peak_training_bytes, rel=0.04)
 
 
+@pytest.mark.thorough("test_two_processes_train_as_one")
 def test_a_process_without_examples_takes_part(assets: Assets, tmp_path: Path) -> None:
     """50 examples: the last batch has 2 of them for three processes."""
     case, options = "network full", {"batch_size": 12, "micro_batch_size": 6}
@@ -233,6 +260,7 @@ def test_a_process_without_examples_takes_part(assets: Assets, tmp_path: Path) -
         assert_as_one(one, found)
 
 
+@pytest.mark.thorough("test_a_transformer_with_dropout_goes_on_again_and_again")
 @pytest.mark.parametrize(("strategy", "how", "rank"), [("ddp", "parent", 0), ("fsdp", "told", 1)])
 def test_an_interrupted_run_goes_on_to_the_same_bits(
     assets: Assets,
@@ -287,6 +315,7 @@ def test_memory_that_runs_out_in_one_process_is_everybodys(
     assert f"{spec.run}: starts again in micro-batches of 8" in caplog.messages
 
 
+@pytest.mark.thorough("test_memory_that_runs_out_in_one_process_is_everybodys")
 def test_memory_that_never_suffices_is_recorded(
     assets: Assets, tmp_path: Path, monkeypatch: Patch
 ) -> None:
@@ -309,6 +338,7 @@ def test_a_process_that_is_killed_fails_the_run(
     assert (result.state, result.reason) == ("failed", "process 1 of the run ended by SIGKILL")
 
 
+@pytest.mark.thorough("test_a_process_that_is_killed_fails_the_run")
 def test_a_process_that_is_killed_after_a_request_leaves_the_run_to_the_next_attempt(
     assets: Assets, tmp_path: Path, monkeypatch: Patch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -322,6 +352,7 @@ def test_a_process_that_is_killed_after_a_request_leaves_the_run_to_the_next_att
     assert not (run_folder(spec, tmp_path) / FAILURE_FILE).exists()
 
 
+@pytest.mark.thorough("test_the_death_of_a_process_releases_its_device")
 def test_the_processes_of_a_run_die_with_the_one_that_holds_its_locks(
     assets: Assets, tmp_path: Path
 ) -> None:
@@ -353,6 +384,7 @@ def wait_for(reached: Callable[[], Any]) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.thorough("test_a_senseless_learning_rate_diverges")
 def test_a_run_that_diverges_says_so_once(assets: Assets, tmp_path: Path) -> None:
     options = {"learning_rate": 1e30, "gradient_clip_norm": None}
     one, two = (specification(assets, "network full", devices=n, **options) for n in (1, 2))
@@ -360,27 +392,3 @@ def test_a_run_that_diverges_says_so_once(assets: Assets, tmp_path: Path) -> Non
     assert (found.state, found.failed_step) == (expected.state, expected.failed_step)
     assert found.state == "diverged"
     assert not (run_folder(two, tmp_path) / PREDICTIONS_FILE).exists()
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"devices": 3}, "devices: 3 does not divide batch_size 16 evenly"),
-        ({"devices": 4, "micro_batch_size": 2}, "devices: 4 does not divide micro_batch_size 2"),
-        ({"devices": 2, "device": "mps"}, "devices: 2 of device mps; allowed: 1"),
-        ({"strategy": "fsdp"}, "strategy: fsdp on 1 device; allowed: ddp, or devices from 2"),
-        ({"devices": 0}, "greater than or equal to 1"),
-        ({"devices": 2, "strategy": "zero"}, "'ddp' or 'fsdp'"),
-    ],
-    ids=str,
-)
-def test_what_devices_cannot_share_is_refused(change: dict[str, Any], message: str) -> None:
-    given = {"learning_rate": 0.1, "epochs": 1, "batch_size": 16, "max_length": 8}
-    with pytest.raises(ValidationError, match=message):
-        Training.model_validate(given | change)
-
-
-def test_a_pretraining_takes_one_device(assets: Assets) -> None:
-    training = specification(assets, "network full", devices=2).training
-    with pytest.raises(ValidationError, match="devices: 2 for a pretraining; allowed: 1"):
-        Pretraining(task=assets.tasks["network"], training=training)

@@ -83,6 +83,7 @@ def on_one_node(assets: Assets, spec: Specification, results: Path) -> Result:
     return result
 
 
+@pytest.mark.thorough("test_what_all_nodes_report_comes_of_the_run")
 @pytest.mark.usefixtures("allocation")
 def test_an_interrupted_run_goes_on_to_the_bits_of_one_node(
     assets: Assets, tmp_path: Path, caplog: pytest.LogCaptureFixture
@@ -105,6 +106,7 @@ def test_an_interrupted_run_goes_on_to_the_bits_of_one_node(
     assert result.damaged_files(run_folder(spec, tmp_path)) == []
 
 
+@pytest.mark.thorough("test_a_node_that_says_nothing_fails_the_run")
 @pytest.mark.usefixtures("allocation")
 def test_a_node_that_is_lost_fails_the_run(assets: Assets, tmp_path: Path) -> None:
     spec = specification(assets, 2, epochs=300)
@@ -193,14 +195,28 @@ def test_the_node_that_ends_the_others_decides(
         assert (cause.lacking or "") in (found.lacking or "")
 
 
-def test_nodes_that_say_nothing_leave_the_launcher_s_exit_code(
-    assets: Assets, monkeypatch: Patch
+@pytest.mark.parametrize(
+    ("reports", "exit_code"),
+    [
+        ([], 7),
+        ([Report(code=0)], 0),
+        ([Report(code=None)], 0),
+        ([Report(code=0)], 7),
+        ([Report(preempted="SIGTERM")], 0),
+    ],
+    ids=str,
+)
+def test_a_node_that_says_nothing_fails_the_run(
+    assets: Assets, monkeypatch: Patch, reports: list[Report], exit_code: int
 ) -> None:
-    found = Report.of(partial(said_by_nodes, assets, monkeypatch, [], 7))
-    reason = "2 of 2 nodes ended without a word; exit code of srun: 7"
+    """Whatever the others say, and however well the launcher ends: nobody knows what it did."""
+    found = Report.of(partial(said_by_nodes, assets, monkeypatch, reports, exit_code))
+    silent = f"{2 - len(reports)} of 2 nodes ended without a word"
+    reason = f"{silent}; exit code of srun: {exit_code}"
     assert found == Report(ending=("failed", reason, None, 1))
 
 
+@pytest.mark.thorough("test_the_node_that_ends_the_others_decides")
 @pytest.mark.usefixtures("allocation")
 def test_a_node_that_lacks_devices_is_named(
     assets: Assets, tmp_path: Path, monkeypatch: Patch, caplog: pytest.LogCaptureFixture

@@ -17,15 +17,19 @@ from finegrid.records.result import (
 )
 from finegrid.records.specification import Specification
 from tests.training.assets import Assets, read_history, run_folder, steps
+from tests.warm.start import warm_python
+
+REPOSITORY = Path(__file__).parents[2]
 
 
 def launch(assets: Assets, spec_file: Path, results: Path) -> None:
-    command = [sys.executable, "-m", "finegrid.training.run", "--spec", str(spec_file)]
-    subprocess.run(
-        [*command, "--results", str(results), "--prepared", str(assets.prepared)],
-        check=True,
-        env=os.environ | {"WANDB_MODE": "disabled"},
-    )
+    with warm_python():
+        command = [sys.executable, "-m", "finegrid.training.run", "--spec", str(spec_file)]
+        subprocess.run(
+            [*command, "--results", str(results), "--prepared", str(assets.prepared)],
+            check=True,
+            env=os.environ | {"WANDB_MODE": "disabled", "PYTHONPATH": str(REPOSITORY)},
+        )
 
 
 @pytest.fixture(scope="module")

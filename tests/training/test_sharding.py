@@ -177,6 +177,7 @@ def stated(model: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
                     yield f"{path}.{attribute}.{key}", one
 
 
+@pytest.mark.thorough("test_two_processes_train_as_one")
 @pytest.mark.parametrize("case", CASES)
 def test_every_process_holds_what_it_would_have_loaded(
     found: dict[str, list[Held]], own: Assets, case: str
@@ -187,6 +188,7 @@ def test_every_process_holds_what_it_would_have_loaded(
     assert [one.sha256 for one in found[case]] == [expected, expected if everybody else None]
 
 
+@pytest.mark.thorough("test_each_device_holds_what_its_strategy_says")
 @pytest.mark.parametrize("case", ["gpt2 full", "gpt2 lora", "gpt2 lora bf16"])
 def test_a_process_holds_its_share_and_a_part_at_a_time(
     found: dict[str, list[Held]], own: Assets, case: str
@@ -249,6 +251,7 @@ def test_models_of_two_forms_are_told_apart() -> None:
         sharding._check_alike(lines, others)
 
 
+@pytest.mark.thorough("test_a_damaged_manifest_or_tokenizer_is_damaged_data")
 def test_damaged_weights_end_all_processes_with_one_message(
     own: Assets, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

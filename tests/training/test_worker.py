@@ -133,7 +133,18 @@ assert _singleton is None  # nothing of it is set up
 """
 
 
-@pytest.mark.parametrize("mode", ["offline", "disabled"])
+@pytest.mark.parametrize(
+    "mode",
+    [
+        "offline",
+        pytest.param(
+            "disabled",
+            marks=pytest.mark.thorough(
+                "test_what_a_worker_loads_starts_no_thread_no_device_and_no_tracker"
+            ),
+        ),
+    ],
+)
 def test_what_a_worker_loads_starts_no_thread_no_device_and_no_tracker(mode: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", LOADED],
@@ -178,6 +189,7 @@ def test_a_bug_and_a_wrong_command_end_as_in_a_process(warm: Served, tmp_path: P
     assert "--attempt: 0; allowed: 1 or more" in refused.stderr
 
 
+@pytest.mark.thorough("test_a_run_that_is_killed_ends_its_client_likewise")
 def test_asked_to_end_it_leaves_a_checkpoint_and_goes_on_to_the_same_bits(
     warm: Served, tmp_path: Path
 ) -> None:
@@ -195,6 +207,7 @@ def test_asked_to_end_it_leaves_a_checkpoint_and_goes_on_to_the_same_bits(
     assert 0 < resumed[0] < resumed[1] < 200
 
 
+@pytest.mark.thorough("test_a_run_that_is_killed_ends_its_client_likewise")
 def test_a_signal_that_its_client_ignores_is_ignored(warm: Served, tmp_path: Path) -> None:
     """As `nohup` has SIGHUP ignored."""
     spec = long(warm.assets)
@@ -217,6 +230,7 @@ def test_a_run_that_is_killed_ends_its_client_likewise(warm: Served, tmp_path: P
     assert process.wait() == -signal.SIGKILL
 
 
+@pytest.mark.thorough("test_a_run_that_is_killed_ends_its_client_likewise")
 def test_a_client_that_is_killed_takes_its_run_along(warm: Served, tmp_path: Path) -> None:
     spec, results = long(warm.assets), tmp_path / "results"
     process = warm.start(spec, results, checkpoint_seconds=0)
@@ -327,6 +341,7 @@ def test_the_name_of_an_owner_is_of_one_process_alone() -> None:
 # The last two, as they end the worker of the others
 
 
+@pytest.mark.thorough("test_where_nobody_owns_a_worker_a_process_is_started")
 def test_a_worker_that_is_killed_loses_nothing(warm: Served, tmp_path: Path) -> None:
     """Its run goes on in a process of its own; the next client starts another worker."""
     spec, results = long(warm.assets), tmp_path / "results"
@@ -342,6 +357,7 @@ def test_a_worker_that_is_killed_loses_nothing(warm: Served, tmp_path: Path) -> 
     assert assert_same_bits(spec, tmp_path / "whole", results).resumed_at_steps
 
 
+@pytest.mark.thorough("test_one_worker_makes_run_after_run_and_two_at_a_time")
 def test_a_run_outlives_its_snakemake_and_the_worker_does_not_outlive_the_run(
     warm: Served, tmp_path: Path
 ) -> None:

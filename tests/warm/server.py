@@ -5,6 +5,7 @@ standard input. Nothing of finegrid is loaded here: a child loads the source tha
 """
 
 import atexit
+import fcntl
 import gc
 import importlib
 import json
@@ -34,6 +35,7 @@ LIBRARIES = (
     "typer",
 )
 _LONGEST_REQUEST = 2**18
+_MOST_FILES = 64
 
 
 def main() -> None:
@@ -65,7 +67,7 @@ def _reap(number: int, frame: FrameType | None) -> None:
 def _attend(connection: socket.socket) -> NoReturn:
     """Start the program, pass on the client's signals, and tell how the program ended."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    said, streams, _, _ = socket.recv_fds(connection, _LONGEST_REQUEST, 3)
+    said, streams, _, _ = socket.recv_fds(connection, _LONGEST_REQUEST, _MOST_FILES)
     child = os.fork()
     if child == 0:
         connection.close()
@@ -89,9 +91,9 @@ def _attend(connection: socket.socket) -> NoReturn:
 
 def _perform(request: dict[str, Any], streams: list[int]) -> NoReturn:
     """Run `python -m module arguments...` as a fresh interpreter would, and end at once."""
-    for number, stream in enumerate(streams):
-        os.dup2(stream, number)
-        os.close(stream)
+    _place(streams, request["opened"])
+    if request["leads"]:
+        os.setsid()
     for number in range(1, signal.NSIG):
         if number in request["ignored"]:
             signal.signal(number, signal.SIG_IGN)
@@ -99,6 +101,7 @@ def _perform(request: dict[str, Any], streams: list[int]) -> NoReturn:
     os.environ.clear()
     os.environ.update(request["environment"])
     sys.executable = request["executable"]
+    sys.orig_argv = [sys.executable, *request["arguments"]]
     paths = os.environ.get("PYTHONPATH", "")
     sys.path[:0] = [os.getcwd(), *filter(None, paths.split(os.pathsep))]  # noqa: PTH109
     importlib.invalidate_caches()
@@ -114,6 +117,16 @@ def _perform(request: dict[str, Any], streams: list[int]) -> NoReturn:
     with suppress(OSError, ValueError):
         sys.stderr.flush()
     os._exit(code)
+
+
+def _place(received: list[int], numbers: list[int]) -> None:
+    """Give file descriptors their numbers, of which none is one that was received."""
+    aside = [fcntl.fcntl(one, fcntl.F_DUPFD, max(numbers) + 1) for one in received]
+    for one in received:
+        os.close(one)
+    for one, number in zip(aside, numbers, strict=True):
+        os.dup2(one, number)
+        os.close(one)
 
 
 def _exit_code(work: Callable[[], object]) -> int:

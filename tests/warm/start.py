@@ -1,8 +1,8 @@
 """Python programs that start at once: forked from a process that has loaded the libraries.
 
 To load torch, transformers or Snakemake takes three to eight seconds of a processor, and tests
-start such programs by the dozen. What a user starts is started cold by some tests of each kind,
-those of `tests/faults` and the smoke benchmark among them.
+start such programs by the dozen. What a user starts is started cold by some tests of each kind:
+what is interrupted in `tests/faults`, and the smoke benchmark, among them.
 """
 
 import atexit

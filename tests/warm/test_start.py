@@ -55,6 +55,33 @@ def test_it_is_told_what_a_fresh_one_is_and_ends_as_that(tmp_path: Path, ending:
     assert (fresh.returncode == -signal.SIGTERM) == (ending == "killed")
 
 
+def test_a_file_that_is_handed_on_has_its_number_and_no_other_copy(tmp_path: Path) -> None:
+    """A leader of a session starts a leader of another, as the stand-in is no part of its own."""
+    (tmp_path / "writes.py").write_text(
+        "import os, sys\n"
+        "os.write(int(sys.argv[1]), b'leads' if os.getsid(0) == os.getpid() else b'follows')\n"
+        "os.close(int(sys.argv[1]))\n"
+        "sys.stdin.read()\n"
+    )
+    for leads, said in ((True, b"leads"), (False, b"follows")):
+        read, write = os.pipe()
+        with (
+            warm_python(),
+            subprocess.Popen(
+                [sys.executable, "-m", "writes", str(write)],
+                cwd=tmp_path,
+                pass_fds=[write],
+                start_new_session=leads,
+                stdin=subprocess.PIPE,
+            ) as process,
+        ):
+            os.close(write)
+            with open(read, "rb") as stream:  # noqa: PTH123
+                assert stream.read() == said  # its end comes while the program still runs
+            assert process.poll() is None
+            process.communicate()
+
+
 def test_an_error_is_shown(tmp_path: Path) -> None:
     with warm_python():
         done = ended(tmp_path, "raises", sys.executable)

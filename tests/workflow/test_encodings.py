@@ -106,6 +106,7 @@ def test_what_encoding_asks_for_grows_with_the_task(place: Any) -> None:
     assert again.encoding_memory(key, 2) == 2 * many[0]
 
 
+@pytest.mark.thorough("test_methods_seeds_and_models_with_one_tokenizer_share_an_encoding")
 def test_one_more_model_with_a_tokenizer_encodes_nothing_again(
     tmp_path: Path, snakemake: Snakemake
 ) -> None:

@@ -123,6 +123,7 @@ def test_it_is_listed_with_its_origin_and_without_torch(plugins: Path) -> None:
     assert "scale-shift" not in python("-m", "finegrid.cli.main", "methods").stdout
 
 
+@pytest.mark.thorough("test_it_is_listed_with_its_origin_and_without_torch")
 def test_it_passes_the_contract_tests_and_its_own(plugins: Path) -> None:
     tests = ["tests/methods/test_contract.py", str(EXAMPLE / "tests")]
     chosen = ["-k", "scale-shift or scale_shift", "-q", "-p", "no:cacheprovider"]
@@ -133,6 +134,7 @@ def test_it_passes_the_contract_tests_and_its_own(plugins: Path) -> None:
     assert int(passed[1]) > 100
 
 
+@pytest.mark.thorough("test_it_is_listed_with_its_origin_and_without_torch")
 def test_it_runs_in_a_benchmark(finished: Path) -> None:
     table = pd.read_csv(finished / TABLE)
     assert table["variant"].tolist() == ["majority class", "ssf"]
@@ -144,6 +146,7 @@ def test_it_runs_in_a_benchmark(finished: Path) -> None:
     assert {run["parameters"]["adapter"] for run in runs} == {2 * (16 + 8)}
 
 
+@pytest.mark.thorough("test_it_is_listed_with_its_origin_and_without_torch")
 def test_an_edit_of_the_plug_in_reruns_its_runs_and_a_comment_none(
     finished: Path, plugins: Path, tmp_path: Path
 ) -> None:
@@ -186,6 +189,7 @@ class Twin(Method):
     def inject(self, model, generator): ...
 """
 COUNT = "    def body_parameters(self, model): return 0\n"
+ALSO = pytest.mark.thorough("test_a_faulty_plug_in_is_named_in_one_line")
 TWICE = "method 'lora' is registered twice: methods.lora.LoRA and faulty.Twin of faulty-package 1.0"
 
 
@@ -193,11 +197,17 @@ TWICE = "method 'lora' is registered twice: methods.lora.LoRA and faulty.Twin of
     ("name", "code", "message"),
     [
         ("lora", METHOD + COUNT, TWICE),
-        ("twin", METHOD, "method 'twin' of faulty-package 1.0: faulty.Twin does not define body_"),
-        (
+        pytest.param(
+            "twin",
+            METHOD,
+            "method 'twin' of faulty-package 1.0: faulty.Twin does not define body_",
+            marks=ALSO,
+        ),
+        pytest.param(
             "twin",
             "class Twin: ...\n",
             "method 'twin' of faulty-package 1.0: <class 'faulty.Twin'> is no subclass of Method",
+            marks=ALSO,
         ),
         (
             "twin",

@@ -84,6 +84,7 @@ def test_trials_go_before_all_runs_the_one_whose_runs_are_longest_first() -> Non
     assert max(ranks) < PREPARATION
 
 
+@pytest.mark.thorough("test_the_first_seeds_of_all_cells_go_first_and_of_these_the_longest")
 def test_snakemake_starts_jobs_in_that_order(tmp_path: Path) -> None:
     content = benchmark()
     (tmp_path / "benchmark.json").write_text(json.dumps(content))

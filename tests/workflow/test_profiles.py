@@ -145,7 +145,13 @@ def test_a_model_that_is_fetched_has_the_time_of_a_profile_s_short_jobs(name: st
     assert f"runtime={FETCHING_MINUTES}" in settings(name)["default-resources"]
 
 
-@pytest.mark.parametrize("name", ["local", "slurm"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "local",
+        pytest.param("slurm", marks=pytest.mark.thorough("test_a_profile_plans_a_benchmark")),
+    ],
+)
 def test_a_profile_plans_a_benchmark(
     name: str, tmp_path: Path, snakemake: Any, small: dict[str, Any]
 ) -> None:
@@ -288,6 +294,7 @@ def begun(line: list[str], folder: Path) -> "subprocess.Popen[bytes]":
     return process
 
 
+@pytest.mark.thorough("test_a_container_ends_as_its_script_does")
 @pytest.mark.parametrize("place", [[], FIRST], ids=["a session", "process 1"])
 @pytest.mark.parametrize("how", CALLS)
 def test_a_container_passes_sigterm_on_and_waits_until_all_is_saved(

@@ -59,6 +59,7 @@ rule on_a_gpu:
         "rm {wildcards.number}.running; touch {output}"
 """
 Snakemake = Callable[..., str]
+BEYOND = pytest.mark.thorough("test_no_more_gpu_jobs_run_at_a_time_than_there_are_gpus")
 
 
 def called(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -90,13 +91,19 @@ def test_a_job_knows_its_attempt_and_how_many_there_are(
     assert (tmp_path / "told").read_text() == expected
 
 
+@pytest.mark.thorough("test_a_job_knows_its_attempt_and_how_many_there_are")
 def test_without_retries_there_is_one_attempt(snakemake: Snakemake) -> None:
     assert snakemake(ATTEMPTS, "tried") == "1 of 1\n"
 
 
 @pytest.mark.parametrize(
     ("visible", "arguments", "most"),
-    [("0", (), 1), ("", (), 1), ("0,1", (), 2), ("0,1,2,3", ("--resources", "gpu=1"), 1)],
+    [
+        ("0,1", (), 2),
+        pytest.param("0", (), 1, marks=BEYOND),
+        pytest.param("", (), 1, marks=BEYOND),
+        pytest.param("0,1,2,3", ("--resources", "gpu=1"), 1, marks=BEYOND),
+    ],
 )
 def test_no_more_gpu_jobs_run_at_a_time_than_there_are_gpus(
     snakemake: Snakemake,
@@ -122,7 +129,8 @@ def refusal(folder: Path, most: str, *arguments: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("visible", "arguments"), [("0,1", ()), ("0,1,2,3", ("--resources", "gpu=2"))]
+    ("visible", "arguments"),
+    [("0,1", ()), pytest.param("0,1,2,3", ("--resources", "gpu=2"), marks=BEYOND)],
 )
 def test_a_run_that_shares_more_gpus_than_there_are_is_refused_before_any_starts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, visible: str, arguments: tuple[str, ...]
@@ -132,6 +140,9 @@ def test_a_run_that_shares_more_gpus_than_there_are_is_refused_before_any_starts
     assert "devices: 3 of cuda for a run; allowed: at most 2 here" in told
 
 
+@pytest.mark.thorough(
+    "test_a_run_that_shares_more_gpus_than_there_are_is_refused_before_any_starts"
+)
 def test_a_run_over_several_nodes_is_refused_where_there_is_one(tmp_path: Path) -> None:
     told = refusal(tmp_path, "1, nodes=2")
     assert "nodes: 2 for a run; allowed: 1 here, more on Slurm" in told

@@ -192,6 +192,7 @@ def test_a_new_seed_plans_its_runs_and_the_analysis(finished: Workplace) -> None
     assert finished.forecast() == {"new": 2}
 
 
+@pytest.mark.thorough("test_a_new_seed_plans_its_runs_and_the_analysis")
 def test_a_deleted_result_plans_its_run(finished: Workplace) -> None:
     result = next(finished.folder.glob("results/runs/*/result.json"))
     kept = result.rename(result.with_suffix(".kept"))
@@ -201,6 +202,7 @@ def test_a_deleted_result_plans_its_run(finished: Workplace) -> None:
         kept.rename(result)
 
 
+@pytest.mark.thorough("test_with_it_only_what_is_there_is_asked_for")
 def test_what_exists_is_shown_without_training_where_that_is_allowed(finished: Workplace) -> None:
     results = finished.folder / "results"
     result = next(results.glob("runs/*/result.json"))
@@ -231,11 +233,13 @@ def test_a_method_s_source_decides_its_own_runs_and_a_comment_none(finished: Wor
     assert jobs(done.stdout) == {}
 
 
+@pytest.mark.thorough("test_a_method_s_source_decides_its_own_runs_and_a_comment_none")
 def test_what_trains_decides_all_runs(finished: Workplace) -> None:
     with finished.appended("finegrid/training/loop.py", "\nADDED = 1\n"):
         assert finished.planned()["run"] == 4
 
 
+@pytest.mark.thorough("test_a_method_s_source_decides_its_own_runs_and_a_comment_none")
 def test_what_encodes_decides_the_encoding_and_its_runs(finished: Workplace) -> None:
     with finished.appended("finegrid/prepare/encode.py", "\nADDED = 1\n"):
         assert finished.planned() == {"encode": 1, "run": 4} | ANALYSIS
@@ -245,11 +249,13 @@ def test_what_encodes_decides_the_encoding_and_its_runs(finished: Workplace) -> 
         assert finished.planned()["encode"] == 1
 
 
+@pytest.mark.thorough("test_a_method_s_source_decides_its_own_runs_and_a_comment_none")
 def test_what_makes_the_model_decides_the_model_and_its_runs(finished: Workplace) -> None:
     with finished.appended("finegrid/training/pretrain.py", "\nADDED = 1\n"):
         assert finished.planned() == {"prepare_model": 1, "run": 4} | ANALYSIS
 
 
+@pytest.mark.thorough("test_a_method_s_source_decides_its_own_runs_and_a_comment_none")
 def test_an_edit_of_the_analysis_plans_no_run(finished: Workplace) -> None:
     with (
         finished.appended("analysis/tables.py", "\nADDED = 1\n"),
@@ -268,6 +274,7 @@ def threads(output: str) -> list[str]:
     return [found for one in commands for found in re.findall(r"--threads (\d+) ", one)]
 
 
+@pytest.mark.thorough("test_a_run_is_told_its_attempts_and_asks_for_what_it_needs")
 def test_a_run_gets_the_threads_that_there_are(workplace: Workplace) -> None:
     arguments = ("--dry-run", "--printshellcmds", "--cores", "1")
     assert threads(workplace.call(*arguments, training=THREADS).stdout) == ["1"] * 4
@@ -286,6 +293,7 @@ def test_a_run_is_told_its_attempts_and_asks_for_what_it_needs(finished: Workpla
         assert 1 < int(minutes) < 20
 
 
+@pytest.mark.thorough("test_the_default_target_plans_every_job")
 def test_a_benchmark_of_the_repository_plans_from_its_root(
     tmp_path: Path, snakemake: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:

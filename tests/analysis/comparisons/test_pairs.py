@@ -36,8 +36,8 @@ def pair(rows: pd.DataFrame, first: str, second: str) -> pd.Series:
     return found[found["task"] == "letters"].iloc[0]
 
 
-def test_every_pair_has_a_row(table: pd.DataFrame, finished: Path) -> None:
-    rows = pair_rows(table, finished)
+def test_every_pair_has_a_row(pairs_table: pd.DataFrame) -> None:
+    rows = pairs_table
     pairs = list(combinations(VARIANTS, 2))
     for task in ("letters", "words"):
         own = rows[rows["task"] == task]
@@ -59,11 +59,8 @@ def test_seeds_are_compared_by_a_paired_t_test(scattered: pd.DataFrame, tmp_path
     assert bounds == pytest.approx([interval.low, interval.high])
 
 
-def test_a_pair_as_far_apart_under_every_seed_is_not_tested(
-    table: pd.DataFrame, finished: Path
-) -> None:
-    rows = pair_rows(table, finished)
-    row = pair(rows, "everything", "small-2")
+def test_a_pair_as_far_apart_under_every_seed_is_not_tested(pairs_table: pd.DataFrame) -> None:
+    row = pair(pairs_table, "everything", "small-2")
     assert row["score_difference"] == pytest.approx(0.10)
     tests = ["score_difference_low", "score_difference_high", "p_value", "p_value_holm"]
     assert row[tests].isna().all()
@@ -80,8 +77,8 @@ def test_holm_adjusts_within_a_group(scattered: pd.DataFrame, tmp_path: Path) ->
     assert min(own["p_value_holm"]) == pytest.approx(min(1, 5 * raw.min()))
 
 
-def test_items_are_compared_by_mcnemar_and_bootstrap(table: pd.DataFrame, finished: Path) -> None:
-    row = pair(pair_rows(table, finished), "everything", "small-8")
+def test_items_are_compared_by_mcnemar_and_bootstrap(pairs_table: pd.DataFrame) -> None:
+    row = pair(pairs_table, "everything", "small-8")
     assert (row["mcnemar_seed"], row["n_items"]) == (0, 200)
     # seed 0 has the first 180 and the first 172 of 200 right
     assert (row["mcnemar_first_only"], row["mcnemar_second_only"]) == (8, 0)
@@ -95,9 +92,9 @@ def test_items_are_compared_by_mcnemar_and_bootstrap(table: pd.DataFrame, finish
 
 
 def test_same_input_same_bytes_and_order_of_variants_matters_not(
-    table: pd.DataFrame, finished: Path
+    table: pd.DataFrame, finished: Path, pairs_table: pd.DataFrame
 ) -> None:
-    rows = pair_rows(table, finished)
+    rows = pairs_table
     assert pair_rows(table, finished).to_csv() == rows.to_csv()
     fewer = pair_rows(table[table["variant"] != "small-2"], finished)
     columns = ["bootstrap_low", "bootstrap_high", "probability_better"]
@@ -127,8 +124,8 @@ def test_without_predictions_it_says_so(plan: Plan, runs: Path) -> None:
     assert pd.isna(row["bootstrap_low"])
 
 
-def test_the_text_names_the_gaps(table: pd.DataFrame, finished: Path) -> None:
-    text = pair_markdown(table, pair_rows(table, finished))
+def test_the_text_names_the_gaps(table: pd.DataFrame, pairs_table: pd.DataFrame) -> None:
+    text = pair_markdown(table, pairs_table)
     assert "**letters · tiny**" in text
     assert "| everything | small-2  |       3 |" in text
     assert "8 : 0, p 0.008" in text

@@ -19,8 +19,14 @@ def front(rows: pd.DataFrame, cost: str) -> pd.DataFrame:
     return own.set_index("variant")
 
 
-def test_each_cell_has_a_row_a_cost(table: pd.DataFrame, finished: Path) -> None:
-    rows = pareto_rows(table, finished)
+@pytest.fixture(scope="module")
+def rows(table: pd.DataFrame, finished: Path) -> pd.DataFrame:
+    return pareto_rows(table, finished)
+
+
+def test_each_cell_has_a_row_a_cost(
+    table: pd.DataFrame, finished: Path, rows: pd.DataFrame
+) -> None:
     assert len(rows) == 2 * len(COSTS) * len(VARIANTS)
     own = front(rows, "peak_training_bytes")
     assert own.loc["small-2", "cost_mean"] == pytest.approx(7_082_000)
@@ -30,8 +36,7 @@ def test_each_cell_has_a_row_a_cost(table: pd.DataFrame, finished: Path) -> None
     assert pareto_rows(table, finished).to_csv() == rows.to_csv()
 
 
-def test_the_front_by_hand(table: pd.DataFrame, finished: Path) -> None:
-    rows = pareto_rows(table, finished)
+def test_the_front_by_hand(rows: pd.DataFrame) -> None:
     # more parameters buy a higher score here, so that all four lie on the front
     assert front(rows, "trainable_parameters")["on_front"].dropna().all()
     # all take the same time, so that the best score alone does
