@@ -40,7 +40,7 @@ class Lines:
         with suppress(OSError):  # a folder that is only read costs time, and no number
             self._file.parent.mkdir(exist_ok=True)
             with self._file.open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps([key, value]) + "\n")
+                stream.write(f"\n{json.dumps([key, value])}")  # behind what may be torn
 
 
 class Hashes:
