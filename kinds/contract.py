@@ -149,6 +149,13 @@ class Inputs(ABC):
     def size(self, example: Example) -> int:
         """The units of an encoded example: batches are made of examples of like size."""
 
+    def counts(self, model: Model) -> str | None:
+        """What `max_length` counts, where a benchmark has to say it: its default is one of texts.
+
+        None where the default will do.
+        """
+        return None
+
     @abstractmethod
     def longest(self, max_length: int, model: Model) -> int:
         """The most units that an example may have for a model."""

@@ -183,6 +183,10 @@ class Audio(WholeFiles):
         name, values = _values(example)
         return int(values.shape[-1 if name == FEATURES else 0])
 
+    def counts(self, model: Model) -> str | None:
+        """Seconds, for waveforms."""
+        return "seconds of a recording" if form_of(model.processor).bins is None else None
+
     def longest(self, max_length: int, model: Model) -> int:
         """The frames of `max_length` seconds, or of every spectrogram.
 
