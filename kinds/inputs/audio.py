@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
+from operator import mul
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -46,8 +47,8 @@ _HEARD, _MASK = "heard", "attention_mask"
 """How many frames of an example are the recording, and what a model reads of that."""
 _VALUE_BYTES = 8
 """Of a sample of a waveform: in the file that is mapped to memory, and in a tensor."""
-_STRIDE = 320
-"""Samples between two vectors of a waveform, by the library's defaults."""
+_CONVOLUTIONS = {"conv_dim": [512] * 7, "conv_stride": [5, 2, 2, 2, 2, 2, 2]}
+"""The library's defaults of what comes before the blocks of a model of waveforms."""
 _KEPT = 4
 """Numbers that a convolution keeps for each that it gives out: with its norm and activation."""
 _PATCHES = {"patch_size": 16, "frequency_stride": 10, "time_stride": 10}
@@ -198,7 +199,7 @@ class Audio(WholeFiles):
         """What the convolutions or the patches of the model make of so many frames."""
         form, configuration = form_of(model.processor), model.configuration
         if form.frames is None or form.bins is None:
-            return units // prod(_whole_numbers(configuration, "conv_stride") or [_STRIDE]) + 1
+            return units // prod(_numbers(configuration, "conv_stride")) + 1
         if form.name == FEATURES:
             return units // 2
         patch, frequency, time = (_known(configuration, key) for key in _PATCHES)
@@ -208,13 +209,11 @@ class Audio(WholeFiles):
 
     def before_blocks(self, units: int, model: Model) -> int:
         """The outputs of the convolutions over a waveform, each with its norm and activation."""
-        widths = _whole_numbers(model.configuration, "conv_dim")
-        strides = _whole_numbers(model.configuration, "conv_stride")
         if form_of(model.processor).bins is not None:
             return 0
+        widths, strides = (_numbers(model.configuration, key) for key in _CONVOLUTIONS)
         lengths = [units // prod(strides[: at + 1]) for at in range(len(strides))]
-        outputs = zip(lengths, widths, strict=False)
-        return _KEPT * sum(length * width for length, width in outputs)
+        return _KEPT * sum(map(mul, lengths, widths))
 
     def unit_bytes(self, model: Model) -> int:
         """Those of a frame."""
@@ -298,9 +297,9 @@ def _configuration(folder: Path) -> dict[str, Any]:
     return found
 
 
-def _whole_numbers(configuration: Mapping[str, Any], key: str) -> list[int]:
+def _numbers(configuration: Mapping[str, Any], key: str) -> list[int]:
     found = configuration.get(key)
-    return [int(one) for one in found] if isinstance(found, list | tuple) else []
+    return list(map(int, found)) if isinstance(found, list | tuple) else _CONVOLUTIONS[key]
 
 
 def _known(configuration: Mapping[str, Any], key: str) -> int:

@@ -13,6 +13,8 @@ import pytest
 from finegrid.cli.first_benchmark import write_benchmark
 from finegrid.planning.benchmark import load_content, parse_benchmark
 from finegrid.planning.guess import Options
+from finegrid.planning.lock import Lock, written_out
+from finegrid.planning.locking import make_lock
 from finegrid.planning.plan import make_plan
 from finegrid.prepare.examined import Examiner
 from finegrid.prepare.task import prepare_task
@@ -22,6 +24,7 @@ from tests.models.pictures import encoded as picture
 from tests.models.sounds import SOUNDS, tone
 from tests.models.sounds import encoded as sound
 from tests.planning.own_folders import test_read, test_sounds
+from tests.prepare.hub_server import Repository, connect, serving
 
 Problems = Callable[[Any], list[str]]
 COLOURS = [(200, 60, 60), (60, 60, 200)]
@@ -159,3 +162,21 @@ def test_the_library_s_own_writer_is_read(folder: Path) -> None:
     datasets.Dataset.from_dict(rows, features=features).to_parquet(stream)
     (folder / "data.parquet").write_bytes(stream.getvalue())
     assert planned(of_pictures()).task.options["labels"] == ["red", "blue"]
+
+
+def test_pictures_of_the_hub_are_locked_planned_and_prepared(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving() as hub:
+        connect(hub, folder / "cache", monkeypatch)
+        write(folder / "train.parquet", "picture", "Image", pictures())
+        files = {"data/train-00000-of-00001.parquet": (folder / "train.parquet").read_bytes()}
+        hub.repositories["dataset", "owner/pictures"] = Repository(files)
+        content = of_pictures(files="hub:owner/pictures")
+        lock = make_lock(content, Lock())
+        assert lock.tasks["photos"].rows == {"train": 12, "test": 4, "validation": 4}
+        spec = planned(written_out(content, lock, []))
+        assert spec.task.source is not None
+        assert spec.task.source.revision
+        manifest = prepare_task(spec.task, folder / "prepared")
+    assert manifest.labels == ("red", "blue")
