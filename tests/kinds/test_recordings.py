@@ -100,9 +100,9 @@ def test_what_nothing_can_be_learnt_from_is_refused(content: bytes, message: str
         decoded(content)
 
 
-@pytest.mark.parametrize("content", RECORDINGS)
-def test_a_recording_is_told_by_its_first_bytes(content: bytes) -> None:
-    assert is_recording(content[: 1 << 16])
+@pytest.mark.parametrize("number", range(len(RECORDINGS)))
+def test_a_recording_is_told_by_its_first_bytes(number: int) -> None:
+    assert is_recording(RECORDINGS[number][: 1 << 16])
 
 
 @pytest.mark.parametrize("content", [b"", b"file_name,label\n", b"\x89PNG\r\n\x1a\n" + b"0" * 99])
