@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from io import BytesIO
 from math import ceil, gcd
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,8 +23,14 @@ _SHORTEST_SECONDS, _LONGEST_SECONDS = 0.05, 3600
 """Less gives no vector in most models; more is no example of one class, and fills a memory."""
 _OPEN_ENDED = 0x7FFFF000
 """From here on, the size in a header of WAV is what programs write that do not know it."""
-_LAST_PAGE = 4
-"""The flag of an Ogg page that no other follows."""
+_SAMPLES: Mapping[bytes, tuple[Literal["little", "big"], bytes]] = {
+    b"RIFF": ("little", b"data"),
+    b"FORM": ("big", b"SSND"),
+}
+"""How a file begins -> the order of bytes in its sizes, and its chunk of samples."""
+_PAGE, _PAGE_HEADER, _PAGE_FLAGS, _LAST_PAGE = b"OggS", 27, 5, 4
+"""A page of Ogg: how it begins, bytes before its table of sizes, the place of its flags, and the
+flag of one that no other follows."""
 
 
 class RecordingError(ValueError):
@@ -90,20 +96,27 @@ def _blocks(content: bytes) -> tuple[list[NDArray[Any]], int, int]:
 
 def _is_cut_off(content: bytes) -> bool:
     """Whether the end is missing, in formats whose decoder passes over that."""
-    if content.startswith(b"RIFF"):
-        return _lacks_data(content)
-    if content.startswith(b"OggS"):
-        flags = content.rfind(b"OggS") + 5
-        return len(content) <= flags or not content[flags] & _LAST_PAGE
-    return False
+    if content[:4] in _SAMPLES:
+        return _lacks_samples(content)
+    return content.startswith(_PAGE) and _lacks_pages(content)
 
 
-def _lacks_data(content: bytes) -> bool:
-    """Whether a file of WAV ends before its chunk of samples does."""
+def _lacks_pages(content: bytes) -> bool:
+    """Whether the last page of Ogg is not the one that ends it, or not whole."""
+    page = content[content.rfind(_PAGE) :]
+    if len(page) < _PAGE_HEADER or not page[_PAGE_FLAGS] & _LAST_PAGE:
+        return True
+    sizes = page[_PAGE_HEADER : _PAGE_HEADER + page[_PAGE_HEADER - 1]]
+    return len(page) < _PAGE_HEADER + len(sizes) + sum(sizes)
+
+
+def _lacks_samples(content: bytes) -> bool:
+    """Whether a file of WAV or AIFF ends before its chunk of samples does."""
+    order, chunk = _SAMPLES[content[:4]]
     at = 12
     while at + 8 <= len(content):
-        size = int.from_bytes(content[at + 4 : at + 8], "little")
-        if content[at : at + 4] == b"data":
+        size = int.from_bytes(content[at + 4 : at + 8], order)
+        if content[at : at + 4] == chunk:
             return size < _OPEN_ENDED and at + 8 + size > len(content)
         at += 8 + size + size % 2
     return False

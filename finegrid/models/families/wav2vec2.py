@@ -21,7 +21,7 @@ class Wav2Vec2(Family):
     """h = LayerNorm(x + dropout(W y)) ends both sublayers, or x + dropout(W y) does."""
 
     dropouts: ClassVar = {"o": "../../dropout", "down": "../output_dropout"}
-    sums: ClassVar = _sum
+    sums: ClassVar = staticmethod(_sum)
 
 
 @register("wavlm")
