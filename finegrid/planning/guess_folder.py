@@ -20,6 +20,7 @@ from tasks.table_files import PLAIN, column_names
 _LOOKED_AT = 20
 """Files whose first bytes are looked at."""
 _SHOWN = 5
+_LABEL = "label"
 SECONDS = "seconds"
 """What is known of a file that lasts."""
 _SECONDS = (1, 2, 3, 5, 8, 10, 15, 20, 30)
@@ -36,7 +37,8 @@ def guess_folder(folder: Path, given: Options, examiner: Examiner) -> Guess | No
         return None
     found = layout(names)
     reasons = [f"{kind}, for the folder holds {kind_named(kind).inputs.modality}"]
-    reasons += [*_of_labels(found), *_of_metadata(folder, found)]
+    columns = _metadata_columns(folder, found)
+    reasons += [*_of_labels(found, columns, given), *_of_groups(columns)]
     if others := passed_over(folder, FolderReading(needs_of(kind))):
         shown = ", ".join(others[:_SHOWN]) + (", ..." if len(others) > _SHOWN else "")
         reasons.append(f"{len(others)} files are passed over: {shown}")
@@ -45,7 +47,8 @@ def guess_folder(folder: Path, given: Options, examiner: Examiner) -> Guess | No
     labelled = {one.name for one in found.files if one.label or found.metadata} - set(others)
     examined = [examiner.of_file(kind, folder / name) for name in sorted(labelled)]
     length = max_length(kind, examined, reasons)
-    return Guess(kind, None, PLAIN, (), shares, length, tuple(reasons))
+    own = {_LABEL: given.label} if given.label and given.label != _LABEL else None
+    return Guess(kind, own, PLAIN, (), shares, length, tuple(reasons))
 
 
 def max_length(kind: str, found: Sequence[Examined], reasons: list[str]) -> int | None:
@@ -83,8 +86,12 @@ def _kind(folder: Path, names: list[str], given: Options) -> str | None:
     return kind_of_files(starts, given)
 
 
-def _of_labels(found: Layout) -> list[str]:
+def _of_labels(found: Layout, columns: Sequence[str | int], given: Options) -> list[str]:
     """That labels are folders; without folders, that they have to be in metadata."""
+    if given.label is not None:
+        if given.label not in columns:
+            raise GuessError(f"--label: {given.label!r} is no column of metadata{_shown(columns)}")
+        return [f"each label is that of the file of metadata: {given.label}"]
     labels = sorted({one.label for one in found.files if one.label})
     if labels:
         shown = ", ".join(labels[:_SHOWN]) + (", ..." if len(labels) > _SHOWN else "")
@@ -94,12 +101,20 @@ def _of_labels(found: Layout) -> list[str]:
             "no file lies in a folder of its label; allowed: <label>/<file>, <split>/<label>/"
             "<file>, or a metadata.csv with file_name and label"
         )
+    if _LABEL not in columns:
+        raise GuessError(f"metadata has no column {_LABEL!r}{_shown(columns)}; say it: --label")
     return ["each label is that of the file of metadata"]
 
 
-def _of_metadata(folder: Path, found: Layout) -> list[str]:
-    columns = [
-        one for file in found.metadata.values() for one in column_names(folder / file, "train")
-    ]
+def _shown(columns: Sequence[str | int]) -> str:
+    return f"; its columns are {', '.join(map(str, columns))}" if columns else ""
+
+
+def _metadata_columns(folder: Path, found: Layout) -> list[str | int]:
+    files = found.metadata.values()
+    return [one for file in files for one in column_names(folder / file, "train")]
+
+
+def _of_groups(columns: Sequence[str | int]) -> list[str]:
     groups = [one for one in columns if key_of(one) in GROUPS]
     return [f"split.group: {groups[0]} would keep the files of one in one split"] if groups else []

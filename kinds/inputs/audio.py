@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import prod
+from math import ceil, prod
 from operator import mul
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -51,6 +51,8 @@ _CONVOLUTIONS = {"conv_dim": [512] * 7, "conv_stride": [5, 2, 2, 2, 2, 2, 2]}
 """The library's defaults of what comes before the blocks of a model of waveforms."""
 _KEPT = 4
 """Numbers that a convolution keeps for each that it gives out: with its norm and activation."""
+_SHORTEST_SECONDS = 0.05
+"""Silence follows a shorter recording up to here: less gives no vector in most models."""
 _PATCHES = {"patch_size": 16, "frequency_stride": 10, "time_stride": 10}
 
 
@@ -263,6 +265,8 @@ def _encoded(row: str, content: bytes, processor: FeatureExtractor, most: int) -
     form = processor.form
     samples = most if form.frames is None else form.frames * form.hop + form.rate
     waveform = resampled(decoded(content), form.rate, samples)
+    least = ceil(_SHORTEST_SECONDS * form.rate)
+    waveform = np.pad(waveform, (0, max(0, least - len(waveform))))
     made = processor.extractor(waveform, sampling_rate=form.rate, return_tensors="np")
     values = np.ascontiguousarray(made[form.name][0], dtype=np.float32)
     shape = form.shape if form.bins else waveform.shape

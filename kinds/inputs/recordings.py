@@ -19,8 +19,10 @@ RECORDING_DEFINITION = (
 )
 _BLOCK = 1 << 16
 """Samples of each channel that are decoded at a time."""
-_SHORTEST_SECONDS, _LONGEST_SECONDS = 0.05, 3600
-"""Less gives no vector in most models; more is no example of one class, and fills a memory."""
+_LONGEST_SECONDS = 3600
+"""More is no example of one class, and fills a memory."""
+_SILENT = 2.0**-13
+"""Between the lowest and the highest sample: what dither makes of nothing in 16 bits."""
 _OPEN_ENDED = 0x7FFFF000
 """From here on, the size in a header of WAV is what programs write that do not know it."""
 _SAMPLES: Mapping[bytes, tuple[Literal["little", "big"], bytes]] = {
@@ -64,10 +66,9 @@ def decoded(content: bytes) -> Recording:
         raise RecordingError(f"cut off: {len(samples)} samples are there; allowed: whole files")
     if not np.isfinite(samples).all():
         raise RecordingError("some samples are no finite numbers")
-    if len(samples) < _SHORTEST_SECONDS * rate:
-        shown = f"{len(samples)} samples at {rate} Hz"
-        raise RecordingError(f"{shown}; allowed: {_SHORTEST_SECONDS} s or more")
-    if samples.min() == samples.max():
+    if not len(samples):
+        raise RecordingError("no samples; allowed: 1 or more")
+    if samples.max() - samples.min() <= _SILENT:
         raise RecordingError("silence alone; allowed: some sound")
     return Recording(samples, rate)
 

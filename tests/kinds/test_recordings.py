@@ -88,9 +88,10 @@ def with_nan() -> bytes:
         (b"", "no whole recording: "),
         (b"file_name,label\n" * 40, "no whole recording: "),
         (b"RIFF\0\0\0\0WAVEfmt ", "no whole recording: "),
-        (encoded(np.zeros(0)), "0 samples at 8000 Hz; allowed: 0.05 s or more"),
+        (encoded(np.zeros(0)), "no samples; allowed: 1 or more"),
         (encoded(np.zeros(8000)), "silence alone; allowed: some sound"),
         (encoded(np.full(8000, 0.25)), "silence alone"),
+        (encoded(np.tile([2, 0, -2, 1], 2000) / 32768), "silence alone"),
         (with_nan(), "some samples are no finite numbers"),
     ],
     ids=lambda one: one if isinstance(one, str) else "",
@@ -154,6 +155,6 @@ def test_rates_are_counted_and_lengths_told() -> None:
     facts = [Audio().examine(content).facts for content in RECORDINGS]
     (remark,) = Audio().remarks(facts)
     assert remark == (
-        "8 recordings of 0.2 to 1.4 s: 1 at 2,000 Hz, 2 at 8,000 Hz, 1 at 11,025 Hz, "
+        "8 recordings of 0.0 to 1.4 s: 1 at 2,000 Hz, 2 at 8,000 Hz, 1 at 11,025 Hz, "
         "2 at 16,000 Hz, 1 at 22,050 Hz, 1 at 44,100 Hz"
     )

@@ -170,7 +170,7 @@ RECORDINGS = [
     encoded(tone(100, 0.31, seed=1)),
     encoded(tone(300, 0.5, 44100, seed=2), 44100, "FLAC"),
     encoded(tone(700, 0.9, 16000, seed=3), 16000, "OGG"),
-    encoded(tone(110, 0.2, RATE, seed=4), RATE, subtype="PCM_U8"),
+    encoded(tone(110, 0.03, RATE, seed=4), RATE, subtype="PCM_U8"),
     encoded(stereo(tone(320, 0.45, seed=5)), subtype="FLOAT"),
     encoded(tone(720, 1.4, 22050, seed=6), 22050, subtype="PCM_24"),
     encoded(tone(730, 0.6, 16000, seed=7), 16000, "MP3"),
