@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -29,6 +29,17 @@ Example = dict[str, Any]
 Row = dict[str, Any]
 """One example among the predictions, in plain values that JSON and parquet hold."""
 Unit = Literal["token", "pixel", "frame", "row"]
+Facts = Mapping[str, float]
+"""What is known of a whole file, such as how long a recording lasts."""
+
+
+@dataclass(frozen=True)
+class Examined:
+    """A whole file that was read to its end."""
+
+    problem: str | None = None
+    """Why no example can be made of it; None where one can."""
+    facts: Facts = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -80,6 +91,18 @@ class Inputs(ABC):
         """Whether the first bytes of a file are those of one; asked where rows are whole files."""
         return True
 
+    def examine(self, content: bytes) -> Examined:
+        """What a whole file holds, or what is wrong with it; asked where rows are whole files."""
+        return Examined()
+
+    def remarks(self, facts: Sequence[Facts]) -> Iterator[str]:
+        """What a user should know of the files of a task, by what is known of each."""
+        yield from ()
+
+    def configure(self) -> dict[str, Any]:
+        """What the model's configuration has to say to read these inputs."""
+        return {}
+
     def unfit(self, model: Model, anatomy: Anatomy) -> str | None:
         """Why a model of the right modality cannot read these inputs; None where it can."""
         return None
@@ -126,6 +149,13 @@ class Inputs(ABC):
     def size(self, example: Example) -> int:
         """The units of an encoded example: batches are made of examples of like size."""
 
+    def counts(self, model: Model) -> str | None:
+        """What `max_length` counts, where a benchmark has to say it: its default is one of texts.
+
+        None where the default will do.
+        """
+        return None
+
     @abstractmethod
     def longest(self, max_length: int, model: Model) -> int:
         """The most units that an example may have for a model."""
@@ -137,6 +167,10 @@ class Inputs(ABC):
     def positions(self, units: int, model: Model) -> int:
         """A bound of the vectors that the first block of a model makes of so many units."""
         return units
+
+    def before_blocks(self, units: int, model: Model) -> int:
+        """A bound of the numbers that a model keeps of so many units before its first block."""
+        return 0
 
     @abstractmethod
     def unit_bytes(self, model: Model) -> int:
@@ -252,6 +286,10 @@ class Kind(ABC):
     def purpose(self) -> Purpose:
         """What a model of the kind is for."""
         return Purpose(self.loader, self.inputs.modality)
+
+    def configure(self, labels: Sequence[str]) -> dict[str, Any]:
+        """What the model's configuration has to say for a task with these labels."""
+        return self.inputs.configure() | self.output.configure(labels)
 
     @property
     @abstractmethod

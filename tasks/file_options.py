@@ -86,6 +86,12 @@ def as_text(value: Any) -> str:
     return "" if no_text else str(value)
 
 
+def as_content(value: Any) -> bytes:
+    """The bytes of a file, alone or beside its path; none where there are none."""
+    found = value.get("bytes") if isinstance(value, dict) else value
+    return found if isinstance(found, bytes) else b""
+
+
 def _as_texts(values: Any) -> Any:
     plain = isinstance(values, list) and not any(isinstance(one, list | dict) for one in values)
     return tuple(as_text(one).strip() for one in values) if plain else values

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import compress, islice
 from math import isfinite, nan
@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from finegrid.records.prepared import SPLITS, SplitName
+from kinds.contract import Examined
 from tasks.file_labels import canonical, find_labels, listed_labels, named_classes
-from tasks.file_options import ClassNames, Columns, Dropped, HeldOut, as_text
+from tasks.file_options import ClassNames, Columns, Dropped, HeldOut, as_content, as_text
 from tasks.splitting import divided, grouped, proportional
 from tasks.table_files import PLAIN, Format, Row, TableError, Wanted, read_rows, stored_names
 
@@ -38,6 +39,10 @@ class Survey(NamedTuple):
     """The names of the classes."""
     counts: dict[SplitName, int]
     """Rows of each split."""
+    files: tuple[str, ...] = ()
+    """Names of the whole files that are rows, below their folder."""
+    remarks: tuple[str, ...] = ()
+    """What a user should know of them."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,12 @@ class Reading:
     split: HeldOut | None = None
     how: Format = PLAIN
     drop: Dropped = field(default_factory=dict)
+    files: tuple[str, ...] = ()
+    """Columns that hold whole files: their bytes, alone or as the datasets library keeps them."""
+    examine: Callable[[bytes], Examined] | None = None
+    """What looks at them, if anything does."""
+    examined: list[tuple[str, Examined]] = field(default_factory=list)
+    """The id of each row that was read, and what was found in its file."""
     _unused: set[tuple[str, str]] = field(default_factory=set)
 
     def survey(self, paths: Paths, labels: ClassNames | None = None) -> Survey:
@@ -126,7 +137,7 @@ class Reading:
         )
         number = 0
         for path in files:
-            check = _Checks(path, wanted, frozenset(self._numbers(wanted)))
+            check = _Checks(path, wanted, frozenset(self._numbers(wanted)), self.files)
             rows = read_rows(path, wanted, split, self.how)
             while block := list(islice(rows, _BLOCK)):
                 ids = [f"{split}-{at}" for at in range(number + 1, number + len(block) + 1)]
@@ -136,6 +147,7 @@ class Reading:
                     columns["place"] = [f"{path.name}, {place}" for place in columns["place"]]
                 columns = self._without_dropped(columns)
                 check.note(columns)
+                self._examine(columns)
                 columns[_LABEL] = list(map(str.strip, columns[_LABEL]))
                 yield pa.record_batch({key: self._array(key, columns) for key in order})
             check.finish()
@@ -148,28 +160,40 @@ class Reading:
             elif key == _LABEL and not self.classes:
                 yield key
 
-    def _array(self, key: str, columns: Mapping[str, Sequence[str]]) -> pa.Array:
-        """A column as Arrow has it: text, or lists of numbers of several columns."""
+    def _array(self, key: str, columns: Mapping[str, Sequence[Any]]) -> pa.Array:
+        """A column as Arrow has it: text, bytes, or lists of numbers of several columns."""
         import pyarrow as pa
 
         several = self.columns.get(key)
+        if key in self.files:
+            return pa.array(columns[key], pa.binary())
         if not isinstance(several, tuple):
             return pa.array(columns[key], pa.string())
         parts = [list(map(_number, columns[one])) for one in _flat({key: several})]
         return pa.array([list(row) for row in zip(*parts, strict=True)], pa.list_(pa.float32()))
 
-    def _columns(self, block: Sequence[Row], wanted: Wanted) -> dict[str, list[str]]:
-        """The values of some rows as text, and the places of the rows, by column."""
+    def _columns(self, block: Sequence[Row], wanted: Wanted) -> dict[str, list[Any]]:
+        """The values of some rows as text or bytes, and the places of the rows, by column."""
         columns = zip(*(values for _, values in block), strict=True)
-        texts = (list(map(as_text, values)) for values in columns)
-        return {"place": [place for place, _ in block], **dict(zip(wanted, texts, strict=True))}
+        found = {
+            key: list(map(as_content if key in self.files else as_text, values))
+            for key, values in zip(wanted, columns, strict=True)
+        }
+        return {"place": [place for place, _ in block], **found}
 
-    def _without_dropped(self, columns: dict[str, list[str]]) -> dict[str, list[str]]:
-        """The rows that have none of the values to drop."""
+    def _examine(self, columns: Mapping[str, Sequence[Any]]) -> None:
+        """Look at the files of some rows."""
+        if self.examine is not None:
+            for key in self.files:
+                found = map(self.examine, columns[key])
+                self.examined.extend(zip(columns["id"], found, strict=True))
+
+    def _without_dropped(self, columns: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        """The rows that have none of the values to drop; of whole files, none of the ids."""
         kept = [True] * len(columns["id"])
         for key, values in self.drop.items():
             if values and key in columns:
-                texts = list(map(str.strip, columns[key]))
+                texts = list(map(str.strip, columns["id" if key in self.files else key]))
                 self._unused.difference_update((key, text) for text in {*texts} & {*values})
                 kept = [
                     is_kept and text not in values
@@ -186,11 +210,13 @@ class _Checks:
     wanted: Wanted
     numbers: frozenset[str]
     """What has to hold numbers."""
+    files: tuple[str, ...] = ()
+    """What has to hold files."""
     rows: int = 0
     bad: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
     """By column: the numbers and the places of rows."""
 
-    def note(self, columns: Mapping[str, Sequence[str]]) -> None:
+    def note(self, columns: Mapping[str, Sequence[Any]]) -> None:
         """Look at the values of some rows."""
         for key in self.wanted:
             is_number = key in self.numbers
@@ -207,7 +233,9 @@ class _Checks:
         key = min((one for one in self.wanted if one in self.bad), key=lambda one: self.bad[one][0])
         numbers = key in self.numbers
         allowed = "numbers, with a point" if numbers else "text"
-        if key != "group" and not numbers:
+        if key in self.files:
+            allowed = "the bytes of a file, as the datasets library keeps them in parquet"
+        elif key != "group" and not numbers:
             allowed += f'; or drop: {{{key}: [""]}}, which leaves blank rows out'
         where = f"{self.path.name}, column {self.wanted[key]!r}"
         at = ("split", "group") if key == "group" else ("columns", key)

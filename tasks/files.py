@@ -26,7 +26,7 @@ REGISTERED = "table-files"
 @register(REGISTERED)
 @dataclass(frozen=True)
 class Files(Task):
-    """Texts, pairs of them, or numbers, with a label: the rows of the user's own table files.
+    """Texts, pairs of them, numbers, or whole files of parquet, with a label: rows of tables.
 
     A text is taken as it stands, also one that reads `NA`. Of a label the spaces about it are
     dropped. A classification's labels are whole numbers and other decimal numbers (1.0 is 1) where
@@ -82,8 +82,8 @@ class Files(Task):
         """See the contract; ids are the split's file and the number of the row in it, from 1."""
         named = self.splits.named.items()
         paths = {name: [folder / file for file in files] for name, files in named}
-        classes = needs_of(self.kind).classes
-        how = Reading(self.columns, classes, self.split, self.format, self.drop)
+        needs = needs_of(self.kind)
+        how = Reading(self.columns, needs.classes, self.split, self.format, self.drop, needs.files)
         rows = how.load(paths)
         values: Mapping[SplitName, NDArray[Any]]
         if self.labels:

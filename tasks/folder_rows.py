@@ -74,8 +74,9 @@ class FolderReading:
         """
         rows = self.load(folder, names)
         counts = {name: part.num_rows for name, part in rows.items()}
+        files = tuple(name for part in rows.values() for name in part["id"].to_pylist())
         if not self.needs.classes:
-            return Survey((), (), counts)
+            return Survey((), (), counts, files)
         found = find_labels(rows["train"][_LABEL].unique().to_pylist())
         if len(found) < 2:
             problem = f"all files are {found[0]!r}; allowed: 2 labels or more"
@@ -83,7 +84,7 @@ class FolderReading:
         _check_case(found)
         written, shown = named_classes(found, labels)
         label_numbers(rows, written)
-        return Survey(written, shown, counts)
+        return Survey(written, shown, counts, files)
 
     def load(self, folder: Path, names: Sequence[str]) -> dict[SplitName, pa.Table]:
         """The rows of every split: `id` and `place`, which are the file's name, and `label`.

@@ -22,12 +22,14 @@ from finegrid.records.identity import text_files
 
 DELIMITERS = {".csv": ",;\t", ".tsv": "\t", ".txt": "\t,;"}
 _JSON = (".json", ".jsonl", ".ndjson")
-_PARQUET = ".parquet"
-ENDINGS = (*DELIMITERS, *_JSON, _PARQUET)
+PARQUET = ".parquet"
+ENDINGS = (*DELIMITERS, *_JSON, PARQUET)
 """What the names of table files end with, before a `.gz`."""
 TEXT_FOLDER = ("text", "label", "file")
 """The columns of a folder of texts: a file is a row, the folder's name its label."""
 _SHOWN_COLUMNS, _SHOWN_SIGNS = 20, 40
+_BATCH_ROWS, _BATCH_BYTES = 1 << 16, 1 << 26
+"""Of parquet, what is held as Python's own values at a time."""
 Row = tuple[str, tuple[Any, ...]]
 """Where a row stands, `line 3` or `row 3`, and the values of the wanted columns."""
 Wanted = Mapping[str, str | int]
@@ -109,7 +111,7 @@ def column_names(path: Path, split: str, how: Format = PLAIN) -> list[str | int]
     with _errors(path, split, how):
         if path.is_dir():
             return list(TEXT_FOLDER)
-        if (ending := _known_ending(path, split)) == _PARQUET:
+        if (ending := _known_ending(path, split)) == PARQUET:
             return _parquet_names(path)
         with _opened(path, how) as stream:
             if ending in _JSON:
@@ -339,7 +341,7 @@ def _parquet_file(path: Path) -> Iterator[Any]:
 
 def stored_names(path: Path, column: str | int) -> tuple[str, ...]:
     """The names of a column's classes, which the datasets library keeps in parquet; or none."""
-    if ending_of(path.name) != _PARQUET:
+    if ending_of(path.name) != PARQUET:
         return ()
     with _errors(path, "train", PLAIN), _parquet_file(path) as file:
         stored = (file.schema_arrow.metadata or {}).get(b"huggingface", b"{}")
@@ -354,11 +356,37 @@ def _parquet(path: Path, columns: Wanted) -> Iterator[Row]:
     with _parquet_file(path) as file:
         _places(path, file.schema_arrow.names, columns)
         number = 0
-        for batch in file.iter_batches(columns=list(dict.fromkeys(columns.values()))):
+        names = list(dict.fromkeys(columns.values()))
+        for batch in file.iter_batches(batch_size=_batch_rows(file.metadata), columns=names):
             table = batch.to_pydict()
             for values in zip(*(table[name] for name in columns.values()), strict=True):
                 number += 1
                 yield f"row {number}", values
+
+
+def _batch_rows(metadata: Any) -> int:
+    """How many rows are read at a time, by the bytes that they have on average."""
+    groups = range(metadata.num_row_groups)
+    size: int = sum(metadata.row_group(at).total_byte_size for at in groups)
+    return max(1, min(_BATCH_ROWS, _BATCH_BYTES * metadata.num_rows // max(size, 1)))
+
+
+def stored_files(path: Path) -> tuple[str, ...]:
+    """The columns of a file of parquet that hold whole files, as the datasets library keeps them;
+    none elsewhere. Raises TableError and OSError.
+    """
+    if ending_of(path.name) != PARQUET or not path.is_file():
+        return ()
+    with _errors(path, "train", PLAIN), _parquet_file(path) as file:
+        return tuple(one.name for one in file.schema_arrow if _holds_files(one.type))
+
+
+def _holds_files(kind: Any) -> bool:
+    import pyarrow as pa
+
+    if pa.types.is_struct(kind):
+        return any(part.name == "bytes" and _holds_files(part.type) for part in kind)
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
 
 
 def _texts(folder: Path, columns: Wanted) -> Iterator[Row]:

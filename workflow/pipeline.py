@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,8 @@ from finegrid.planning.estimate import (
 from finegrid.planning.pinning import pinned
 from finegrid.planning.plan import make_plan
 from finegrid.planning.schema import Benchmark
-from finegrid.prepare.hashes import HASHES_FILE, Hashes
+from finegrid.prepare.examined import Examiner
+from finegrid.prepare.hashes import HASHES_FILE
 from finegrid.problems import ConfigurationError, refused
 from finegrid.records.identity import canonical_json
 from finegrid.records.place import record_file
@@ -54,6 +55,8 @@ class Pipeline:
     results: str
     allow_partial: bool = False
     """Whether tables and plots are made of the records that exist, and nothing is trained."""
+    examiner: Examiner = field(default_factory=Examiner)
+    """What has looked at the user's own files, and knows what they hold."""
 
     @classmethod
     def from_config(
@@ -79,11 +82,10 @@ class Pipeline:
         if (memory := content.pop(DEVICE_MEMORY, None)) is not None:
             check_device_memory(memory)  # for `finegrid plan`: no job depends on it
         partial = _yes_or_no("allow_partial", content.pop("allow_partial", False))
-        hashed = Hashes(Path(_hashes(results)))
-        benchmark = pinned(benchmark_from_config(content), hashed)
-        pipeline = cls(
-            benchmark, make_plan(benchmark, hashed, Anatomies.kept(results)), results, partial
-        )
+        examiner = Examiner.kept(Path(_hashes(results)).parent)
+        benchmark = pinned(benchmark_from_config(content), examiner.hashed)
+        plan = make_plan(benchmark, examiner, Anatomies.kept(results))
+        pipeline = cls(benchmark, plan, results, partial, examiner)
         if partial and not pipeline.recorded:
             problem = f"none of the {len(pipeline.runs)} runs has a record below {results}/runs"
             raise ConfigurationError([f"allow_partial: {problem}"])
@@ -96,7 +98,7 @@ class Pipeline:
 
     @property
     def hashes(self) -> str:
-        """The file that keeps the hashes of large files."""
+        """The file that keeps the hashes of files."""
         return _hashes(self.results)
 
     @cached_property

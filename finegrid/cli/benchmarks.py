@@ -21,6 +21,7 @@ from finegrid.cli.shared import (
 )
 from finegrid.cli.terminal import CONSOLE, explain_failure, first_table, print_table, show
 from finegrid.planning.benchmark import DEFAULT_BENCHMARK
+from finegrid.planning.own_files import remarks
 from finegrid.records.plan import Plan
 from finegrid.training.processes.exits import EXIT_TRY_AGAIN
 from finegrid.training.processes.home import SNAKEMAKE, home_problem
@@ -33,12 +34,15 @@ SNAKEFILE = ROOT / "Snakefile"
 
 def check(benchmark: BenchmarkName = DEFAULT_BENCHMARK) -> None:
     """Check a benchmark file and say what it plans."""
-    plan = pipeline_of(benchmark, Path("results")).plan
+    pipeline = pipeline_of(benchmark, Path("results"))
+    plan = pipeline.plan
     gaps = [cell for cell in plan.cells if cell.not_applicable]
     CONSOLE.print(f"{benchmark}: {len(plan.cells)} cells, {_count(plan)}")
     for cell in gaps:
         name = f"{cell.task} x {cell.model} x {cell.variant}"
         CONSOLE.print(f"  not applicable: {name} ({cell.not_applicable})", soft_wrap=True)
+    for remark in remarks(pipeline.benchmark, pipeline.examiner):
+        CONSOLE.print(f"  {remark}", highlight=False, markup=False, soft_wrap=True)
 
 
 def plan(

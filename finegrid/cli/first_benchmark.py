@@ -10,15 +10,17 @@ from typing import Any, NamedTuple
 
 from finegrid.planning.guess import LENGTHS, Guess, GuessError, Options, guess, text_kind
 from finegrid.planning.guess_folder import guess_folder
+from finegrid.planning.guess_stored import guess_stored
 from finegrid.planning.lock import HUB
 from finegrid.planning.locking import fetched_data
 from finegrid.planning.own_files import paths_of
 from finegrid.planning.schema import FilesEntry, TaskEntry
+from finegrid.prepare.examined import Examiner
 from finegrid.prepare.hub import HubError
 from finegrid.prepare.model import CONFIGURATION_FILE
 from finegrid.prepare.sources import SourceError
 from finegrid.records.write import write_text
-from tasks.table_files import TableError
+from tasks.table_files import TableError, stored_files
 
 TEMPLATE = Path(__file__).with_name("benchmark.yaml.template")
 _PLAIN = re.compile(r"[A-Za-z_./~]([\w./~:-]*[\w./~-])?")
@@ -42,10 +44,12 @@ class Written(NamedTuple):
     needs_lock: bool
 
 
-def write_benchmark(data: str, model: str, given: Options, output: Path | None) -> Written:
+def write_benchmark(
+    data: str, model: str, given: Options, output: Path | None, examiner: Examiner
+) -> Written:
     """Write a benchmark on data, a file, a folder or `hub:...`, and a model.
 
-    Raises InitError, OSError.
+    Whole files are looked at by `examiner`. Raises InitError, OSError.
     """
     name = _name(data)
     file = output or Path(f"{name}.yaml")
@@ -57,7 +61,7 @@ def write_benchmark(data: str, model: str, given: Options, output: Path | None) 
         raise InitError(f"{file} exists already; allowed: another name, by --output")
     uri = _model_uri(model)
     try:
-        found = _guessed(data, given)
+        found = _guessed(data, given, examiner)
     except (TableError, GuessError, HubError, SourceError) as error:
         raise InitError(f"{data}: {_in_options(error)}") from error
     text = Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
@@ -82,12 +86,15 @@ def _length(found: Guess, uri: str) -> str:
     return f"\n      max_length: {min(found.max_length, _longest(uri))}"
 
 
-def _guessed(data: str, given: Options) -> Guess:
+def _guessed(data: str, given: Options, examiner: Examiner) -> Guess:
     folder = Path(data).expanduser()
-    if not data.startswith(HUB) and folder.is_dir() and (found := guess_folder(folder, given)):
+    is_folder = not data.startswith(HUB) and folder.is_dir()
+    if is_folder and (found := guess_folder(folder, given, examiner)):
         return found
     entry = TaskEntry(kind=text_kind(classes=True), files=FilesEntry(path=data))
     paths = fetched_data(entry, data).paths if data.startswith(HUB) else paths_of(entry)
+    if stored := stored_files(paths["train"][0]):
+        return guess_stored(paths, stored, given, examiner)
     return guess(paths, given)
 
 

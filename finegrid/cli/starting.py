@@ -16,6 +16,7 @@ from finegrid.planning.guess import Options
 from finegrid.planning.lock import Lock, lock_file, read_lock
 from finegrid.planning.locking import make_lock
 from finegrid.planning.plan import make_plan
+from finegrid.prepare.examined import Examiner
 from finegrid.records.registry import unknown_name
 from kinds.registry import KINDS
 
@@ -42,7 +43,8 @@ def init(
         _end(f"--kind: {unknown_name('kind', kind, list(KINDS))}")
     try:
         options = Options(text, pair, label, kind, encoding, quotes)
-        written = write_benchmark(data, model, options, output)
+        examiner = Examiner()
+        written = write_benchmark(data, model, options, output, examiner)
     except (InitError, OSError) as error:
         _end(str(error))
     _say(f"wrote {written.file}; guessed, and to be changed there:")
@@ -51,7 +53,8 @@ def init(
     if written.needs_lock:
         lock(str(written.file))
     with one_line_errors():
-        plan = make_plan(parse_benchmark(load_content(written.file), [written.file]))
+        content = load_content(written.file)
+        plan = make_plan(parse_benchmark(content, [written.file]), examiner)
     trials = f"{len(plan.trials)} trials and " if plan.trials else ""
     _say(f"{trials}{len(plan.runs)} runs: finegrid reproduce {written.file}")
 

@@ -11,9 +11,10 @@ from typing import Any, Literal
 
 from finegrid.records.base import Record
 
-Stored = Literal["linear", "transposed", "expert", "convolution"]
-"""How a weight is kept: W (out, in); W (in, out); one matrix an expert; a kernel."""
-Reads = Literal["text", "images", "text and images", "speech", "numbers"]
+Stored = Literal["linear", "transposed", "expert", "convolution", "weight"]
+"""How a weight is kept: W (out, in); W (in, out); one matrix an expert; a kernel; or W (out, in)
+of a layer that is never called, as its weight alone is read."""
+Reads = Literal["text", "images", "text and images", "audio", "numbers"]
 ALL_ROLES = "all"
 """In place of roles: every role that the model has."""
 _ORDER = ("q", "k", "v", "o", "up", "gate", "down")

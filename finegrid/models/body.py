@@ -26,8 +26,8 @@ _HEADS = (
 _READS: dict[str, Reads] = {
     "input_ids": "text",
     "pixel_values": "images",
-    "input_features": "speech",
-    "input_values": "speech",
+    "input_features": "audio",
+    "input_values": "audio",
 }
 LENGTHS = (
     *("max_position_embeddings", "n_positions", "max_seq_len"),

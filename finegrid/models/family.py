@@ -49,7 +49,14 @@ class Family:
     classifier_reason: ClassVar[str | None] = None
     """Why the library's own classifier does not read the text alone, whatever pads it."""
     padding_reason: ClassVar[str | None] = None
-    """Why a text's states depend on the padding behind it, whatever the mask says."""
+    """Why the states of a text or of a sound depend on the padding behind it, whatever the mask
+    says."""
+    masked: ClassVar[bool] = False
+    """Whether a model of sounds reads a mask, where its configuration does not say it."""
+    weights: ClassVar[tuple[str, ...]] = ()
+    """Ends of the paths of layers whose weights are read, and which are never called."""
+    aside: ClassVar[tuple[str, ...]] = ()
+    """First names, from the body on, of what a checkpoint holds and a classifier has no part of."""
     causal: ClassVar[bool | None] = None
     """Whether tokens see those before them alone, where the attention modules do not say it."""
     positions: ClassVar[bool | None] = None

@@ -96,6 +96,8 @@ def part_of(weight: Weight, family: Family) -> list[Part]:
     stored = _stored(weight.module)
     if stored is None:
         return []
+    if longest_end(weight.path, family.weights):
+        stored = "weight"
     sizes = _sizes(weight, stored)
     if end := longest_end(weight.path, family.fused):
         layout = family.fused[end](weight.configuration, sizes[1])

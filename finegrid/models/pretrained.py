@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from finegrid.models.discovery import blank
+from finegrid.models.family import family_of
 from finegrid.models.head import add_to_head, head_modules
 from finegrid.models.live import anatomy_of
 from finegrid.models.padding import set_padding
@@ -125,6 +126,7 @@ def read_weights(
         )
     except RuntimeError as error:
         raise WeightsError(f"the library cannot convert the weights: {error}") from error
+    leave_inputs(model)
     shapes = {name: (tuple(file), tuple(own)) for name, file, own in found["mismatched_keys"]}
     missing, unexpected = found["missing_keys"], found["unexpected_keys"]
     stored = stored_shapes({path.name: path for path in folder.iterdir()})
@@ -139,7 +141,20 @@ def unread_weights(
     kind = holding(_classifier(config, loader, pooling), weights)
     attention = attention_implementation(kind)
     make = partial(kind._from_config, dtype=torch.float32, attn_implementation=attention)
-    return blank(make, config).eval()  # as what is read
+    model = blank(make, config)
+    leave_inputs(model)
+    return model.eval()  # as what is read
+
+
+def leave_inputs(model: nn.Module) -> None:
+    """Let no gradient be asked for of the samples of recordings.
+
+    The library's encoders of waveforms ask for it in training, for its older way of checkpointing:
+    a step would go back through all convolutions, also where nothing in them is trained.
+    """
+    for module in model.modules():
+        if getattr(module, "_requires_grad", False) is True:
+            module._requires_grad = False  # type: ignore[assignment]  # the library's own switch
 
 
 def listen() -> None:
@@ -261,7 +276,8 @@ def _is_of_body(model: Any, name: str, report: Report) -> bool:
     """Whether a name that the model lacks is no head's, but a part of another body."""
     inner = name.removeprefix(_prefix(model))
     first = inner.split(".")[0]
-    if _CONSTANTS.search(name) or first == "pooler":
+    aside = family_of(model.config.model_type).aside
+    if _CONSTANTS.search(name) or first in ("pooler", *aside):
         return False
     if inner != name or first in dict(model.base_model.named_children()):
         return True

@@ -26,10 +26,9 @@ from finegrid.planning.schema import (
 )
 from finegrid.prepare import checkpoint_files, sources
 from finegrid.prepare.configuration import check_tokenizer, unfit_configuration
-from finegrid.prepare.sources import Hash
+from finegrid.prepare.examined import Examiner
 from finegrid.prepare.tokenizer_file import TokenizerError
 from finegrid.problems import Location, Problems, dump_settings, refused
-from finegrid.records.identity import file_sha256
 from finegrid.records.registry import unknown_name
 from finegrid.records.specification import (
     Checkpoint,
@@ -83,7 +82,7 @@ class Catalogue:
 
     benchmark: Benchmark
     problems: Problems
-    hashed: Hash = file_sha256
+    examiner: Examiner = field(default_factory=Examiner)
     describe: Describe = field(default_factory=Anatomies)
     _tasks: dict[str, TaskPlan | None] = field(default_factory=dict)
     _models: dict[str, dict[Purpose, ModelPlan]] = field(default_factory=dict)
@@ -119,7 +118,7 @@ class Catalogue:
 
     def _resolve_task(self, name: str) -> TaskPlan | None:
         at: Location = ("tasks", name)
-        entry = own_files.registered(self.benchmark.tasks[name], at, self.problems)
+        entry = own_files.registered(self.benchmark.tasks[name], at, self.problems, self.examiner)
         if entry is None or entry.task is None:
             return None
         named, given = ((*at, "task"), entry.task), ((*at, "options"), entry.options)
@@ -318,7 +317,7 @@ class Catalogue:
         self, source: Source, at: Location, files: tuple[str, ...] | None = None
     ) -> bool:
         """Whether nothing is wrong with a source, of which `files` are taken."""
-        found = sources.problems(source, files, self.hashed)
+        found = sources.problems(source, files, self.examiner.hashed)
         for problem in found:
             self.problems.add(at, problem)
         return not found

@@ -273,8 +273,9 @@ def _activations(spec: Specification, anatomy: Anatomy) -> float:
     batch = largest_share(training, longest)
     passed = len(layers) * _width(spec.model, anatomy)
     kept = max(layers) + passed if training.gradient_checkpointing else 0
-    trained = batch * length * (kept or sum(layers)) * _METHOD_ACTIVATIONS
-    evaluated = training.evaluation_batch_size * length * max(layers)
+    before = inputs.before_blocks(longest, spec.model)
+    trained = batch * (length * (kept or sum(layers)) * _METHOD_ACTIVATIONS + before)
+    evaluated = training.evaluation_batch_size * max(length * max(layers), before)
     return max(trained, evaluated)
 
 

@@ -42,6 +42,7 @@ def mismatches(
     else:
         if kind_named(task.task.kind).inputs.unit == "token":
             yield from _wrong_length(model, training.max_length, method)
+        yield from _unsaid_length(task, record, training)
         yield from _small_micro_batches(task, record, training)
     if problem := method.weights_problem(training.weights):
         yield ("training", "weights"), refused(training.weights, problem)
@@ -72,6 +73,14 @@ def wrong_size(record: Model, task: TaskPlan) -> str | None:
     if found is not None and found != width:
         return f"layers end in {found}, {name} takes {width}; allowed: {width}"
     return None
+
+
+def _unsaid_length(task: TaskPlan, record: Model, training: Training) -> Iterator[Mismatch]:
+    """A length that the benchmark does not say, where the default is one of texts alone."""
+    counted = kind_named(task.task.kind).inputs.counts(record)
+    if counted and _LENGTH[-1] not in training.model_fields_set:
+        allowed = "allowed: a whole number from 1"
+        yield _LENGTH, f"this key is required: the {counted} to hear at the most; {allowed}"
 
 
 def _small_micro_batches(task: TaskPlan, record: Model, training: Training) -> Iterator[Mismatch]:

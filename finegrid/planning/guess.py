@@ -128,8 +128,8 @@ def guess(paths: Paths, given: Options) -> Guess:
         reasons.append("each label is the folder of its texts")
     else:
         how = _with_header(path, how, reasons)
-        found = _columns_of(paths["train"], how)
-        texts, label = _texts(found, given, reasons), _label(found, given, reasons)
+        found = columns_of(paths["train"], how)
+        texts, label = _texts(found, given, reasons), label_of(found, given, reasons)
         kind = given.kind or _kind(label, reasons)
         pair = texts[1].name if len(texts) > 1 else None
         dropped = _no_labels(label, reasons) if needs_of(kind).classes else ()
@@ -159,8 +159,9 @@ def _with_header(path: Path, how: Format, reasons: list[str]) -> Format:
     return how.model_copy(update={"header": False})
 
 
-def _columns_of(files: Sequence[Path], how: Format) -> list[_Column]:
-    names = column_names(files[0], "train", how)
+def columns_of(files: Sequence[Path], how: Format, without: Sequence[str] = ()) -> list[_Column]:
+    """The columns of some files with what their values are like, but for those `without`."""
+    names = [name for name in column_names(files[0], "train", how) if name not in without]
     once = [name for name in names if names.count(name) == 1 and name != ""]
     columns = [_Column(name) for name in once]
     wanted = {str(at): name for at, name in enumerate(once)}
@@ -203,7 +204,8 @@ def _texts(columns: list[_Column], given: Options, reasons: list[str]) -> list[_
     return found[:1]
 
 
-def _label(columns: list[_Column], given: Options, reasons: list[str]) -> _Column:
+def label_of(columns: list[_Column], given: Options, reasons: list[str]) -> _Column:
+    """The column of the labels. Raises GuessError where several may be, or none."""
     if given.label is not None:
         return _named(columns, given.label, "--label")
     found = [column for column in columns if column.key in _LABELS]

@@ -29,6 +29,7 @@ from finegrid.planning.lock import (
 from finegrid.planning.pinning import local_source
 from finegrid.planning.schema import TaskEntry
 from finegrid.prepare import hub, sources
+from finegrid.prepare.examined import Examiner
 from finegrid.prepare.model import BESIDE, CONFIGURATION_FILE
 from finegrid.prepare.sources import Hash, SourceError
 from finegrid.problems import ConfigurationError, Location, Problems, explain, refused
@@ -54,7 +55,7 @@ def make_lock(
     What `before` holds of the Hub stays where the benchmark still says the same. Raises
     ConfigurationError with all that cannot be locked.
     """
-    resolver = _Resolver(before, hashed, say, Problems())
+    resolver = _Resolver(before, Examiner(hashed=hashed), say, Problems())
     tasks = {
         name: locked
         for name, entry in _entries(content, "tasks").items()
@@ -85,7 +86,7 @@ class _UnresolvedError(Exception):
 @dataclass(frozen=True)
 class _Resolver:
     before: Lock
-    hashed: Hash
+    examiner: Examiner
     say: Callable[[str], None]
     problems: Problems
 
@@ -112,7 +113,7 @@ class _Resolver:
             try:
                 checked = TaskEntry.model_validate_json(json.dumps(entry))
                 of_hub = self._of_hub(checked, data_set, at) if data_set is not None else None
-                found = of_hub or own_files.of_files(checked)
+                found = of_hub or own_files.of_files(checked, self.examiner)
             except ValidationError as error:
                 lines = explain(error, TaskEntry.model_json_schema(), at)
                 raise ConfigurationError(lines) from error
@@ -128,7 +129,7 @@ class _Resolver:
             data = fetched_data(entry, data_set)
         except (hub.HubError, SourceError) as error:
             raise _UnresolvedError((*at, "files"), f"{data_set}: {error}") from error
-        survey = own_files.surveyed(entry, data.paths)
+        survey = own_files.surveyed(entry, data.paths, self.examiner)
         made = own_files.as_registered(entry, data.source, SplitFiles(**data.layout), survey)
         return own_files.Found(made, survey.counts)
 
@@ -152,7 +153,7 @@ class _Resolver:
             source = Source(uri=uri)
             if problems := sources.problems(source, (CONFIGURATION_FILE,)):
                 raise _UnresolvedError(at, problems[0])
-            return local_source(source, self.hashed, at)
+            return local_source(source, self.examiner.hashed, at)
         except ValidationError as error:
             raise ConfigurationError(explain(error, Source.model_json_schema(), at)) from error
 

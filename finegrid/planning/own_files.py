@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,10 +12,18 @@ from pydantic import JsonValue, ValidationError
 
 from finegrid.metrics.registry import METRICS, metric
 from finegrid.planning.layouts import Layout, table_layout, text_layout
-from finegrid.planning.own_folders import folder_as_registered, folder_of, surveyed_folder
-from finegrid.planning.schema import TaskEntry
+from finegrid.planning.own_folders import (
+    folder_as_registered,
+    folder_of,
+    reads_tables,
+    remarks_on,
+    surveyed_folder,
+)
+from finegrid.planning.schema import Benchmark, TaskEntry
+from finegrid.prepare.examined import Examiner
+from finegrid.prepare.sources import Hash
 from finegrid.problems import Location, Problems, refused
-from finegrid.records.identity import file_sha256, folder_sha256, text_files
+from finegrid.records.identity import folder_sha256, text_files
 from finegrid.records.prepared import SplitName
 from finegrid.records.registry import UnknownNameError, unknown_name
 from finegrid.records.specification import Source
@@ -40,58 +49,79 @@ class Found(NamedTuple):
 
     entry: TaskEntry
     counts: dict[SplitName, int]
+    remarks: tuple[str, ...] = ()
+    """What its user should know of its files."""
 
 
-def registered(entry: TaskEntry, at: Location, problems: Problems) -> TaskEntry | None:
+def registered(
+    entry: TaskEntry, at: Location, problems: Problems, examiner: Examiner
+) -> TaskEntry | None:
     """The entry of a registered task that an entry stands for, with its source and its options.
 
     One of the user's own files gets its source by content and the labels that it has: every row
-    is read. What is wrong with the files is noted, and None returned.
+    is read, and every whole file looked at by `examiner`. What is wrong with the files is noted,
+    and None returned.
     """
     if entry.task is not None:
         return entry
     try:
-        return of_files(entry).entry
+        return of_files(entry, examiner).entry
     except TableError as error:
         problems.add((*at, *error.key), error.problem)
         return None
 
 
-def of_files(entry: TaskEntry) -> Found:
+def remarks(benchmark: Benchmark, examiner: Examiner) -> Iterator[str]:
+    """What the user of a benchmark without problems should know of the files of its tasks."""
+    for name, entry in benchmark.tasks.items():
+        if entry.task is None and _needs(entry).files:
+            yield from (f"tasks.{name}: {one}" for one in of_files(entry, examiner).remarks)
+
+
+def of_files(entry: TaskEntry, examiner: Examiner) -> Found:
     """The registered task of an entry whose files lie on this machine. Raises TableError."""
-    if _needs(entry).files:
+    if _needs(entry).files and not reads_tables(entry):
         folder = folder_of(entry)
         _check_truths(entry)
-        survey = surveyed_folder(entry, folder)
+        survey = surveyed_folder(entry, folder, examiner)
         _check_classes(entry, len(survey.names))
-        return Found(TaskEntry(**folder_as_registered(entry, folder, survey)), survey.counts)
+        keys = folder_as_registered(entry, folder, survey, examiner.hashed)
+        return Found(TaskEntry(**keys), survey.counts, survey.remarks)
     paths = paths_of(entry)
-    survey = surveyed(entry, paths)
-    source, names = _source(paths)
-    return Found(as_registered(entry, source, names, survey), survey.counts)
+    survey = surveyed(entry, paths, examiner)
+    source, names = _source(paths, examiner.hashed)
+    made = as_registered(entry, source, names, survey)
+    return Found(made, survey.counts, survey.remarks)
 
 
-def surveyed(entry: TaskEntry, paths: Paths) -> Survey:
+def surveyed(entry: TaskEntry, paths: Paths, examiner: Examiner) -> Survey:
     """What the rows at these paths hold, all checked with what the entry says of them.
 
     Raises TableError.
     """
-    if _needs(entry).files:
-        folder_of(entry)  # which says what is allowed
     columns = _columns(entry, paths)
     files = SplitFiles(**{name: tuple(map(str, found)) for name, found in paths.items()})
     if wrong := split_problem(files, entry.split):
         raise TableError(tuple(wrong[0].split(".")), wrong[1])
     _check_format(entry, paths)
     classes = _check_truths(entry)
-    reading = Reading(columns, classes, entry.split, entry.format, _dropped(entry, paths))
+    needs = _needs(entry)
+    reading = Reading(
+        columns,
+        classes,
+        entry.split,
+        entry.format,
+        _dropped(entry, paths),
+        files=needs.files,
+        examine=partial(examiner.of_content, needs.kind),
+    )
     try:
         survey = reading.survey(paths, entry.labels)
     except OSError as error:
         problem = f"{error.filename} cannot be read: {error.strerror}"
         raise TableError(("files",), problem) from error
     _check_classes(entry, len(survey.names))
-    return survey
+    return survey._replace(remarks=remarks_on(needs.kind, reading.examined))
 
 
 def as_registered(entry: TaskEntry, source: Source, names: SplitFiles, survey: Survey) -> TaskEntry:
@@ -240,7 +270,7 @@ def _found(name: SplitName, file: str) -> Path:
     return path
 
 
-def _source(paths: Paths) -> tuple[Source, SplitFiles]:
+def _source(paths: Paths, hashed: Hash) -> tuple[Source, SplitFiles]:
     """The folder that holds all files, with their hashes, and their names below it."""
     every = [path for files in paths.values() for path in files]
     if any(path.is_absolute() or ".." in path.parts for path in every):
@@ -252,7 +282,7 @@ def _source(paths: Paths) -> tuple[Source, SplitFiles]:
     holders: dict[str, SplitName] = {}
     for split, files in paths.items():
         for path in files:
-            digest = folder_sha256(text_files(path)) if path.is_dir() else file_sha256(path)
+            digest = folder_sha256(text_files(path)) if path.is_dir() else hashed(path)
             if digest in holders:
                 problem = f"the same content as {holders[digest]!r}"
                 raise TableError(("files", split), f"{problem}; allowed: other rows in every split")

@@ -21,8 +21,7 @@ from finegrid.planning.schema import Benchmark, Grid, VariantEntry
 from finegrid.planning.size import check_size
 from finegrid.planning.tuning import plan_trials, plan_tuning, settled
 from finegrid.prepare.checkpoint_files import head_problem
-from finegrid.prepare.hashes import Hashes
-from finegrid.prepare.sources import Hash
+from finegrid.prepare.examined import Examiner
 from finegrid.problems import (
     SAFE_NAME,
     ConfigurationError,
@@ -33,7 +32,7 @@ from finegrid.problems import (
     refused,
 )
 from finegrid.records.base import NAME_PATTERN
-from finegrid.records.identity import content_hash, file_sha256
+from finegrid.records.identity import content_hash
 from finegrid.records.merge import deep_merge
 from finegrid.records.plan import Cell, Plan
 from finegrid.records.registry import RegistrationError
@@ -51,15 +50,16 @@ _TRAINING = "training."
 
 
 def make_plan(
-    benchmark: Benchmark, hashed: Hash = file_sha256, describe: Describe | None = None
+    benchmark: Benchmark, examiner: Examiner | None = None, describe: Describe | None = None
 ) -> Plan:
-    """Expand a benchmark, whose local sources are pinned by `hashed`, the hash of a file.
+    """Expand a benchmark, whose local sources are pinned by the hashes that `examiner` has.
 
-    `describe` finds the anatomies of its models; by default a process of its own does. Raises
-    ConfigurationError with everything that is wrong with it.
+    It looks at whole files, each once. `describe` finds the anatomies of its models; by default a
+    process of its own does. Raises ConfigurationError with everything that is wrong with it.
     """
-    problems, benchmark = Problems(), pinned(benchmark, hashed)
-    catalogue = Catalogue(benchmark, problems, hashed, describe or Anatomies())
+    examiner = examiner or Examiner()
+    problems, benchmark = Problems(), pinned(benchmark, examiner.hashed)
+    catalogue = Catalogue(benchmark, problems, examiner, describe or Anatomies())
     cells = tuple(_Planner(benchmark, catalogue, problems).cells())
     problems.check()
     check_size(benchmark, cells, problems)
@@ -293,14 +293,14 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--benchmark", required=True, help="the benchmark as JSON; - reads stdin")
     parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--hashes", type=Path, help="a file of hashes of large files")
+    parser.add_argument("--hashes", type=Path, help="a file of hashes of files")
     parser.add_argument("--anatomies", type=Path, help="a folder of anatomies of models")
     options = parser.parse_args(arguments)
     text = sys.stdin.read() if options.benchmark == "-" else Path(options.benchmark).read_text()
     try:
         benchmark = Benchmark.model_validate_json(text)
-        hashed = Hashes(options.hashes) if options.hashes else file_sha256
-        make_plan(benchmark, hashed, Anatomies(options.anatomies)).write(options.output)
+        examiner = Examiner.kept(options.hashes.parent) if options.hashes else Examiner()
+        make_plan(benchmark, examiner, Anatomies(options.anatomies)).write(options.output)
     except (ConfigurationError, RegistrationError) as error:
         print(error, file=sys.stderr)  # noqa: T201
         return EXIT_CONFIGURATION

@@ -1,4 +1,4 @@
-"""Hashes of large files, so that they are not read by every plan and every job of a cluster."""
+"""Hashes of files, so that they are not read by every plan and every job of a cluster."""
 
 from __future__ import annotations
 
@@ -8,14 +8,39 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from finegrid.records.identity import file_sha256
-from finegrid.records.write import write_text
+from pydantic import JsonValue
 
-HASHES_FILE = "hashes.json"
-KEPT_FROM_BYTES = 16 << 20
-"""Smaller files are read each time: that costs less than to remember them."""
+from finegrid.records.identity import file_sha256
+
+HASHES_FILE = "hashes.jsonl"
 SETTLED_SECONDS = 2.0
 """The coarsest clock of a file system: what changed later may change again unseen."""
+
+
+class Lines:
+    """Values by their keys, kept a line each in a file of a folder of results, once there is one.
+
+    Lines are added alone, so that many files cost no more than one each, and several processes may
+    add theirs. Of one key the last counts; a damaged line is none, for it can be made again.
+    """
+
+    def __init__(self, file: Path | None = None) -> None:
+        self._file = file
+        self._known = _read(file) if file else {}
+
+    def get(self, key: str) -> JsonValue:
+        """The value of a key; None where none is known."""
+        return self._known.get(key)
+
+    def put(self, key: str, value: JsonValue) -> None:
+        """Keep a value, in a file where the folder takes one."""
+        self._known[key] = value
+        if self._file is None or not self._file.parents[1].is_dir():
+            return  # nothing has been run: to look at a benchmark leaves no files
+        with suppress(OSError):  # a folder that is only read costs time, and no number
+            self._file.parent.mkdir(exist_ok=True)
+            with self._file.open("a", encoding="utf-8") as stream:
+                stream.write(f"\n{json.dumps([key, value])}")  # behind what may be torn
 
 
 class Hashes:
@@ -26,28 +51,21 @@ class Hashes:
     just before it was read is read again.
     """
 
-    def __init__(self, file: Path) -> None:
-        self._file = file
-        self._known = _read(file)
+    def __init__(self, file: Path | None = None) -> None:
+        self._lines = Lines(file)
 
     def __call__(self, path: Path) -> str:
         """The hash of the file's bytes. Raises OSError."""
         key, signs = os.path.realpath(path), _signs(path)
-        if (known := self._known.get(key)) and known[:-1] == signs:
+        known = self._lines.get(key)
+        if isinstance(known, list) and known[:-1] == signs:
             return str(known[-1])
         begun = time.time_ns()
         found = file_sha256(path)
         settled = begun - max(signs[1], signs[2]) > SETTLED_SECONDS * 1e9
-        if signs[0] >= KEPT_FROM_BYTES and settled and _signs(path) == signs:
-            self._keep(key, [*signs, found])
+        if settled and _signs(path) == signs:
+            self._lines.put(key, [*signs, found])
         return found
-
-    def _keep(self, key: str, value: list[int | str]) -> None:
-        self._known[key] = value
-        if not self._file.parents[1].is_dir():
-            return  # nothing has been run: to look at a benchmark leaves no files
-        with suppress(OSError):  # a folder that is only read costs time, and no number
-            write_text(self._file, json.dumps(_read(self._file) | {key: value}, indent=0))
 
 
 def _signs(path: Path) -> list[int]:
@@ -56,11 +74,15 @@ def _signs(path: Path) -> list[int]:
     return [found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino]
 
 
-def _read(file: Path) -> dict[str, list[int | str]]:
-    """What is kept; nothing where the file is damaged, for it can be made again."""
+def _read(file: Path) -> dict[str, JsonValue]:
+    """What is kept, as far as it can be read."""
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        lines = file.read_bytes().decode(errors="replace").splitlines()
+    except OSError:
         return {}
-    entries = content.items() if isinstance(content, dict) else ()
-    return {key: value for key, value in entries if isinstance(value, list) and len(value) == 5}
+    found: dict[str, JsonValue] = {}
+    for line in lines:
+        with suppress(ValueError, TypeError):
+            key, value = json.loads(line)
+            found[key] = value
+    return found

@@ -116,7 +116,9 @@ def problems(
         names = shown_files(found[TREE]) if TREE in found else wanted
         _check_kinds(names or (), source.uri)
         hashes = {
-            name: _folder_hash(name, found[name]) if is_folder(name) else hashed(found[name])
+            name: _folder_hash(name, found[name], hashed)
+            if is_folder(name)
+            else hashed(found[name])
             for name in source.sha256
             if name in found
         }
@@ -234,8 +236,10 @@ def _target(destination: Path, name: str) -> Path:
     return destination if name == TREE else destination / name
 
 
-def _folder_hash(name: str, folder: Path) -> str:
-    return tree_sha256(folder, shown_files(folder)) if name == TREE else _texts_sha256(folder)
+def _folder_hash(name: str, folder: Path, hashed: Hash) -> str:
+    if name == TREE:
+        return tree_sha256(folder, shown_files(folder), hashed)
+    return _texts_sha256(folder)
 
 
 def _texts_sha256(folder: Path) -> str:

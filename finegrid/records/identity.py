@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,11 @@ def file_sha256(path: Path) -> str:
     """sha256 of a file's bytes. Raises OSError where it cannot be read."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def bytes_sha256(content: bytes) -> str:
+    """sha256 of bytes, as that of a file that holds them."""
+    return hashlib.sha256(content).hexdigest()
 
 
 def text_files(folder: Path) -> list[Path]:
@@ -64,9 +69,11 @@ def is_left_behind(name: str) -> bool:
     return hidden or _MAC_FOLDER in parts or parts[-1].rstrip("\r").lower() in _LEFT_BEHIND
 
 
-def tree_sha256(folder: Path, names: Iterable[str]) -> str:
+def tree_sha256(
+    folder: Path, names: Iterable[str], hashed: Callable[[Path], str] = file_sha256
+) -> str:
     """sha256 of the lines that `sha256sum` prints of files below a folder. Raises OSError."""
-    lines = (f"{file_sha256(folder / name)}  {name}\n" for name in names)
+    lines = (f"{hashed(folder / name)}  {name}\n" for name in names)
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 

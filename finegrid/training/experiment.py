@@ -243,7 +243,7 @@ def load_base(run: Run, prepared: PreparedModel, task: PreparedTask) -> nn.Modul
     """The base model, its head drawn by the run's seed; on the meta device without weights."""
     folder, training, seed = run.model_folder, run.spec.training, run.spec.seed
     kind, how = kind_named(task.kind), training.weights
-    configured = kind.output.configure(task.labels)
+    configured = kind.configure(task.labels)
     if not run.has_weights:
         return blank_model(folder, prepared, kind.loader, configured, training.dropout, how)
     model = prepared, task, kind.loader, configured

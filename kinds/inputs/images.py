@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isqrt
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from finegrid.models.anatomy import Reads
-from kinds.contract import Example, Inputs, Unit
+from kinds.contract import Examined, Example, Unit
 from kinds.inputs.pictures import (
     MODES,
     PICTURE_DEFINITION,
@@ -20,6 +20,7 @@ from kinds.inputs.pictures import (
     is_picture,
     picture_matches,
 )
+from kinds.inputs.whole_files import WholeFiles, files_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -42,7 +43,6 @@ _PIXEL_BYTES = 12
 """Of three channels in 32 bits, in the file that is mapped to memory."""
 _LEAST_STRIDE = 2
 """Pixels between two vectors of a first block, for a model that says nothing of it."""
-_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -55,28 +55,15 @@ class ImageProcessor:
 
 
 @dataclass(frozen=True)
-class Images(Inputs):
+class Images(WholeFiles):
     """The bytes of an image file a row; all images have one size once they are processed."""
 
     modality: ClassVar[Reads] = "images"
     unit: ClassVar[Unit] = "pixel"
     packages: ClassVar[tuple[str, ...]] = ("pillow", "transformers")
     part: ClassVar[str | None] = "image_processor"
-
-    def schema(self) -> pa.Schema:
-        """Column `image`: the bytes of a file."""
-        import pyarrow as pa
-
-        return pa.schema([("image", pa.binary())])
-
-    def problems(self, rows: pa.Table) -> Iterator[str]:
-        """Files that cannot be decoded."""
-        wrong = [(row, problem) for row, content in _files(rows) if (problem := _wrong(content))]
-        if wrong:
-            shown = "; ".join(f"{row}: {problem}" for row, problem in wrong[:_SHOWN])
-            more = "; ..." if len(wrong) > _SHOWN else ""
-            allowed = "allowed: whole image files, or drop: {image: [...]} with these names"
-            yield f"{len(wrong)} images: {shown}{more}; {allowed}"
+    column: ClassVar[str] = "image"
+    noun: ClassVar[str] = "images"
 
     def compare(self) -> Comparison:
         """By equal pixels, and by the correlation of small copies."""
@@ -84,13 +71,21 @@ class Images(Inputs):
 
         return Comparison(
             PICTURE_DEFINITION,
-            lambda rows: Looks(content for _, content in _files(rows)),
+            lambda rows: Looks(content for _, content in files_of(rows, self.column)),
             picture_matches,
         )
 
     def is_readable(self, start: bytes) -> bool:
         """Whether a picture begins so."""
         return is_picture(start)
+
+    def examine(self, content: bytes) -> Examined:
+        """Whether it can be decoded."""
+        try:
+            decoded(content)
+        except PictureError as error:
+            return Examined(str(error))
+        return Examined()
 
     def unfit(self, model: Model, anatomy: Anatomy) -> str | None:
         """A processor of no one size, or of another than the model's."""
@@ -153,7 +148,7 @@ class Images(Inputs):
         """
         return [
             {_VALUES: _processed(row, decoded(content, processor.channels), processor, max_length)}
-            for row, content in _files(rows)
+            for row, content in files_of(rows, self.column)
         ]
 
     def encoded(self, example: Example) -> pa.Schema:
@@ -242,20 +237,6 @@ def _stride(configuration: Mapping[str, Any]) -> int:
         if isinstance(first, int):
             return first
     return _LEAST_STRIDE
-
-
-def _files(rows: pa.Table) -> Iterator[tuple[str, bytes]]:
-    """The id of each row and the bytes of its file, which are held one at a time."""
-    for row, content in zip(rows["id"], rows["image"], strict=True):
-        yield row.as_py(), content.as_py()
-
-
-def _wrong(content: bytes) -> str | None:
-    try:
-        decoded(content)
-    except PictureError as error:
-        return str(error)
-    return None
 
 
 def _processed(row: str, picture: Image, processor: ImageProcessor, pixels: int) -> Any:

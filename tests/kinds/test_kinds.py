@@ -11,6 +11,7 @@ from kinds.registry import KINDS
 from tests.kinds.contract import KindContract
 from tests.methods.architectures import tiny
 from tests.models.pictures import PICTURES, PROCESSOR, VIT, tiny_vit, write_vit
+from tests.models.sounds import RECORDINGS, SOUNDS
 from tests.models.texts import write_tokenizer
 
 TEXTS = [
@@ -113,12 +114,61 @@ class TestImageClassification(Pictures):
     columns: ClassVar = {"image": PICTURES, "label": CLASSES}
 
 
+class Recordings(KindContract):
+    """On tiny models of sounds: files of several formats, lengths, rates and channels."""
+
+    kind = "audio-classification"
+    labels = ("a", "b", "c")
+    columns: ClassVar = {"audio": RECORDINGS, "label": CLASSES}
+    max_length = 1
+    sounds: ClassVar[str]
+
+    def model(self) -> nn.Module:
+        return SOUNDS[self.sounds].model(len(self.labels))
+
+    def folder(self, root: Path) -> Path:
+        return SOUNDS[self.sounds].write(root / "sounds", len(self.labels))
+
+    def record(self) -> RandomModel:
+        return RandomModel(
+            kind="random",
+            name="sounds",
+            configuration=SOUNDS[self.sounds].sizes,
+            tokenizer=Source(uri="path:sounds"),
+            processor=SOUNDS[self.sounds].processor,
+        )
+
+
+class TestAudioClassification(Recordings):
+    """Waveforms, as long as they are, with a mask."""
+
+    sounds = "wav2vec2 layered"
+
+
+class TestPaddedAudioClassification(Recordings):
+    """Waveforms that are padded to one length, and no mask."""
+
+    sounds = "wav2vec2"
+
+
+class TestAudioClassificationOfSpectrograms(Recordings):
+    """Spectrograms of one length, frames first."""
+
+    sounds = "audio-spectrogram-transformer"
+
+
+class TestAudioClassificationOfBins(Recordings):
+    """Spectrograms of one length, bins first."""
+
+    sounds = "whisper"
+
+
 class TestTabularRegression(Numbers):
     kind = "tabular-regression"
     columns: ClassVar = {"features": VALUES, "label": NUMBERS}
 
 
 def test_every_kind_of_ours_is_held_to_the_contract() -> None:
-    bases: tuple[type[KindContract], ...] = (Texts, Numbers, Pictures)
+    bases: tuple[type[KindContract], ...] = (Texts, Numbers, Pictures, Recordings)
     held = {case.kind for base in bases for case in base.__subclasses__()}
     assert held == {name for name in KINDS if not KINDS.distributions(name)}

@@ -101,7 +101,7 @@ def test_files_that_cannot_be_decoded_are_named() -> None:
     rows = pa.table({"id": ["a.jpg", "cat/b.jpg"], "image": [whole, whole[:300]]})
     (problem,) = Images().problems(rows)
     assert problem.startswith("1 images: cat/b.jpg: no whole picture: ")
-    assert problem.endswith("allowed: whole image files, or drop: {image: [...]} with these names")
+    assert problem.endswith("allowed: whole files, or drop: {image: [...]} with these names")
 
 
 def test_duplicates_are_found_whatever_file_they_stand_in() -> None:

@@ -47,20 +47,18 @@ SEQUENCES = (
     *("prophetnet", "switch_transformers", "t5", "umt5"),
 )
 SEEN_AND_HEARD = (
-    *("audio-spectrogram-transformer", "beit", "blip", "clip", "convnext", "deit", "dinov2"),
-    *("hubert", "llava", "mobilevit", "pvt", "qwen2_vl", "resnet", "rt_detr", "segformer", "sew"),
     *(
-        "siglip",
-        "speech_to_text",
-        "swin",
-        "swinv2",
-        "vilt",
-        "vit",
-        "wav2vec2",
-        "wavlm",
-        "whisper",
-        "yolos",
+        "audio-spectrogram-transformer",
+        "beit",
+        "blip",
+        "clip",
+        "convnext",
+        "data2vec-audio",
+        "deit",
     ),
+    *("dinov2", "hubert", "llava", "mobilevit", "pvt", "qwen2_vl", "resnet", "rt_detr"),
+    *("segformer", "sew", "sew-d", "siglip", "speech_to_text", "swin", "swinv2", "unispeech"),
+    *("unispeech-sat", "vilt", "vit", "wav2vec2", "wavlm", "whisper", "yolos"),
 )
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "falcon by groups": (

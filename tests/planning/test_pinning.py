@@ -14,6 +14,7 @@ from finegrid.planning.benchmark import load_yaml, parse_benchmark
 from finegrid.planning.pinning import pinned
 from finegrid.planning.plan import make_plan
 from finegrid.prepare import hashes as module
+from finegrid.prepare.examined import Examiner
 from finegrid.prepare.hashes import Hashes
 from finegrid.prepare.model import prepare_model
 from finegrid.prepare.sources import SourceError
@@ -203,7 +204,7 @@ def test_what_is_missing_or_unreadable_is_named_before_any_job(
         raise PermissionError(13, "Permission denied", str(path))
 
     with pytest.raises(ConfigurationError) as caught:
-        make_plan(parse_benchmark(CONTENT), refuse)
+        make_plan(parse_benchmark(CONTENT), Examiner(hashed=refuse))
     [problem] = caught.value.problems
     assert "tasks.own.source: path:data: data/sst2/train" in problem
     assert "cannot be read: Permission denied" in problem
@@ -253,7 +254,6 @@ def test_another_content_is_another_key_of_a_model() -> None:
 @pytest.fixture
 def large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A file of which the hash is kept, and that has not changed for a while."""
-    monkeypatch.setattr(module, "KEPT_FROM_BYTES", 1)
     monkeypatch.setattr(module, "SETTLED_SECONDS", -3600)  # the inode's time cannot be set back
     path = tmp_path / "large"
     path.write_bytes(b"one")
@@ -273,7 +273,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 
 
 def test_to_look_at_a_benchmark_leaves_no_files(large: Path, tmp_path: Path) -> None:
-    Hashes(tmp_path / "results" / "prepared" / "hashes.json")(large)
+    Hashes(tmp_path / "results" / "prepared" / "hashes.jsonl")(large)
     assert list(tmp_path.iterdir()) == [large]
 
 
@@ -312,4 +312,6 @@ def test_damaged_hashes_are_made_again(large: Path, tmp_path: Path, text: str) -
     kept = tmp_path / "hashes.json"
     kept.write_text(text)
     assert Hashes(kept)(large) == file_sha256(large)
-    assert json.loads(kept.read_text())[str(large)][-1] == file_sha256(large)
+    key, value = json.loads(kept.read_text().splitlines()[-1])
+    assert (key, value[-1]) == (str(large), file_sha256(large))
+    assert Hashes(kept)(large) == file_sha256(large)

@@ -21,9 +21,16 @@ class Bart(Family):
 @register("mbart")
 @register("pegasus")
 @register("speech_to_text")
-@register("whisper")
 @dataclass(frozen=True)
 class PreNorm(Bart):
     """These normalise inputs: the sum leaves the block."""
 
     sums: ClassVar = ".."
+
+
+@register("whisper")
+@dataclass(frozen=True)
+class Whisper(PreNorm):
+    """A classifier of recordings is made of the encoder alone."""
+
+    aside: ClassVar = ("decoder",)

@@ -1,4 +1,4 @@
-"""ViT and DeiT: one dropout of the block behind both sublayers."""
+"""ViT, DeiT, and AST for sounds: one dropout of the block behind both sublayers."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -6,6 +6,7 @@ from typing import ClassVar
 from finegrid.models.family import Family, register
 
 
+@register("audio-spectrogram-transformer")
 @register("vit")
 @dataclass(frozen=True)
 class ViT(Family):

@@ -35,6 +35,7 @@ from finegrid.models.loading import override_dropout
 from finegrid.models.network import LinearStack
 from finegrid.models.pooling import attention_implementation, classifier_class
 from finegrid.models.precision import add_unread, hold, holding
+from finegrid.models.pretrained import leave_inputs
 from finegrid.records.costs import Memory
 from finegrid.records.prediction import Prediction, Question
 from finegrid.records.prepared import PreparedTask
@@ -287,7 +288,7 @@ def _maker(spec: Specification) -> Callable[[], nn.Module]:
     learnt = kind_named(task.kind)
     if learnt.loader is None:
         raise ValueError(f"kind {task.kind} is for plain stacks alone")
-    for key, value in learnt.output.configure(task.labels).items():
+    for key, value in learnt.configure(task.labels).items():
         setattr(config, key, value)
     if spec.training.dropout is not None:
         override_dropout(config, spec.training.dropout)
@@ -304,6 +305,7 @@ def _without_values(make: Callable[[], nn.Module]) -> nn.Module:
 
     with no_init_weights():
         model = make()
+    leave_inputs(model)
     tie: Any = model.tie_weights
     tie()
     return model

@@ -11,8 +11,9 @@ import pytest
 from finegrid.planning.benchmark import parse_benchmark
 from finegrid.planning.plan import make_plan
 from finegrid.prepare.task import prepare_task
+from finegrid.records.identity import shown_files, tree_sha256
 from finegrid.records.prepared import PreparedTask
-from finegrid.records.specification import Specification
+from finegrid.records.specification import Source, Specification
 from tests.models.pictures import drawn, encoded, write_photos, write_vit
 
 Problems = Callable[[Any], list[str]]
@@ -198,7 +199,7 @@ MISTAKES: dict[str, tuple[Callable[[Path], None], dict[str, Any], str]] = {
     "files by splits": (
         lambda photos: None,
         {"files": {"train": "a.csv"}},
-        "files: kind 'image-classification' reads whole files; allowed: a folder on this machine",
+        "files.train: 'a.csv' does not exist in ",
     ),
     "a metric of numbers": (
         lambda photos: None,
@@ -223,10 +224,27 @@ def test_a_mistake_is_one_line_before_any_job(
     assert line.startswith(f"tasks.photos.{message}"), line
 
 
-def test_a_truncated_file_is_named_when_the_task_is_prepared(
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def test_a_truncated_file_is_named_before_any_job(
+    vit: Path, photos: Path, problems: Problems
+) -> None:
+    cut(photos / "cat" / "3.jpg")
+    (line,) = problems(benchmark())
+    assert line.startswith("tasks.photos.files: 1 images: cat/3.jpg: no whole picture: ")
+    assert line.endswith("or drop: {image: [...]} with these names")
+    assert make_plan(parse_benchmark(benchmark(drop={"image": ["cat/3.jpg"]}))).runs
+
+
+def test_a_task_that_is_locked_is_checked_when_it_is_prepared(
     vit: Path, photos: Path, folder: Path
 ) -> None:
-    content = (photos / "cat" / "3.jpg").read_bytes()
-    (photos / "cat" / "3.jpg").write_bytes(content[: len(content) // 2])
+    """Its files are not looked at in planning, as their hashes are known."""
+    task = planned().task
+    cut(photos / "cat" / "3.jpg")
+    hashes = {"**/": tree_sha256(photos, shown_files(photos))}
+    source = Source(uri="path:photos/", sha256=hashes)
     with pytest.raises(ValueError, match=r"1 images: cat/3\.jpg: no whole picture"):
-        prepare_task(planned().task, folder / "prepared")
+        prepare_task(task.model_copy(update={"source": source}), folder / "prepared")
