@@ -37,7 +37,12 @@ workflow.default_target = "all"
 onstart:
     tell_attempts(workflow)
     offer_worker(workflow)
-    limit_gpus(workflow, PIPELINE.most_gpus, PIPELINE.most_nodes)
+    limit_gpus(
+        workflow,
+        PIPELINE.most_gpus,
+        PIPELINE.most_nodes,
+        shared=PIPELINE.shares_gpus,
+    )
     PIPELINE.anatomies.keep()
 
 
