@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 
 from finegrid.models.seeds import make_deterministic
@@ -121,7 +122,7 @@ class Checks:
         spec = self._changed(dropout=0.0, **changes)
         make_deterministic(threads=1, device=spec.training.device)
         folder = _folder(spec, Path("results"))
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
         error = None
         for part in stages(Run(spec, PREPARED, folder, events.append)):
             if memory := part.get("memory"):
@@ -275,6 +276,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--methods", nargs="+", choices=list(METHODS), default=list(METHODS))
     parser.add_argument("--output", type=Path, help="the table, Markdown")
     options = parser.parse_args(arguments)
+    if options.device == "cuda" and not torch.cuda.is_available():
+        sys.stderr.write("no CUDA device is here: nothing is measured\n")
+        return os.EX_UNAVAILABLE
     table = options.output or Path(__file__).with_name(f"device-{options.device}.md")
     os.environ["WANDB_MODE"] = "disabled"
     shut_out_working_folder()

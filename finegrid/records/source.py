@@ -3,6 +3,7 @@
 import ast
 import hashlib
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec, resolve_name
 from pathlib import Path
@@ -42,7 +43,7 @@ def source_digest(modules: Iterable[str]) -> str:
     digest = hashlib.sha256()
     for name in sorted(_closure(modules)):
         digest.update(name.encode())
-        digest.update(_tree(_path(name)).encode())
+        digest.update(_read(_path(name)).tree.encode())
     return digest.hexdigest()
 
 
@@ -87,8 +88,8 @@ def _imports(module: str) -> frozenset[str]:
     path = _path(module)
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
     names = set(_and_above(package))
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        names.update(_imported(node, package))
+    for statement in _read(path).imports:
+        names.update(_imported(statement, package))
     top = _top(module)
     rooms = ROOMS if top == _ENGINE else (*ROOMS, top)
     return frozenset(name for name in names if _is_in(name, rooms) and _find(name))
@@ -122,14 +123,25 @@ def _top(module: str) -> str:
     return module.split(".")[0]
 
 
+@dataclass(frozen=True)
+class _Source:
+    """A file, as far as it counts."""
+
+    imports: tuple[ast.Import | ast.ImportFrom, ...]
+    tree: str
+    """Its syntax tree without what is only said."""
+
+
 @cache
-def _tree(path: Path) -> str:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+def _read(path: Path) -> _Source:
+    tree, imports = ast.parse(path.read_text(encoding="utf-8")), []
     for node in ast.walk(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            imports.append(node)
         body = getattr(node, "body", None)
         if isinstance(body, list):
             node.body = [part for part in body if not _is_text(part)]  # type: ignore[attr-defined]
-    return ast.dump(tree)
+    return _Source(tuple(imports), ast.dump(tree))
 
 
 def _is_text(node: ast.AST) -> bool:
