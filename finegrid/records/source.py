@@ -43,7 +43,7 @@ def source_digest(modules: Iterable[str]) -> str:
     digest = hashlib.sha256()
     for name in sorted(_closure(modules)):
         digest.update(name.encode())
-        digest.update(_read(_path(name)).tree.encode())
+        digest.update(_tree(_path(name)).encode())
     return digest.hexdigest()
 
 
@@ -121,6 +121,10 @@ def _and_above(module: str) -> Iterator[str]:
 
 def _top(module: str) -> str:
     return module.split(".")[0]
+
+
+def _tree(path: Path) -> str:
+    return _read(path).tree
 
 
 @dataclass(frozen=True)
