@@ -59,7 +59,7 @@ def _by_trainer(model: nn.Module, splits: Splits, training: Training) -> float:
             save_strategy="epoch",
             save_total_limit=1,
             load_best_model_at_end=True,
-            metric_for_best_model="accuracy",
+            metric_for_best_model="right",
             logging_strategy="epoch",
             report_to="none",
             disable_tqdm=True,
@@ -74,11 +74,11 @@ def _by_trainer(model: nn.Module, splits: Splits, training: Training) -> float:
             train_dataset=_Numbered("train", splits),
             eval_dataset=_Numbered("validation", splits),
             data_collator=_collate,
-            compute_metrics=_accuracy,
+            compute_metrics=_share_right,
         )
         trainer.train()
         found = trainer.predict(_Numbered("test", splits))
-    return float(found.metrics["test_accuracy"])
+    return float(found.metrics["test_right"])
 
 
 class _Numbered(torch.utils.data.Dataset[tuple[Examples, int]]):
@@ -99,9 +99,9 @@ def _collate(parts: Sequence[tuple[Examples, int]]) -> dict[str, torch.Tensor]:
     return batch.inputs | batch.targets
 
 
-def _accuracy(found: Any) -> dict[str, float]:
+def _share_right(found: Any) -> dict[str, float]:
     logits, labels = found
-    return {"accuracy": float((np.argmax(logits, axis=-1) == labels).mean())}
+    return {"right": float((np.argmax(logits, axis=-1) == labels).mean())}
 
 
 def _by_loop(model: nn.Module, splits: Splits, training: Training) -> float:

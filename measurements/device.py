@@ -25,7 +25,9 @@ from typing import Any
 from unittest import mock
 
 import torch
-from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
+import yaml
+from tokenizers import Tokenizer, pre_tokenizers, processors, trainers
+from tokenizers.models import WordLevel
 
 from finegrid.models.seeds import make_deterministic
 from finegrid.prepare.encode import encode_task
@@ -42,12 +44,13 @@ from finegrid.training.run import main as make_run
 from finegrid.training.run import prepare_environment
 from measurements.clock import name_of
 from measurements.measure import machine
-from measurements.reviews import COLUMNS, write_reviews
+from measurements.reviews import write_reviews
 from methods.registry import METHODS
 from tasks.registry import kind_of
 from workflow.pipeline import Pipeline
 from workflow.surroundings import shut_out_working_folder
 
+TEMPLATE = Path(__file__).with_suffix(".yaml")
 ROWS, VOCABULARY = 160, 2000
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
 PREPARED = Path("results") / "prepared"
@@ -176,46 +179,17 @@ def _outcome(spec: Specification, results: Path) -> tuple[list[Any], bytes]:
 
 def benchmark(methods: Sequence[str]) -> dict[str, Any]:
     """Every method on the same texts; settings are their defaults."""
-    configuration = {
-        **{"model_type": "bert", "vocab_size": VOCABULARY, "hidden_size": 256},
-        **{"num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 1024},
-        "max_position_embeddings": 160,
-    }
-    model = {"kind": "random", "configuration": configuration, "tokenizer": {"uri": "path:tokens"}}
+    content: dict[str, Any] = yaml.safe_load(TEMPLATE.read_text(encoding="utf-8"))
     variants = {name.replace(":", "-"): {"method": name} for name in methods}
-    text, label = COLUMNS
-    return {
-        "name": "device",
-        "seeds": [0],
-        "interval": False,
-        "training": {
-            **{"epochs": 2, "batch_size": 16, "micro_batch_size": 8},
-            **{"learning_rate": 0.001, "max_length": 64},
-        },
-        "tasks": {
-            "reviews": {
-                "kind": "text-classification",
-                "files": "reviews.csv",
-                "columns": {"text": text, "label": label},
-                "split": {"validation": 0.2, "test": 0.2},
-            }
-        },
-        "models": {"bert": model},
-        "grids": [
-            {
-                "tasks": ["reviews"],
-                "models": ["bert"],
-                "variants": variants,
-                "not_applicable": "show",
-            }
-        ],
-    }
+    tasks, models = list(content["tasks"]), list(content["models"])
+    grid = {"tasks": tasks, "models": models, "variants": variants, "not_applicable": "show"}
+    return content | {"grids": [grid]}
 
 
 def write_tokens(folder: Path, texts: Sequence[str]) -> None:
     """A tokenizer of the most frequent words of the texts."""
     folder.mkdir()
-    tokenizer = Tokenizer(models.WordLevel(unk_token=SPECIAL[1]))
+    tokenizer = Tokenizer(WordLevel(unk_token=SPECIAL[1]))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     trainer = trainers.WordLevelTrainer(vocab_size=VOCABULARY, special_tokens=list(SPECIAL))
     tokenizer.train_from_iterator(texts, trainer)
