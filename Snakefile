@@ -36,8 +36,13 @@ workflow.default_target = "all"
 
 onstart:
     tell_attempts(workflow)
-    offer_worker(workflow)
-    limit_gpus(workflow, PIPELINE.most_gpus, PIPELINE.most_nodes)
+    offer_worker(workflow, forked="run" if PIPELINE.forks_runs else None)
+    limit_gpus(
+        workflow,
+        PIPELINE.most_gpus,
+        PIPELINE.most_nodes,
+        shared=PIPELINE.shares_gpus,
+    )
     PIPELINE.anatomies.keep()
 
 

@@ -23,7 +23,10 @@ PART = (*GROUP, "fingerprint", "difference")
 UNMEASURED = ("failed", "missing", "not-applicable")
 """States that leave no comparable figure: such a run may end before its model is known."""
 
-_WITHOUT = {"devices": "1", "strategy": "none", "nodes": "1", "weights": "fp32"}
+_WITHOUT = {
+    **{"devices": "1", "strategy": "none", "nodes": "1"},
+    **{"runs_per_device": "1", "weights": "fp32"},
+}
 """What is shown of a run that has no such key, which is named where it is not this."""
 
 
@@ -121,6 +124,8 @@ def cost_fields(result: Result) -> Fields:
         fields |= {"devices": training.devices, "strategy": training.strategy}
     if training.nodes > 1:
         fields |= {"nodes": training.nodes}
+    if training.runs_per_device != 1:
+        fields |= {"runs_per_device": training.runs_per_device}
     return _texts(fields)
 
 

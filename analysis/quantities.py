@@ -3,19 +3,22 @@
 from decimal import Decimal
 
 import pandas as pd
-from matplotlib.ticker import EngFormatter
 
 NONE = "—"
 TRIVIAL = "trivial predictor"
 """The method of a row that no run trains; in words where no record has it."""
-_BYTES = EngFormatter(unit="B", places=1)
+_PREFIXES = "kMGTPE"
 
 
 def byte_text(value: float | None) -> str:
     """Bytes with a decimal prefix: 1234567 is `1.2 MB`."""
     if pd.isna(value):
         return NONE
-    return f"{value:.0f} B" if value < 1000 else _BYTES(value)
+    if value < 1000:
+        return f"{value:.0f} B"
+    figures = [round(value / 1000**power, 1) for power in range(1, len(_PREFIXES) + 1)]
+    place = next((at for at, one in enumerate(figures) if one < 1000), len(figures) - 1)
+    return f"{figures[place]:.1f} {_PREFIXES[place]}B"
 
 
 def count_text(value: float | None) -> str:

@@ -22,9 +22,9 @@ from analysis.comparability import split_by_fingerprint
 from analysis.comparisons.across import has_several_groups
 from analysis.errors import AnalysisError, one_line_errors
 from analysis.evidence import evidence_files
+from analysis.figures.captions import Caption, captions
 from analysis.frame import TUNED, present, read_pairs, read_runs, read_trials
 from analysis.notes import coverage, notes, part_conditions
-from analysis.plots import FigureKind, figure_kinds
 from analysis.quantities import NONE, TRIVIAL, count_text, percent_text, plain_score
 from analysis.reading import read_record
 from analysis.summary import CELL
@@ -85,9 +85,7 @@ def render(
         headers=HEADERS,
         rows=_rows(frame, summary, places),
         notes=notes(frame, summary),
-        figures=[
-            _figure(plan.benchmark, places.plots, kind) for kind in figure_kinds(frame, trials)
-        ],
+        figures=[_figure(plan.benchmark, places.plots, one) for one in captions(frame, trials)],
         tuning=None if trials is None else _tuning(trials, places),
         gaps=_gaps(frame, places),
         shared=_shared(plan, frame, places),
@@ -182,10 +180,10 @@ def _measured(run: str, places: Places) -> str:
     return link
 
 
-def _figure(benchmark: str, plots: Path, kind: FigureKind) -> dict[str, str]:
-    image = (plots / f"{benchmark}-{kind.name}.svg").read_bytes()
+def _figure(benchmark: str, plots: Path, caption: Caption) -> dict[str, str]:
+    image = (plots / f"{benchmark}-{caption.name}.svg").read_bytes()
     address = "data:image/svg+xml;base64," + base64.b64encode(image).decode()
-    return {"title": kind.title, "caption": kind.caption, "address": address}
+    return {"title": caption.title, "caption": caption.text, "address": address}
 
 
 def _gaps(frame: pd.DataFrame, places: Places) -> list[dict[str, Any]]:

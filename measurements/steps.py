@@ -1,7 +1,7 @@
 """What a training step of each method takes, against its bound and against peft's same method.
 
 python -m measurements.steps [--minutes 4] [--dtypes fp32 bf16] [--cases "LoRA 8, all" ...]
-                             [--output FILE.md]
+                             [--device cpu|cuda] [--batch 16] [--tokens 32] [--output FILE.md]
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from statistics import median, quantiles
+from statistics import median
 from typing import Any
 
 import torch
@@ -29,6 +29,7 @@ from finegrid.models.seeds import make_deterministic
 from finegrid.records.specification import Training
 from finegrid.records.write import write_text
 from finegrid.training.optimization import make_optimizer
+from measurements.clock import SECONDS, Setting, add_setting, dtypes, name_of, spread
 from measurements.measure import machine
 from methods.contract import Method
 from methods.registry import METHODS
@@ -39,17 +40,15 @@ PACKAGES = ("torch", "transformers", "peft")
 BATCH, TOKENS = 16, 32
 FEWEST = 3
 """Repeats, whatever the minutes are."""
-NOTES = f"""
+NOTES = """
 - A step: forward and backward pass, clipping of the gradient, fused AdamW; of a model in the
-  shape of MiniLM-L6, drawn anew, with its dropout, on a batch of {BATCH} texts of {TOKENS} tokens.
+  shape of MiniLM-L6, drawn anew, with its dropout, on a batch of {batch} texts of {tokens} tokens.
 - bound: what the step cannot do without. Where the base is frozen that is the forward pass and the
   backward pass to the inputs; of the head alone, the forward pass; of full fine-tuning, the
   backward pass to all weights as well.
 - of the bound, of peft: the median of the ratios side by side, with the quartiles. peft's method
   has the same settings, in the same loop; where there is none, nothing is said.
-- Seconds are processor seconds of one process with one thread, which other processes change less
-  than they do the time on the clock. Steps are taken in turns; those that a ratio compares are
-  taken one after the other.
+- {seconds}. Steps are taken in turns; those that a ratio compares are taken one after the other.
 """
 FROZEN_START = "bert.embeddings"
 """The module below which no method's backward pass has to go, unless it trains the base."""
@@ -126,27 +125,26 @@ def read_cases() -> list[Case]:
 class Step:
     """Passes over one batch, and with an optimizer what a step does with the gradient."""
 
-    def __init__(self, model: nn.Module, dtype: str, *, trains: bool) -> None:
-        draw = torch.Generator().manual_seed(0)
-        tokens = torch.randint(1000, 30000, (BATCH, TOKENS), generator=draw)
-        self.inputs = {"input_ids": tokens, "attention_mask": torch.ones_like(tokens)}
-        self.labels = torch.randint(2, (BATCH,), generator=draw)
-        self.model, self.is_bf16 = model.train(), dtype == "bf16"
+    def __init__(self, model: nn.Module, setting: Setting, *, trains: bool) -> None:
+        draw = torch.Generator().manual_seed(1)
+        self.setting, self.inputs = setting, setting.inputs()
+        self.labels = torch.randint(2, (setting.batch,), generator=draw).to(setting.device)
+        self.model = model.to(setting.device).train()
         self.trained = [p for p in model.parameters() if p.requires_grad]
-        training = Training(learning_rate=1e-4, epochs=1, batch_size=BATCH)
+        training = Training(learning_rate=1e-4, epochs=1, batch_size=setting.batch)
         self.optimizer = make_optimizer(model, training) if trains else None
 
     def take(self) -> float:
-        """One step; its processor seconds."""
-        start = time.process_time()
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.is_bf16):
+        """One step; its seconds."""
+        start = self.setting.now()
+        with self.setting.autocast():
             logits = self.model(**self.inputs).logits
         functional.cross_entropy(logits.float(), self.labels).backward()  # type: ignore[no-untyped-call]
         if self.optimizer:
             nn.utils.clip_grad_norm_(self.trained, 1.0)
             self.optimizer.step()
         self.model.zero_grad(set_to_none=True)
-        return time.process_time() - start
+        return self.setting.now() - start
 
 
 @dataclass
@@ -158,14 +156,14 @@ class Turns:
     seconds: list[list[float]] = field(default_factory=list)
 
     @classmethod
-    def of(cls, case: Case, dtype: str) -> Turns:
+    def of(cls, case: Case, setting: Setting) -> Turns:
         """Nothing measured yet: the first step of each makes what later ones reuse."""
         steps = [
-            Step(case.ours.applied(), dtype, trains=True),
-            Step(case.bound(), dtype, trains=False),
+            Step(case.ours.applied(), setting, trains=True),
+            Step(case.bound(), setting, trains=False),
         ]
         if case.peft:
-            steps.append(Step(case.peft.applied(), dtype, trains=True))
+            steps.append(Step(case.peft.applied(), setting, trains=True))
         for step in steps:
             step.take()
         return cls(case, steps)
@@ -180,30 +178,22 @@ class Turns:
         """Label, seconds, and the ratios with their quartiles."""
         own = median(seconds[0] for seconds in self.seconds)
         ratios = [self._ratio(number) for number in range(1, len(self.steps))]
-        cells = [self.case.label, f"{own * 1e3:.0f} ms", *ratios]
+        cells = [self.case.label, f"{own * 1e3:.{0 if own > 0.1 else 1}f} ms", *ratios]
         return f"| {' | '.join([*cells, '-'][:4])} |"
 
     def _ratio(self, number: int) -> str:
-        ratios = [seconds[0] / seconds[number] for seconds in self.seconds]
-        low, middle, high = quantiles(ratios, n=4)
-        return f"{middle:.3f} ({low:.3f} to {high:.3f})"
+        return spread([seconds[0] / seconds[number] for seconds in self.seconds])
 
 
-def measured(cases: Sequence[Case], dtype: str, minutes: float) -> list[Turns]:
+def measured(cases: Sequence[Case], setting: Setting, minutes: float) -> list[Turns]:
     """All cases in turns, for that long, but a few times at least."""
     end = time.monotonic() + 60 * minutes
-    turns = [Turns.of(case, dtype) for case in cases]
+    turns = [Turns.of(case, setting) for case in cases]
     while len(turns[0].seconds) < FEWEST or time.monotonic() < end:
         for one in turns:
             one.repeat()
-        sys.stderr.write(f"{dtype}: {len(turns[0].seconds)} repeats\n")
+        sys.stderr.write(f"{setting.dtype}: {len(turns[0].seconds)} repeats\n")
     return turns
-
-
-def dtypes() -> list[str]:
-    """What the processor has instructions for: bf16 without them takes minutes a row."""
-    has_bf16 = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return ["fp32", "bf16"] if has_bf16 else ["fp32"]
 
 
 def section(dtype: str, turns: Sequence[Turns]) -> Iterator[str]:
@@ -217,27 +207,33 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m measurements.steps", description=__doc__)
     parser.add_argument("--minutes", type=float, default=4.0, help="for each type of computation")
-    parser.add_argument("--dtypes", nargs="+", choices=("fp32", "bf16"), default=dtypes())
+    parser.add_argument("--batch", type=int, default=BATCH, help="texts of a batch")
+    parser.add_argument("--tokens", type=int, default=TOKENS, help="tokens of each text")
+    add_setting(parser)
     known = read_cases()
     labels = [case.label for case in known]
     parser.add_argument("--cases", nargs="+", choices=labels, default=labels, metavar="LABEL")
     parser.add_argument("--output", type=Path, default=TABLE, help="the table, Markdown")
     options = parser.parse_args(arguments)
-    make_deterministic(threads=1, device="cpu")
+    make_deterministic(threads=1, device=options.device)
     lines, loads = list[str](), [os.getloadavg()[0]]
-    for dtype in options.dtypes:
+    for dtype in options.dtypes or dtypes(options.device):
         cases = [case for case in known if case.label in options.cases]
-        lines += section(dtype, measured(cases, dtype, options.minutes))
+        setting = Setting(dtype, options.device, options.batch, options.tokens)
+        lines += section(dtype, measured(cases, setting, options.minutes))
         loads.append(os.getloadavg()[0])
         sys.stderr.write("\n".join(lines) + "\n")
     heading = [
         "# A training step, by method",
         "",
         f"Made by `python -m measurements.steps` on {datetime.now(UTC):%Y-%m-%d}.",
-        f"{machine(PACKAGES)}.",
+        f"{machine(PACKAGES)}{name_of(options.device)}.",
     ]
+    notes = NOTES.format(
+        batch=options.batch, tokens=options.tokens, seconds=SECONDS[options.device]
+    )
     load = f"- Load of the machine: {min(loads):.1f} to {max(loads):.1f}; alone, a step makes 1."
-    write_text(options.output, "\n".join([*heading, *lines, NOTES + load, ""]))
+    write_text(options.output, "\n".join([*heading, *lines, notes + load, ""]))
 
 
 if __name__ == "__main__":

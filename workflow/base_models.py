@@ -10,6 +10,7 @@ from finegrid.models.blueprint import Purpose
 from finegrid.planning.estimate import FETCHING_MINUTES, making_megabytes, training_minutes
 from finegrid.records.identity import canonical_json
 from finegrid.records.specification import Model, Specification, model_key
+from finegrid.training.processes.devices import PARTS
 from tasks.registry import kind_of
 from workflow import digests
 from workflow.planned import Planned
@@ -47,6 +48,10 @@ class BaseModels:
         """The GPUs that its pretraining asks for."""
         pretraining = self.models[key].pretraining
         return int(pretraining is not None and pretraining.training.device == "cuda")
+
+    def gpu_parts(self, key: str) -> int:
+        """All parts of these GPUs."""
+        return PARTS * self.gpus(key)
 
     @property
     def most_gpus(self) -> int:

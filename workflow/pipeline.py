@@ -43,6 +43,7 @@ from workflow.forecast.profile import DEVICE_MEMORY, check_device_memory
 from workflow.outputs import RESULTS_ALLOWED, RESULTS_PATTERN, Outputs
 from workflow.planned import Planned
 from workflow.priorities import Priorities
+from workflow.sharing import gpu_parts, memory_of_gpus, needed_share
 from workflow.sizes import Sizes
 
 
@@ -205,6 +206,35 @@ class Pipeline:
         """The GPUs that the run asks for."""
         training = self.jobs[run].training
         return training.devices if training.device == "cuda" else 0
+
+    def run_gpu_parts(self, run: str, attempt: int) -> int:
+        """The parts of GPUs that the run asks for; more with each attempt of one that is shared."""
+        training = self.jobs[run].training
+        return gpu_parts(training, attempt, lambda: self._needed_shares[run])
+
+    @property
+    def forks_runs(self) -> bool:
+        """Whether a worker may serve some of the runs: those on one thread of the CPU."""
+        trainings = (spec.training for spec in self.jobs.values())
+        return any((one.device, one.threads, one.devices) == ("cpu", 1, 1) for one in trainings)
+
+    @cached_property
+    def shares_gpus(self) -> bool:
+        """Whether several runs may share a GPU."""
+        return any(spec.training.runs_per_device != 1 for spec in self.jobs.values())
+
+    @cached_property
+    def _needed_shares(self) -> dict[str, float]:
+        """Run or trial -> the share of a GPU's memory that its cell takes, as predicted."""
+        from workflow.forecast.memory import Tracer, peaks
+
+        memory, known = memory_of_gpus(), Tracer(Path(self.results), anew=False)
+        found = peaks(self.plan.cells, (), known, self.anatomies)
+        return {
+            run: needed_share(found[next(iter(cell.runs))].predicted_bytes, memory)
+            for cell in self.plan.cells
+            for run in (*cell.trials, *cell.runs)
+        }
 
     def node_resources(self, run_of: Callable[[Any], str]) -> dict[str, Callable[[Any], Any]]:
         """The resources of jobs whose run may be spread over several nodes; none where none is.

@@ -1,22 +1,24 @@
 """What the rules ask of Snakemake beyond its documented interface, in one place.
 
 `execution_settings`, `is_main_process`, `register_envvars`, `global_resources`, `local_exec`,
-`scheduler` and `dag_settings` of a workflow are internal to Snakemake: a test runs it and would
-show a change.
+`scheduler`, `dag`, `deployment_settings` and `dag_settings` of a workflow are internal to
+Snakemake: a test runs it and would show a change.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from tempfile import gettempdir
 from typing import Any
 
+from snakemake.shell import shell
 from snakemake_interface_common.exceptions import WorkflowError
 
-from finegrid.training.processes.client import OFF, VARIABLE, owner
-from finegrid.training.processes.devices import NoDeviceError, visible_devices
+from finegrid.training.processes.client import CLIENT, OFF, START, VARIABLE, owner
+from finegrid.training.processes.devices import PARTS, NoDeviceError, visible_devices
 
-GPU = "gpu"
+GPU, GPU_PARTS = "gpu", "gpu_parts"
 ATTEMPTS = "FINEGRID_ATTEMPTS"
 """The variable that tells a job's own Snakemake, on whatever machine, how many attempts it has."""
 
@@ -40,17 +42,23 @@ def tell_attempts(workflow: Any) -> None:
     workflow.register_envvars(ATTEMPTS)
 
 
-def offer_worker(workflow: Any) -> None:
+def offer_worker(workflow: Any, forked: str | None = None) -> None:
     """Let the runs that are started on this machine be forked from a process that ends with this.
 
-    Call it in `onstart`. The user's `FINEGRID_WORKER=off` counts.
+    `forked` names the rule whose jobs may be: where one is due, the process is started already, so
+    that it loads its libraries while data and models are prepared. Call it in `onstart`. The user's
+    `FINEGRID_WORKER=off` counts.
     """
     if os.environ.get(VARIABLE) == OFF or not workflow.is_main_process:
         return
-    if workflow.local_exec and sys.platform == "linux":
-        os.environ[VARIABLE] = owner(os.getpid())
-    else:
+    if not workflow.local_exec or sys.platform != "linux":
         os.environ.pop(VARIABLE, None)  # that of a Snakemake around this one
+        return
+    os.environ[VARIABLE] = owner(os.getpid())
+    in_environments = workflow.deployment_settings.deployment_method
+    if not in_environments and any(job.rule.name == forked for job in workflow.dag.needrun_jobs()):
+        # In the surroundings of a job: those that a worker is started in are all that it serves.
+        shell(f"python -m {CLIENT} {START}", resources={"tmpdir": gettempdir()})
 
 
 def is_batch(workflow: Any) -> bool:
@@ -58,14 +66,20 @@ def is_batch(workflow: Any) -> bool:
     return workflow.dag_settings.batch is not None
 
 
-def limit_gpus(workflow: Any, most: int, nodes: int = 1) -> None:
+def limit_gpus(workflow: Any, most: int, nodes: int = 1, *, shared: bool = False) -> None:
     """Let no more GPUs be taken at a time than there are, where jobs run on this machine.
 
     `--resources gpu=N` comes first. Call it in `onstart`: the executor is not known before.
-    `most` is what one job asks for. Raises WorkflowError where that is more, as Snakemake would
-    start it with less, and where one asks for several nodes.
+    `most` is what one job asks for. Where runs share GPUs, the parts of these are counted. Raises
+    WorkflowError where one job asks for more, as Snakemake would start it with less, where one asks
+    for several nodes, and where runs are to share what a scheduler gives to each alone.
     """
     if not workflow.local_exec:
+        if shared:
+            raise WorkflowError(
+                "runs_per_device: several runs on a GPU; allowed: 1, as a scheduler gives each job "
+                "GPUs of its own"
+            )
         return
     if nodes > 1:
         raise WorkflowError(f"nodes: {nodes} for a run; allowed: 1 here, more on Slurm")
@@ -75,13 +89,19 @@ def limit_gpus(workflow: Any, most: int, nodes: int = 1) -> None:
     limit = count_gpus() if given is None else given
     if 0 < limit < most:
         raise WorkflowError(f"devices: {most} of cuda for a run; allowed: at most {limit} here")
-    if given is not None:
-        return
-    # Where none can be counted, runs that want one take turns.
-    limit = max(1, limit, most)
-    workflow.register_resource(GPU, limit)
+    if given is None:
+        # Where none can be counted, runs that want one take turns.
+        limit = max(1, limit, most)
+        _limit(workflow, GPU, limit)
+    if shared:
+        _limit(workflow, GPU_PARTS, limit * PARTS)
+        _limit(workflow, GPU, limit * PARTS)  # which the parts suffice to limit
+
+
+def _limit(workflow: Any, name: str, most: int) -> None:
+    workflow.register_resource(name, most)
     # The scheduler is there already, and reckons with those resources alone that it began with.
-    workflow.scheduler.global_resources[GPU] = limit
+    workflow.scheduler.global_resources[name] = most
 
 
 def count_gpus() -> int:

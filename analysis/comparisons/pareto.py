@@ -27,6 +27,7 @@ COSTS = ("trainable_parameters", "peak_training_bytes", "train_seconds")
 CONDITIONED = ("peak_training_bytes", "train_seconds")
 """Costs that depend on the machine and the batches: they have a front for each."""
 SCORE = "test_score"
+_OF_A_CELL = ("variant", "seed", "run", "state", SCORE)
 COLUMNS = (
     *PART,
     "variant",
@@ -87,9 +88,11 @@ def _rows(
     part: Part, cost: str, items: Items, unlike: Collection[str] = ()
 ) -> list[dict[str, Any]]:
     """The rows of one front. The seeds of the `unlike` variants differ in their conditions."""
+    # Of a hundred columns these: each would be copied for each variant.
+    narrow = part.rows[[*_OF_A_CELL, cost]]
     cells = {
         str(name): _measured(rows.head(0) if name in unlike else rows, cost)
-        for name, rows in part.rows.groupby("variant", sort=False)
+        for name, rows in narrow.groupby("variant", sort=False)
     }
     most = max(map(len, cells.values()))
     rivals = {name: cell for name, cell in cells.items() if len(cell) >= min(2, max(most, 1))}

@@ -22,12 +22,10 @@ from analysis.figures.drawing import (
     strip,
     variant_handles,
 )
-from analysis.frame import STATES, TUNED, TUNED_RATE, present
+from analysis.frame import STATES, TUNED_RATE
 from analysis.metric import sign_of
-from analysis.quantities import count_text
 from analysis.summary import CELL, cell_names
 
-TITLE = "Validation score against learning rate"
 NO_TRIAL = "no trial with a record"
 MARKS = {"": "o", "lower": "<", "upper": ">"}
 """The outline about a chosen value, by the edge at which it lies."""
@@ -54,20 +52,6 @@ def by_learning_rate(inputs: Inputs) -> Figure:
         _failures(axes, own, look, absent)
     _legend(figure, trials, look)
     return figure
-
-
-def caption(trials: pd.DataFrame) -> str:
-    """What stands below the figure: items, seed, and how to read the marks."""
-    names = [str(name) for name in trials if name != TUNED_RATE]
-    others = [name.removeprefix(TUNED) for name in names if name.startswith(TUNED)]
-    seeds = ", ".join(str(seed) for seed in present(trials, "seed").unique()) or "none yet"
-    best = f" A point is the best over the values of {' and '.join(others)}." if others else ""
-    return (
-        f"Score on the validation split ({_items(trials)}) of trials on seed {seeds}, one a point, "
-        f"so that there is no interval.{best} Outlined: the chosen learning rate; a triangle "
-        "points to the edge of those tried at which it lies. Hollow, at the lower edge of a panel: "
-        "no trial with this learning rate has a score."
-    )
 
 
 def trial_gaps(inputs: Inputs) -> list[str]:
@@ -103,14 +87,6 @@ def _unrecorded(cells: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
     rows = cells[~pd.MultiIndex.from_frame(cells[CELL]).isin(known)].drop_duplicates(CELL)
     sign = rows["state"].where(rows["state"] == "not applicable", NO_TRIAL)
     return rows[CELL].assign(sign=sign)
-
-
-def _items(trials: pd.DataFrame) -> str:
-    """The validation items of all tasks, or of each where they differ."""
-    known = trials.dropna(subset="n")[["task", "n"]].drop_duplicates()
-    if known["n"].nunique() > 1:
-        return ", ".join(f"{task} {count_text(n)}" for task, n in known.values) + " items"
-    return f"{count_text(known['n'].max())} items"
 
 
 def _lines(axes: Axes, trials: pd.DataFrame, look: dict[str, Look]) -> None:

@@ -1,10 +1,10 @@
 """Variants compared over several tasks."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
 
 from analysis.statistics.arrays import Floats, check_share, checked
 from analysis.statistics.bootstrap import (
@@ -39,7 +39,7 @@ def mean_ranks(scores: ArrayLike) -> Floats:
     a score that is not finite.
     """
     array = checked(scores, "scores", tasks=1, variants=1)
-    ranks: Floats = stats.rankdata(-array, axis=1).mean(axis=0)
+    ranks: Floats = _scipy().rankdata(-array, axis=1).mean(axis=0)
     return ranks
 
 
@@ -61,6 +61,7 @@ def friedman_nemenyi(scores: ArrayLike, level: float = 0.05) -> Friedman:
     if (array == array[:, :1]).all():
         raise ValueError("scores must differ between the variants on at least one task")
     tasks, variants = array.shape
+    stats = _scipy()
     test = stats.friedmanchisquare(*array.T)
     quantile = stats.studentized_range.ppf(1 - level, variants, np.inf) / np.sqrt(2)
     critical = quantile * np.sqrt(variants * (variants + 1) / (6 * tasks))
@@ -141,5 +142,12 @@ def performance_profile(scores: ArrayLike, thresholds: ArrayLike) -> Floats:
 
 def _trimmed_means(scores: Floats) -> Floats:
     """Interquartile means of (resamples, runs, tasks), shape (resamples,)."""
-    means: Floats = stats.trim_mean(scores.reshape(len(scores), -1), TRIM, axis=1)
+    means: Floats = _scipy().trim_mean(scores.reshape(len(scores), -1), TRIM, axis=1)
     return means
+
+
+def _scipy() -> Any:
+    """Its statistics, which take a second to load, for what needs them alone."""
+    from scipy import stats
+
+    return stats

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy.special import stdtr
 
 from analysis.statistics.arrays import Floats, check_share, checked, checked_pair
 from analysis.statistics.bootstrap import Estimate, Resampled, percentile_estimate
@@ -88,7 +88,7 @@ def paired_equivalence(first: ArrayLike, second: ArrayLike, margin: float) -> fl
     if np.ptp(differences) <= _closest(one, other):
         return None if abs(differences.mean()) > _closest(one, other) else 0.0
     error = differences.std(ddof=1) / np.sqrt(len(differences))
-    return float(stats.t.sf((margin - abs(differences.mean())) / error, len(differences) - 1))
+    return float(stdtr(len(differences) - 1, (abs(differences.mean()) - margin) / error))
 
 
 def paired_bootstrap(pair: Resampled, confidence: float = 0.95) -> PairedBootstrap:
@@ -120,11 +120,13 @@ def mcnemar(first_correct: ArrayLike, second_correct: ArrayLike) -> McNemar:
     It holds for this seed and says nothing about others. Raises ValueError for unequal shapes, for
     no items and for a value that is neither 0 nor 1.
     """
+    from scipy.stats import binom  # here, as it takes a second to load
+
     one, other = checked_pair(first_correct, second_correct, items=1)
     if not np.isin([one, other], (0, 1)).all():
         raise ValueError("first and second must be 1 where the item is right and 0 elsewhere")
     first_only, second_only = int((one > other).sum()), int((one < other).sum())
-    tail = stats.binom.cdf(min(first_only, second_only), first_only + second_only, 0.5)
+    tail = binom.cdf(min(first_only, second_only), first_only + second_only, 0.5)
     return McNemar(first_only, second_only, min(1.0, 2 * float(tail)))
 
 
@@ -185,7 +187,7 @@ def _p_of_zero_mean(differences: Floats, closest: float) -> Floats:
     n, mean = len(differences), differences.mean(axis=0)
     error = differences.std(axis=0, ddof=1) / np.sqrt(n)
     with np.errstate(divide="ignore", invalid="ignore"):
-        p_values = 2 * stats.t.sf(np.abs(mean) / error, n - 1)
+        p_values = 2 * stdtr(n - 1, -np.abs(mean) / error)
     spread = np.ptp(differences, axis=0) > closest
     without: Floats = np.where(np.abs(mean) > closest, np.nan, 1.0)
     return np.where(spread, p_values, without)

@@ -6,7 +6,7 @@ from math import sqrt
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
+from scipy.special import stdtrit
 
 from analysis.statistics.arrays import Floats, check_share, checked
 
@@ -31,7 +31,7 @@ def t_half_width(deviation: ArrayLike, n: ArrayLike, confidence: float = 0.95) -
     """
     check_share(confidence, "confidence")
     count = np.asarray(n, dtype=np.float64)
-    quantile = stats.t.ppf((1 + confidence) / 2, count - 1)
+    quantile = stdtrit(count - 1, (1 + confidence) / 2)
     half: Floats = quantile * np.asarray(deviation, dtype=np.float64) / np.sqrt(count)
     return half
 
@@ -52,4 +52,4 @@ def t_interval(values: ArrayLike, confidence: float = 0.95) -> Interval:
 @cache
 def _quantile(confidence: float, freedom: int) -> float:
     """Student's t, computed once: a table has thousands of intervals over as many seeds."""
-    return float(stats.t.ppf((1 + confidence) / 2, freedom))
+    return float(stdtrit(freedom, (1 + confidence) / 2))

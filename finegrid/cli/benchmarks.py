@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -59,13 +60,15 @@ def plan(
     """Say what a benchmark would run and why, and what that takes of memory and time."""
     from analysis.errors import AnalysisError
     from workflow.forecast.command import forecast
+    from workflow.forecast.memory import standing_by
     from workflow.forecast.profile import device_memory_gb
     from workflow.forecast.tables import failures, remarks, tables
 
     with one_line_errors():
         memory = device_memory_gb(profile) if profile else None
     try:
-        found = forecast(pipeline_of(benchmark, results), memory, trace=trace)
+        with standing_by(results) if trace else nullcontext():
+            found = forecast(pipeline_of(benchmark, results), memory, trace=trace)
         if json_file:
             found.write(json_file)
     except (AnalysisError, OSError) as error:

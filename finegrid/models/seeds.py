@@ -47,16 +47,29 @@ def seed_global(seed: int, stream: Stream | ModelStream, rank: int = 0) -> None:
 
 
 def make_deterministic(threads: int, device: str) -> bool:
-    """Fix the number of threads and ask torch for deterministic algorithms.
+    """Fix the number of threads, ask torch for deterministic algorithms, and let fp32 be fp32.
 
     New memory is not filled, as it is by default then: that costs a write of all that is allocated,
-    and shows nothing but a read of what nobody wrote.
+    and shows nothing but a read of what nobody wrote. Convolutions on CUDA would round what they
+    multiply to ten bits (TF32).
 
-    Returns whether every algorithm is deterministic: on CUDA some have no such form, and a warning
-    is all that torch can give.
+    Returns whether every algorithm is deterministic. On CUDA an operation that has no such form
+    raises an error that `lacks_determinism` knows: were it a warning instead, attention would take
+    its other form, too (torch asks for strictness there), and no run would be repeatable.
     """
     torch.set_num_threads(threads)
-    strict = device == "cpu"
+    strict = device in ("cpu", "cuda")
     torch.use_deterministic_algorithms(mode=True, warn_only=not strict)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    torch.backends.cudnn.allow_tf32 = False
     return strict
+
+
+def tolerate_nondeterminism() -> None:
+    """Let operations without a deterministic form go on, with a warning of torch."""
+    torch.use_deterministic_algorithms(mode=True, warn_only=True)
+
+
+def lacks_determinism(reason: str) -> bool:
+    """Whether that is what torch says of an operation without a deterministic form."""
+    return "does not have a deterministic implementation" in reason

@@ -3,9 +3,11 @@
 import ast
 import hashlib
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec, resolve_name
 from pathlib import Path
+from typing import Any
 
 from finegrid import FACE
 
@@ -87,8 +89,8 @@ def _imports(module: str) -> frozenset[str]:
     path = _path(module)
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
     names = set(_and_above(package))
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        names.update(_imported(node, package))
+    for statement in _read(path).imports:
+        names.update(_imported(statement, package))
     top = _top(module)
     rooms = ROOMS if top == _ENGINE else (*ROOMS, top)
     return frozenset(name for name in names if _is_in(name, rooms) and _find(name))
@@ -122,14 +124,46 @@ def _top(module: str) -> str:
     return module.split(".")[0]
 
 
-@cache
 def _tree(path: Path) -> str:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(body, list):
-            node.body = [part for part in body if not _is_text(part)]  # type: ignore[attr-defined]
-    return ast.dump(tree)
+    return _read(path).tree
+
+
+@dataclass(frozen=True)
+class _Source:
+    """A file, as far as it counts."""
+
+    imports: tuple[ast.Import | ast.ImportFrom, ...]
+    tree: str
+    """Its syntax tree without what is only said."""
+
+
+@cache
+def _read(path: Path) -> _Source:
+    imports: list[ast.Import | ast.ImportFrom] = []
+    tree = _told(ast.parse(path.read_text(encoding="utf-8")), imports)
+    return _Source(tuple(imports), tree)
+
+
+def _told(node: Any, imports: list[ast.Import | ast.ImportFrom]) -> str:
+    """The tree below a node as `ast.dump` tells it in Python 3.11, in half its time.
+
+    Texts that stand alone are left out; the imports are added to the list.
+    """
+    if isinstance(node, list):
+        return f"[{', '.join([_told(one, imports) for one in node])}]"
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        imports.append(node)
+    kind, parts = type(node), []
+    for name in kind._fields:
+        value = getattr(node, name, None)
+        if value is None and getattr(kind, name, ...) is None:
+            continue
+        if name == "body" and isinstance(value, list):
+            value = [part for part in value if not _is_text(part)]
+        parts.append(f"{name}={_told(value, imports)}")
+    return f"{kind.__name__}({', '.join(parts)})"
 
 
 def _is_text(node: ast.AST) -> bool:

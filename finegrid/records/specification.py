@@ -17,6 +17,7 @@ DType = Literal["fp32", "bf16"]
 Weights = Literal["fp32", "bf16", "fp16"]
 Device = Literal["cpu", "cuda", "mps"]
 Strategy = Literal["ddp", "fsdp"]
+RunsPerDevice = Annotated[int, Field(ge=1, le=16)] | Literal["auto"]
 Pooling = Literal["mean", "first", "last", "pooler"]
 Head = Literal["new", "keep"]
 LEARNING_RATE = "learning_rate"
@@ -115,6 +116,9 @@ class Training(Record):
     strategy: Strategy = Field(default="ddp", exclude_if=lambda value: value == "ddp")
     """How several devices hold the model, its gradients and the optimizer's state: each of them
     all of it (ddp), or its own part (fsdp)."""
+    runs_per_device: RunsPerDevice = Field(default=1, exclude_if=lambda value: value == 1)
+    """Runs that may share a GPU at a time; auto: as many as its memory holds, as predicted. It
+    changes no score, and what a run's time means: shared and exclusive times do not compare."""
 
     @property
     def devices_per_node(self) -> int:
@@ -162,6 +166,15 @@ class Training(Record):
             raise ValueError(f"devices: {self.devices} of device mps; allowed: 1")
         if self.strategy == "fsdp" and self.devices == 1:
             raise ValueError("strategy: fsdp on 1 device; allowed: ddp, or devices from 2")
+        return self
+
+    @model_validator(mode="after")
+    def _runs_share_one_gpu(self) -> Self:
+        if self.runs_per_device != 1 and (self.device, self.devices) != ("cuda", 1):
+            raise ValueError(
+                f"runs_per_device: {self.runs_per_device} with devices: {self.devices} of "
+                f"{self.device}; allowed: 1, or 1 device of cuda"
+            )
         return self
 
 

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal, Self
 
+from finegrid.models.seeds import lacks_determinism, tolerate_nondeterminism
 from finegrid.records.base import Record
 from finegrid.records.costs import Seconds
 from finegrid.records.identity import content_hash
@@ -82,9 +83,9 @@ class Job:
     def perform(self) -> int:
         """Work until the run is recorded, and return the exit code.
 
-        Memory that runs out on the CPU is left to a further attempt, which has more; else the run
-        starts again with half the micro-batch, as long as there is half. Raises PreemptedError and
-        OSError.
+        Memory that runs out on the CPU or on a GPU that runs share is left to a further attempt,
+        which has more; else the run starts again with half the micro-batch, as long as there is
+        half. Raises PreemptedError and OSError.
         """
         kept = self.checkpoints.latest()
         training = kept.past.training if kept else self.spec.training
@@ -112,6 +113,9 @@ class Job:
         if self.group.size > 1 and ending.state in ("oom", "failed"):
             tracker.abandon()
             raise EndedAloneError(ending)
+        if self._tolerates(ending):
+            tracker.abandon()
+            return self._try(training, None)
         return self._end(ending, reached, tracker, training)
 
     def _try_together(self, training: Training, kept: Kept | None) -> int | None:
@@ -132,8 +136,25 @@ class Job:
         if ending.state == "failed" and self.interruption.name:
             _LOGGER.error("%s: %s", self._run, ending.reason)
             self.interruption.obey()
+        if self._tolerates(ending):
+            return self._try_together(training, None)
         _, tracker = self._begun(training, kept)
         return self._end(ending, {}, tracker, training)
+
+    def _tolerates(self, ending: Ending) -> bool:
+        """Whether the run starts again for an operation that has no deterministic form.
+
+        The record says so then: the same run may give other bits.
+        """
+        lacks = ending.state == "failed" and lacks_determinism(ending.reason or "")
+        if not (lacks and self.origin.deterministic):
+            return False
+        _LOGGER.warning("%s: starts again without determinism: %s", self._run, ending.reason)
+        self.origin = self.origin.model_copy(update={"deterministic": False})
+        tolerate_nondeterminism()
+        self.checkpoints.delete()
+        free_memory()
+        return True
 
     def _assignment(self, training: Training, rendezvous: Rendezvous) -> str:
         return Assignment(
@@ -173,7 +194,8 @@ class Job:
         """What may help a run whose memory ran out."""
         if ending.state != "oom" or unchosen(self.choice):
             return None  # of a run that chose nothing it was its trials' memory
-        if self.is_tried_again and training.device == "cpu":
+        shares = training.device == "cpu" or training.runs_per_device != 1
+        if self.is_tried_again and shares:
             return "memory"
         return "shrink" if ending.step is not None and self._smaller(training) else None
 
@@ -244,5 +266,7 @@ def take_part(job: Job, training: Training, group: Group, interruption: Interrup
     """What one process of a group does for its run; the first of them writes it down."""
     if not group.is_first:
         os.environ["WANDB_MODE"] = "disabled"
+    if not job.origin.deterministic:
+        tolerate_nondeterminism()
     own = replace(job, group=group, interruption=interruption)
     return own._try(training, own.checkpoints.latest())  # it is the same class

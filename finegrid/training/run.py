@@ -18,11 +18,11 @@ from pydantic import ValidationError
 
 from finegrid.records.registry import RegistrationError, UnknownNameError
 from finegrid.records.result import SPECIFICATION_FILE, Choice
-from finegrid.records.specification import Specification
+from finegrid.records.specification import Specification, Training
 from finegrid.records.tuning import choice_file, tuning_key
 from finegrid.records.write import remove_unfinished
 from finegrid.training.libraries import load_libraries
-from finegrid.training.processes.devices import NoDeviceError, leased
+from finegrid.training.processes.devices import PARTS, NoDeviceError, confine, leased
 from finegrid.training.processes.exits import EXIT_CONFIGURATION, EXIT_FILES, EXIT_TRY_AGAIN
 from finegrid.training.processes.home import HUGGING_FACE, home_problem
 from finegrid.training.processes.signals import Interruption, PreemptedError, interruptible
@@ -61,7 +61,8 @@ def _work(spec: Specification, options: argparse.Namespace, interruption: Interr
         folder.mkdir(parents=True, exist_ok=True)
         training = spec.training
         here = training.devices if training.nodes == 1 else 0  # else each node leases its own
-        with FileLock(folder / ".lock", timeout=0), leased(training.device, interruption, here):
+        device = leased(training.device, interruption, here, _gpu_parts(training, options))
+        with FileLock(folder / ".lock", timeout=0), device:
             remove_unfinished(folder)
             choice = _read_choice(spec, options.tuning or options.results / "tuning")
             return _run(spec, choice, folder, options, interruption)
@@ -89,6 +90,9 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         "--threads",
         type=int,
         help="threads of all processes of a node; the specification's if unset",
+    )
+    parser.add_argument(
+        "--gpu-parts", type=int, help=f"of a GPU's {PARTS}; those of the specification if unset"
     )
     parser.add_argument("--attempt", type=_count, default=1, help="which attempt this is, from 1")
     parser.add_argument("--attempts", type=_count, default=1, help="how many there may be")
@@ -119,6 +123,14 @@ def _threads(spec: Specification, options: argparse.Namespace) -> int:
     training = spec.training
     given: int | None = options.threads
     return max(1, given // training.devices_per_node) if given else training.threads
+
+
+def _gpu_parts(training: Training, options: argparse.Namespace) -> int:
+    """The parts of each of its GPUs that the run holds."""
+    if options.gpu_parts:
+        return min(PARTS, options.gpu_parts)
+    shared = training.runs_per_device
+    return PARTS if shared == "auto" else PARTS // shared
 
 
 def prepare_environment(threads: int) -> None:
@@ -175,6 +187,8 @@ def _run(
     if spec.training.device == "cpu":  # elsewhere the host's memory is better given back
         keep_freed_memory()
     load_libraries(for_transformers=spec.model.widths is None)
+    if spec.training.device == "cuda" and (parts := _gpu_parts(spec.training, options)) < PARTS:
+        confine(parts)
     from finegrid.models.seeds import make_deterministic
     from finegrid.training.job import Job
     from finegrid.training.provenance import provenance

@@ -35,6 +35,7 @@ _HOW = {
     "threads": "threads of a trial that runs here",
     "attempt": "which attempt it is, from 1",
     "attempts": "how many there may be",
+    "gpu-parts": "of a GPU, for such a trial; 0 for those of its specification",
 }
 
 
@@ -132,9 +133,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--spec", required=True, help="a tuned specification; - reads stdin")
     parser.add_argument("--results", type=Path, default=Path("results"), help="where trials lie")
     for name, meaning in _HOW.items():
-        parser.add_argument(f"--{name}", type=int, default=1, help=meaning)
+        parser.add_argument(f"--{name}", dest=name, type=int, help=meaning)
     options = parser.parse_args(arguments)
-    how = [text for name in _HOW for text in (f"--{name}", str(getattr(options, name)))]
+    given = {name: value for name in _HOW if (value := getattr(options, name)) is not None}
+    how = [text for name, value in given.items() for text in (f"--{name}", str(value))]
     try:
         spec = read_specification(options.spec)
         choice = tune(spec, options.results, how)

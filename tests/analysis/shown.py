@@ -8,8 +8,9 @@ from matplotlib.figure import Figure
 
 from analysis.cells import table_rows
 from analysis.columns import COLUMNS, HEADERS
+from analysis.figures.captions import ACROSS, FIGURES, captions
 from analysis.figures.drawing import Inputs, house_style
-from analysis.plots import ACROSS, FIGURES, draw, figure_kinds
+from analysis.plots import draw
 from analysis.summary import summarise
 from analysis.tables import write_tables
 
@@ -30,9 +31,9 @@ def written(table: pd.DataFrame, folder: Path, ending: str = ".md") -> str:
 
 def drawn(name: str, table: pd.DataFrame, runs: Path, trials: pd.DataFrame | None = None) -> Figure:
     """The figure of that name."""
-    kinds = {kind.name: kind for kind in (*FIGURES, *ACROSS, *figure_kinds(table, trials))}
+    found = {one.name: one for one in (*FIGURES, *ACROSS, *captions(table, trials))}
     with house_style():
-        return draw(kinds[name], Inputs(table, summarise(table), runs, trials))
+        return draw(found[name], Inputs(table, summarise(table), runs, trials))
 
 
 def words(figure: Figure) -> str:

@@ -13,7 +13,8 @@ import pytest
 from analysis.collect import collect
 from analysis.errors import AnalysisError
 from analysis.evidence import write_evidence
-from analysis.plots import figure_kinds, write_plots
+from analysis.figures.captions import captions
+from analysis.plots import write_plots
 from analysis.report import Places, render
 from analysis.tables import write_tables
 from finegrid.records.plan import Plan
@@ -116,7 +117,7 @@ def test_text_is_escaped(html: str) -> None:
 def test_figures_are_inside_and_nothing_is_fetched(
     html: str, page: Page, table: pd.DataFrame
 ) -> None:
-    assert len(page.images) == len(figure_kinds(table, None))
+    assert len(page.images) == len(captions(table, None))
     assert all(source.startswith("data:image/svg+xml;base64,") for source in page.images)
     assert "://" not in re.sub(r'base64,[^"]*', "", html)
     assert "prefers-color-scheme: dark" in html

@@ -8,6 +8,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,15 @@ from pydantic import ValidationError
 
 from finegrid.records.specification import Pretraining, Specification, Training
 from finegrid.training.processes import devices
-from finegrid.training.processes.devices import VISIBLE, NoDeviceError, leased, visible_devices
+from finegrid.training.processes.devices import (
+    PARTS,
+    VISIBLE,
+    NoDeviceError,
+    leased,
+    share_of_memory,
+    smallest_memory_bytes,
+    visible_devices,
+)
 from finegrid.training.processes.signals import Interruption, PreemptedError
 from tests.training.assets import Assets
 
@@ -97,6 +106,72 @@ def test_a_run_that_waits_can_be_interrupted(monkeypatch: Patch) -> None:
         pytest.fail("there is no device")
     for lock in locks:
         lock.release()
+
+
+def shares(monkeypatch: Patch, visible: str, *asked: int) -> list[str]:
+    """The devices that runs see who hold so many parts, all at a time; "none" where one waits."""
+    seen = []
+    with ExitStack() as held:
+        for parts in asked:
+            monkeypatch.setenv(VISIBLE, visible)  # as another process has it
+            try:
+                held.enter_context(leased("cuda", Interruption("SIGTERM"), parts=parts))
+                seen.append(os.environ[VISIBLE])
+            except PreemptedError:
+                seen.append("none")
+    return seen
+
+
+HALF, THIRD = PARTS // 2, PARTS // 3
+
+
+@pytest.mark.parametrize(
+    ("visible", "asked", "seen"),
+    [
+        ("0", [THIRD, THIRD, THIRD, 1], ["0", "0", "0", "none"]),
+        ("0,1", [PARTS, PARTS, 1], ["0", "1", "none"]),
+        ("0,1", [THIRD, THIRD, PARTS], ["0", "1", "none"]),
+        ("0,1", [THIRD, PARTS, HALF], ["0", "1", "0"]),
+        ("0,1", [HALF, THIRD, THIRD, HALF], ["0", "1", "1", "0"]),
+    ],
+)
+def test_runs_share_a_device_as_far_as_its_parts_go_and_no_other_is_among_them(
+    monkeypatch: Patch, visible: str, asked: list[int], seen: list[str]
+) -> None:
+    """Of two devices with room a run takes the one that has more."""
+    assert shares(monkeypatch, visible, *asked) == seen
+    assert shares(monkeypatch, visible, PARTS) == ["0"]  # all of them ended
+
+
+@pytest.mark.parametrize("runs", range(2, 17))
+def test_as_many_runs_as_are_to_share_a_device_do(monkeypatch: Patch, runs: int) -> None:
+    seen = shares(monkeypatch, "0", *[PARTS // runs] * (runs + 1))
+    assert seen == [*["0"] * runs, "none"]
+
+
+def test_a_share_leaves_room_for_what_a_process_takes_beside_its_tensors() -> None:
+    assert share_of_memory(HALF, 80_000_000_000) == 0.5 - 1 / 80
+    assert share_of_memory(1, 1_000_000_000) == 0
+
+
+MEMORIES = "0, GPU-aaaa, 81559\n1, GPU-bbbb, 15360\n2, GPU-cccc, [N/A]\n"
+
+
+@pytest.mark.parametrize(
+    ("visible", "mebibytes"),
+    [("0", 81559), ("0,1", 15360), ("GPU-aaaa", 81559), ("2", None), ("0,MIG-b1", None)],
+)
+def test_the_memory_of_the_smallest_visible_device_is_the_driver_s(
+    tmp_path: Path, monkeypatch: Patch, visible: str, mebibytes: int | None
+) -> None:
+    pretend(monkeypatch, tmp_path, f"cat <<'END'\n{MEMORIES}END")
+    monkeypatch.setenv(VISIBLE, visible)
+    assert smallest_memory_bytes() == (mebibytes and mebibytes << 20)
+
+
+def test_without_a_driver_no_memory_is_known(monkeypatch: Patch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert smallest_memory_bytes() is None
 
 
 def test_the_death_of_a_process_releases_its_device(tmp_path: Path, monkeypatch: Patch) -> None:

@@ -72,6 +72,28 @@ def test_an_ok_run_leaves_its_files_and_the_result_last(
     assert result.parameters.stored_bytes == (folder / DELTA_FILE).stat().st_size
 
 
+def test_an_operation_that_no_deterministic_form_is_there_of_is_tolerated_and_recorded(
+    assets: Assets, tmp_path: Path, monkeypatch: Patch
+) -> None:
+    """As some are on CUDA; the words are those of torch's Context.cpp."""
+    spec, plain = assets.specification(), Trainer.loss
+    expected = assets.run(spec, tmp_path / "expected")
+
+    def loss(self: Trainer, indices: list[int]) -> torch.Tensor:
+        if not torch.is_deterministic_algorithms_warn_only_enabled():
+            raise RuntimeError(
+                "grid_sampler_2d_backward_cuda does not have a deterministic implementation, but "
+                "you set 'torch.use_deterministic_algorithms(True)'."
+            )
+        return plain(self, indices)
+
+    monkeypatch.setattr(Trainer, "loss", loss)
+    result = assets.run(spec, tmp_path / "found")
+    assert expected.provenance.deterministic
+    assert not result.provenance.deterministic
+    assert (result.metrics, result.losses) == (expected.metrics, expected.losses)
+
+
 def test_a_result_is_strict_json(assets: Assets, tmp_path: Path, monkeypatch: Patch) -> None:
     at_step(2, lambda: NO_NUMBER, monkeypatch)
     spec = assets.specification()

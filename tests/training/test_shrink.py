@@ -10,7 +10,10 @@ import torch
 
 from analysis.comparability import cost_fields
 from finegrid.records.result import DELTA_FILE, RESULT_FILE
+from finegrid.training.job import Job
 from finegrid.training.loop import Trainer
+from finegrid.training.processes.signals import Interruption
+from finegrid.training.record import Ending
 from finegrid.training.shrink import with_smaller_micro_batches
 from tests.training.assets import Assets, read_history, run_folder, steps
 from tests.training.interruptions import ask, assert_same_bits, interrupted
@@ -125,6 +128,23 @@ def test_the_memory_of_the_failed_attempt_is_free_when_the_next_begins(
     monkeypatch.setattr(Trainer, "__post_init__", begin)
     assets.run(assets.specification("lora", model="bert"), tmp_path)
     assert alive[:3] == [0, 0, 0]  # the fourth predicts the memory of what is alive
+
+
+@pytest.mark.parametrize(
+    ("changes", "again", "remedy"),
+    [
+        ({"runs_per_device": 4}, True, "memory"),
+        ({"runs_per_device": 4}, False, "shrink"),
+        ({}, True, "shrink"),
+    ],
+)
+def test_on_a_gpu_that_runs_share_a_further_attempt_has_more_of_it(
+    assets: Assets, tmp_path: Path, changes: dict[str, Any], again: bool, remedy: str
+) -> None:
+    spec = assets.specification(batch_size=10, device="cuda", **changes)
+    origin = assets.run(assets.specification(), tmp_path).provenance
+    job = Job(spec, None, origin, tmp_path, tmp_path, Interruption(), 600.0, again)
+    assert job._remedy(Ending("oom", "no memory", step=1), spec.training) == remedy
 
 
 def test_on_the_cpu_a_further_attempt_has_more_memory(

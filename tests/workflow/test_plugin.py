@@ -258,7 +258,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def _forget() -> None:
-    for cached in (source._path, source._imports, source._tree):
+    for cached in (source._path, source._imports, source._read):
         cached.cache_clear()
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from finegrid.training.processes.devices import PARTS
 from tests.warm.start import warm_python
 from workflow.scheduling import count_gpus
 
@@ -116,6 +117,31 @@ def test_no_more_gpu_jobs_run_at_a_time_than_there_are_gpus(
     together = [int(line) for line in snakemake(ON_GPUS, "together", *arguments).split()]
     assert len(together) == 4
     assert max(together) <= most
+
+
+SHARED = HEAD.replace("limit_gpus(workflow, 1)", "limit_gpus(workflow, 1, shared=True)")
+
+
+@pytest.mark.parametrize(
+    ("visible", "arguments", "most"),
+    [("0", (), 2), ("0,1", (), 4), ("0,1", ("--resources", "gpu=1"), 2)],
+)
+def test_runs_that_share_gpus_are_as_many_as_their_parts(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    visible: str,
+    arguments: tuple[str, ...],
+    most: int,
+) -> None:
+    """Each waits for the others that may run with it, or for a while."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    rules = ON_GPUS.replace("gpu=1", f"gpu=1, gpu_parts={PARTS // 2}").replace(
+        "sleep 0.5", f"timeout 60 sh -c 'until ls | grep -c running | grep {most}; do :; done'"
+    )
+    (tmp_path / "Snakefile").write_text(SHARED + rules)
+    done = called(tmp_path, *arguments)
+    assert done.returncode == 0, done.stderr
+    assert max(map(int, (tmp_path / "together").read_text().split())) == most
 
 
 def refusal(folder: Path, most: str, *arguments: str) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -24,7 +25,7 @@ from finegrid.records.specification import (
     model_key,
 )
 from finegrid.records.tuning import effective, possible
-from finegrid.training.measure.traces import TRACE, TRACED, Traces
+from finegrid.training.measure.traces import FOLDER, TRACE, TRACED, Traces
 from methods.registry import METHODS
 from tasks.registry import kind_of
 from workflow.forecast.prepared import drawn_modules
@@ -35,6 +36,7 @@ Batches = Mapping[BatchKey, tuple[int, int]]
 """What decides a largest micro-batch -> how large it was, as (examples, padded tokens)."""
 Sizes = Mapping[str, int]
 """Step and micro-batch -> bytes."""
+NO_TRACE = Prediction(peak_bytes=None, reason="tracing was left out")
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,8 @@ class Tracer:
     """Traces steps in one process, each of them once for all cells and calls."""
 
     results: Path
+    anew: bool = True
+    """Whether what nobody has traced before is traced now; else there is no prediction of it."""
     _drawn: dict[tuple[str, Purpose], tuple[str, ...]] = field(default_factory=dict)
 
     @cached_property
@@ -51,6 +55,8 @@ class Tracer:
     def trace(self, questions: Sequence[Question]) -> list[Prediction]:
         """A prediction for each question, from the folder or from a new trace."""
         known = [self._traces.known(question) for question in questions]
+        if not self.anew:
+            return [answer or NO_TRACE for answer in known]
         missing = {
             self._traces.name(question): question
             for question, answer in zip(questions, known, strict=True)
@@ -72,21 +78,45 @@ class Tracer:
         return self._drawn[key]
 
 
+_standing_by: list[subprocess.Popen[str]] = []
+"""A process that loads its libraries before it is known what to ask."""
+
+
+@contextmanager
+def standing_by(results: Path) -> Iterator[None]:
+    """Let the process that traces load its libraries while the block plans.
+
+    Only where no trace is kept: else most likely it is not needed.
+    """
+    if not (results / "prepared" / FOLDER).is_dir():
+        _standing_by.append(_started())
+    try:
+        yield
+    finally:
+        for process in _standing_by:
+            process.kill()
+            process.communicate()
+        _standing_by.clear()
+
+
+def _started() -> subprocess.Popen[str]:
+    pipe = subprocess.PIPE
+    command = [sys.executable, "-m", TRACE]
+    return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True)  # noqa: S603
+
+
 def _traced(questions: Sequence[Question]) -> list[Prediction]:
     """The answers of a process of its own, which loads torch, to questions of one line each."""
     if not questions:
         return []
-    done = subprocess.run(  # noqa: S603  # our own interpreter, arguments without a shell
-        [sys.executable, "-m", TRACE],
-        input="".join(question.model_dump_json() + "\n" for question in questions),
-        capture_output=True,
-        text=True,
-        check=False,
+    process = _standing_by.pop() if _standing_by else _started()
+    said, told = process.communicate(
+        "".join(question.model_dump_json() + "\n" for question in questions)
     )
-    answers = [Prediction.model_validate_json(line) for line in done.stdout.splitlines()]
+    answers = [Prediction.model_validate_json(line) for line in said.splitlines()]
     lost = len(questions) - len(answers)
-    words = done.stderr.strip().splitlines()[-1:]
-    ended = f"not predictable: the trace ended with exit code {done.returncode}: {''.join(words)}"
+    words, code = told.strip().splitlines()[-1:], process.returncode
+    ended = f"not predictable: the trace ended with exit code {code}: {''.join(words)}"
     return answers + [Prediction(peak_bytes=None, reason=ended)] * lost
 
 
@@ -113,8 +143,7 @@ def peaks(
         )
         for _, spec in specs
     ]
-    no_trace = Prediction(peak_bytes=None, reason="tracing was left out")
-    answers = tracer.trace(questions) if tracer else [no_trace] * len(questions)
+    answers = tracer.trace(questions) if tracer else [NO_TRACE] * len(questions)
     found: dict[str, Peak] = {}
     for (run, _), question, answer in zip(specs, questions, answers, strict=True):
         bound = None

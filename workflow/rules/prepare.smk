@@ -54,6 +54,7 @@ rule prepare_model:
     threads: lambda wildcards: PIPELINE.base_models.threads(wildcards.key)
     resources:
         gpu=lambda wildcards: PIPELINE.base_models.gpus(wildcards.key),
+        gpu_parts=lambda wildcards: PIPELINE.base_models.gpu_parts(wildcards.key),
         mem_mb=lambda wildcards, attempt: PIPELINE.base_models.memory(
             wildcards.key, attempt
         ),

@@ -18,6 +18,9 @@ rule tune:
     resources:
         **PIPELINE.node_resources(lambda wildcards: PIPELINE.tuning_run(wildcards.key)),
         gpu=lambda wildcards: PIPELINE.run_gpus(PIPELINE.tuning_run(wildcards.key)),
+        gpu_parts=lambda wildcards, attempt: PIPELINE.run_gpu_parts(
+            PIPELINE.tuning_run(wildcards.key), attempt
+        ),
         mem_mb=lambda wildcards, attempt: PIPELINE.tuning_memory(wildcards.key, attempt),
         runtime=lambda wildcards, attempt: PIPELINE.tuning_minutes(
             wildcards.key, attempt
@@ -30,7 +33,7 @@ rule tune:
         results=lambda wildcards: RESULTS,
     shell:
         "printf %s {params.spec:q} | python -m finegrid.training.tune --spec - "
-        "--results {params.results:q} --threads {threads} "
+        "--results {params.results:q} --threads {threads} --gpu-parts {resources.gpu_parts} "
         "--attempt {resources.attempt:q} --attempts {resources.attempts:q} 2> {log:q}"
 
 
@@ -52,6 +55,9 @@ rule run:
     resources:
         **PIPELINE.node_resources(lambda wildcards: wildcards.run),
         gpu=lambda wildcards: PIPELINE.run_gpus(wildcards.run),
+        gpu_parts=lambda wildcards, attempt: PIPELINE.run_gpu_parts(
+            wildcards.run, attempt
+        ),
         mem_mb=lambda wildcards, attempt: PIPELINE.run_memory(wildcards.run, attempt),
         runtime=lambda wildcards, attempt: PIPELINE.run_minutes(wildcards.run, attempt),
         attempt=lambda wildcards, attempt: attempt,
@@ -62,5 +68,5 @@ rule run:
         results=lambda wildcards: RESULTS,
     shell:
         "printf %s {params.spec:q} | python -m finegrid.training.processes.client --spec - "
-        "--results {params.results:q} --threads {threads} "
+        "--results {params.results:q} --threads {threads} --gpu-parts {resources.gpu_parts} "
         "--attempt {resources.attempt:q} --attempts {resources.attempts:q} 2> {log:q}"

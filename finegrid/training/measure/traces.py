@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,11 @@ TRACED = (
 """Keys of `training` that a step's memory depends on, its batch aside."""
 _LOGGER = logging.getLogger(__name__)
 _LIBRARIES = ("torch", "transformers", "peft")
+
+
+@cache
+def _versions() -> list[str]:
+    return [version(name) for name in _LIBRARIES]
 
 
 @dataclass(frozen=True)
@@ -95,7 +101,7 @@ class Traces:
                 family_module(spec.model.configuration),
                 *kinds.modules(task.kind),
             ),
-            "libraries": [version(name) for name in _LIBRARIES],
+            "libraries": _versions(),
         }
 
     def _digest(self, *modules: str) -> str:

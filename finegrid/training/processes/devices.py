@@ -1,8 +1,10 @@
-"""CUDA devices of a run: it leases them by lock files, which its end or its death releases."""
+"""CUDA devices of a run: it leases them by locks of files, which its end or its death releases."""
 
+import fcntl
 import logging
 import os
 import re
+import struct
 import subprocess
 import tempfile
 import time
@@ -10,15 +12,24 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from finegrid.training.processes.signals import Interruption
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
+PARTS = 840
+"""Of a device: runs that share one hold some of them each, all others hold all. Any number of runs
+up to 8 has equal shares, and up to 16 nearly."""
+CONTEXT_BYTES = 1_000_000_000
+"""What a process takes of a device beside its tensors: driver, libraries and kernels."""
 _LISTED = re.compile(r"^(?P<part> *)\S.*\(UUID: (?P<name>[^)]+)\)$")
+_MEMORY_COLUMNS = ("index", "uuid", "memory.total")
+_MEBIBYTE = 1 << 20
 _POLL_SECONDS = 1.0
 _TURN = "turn"
 """In place of a device's name: the lock of the one that looks for devices."""
+_FLOCK = "hhqqi0q"
+"""The C structure of a lock: type, whence, start, length, process; padded to its alignment."""
 
 
 class NoDeviceError(Exception):
@@ -26,23 +37,26 @@ class NoDeviceError(Exception):
 
 
 @contextmanager
-def leased(device: str, interruption: Interruption, count: int = 1) -> Iterator[None]:
-    """Let the block see `count` CUDA devices that no other run holds, by `CUDA_VISIBLE_DEVICES`.
+def leased(
+    device: str, interruption: Interruption, count: int = 1, parts: int = PARTS
+) -> Iterator[None]:
+    """Let the block see `count` CUDA devices, by `CUDA_VISIBLE_DEVICES`.
 
-    To be entered before CUDA is used. Where that variable names as many, a scheduler has assigned
-    them, and there is nothing to lease; nor is there with a count of 0, or on any other kind of
-    device. While too many are held the run waits: it is delayed then, where giving up would cost
-    it an attempt. Raises NoDeviceError, and PreemptedError while it waits.
+    No other run holds any of them, or those `parts` of each. To be entered before CUDA is used.
+    Where that variable names as many, a scheduler has assigned them, and there is nothing to lease
+    but a share; nor is there with a count of 0, or on any other kind of device. While too many are
+    held the run waits: it is delayed then, where giving up would cost it an attempt. Raises
+    NoDeviceError, and PreemptedError while it waits.
     """
     names = visible_devices() if device == "cuda" and count else []
     assigned = os.environ.get(VISIBLE)
     if names and len(names) < count:
         raise NoDeviceError(f"devices: {count}; allowed: at most {len(names)}, which are visible")
-    if not names or (assigned is not None and len(names) == count):
+    if not names or (assigned is not None and len(names) == count and parts == PARTS):
         yield
         return
-    locks = _hold(names, count, interruption)
-    os.environ[VISIBLE] = ",".join(locks)
+    leases = _hold(names, count, interruption, parts)
+    os.environ[VISIBLE] = ",".join(leases)
     try:
         yield
     finally:
@@ -50,8 +64,21 @@ def leased(device: str, interruption: Interruption, count: int = 1) -> Iterator[
             os.environ.pop(VISIBLE, None)
         else:
             os.environ[VISIBLE] = assigned
-        for lock in locks.values():
-            lock.release()
+        for lease in leases.values():
+            lease.release()
+
+
+def confine(parts: int) -> None:
+    """Let this process's tensors take no more of its only device than those parts hold."""
+    import torch
+
+    total = torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.set_per_process_memory_fraction(share_of_memory(parts, total))
+
+
+def share_of_memory(parts: int, total_bytes: int) -> float:
+    """The share of a device's memory that those parts leave for tensors."""
+    return max(0.0, parts / PARTS - CONTEXT_BYTES / total_bytes)
 
 
 def visible_devices() -> list[str]:
@@ -71,15 +98,20 @@ def visible_devices() -> list[str]:
     return shown
 
 
+def smallest_memory_bytes() -> int | None:
+    """The memory of the smallest device that this process may use.
+
+    None where the driver's tool does not say, as of a part of a device. Raises NoDeviceError.
+    """
+    known = _memories()
+    found = [known.get(name) for name in visible_devices()]
+    return min((one for one in found if one is not None), default=None) if all(found) else None
+
+
 def _listed_devices() -> list[str]:
-    try:
-        done = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=True)  # noqa: S607
-    except (OSError, subprocess.CalledProcessError) as error:
-        logging.warning("no CUDA device is leased, for nvidia-smi does not list them: %s", error)
-        return []
     names: list[str] = []
     whole = True
-    for found in filter(None, map(_LISTED.match, done.stdout.splitlines())):
+    for found in filter(None, map(_LISTED.match, _told_by_driver("-L"))):
         if found["part"] and whole:
             names.pop()  # the device whose first part this is
         whole = not found["part"]
@@ -87,41 +119,93 @@ def _listed_devices() -> list[str]:
     return names
 
 
-def _hold(names: Sequence[str], count: int, interruption: Interruption) -> dict[str, FileLock]:
-    """Device -> its lock, of as many devices as asked."""
+def _memories() -> dict[str, int]:
+    """Index and UUID of each device -> bytes of its memory."""
+    query = f"--query-gpu={','.join(_MEMORY_COLUMNS)}"
+    rows = [line.split(", ") for line in _told_by_driver(query, "--format=csv,noheader,nounits")]
+    whole = [row for row in rows if len(row) == len(_MEMORY_COLUMNS) and row[-1].isdigit()]
+    return {name: int(row[-1]) * _MEBIBYTE for row in whole for name in row[:-1]}
+
+
+def _told_by_driver(*arguments: str) -> list[str]:
+    """The lines of the driver's tool; none, and a warning, where it fails."""
+    command = ["nvidia-smi", *arguments]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
+    except (OSError, subprocess.CalledProcessError) as error:
+        logging.warning("no CUDA device is leased, for nvidia-smi does not list them: %s", error)
+        return []
+    return done.stdout.splitlines()
+
+
+class _Lease:
+    """Parts of a device, each a byte of its file that nobody else has locked."""
+
+    def __init__(self, file: Path) -> None:
+        self._stream = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
+        with suppress(PermissionError):  # it is another user's, and open already
+            file.chmod(0o666)
+        self._held: list[int] = []
+
+    def take(self) -> int:
+        """Hold all parts that are free; how many they are."""
+        self._held = [part for part in range(PARTS) if self._lock(fcntl.F_WRLCK, part)]
+        return len(self._held)
+
+    def keep(self, parts: int) -> None:
+        """Give the others back."""
+        for part in self._held[parts:]:
+            self._lock(fcntl.F_UNLCK, part)
+        del self._held[parts:]
+
+    def release(self) -> None:
+        """Give all of them back; once at most."""
+        os.close(self._stream)
+
+    def _lock(self, how: int, part: int) -> bool:
+        """Whether the lock of one part could be changed so."""
+        wanted = struct.pack(_FLOCK, how, os.SEEK_SET, part, 1, 0)
+        try:
+            # Of the open file: that of a process would not stand between two of its own leases.
+            fcntl.fcntl(self._stream, fcntl.F_OFD_SETLK, wanted)
+        except (BlockingIOError, PermissionError):
+            return False
+        return True
+
+
+def _hold(
+    names: Sequence[str], count: int, interruption: Interruption, parts: int = PARTS
+) -> dict[str, _Lease]:
+    """Device -> its lease, of as many devices as asked."""
     folder = _lease_folder()
     waits = False
     while True:
         # One at a time looks for devices: two that each hold half of what they want would wait
         # for each other.
-        with _lock(folder, _TURN):
-            if locks := _hold_now(folder, names, count):
-                return locks
+        with FileLock(folder / f"{_TURN}.lock", mode=0o666):
+            if leases := _hold_now(folder, names, count, parts):
+                return leases
         if not waits:
             held = "every CUDA device is" if count == 1 else "too many CUDA devices are"
-            logging.info("%s held (%s): waiting for %d", held, ", ".join(names), count)
+            share = "" if parts == PARTS else f", or {parts} of the {PARTS} parts of one"
+            logging.info("%s held (%s): waiting for %d%s", held, ", ".join(names), count, share)
             waits = True
         interruption.obey()
         time.sleep(_POLL_SECONDS)
 
 
-def _hold_now(folder: Path, names: Sequence[str], count: int) -> dict[str, FileLock]:
-    """As many devices as asked, or none."""
-    locks: dict[str, FileLock] = {}
-    for name in names:
-        lock = _lock(folder, name)
-        with suppress(Timeout):
-            lock.acquire(timeout=0)
-            locks[name] = lock
-        if len(locks) == count:
-            return locks
-    for lock in locks.values():
-        lock.release()
-    return {}
-
-
-def _lock(folder: Path, device: str) -> FileLock:
-    return FileLock(folder / f"{_file_name(device)}.lock", mode=0o666)
+def _hold_now(folder: Path, names: Sequence[str], count: int, parts: int) -> dict[str, _Lease]:
+    """As many devices as asked, or none; of those with room the ones that have most."""
+    leases = {name: _Lease(folder / f"{_file_name(name)}.parts") for name in names}
+    free = {name: lease.take() for name, lease in leases.items()}
+    roomy = sorted((name for name in names if free[name] >= parts), key=lambda name: -free[name])
+    chosen = set(roomy[:count]) if len(roomy) >= count else set()
+    for name, lease in leases.items():
+        if name in chosen:
+            lease.keep(parts)
+        else:
+            lease.release()
+    return {name: lease for name, lease in leases.items() if name in chosen}
 
 
 def _lease_folder() -> Path:

@@ -17,8 +17,8 @@ from analysis.comparisons.across import (
     has_several_groups,
 )
 from analysis.evidence import evidence_files, write_evidence
+from analysis.figures.captions import ACROSS, FIGURES, captions
 from analysis.figures.ranks import cliques
-from analysis.plots import ACROSS, FIGURES, figure_kinds
 from finegrid.records.plan import Plan
 from finegrid.records.result import RESULT_FILE
 from tests.analysis.benchmark import run_of
@@ -183,7 +183,7 @@ def test_figures_and_tables_are_those_that_the_pipeline_expects(
     for name, frame in (("one", table[table["task"] == "words"]), ("two", table)):
         several = has_several_groups(frame)
         assert several == (name == "two")
-        assert figure_kinds(frame, None) == (FIGURES + ACROSS if several else FIGURES)
+        assert captions(frame, None) == (FIGURES + ACROSS if several else FIGURES)
         write_evidence(frame, finished, tmp_path / name / "demo")
         written = set((tmp_path / name).iterdir())
         assert written == set(evidence_files(tmp_path / name / "demo", several))

@@ -13,9 +13,10 @@ from analysis.budget import budget_notes
 from analysis.collect import collect, ledger
 from analysis.errors import AnalysisError
 from analysis.evidence import write_evidence
+from analysis.figures.captions import captions
 from analysis.figures.drawing import house_style, save
 from analysis.frame import TUNED_RATE, read_trials, write_table
-from analysis.plots import figure_kinds, write_plots
+from analysis.plots import write_plots
 from analysis.quantities import rate_text
 from analysis.report import Places, render
 from analysis.tables import short_tables, write_tables
@@ -246,8 +247,8 @@ def test_without_a_trial_the_figure_says_so(tuned_plan: Plan, tmp_path: Path) ->
 def test_only_a_tuned_benchmark_has_the_figure(
     tuned_table: pd.DataFrame, trials: pd.DataFrame
 ) -> None:
-    assert "tuning" not in [kind.name for kind in figure_kinds(tuned_table, None)]
-    assert figure_kinds(tuned_table, trials)[-1].name == "tuning"
+    assert "tuning" not in [one.name for one in captions(tuned_table, None)]
+    assert captions(tuned_table, trials)[-1].name == "tuning"
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,27 @@
+"""Each measurement makes its table, in its smallest form."""
+
+from pathlib import Path
+
+from measurements import device, inference
+
+
+def test_a_device_s_table_says_what_each_method_does_there(tmp_path: Path) -> None:
+    table = tmp_path / "device.md"
+    assert device.main(["--device", "cpu", "--methods", "lora", "--output", str(table)]) == 0
+    (row,) = [line for line in table.read_text().splitlines() if line.startswith("| lora ")]
+    _, _, fp32, bf16, goes_on, memory, *_ = (cell.strip() for cell in row.split("|"))
+    assert float(fp32) == 0.0
+    assert 0.0 < float(bf16) < 0.05
+    assert goes_on == "yes"
+    assert abs(float(memory.removesuffix(" %"))) < 2
+
+
+def test_a_pass_is_held_against_the_plain_base(tmp_path: Path) -> None:
+    table = tmp_path / "inference.md"
+    smallest = ["--minutes", "0", "--batches", "1", "--dtypes", "fp32"]
+    inference.main([*smallest, "--cases", "LoRA 8, all", "head", "--output", str(table)])
+    rows = [line.split("|") for line in table.read_text().splitlines() if " ms |" in line]
+    assert [row[1].strip() for row in rows] == ["head", "LoRA 8, all"]
+    ratios = [[float(cell.split()[0]) for cell in row[3:-1] if "(" in cell] for row in rows]
+    assert [len(one) for one in ratios] == [1, 2]
+    assert all(0.2 < ratio < 5 for one in ratios for ratio in one)
