@@ -228,7 +228,7 @@ def _outcome(result: Result | None) -> Row:
 def _scores(metrics: Metrics | None) -> Row:
     if metrics is None:
         return dict.fromkeys(_SCORES) | _trivial(None, "")
-    test, validation = metrics.test[metrics.primary], metrics.validation[metrics.primary]
+    test, validation = metrics.test[metrics.primary], metrics.validation[metrics.selector]
     return {
         "metric": metrics.primary,
         "test_score": test.value,

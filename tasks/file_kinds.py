@@ -25,21 +25,31 @@ class Needs:
     optional: tuple[str, ...]
     truth: tuple[str, ...]
     """Columns of what is true."""
-    classes: bool
-    """Whether that is a class, else a number."""
+    truths: str
+    """What that is: classes, numbers or texts."""
+
+    @property
+    def classes(self) -> bool:
+        """Whether what is true is a class."""
+        return self.truths == "classes"
 
     @property
     def names(self) -> tuple[str, ...]:
         """All of them."""
         return (*self.texts, *self.numbers, *self.files, *self.truth)
 
+    @property
+    def joined(self) -> tuple[str, ...]:
+        """Columns of text that several columns of a table may make together."""
+        return (*self.texts, *self.truth) if self.truths == "texts" else ()
+
     def check(self, columns: Columns) -> None:
         """Refuse columns that the kind does not read, or that it lacks. Raises TableError."""
         for name, given in columns.items():
             if name not in self.names:
                 raise TableError(("columns", name), unknown_name("key", name, list(self.names)))
-            is_several = isinstance(given, tuple)
-            if given is not None and is_several != (name in self.numbers):
+            is_wrong = isinstance(given, tuple) != (name in self.numbers)
+            if given is not None and is_wrong and name not in self.joined:
                 several = "a list of columns of numbers" if name in self.numbers else "one column"
                 shown = list(given) if isinstance(given, tuple) else given
                 raise TableError(("columns", name), f"{shown!r} is not allowed; allowed: {several}")
@@ -61,7 +71,7 @@ def needs_of(name: str) -> Needs:
         files=tuple(one for one, found in read.items() if pa.types.is_binary(found)),
         optional=kind.inputs.optional,
         truth=tuple(kind.output.schema().names),
-        classes=kind.output.truths == "classes",
+        truths=kind.output.truths,
     )
 
 
@@ -89,8 +99,9 @@ def kind_reading(column: str, *, classes: bool) -> str:
 
     Raises LookupError where there is none.
     """
+    wanted = "classes" if classes else "numbers"
     for name in KINDS:
         needs = needs_of(name)
-        if column in needs.names and needs.classes == classes:
+        if column in needs.names and needs.truths == wanted:
             return name
-    raise LookupError(f"no kind reads {column} and has {'classes' if classes else 'numbers'}")
+    raise LookupError(f"no kind reads {column} and has {wanted}")

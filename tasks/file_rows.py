@@ -26,6 +26,8 @@ _SHOWN = 5
 _BLOCK = 1 << 10
 """Rows that are held as Python's own values at a time."""
 _LABEL = "label"
+_BETWEEN = "\n\n"
+"""What stands between the columns that make a text together."""
 Paths = Mapping[SplitName, Sequence[Path]]
 
 
@@ -45,12 +47,17 @@ class Reading:
     """How the rows of some files become examples."""
 
     columns: Columns
-    classes: bool
-    """Whether a label is a class, else a number."""
+    truths: str
+    """What is true of a row: classes, numbers or texts."""
     split: HeldOut | None = None
     how: Format = PLAIN
     drop: Dropped = field(default_factory=dict)
     _unused: set[tuple[str, str]] = field(default_factory=set)
+
+    @property
+    def classes(self) -> bool:
+        """Whether a label is a class."""
+        return self.truths == "classes"
 
     def survey(self, paths: Paths, labels: ClassNames | None = None) -> Survey:
         """What files at these paths hold, all of which is checked.
@@ -121,12 +128,13 @@ class Reading:
         if cut is not None and cut.group is not None:
             wanted["group"] = cut.group
         kept = [key for key in self.columns if self.columns[key] is not None and keep_texts]
+        label = [] if self.truths == "texts" else [_LABEL]
         order = dict.fromkeys(
-            ["id", "place", *kept, _LABEL, *(["group"] if "group" in wanted else [])]
+            ["id", "place", *kept, *label, *(["group"] if "group" in wanted else [])]
         )
         number = 0
         for path in files:
-            check = _Checks(path, wanted, frozenset(self._numbers(wanted)))
+            check = _Checks(path, wanted, frozenset(self._numbers(wanted)), self._further(wanted))
             rows = read_rows(path, wanted, split, self.how)
             while block := list(islice(rows, _BLOCK)):
                 ids = [f"{split}-{at}" for at in range(number + 1, number + len(block) + 1)]
@@ -136,17 +144,24 @@ class Reading:
                     columns["place"] = [f"{path.name}, {place}" for place in columns["place"]]
                 columns = self._without_dropped(columns)
                 check.note(columns)
-                columns[_LABEL] = list(map(str.strip, columns[_LABEL]))
+                if label:
+                    columns[_LABEL] = list(map(str.strip, columns[_LABEL]))
                 yield pa.record_batch({key: self._array(key, columns) for key in order})
             check.finish()
 
     def _numbers(self, wanted: Wanted) -> Iterator[str]:
         """What has to hold a number in every row."""
-        for key in wanted:
+        for key in wanted if self.truths != "texts" else ():
             if key not in self.columns and key != "group":
                 yield key  # one of several columns
             elif key == _LABEL and not self.classes:
                 yield key
+
+    def _further(self, wanted: Wanted) -> frozenset[str]:
+        """The columns behind the first of those that make a text together: they may be blank."""
+        if self.truths != "texts":
+            return frozenset()
+        return frozenset(key for key in wanted if key.endswith("]") and not key.endswith("[0]"))
 
     def _array(self, key: str, columns: Mapping[str, Sequence[str]]) -> pa.Array:
         """A column as Arrow has it: text, or lists of numbers of several columns."""
@@ -155,7 +170,11 @@ class Reading:
         several = self.columns.get(key)
         if not isinstance(several, tuple):
             return pa.array(columns[key], pa.string())
-        parts = [list(map(_number, columns[one])) for one in _flat({key: several})]
+        names = _flat({key: several})
+        if self.truths == "texts":
+            texts = zip(*(columns[one] for one in names), strict=True)
+            return pa.array([_BETWEEN.join(filter(str.strip, row)) for row in texts], pa.string())
+        parts = [list(map(_number, columns[one])) for one in names]
         return pa.array([list(row) for row in zip(*parts, strict=True)], pa.list_(pa.float32()))
 
     def _columns(self, block: Sequence[Row], wanted: Wanted) -> dict[str, list[str]]:
@@ -186,6 +205,8 @@ class _Checks:
     wanted: Wanted
     numbers: frozenset[str]
     """What has to hold numbers."""
+    further: frozenset[str] = frozenset()
+    """What may be blank."""
     rows: int = 0
     bad: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
     """By column: the numbers and the places of rows."""
@@ -194,6 +215,8 @@ class _Checks:
         """Look at the values of some rows."""
         for key in self.wanted:
             is_number = key in self.numbers
+            if key in self.further:
+                continue
             for at, value in enumerate(columns[key]):
                 if not value or value.isspace() or (is_number and not _is_number(value)):
                     bad = self.bad.setdefault(key, [])

@@ -56,7 +56,12 @@ def body_path(model: nn.Module) -> str:
 
 
 def head_paths(model: nn.Module, family: Family) -> tuple[str, ...]:
-    """The children beside the body that have parameters, or those that the family names."""
+    """The children beside the body that have parameters, or those that the family names.
+
+    A class may say that its head is no task's, but one that pretraining has seen.
+    """
+    if not getattr(model, "new_head", True):
+        return ()
     children, modules = dict(model.named_children()), dict(model.named_modules())
     named = [path for path in family.head or () if path in modules]
     if named:

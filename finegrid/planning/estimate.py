@@ -89,7 +89,7 @@ def read_data(manifest_file: Path) -> Data:
     manifest, folder = PreparedTask.read(manifest_file), manifest_file.parent
     examples = {name: split.n for name, split in manifest.splits.items()}
     files = {name: (folder / f"{name}.parquet").stat().st_size for name in manifest.splits}
-    return Data(kind_named(manifest.kind), examples, files)
+    return Data(kind_named(manifest.kind, manifest.kind_options), examples, files)
 
 
 def base_parameters(model: Model, anatomy: Anatomy) -> int:

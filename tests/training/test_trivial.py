@@ -18,8 +18,9 @@ def task(metrics: tuple[str, ...], labels: tuple[str, ...] = ()) -> PreparedTask
 
 
 def test_the_majority_class_of_train_is_scored_on_test() -> None:
-    train, test = [2, 1, 2, 0, 1, 2], [1, 1, 1, 2, 0]
-    found = trivial_scores(train, test, task(("accuracy",), ("a", "b", "c")))
+    splits = [2, 1, 2, 0, 1, 2], [1, 1, 1, 2, 0]
+    truths = [[{"label": label} for label in labels] for labels in splits]
+    found = trivial_scores(*truths, task(("accuracy",), ("a", "b", "c")))
     assert (found.predictor, found.prediction) == ("majority class", 2)
     score = found.test["accuracy"]
     assert score is not None
@@ -41,9 +42,10 @@ def test_f1_and_matthews_of_one_class() -> None:
 
 def test_the_mean_of_train_has_no_correlation_and_explains_no_variance_of_test() -> None:
     train, test = [1.0, 2.0, 6.0], [2.0, 4.0, 9.0]
+    truths = [[{"label": value} for value in values] for values in (train, test)]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = trivial_scores(train, test, task(("r2", "mse", "pearson", "spearman")))
+        found = trivial_scores(*truths, task(("r2", "mse", "pearson", "spearman")))
     assert (found.predictor, found.prediction) == ("mean", 3.0)
     error = np.mean((np.array(test) - 3.0) ** 2)
     r2, mse = found.test["r2"], found.test["mse"]
@@ -61,11 +63,12 @@ def test_a_run_records_it_and_its_predictions_give_it_again(assets: Assets, tmp_
     trivial = result.metrics.trivial
     assert trivial is not None
     splits = assets.splits()
-    labels = np.bincount(splits["train"].truths)
+    truths = {name: [one["label"] for one in split.truths] for name, split in splits.items()}
+    labels = np.bincount(truths["train"])
     assert trivial.prediction == labels.argmax()
     score = trivial.test["accuracy"]
     assert score is not None
-    expected = np.mean(np.array(splits["test"].truths) == labels.argmax())
+    expected = np.mean(np.array(truths["test"]) == labels.argmax())
     assert score.value == pytest.approx(expected)
     assert score.n == len(splits["test"])
     folder = run_folder(spec, tmp_path)

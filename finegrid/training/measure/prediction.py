@@ -259,7 +259,7 @@ def _trainer(question: Question, model: nn.Module) -> Trainer:
     """What trains the run, on examples without values."""
     spec = question.spec
     task = _task(spec)
-    kind = kind_named(task.kind)
+    kind = kind_named(task.kind, task.kind_options)
     add_unread(model, question.drawn_modules)
     method = METHODS.build(spec.variant.method, spec.variant.settings)
     method.apply(model, torch.Generator())
@@ -272,7 +272,12 @@ def _trainer(question: Question, model: nn.Module) -> Trainer:
 def _task(spec: Specification) -> PreparedTask:
     """What training asks of a task, which is known before it is prepared."""
     task = TASKS.build(spec.task.task, spec.task.options)
-    return PreparedTask.model_construct(kind=task.kind, labels=task.labels, metrics=task.metrics)
+    return PreparedTask.model_construct(
+        kind=task.kind,
+        kind_options=dict(task.kind_options),
+        labels=task.labels,
+        metrics=task.metrics,
+    )
 
 
 def _maker(spec: Specification) -> Callable[[], nn.Module]:
@@ -284,7 +289,7 @@ def _maker(spec: Specification) -> Callable[[], nn.Module]:
     options = dict(spec.model.configuration)
     config = AutoConfig.for_model(str(options.pop("model_type")), **options)
     task = _task(spec)
-    learnt = kind_named(task.kind)
+    learnt = kind_named(task.kind, task.kind_options)
     if learnt.loader is None:
         raise ValueError(f"kind {task.kind} is for plain stacks alone")
     for key, value in learnt.output.configure(task.labels).items():

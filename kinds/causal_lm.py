@@ -1,0 +1,42 @@
+"""Language models: a prompt, if there is one, and the text that follows it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import ClassVar
+
+from kinds.contract import Kind
+from kinds.inputs.prompts import PromptEncoding, Prompts
+from kinds.outputs.continuation import Continuation
+from kinds.outputs.texts import Answer, Decoding, SelectsBy
+from kinds.registry import register
+
+
+@register("causal-lm")
+@dataclass(frozen=True)
+class CausalLM(Kind):
+    """A prompt -> the text that follows; without prompts, plain text."""
+
+    loader: ClassVar = "AutoModelForCausalLM"
+
+    encoding: PromptEncoding = PromptEncoding()
+    decoding: Decoding = Decoding()
+    answer: Answer | None = None
+    selects_by: SelectsBy = "loss"
+
+    @property
+    def inputs(self) -> Prompts:
+        """Both texts as one sequence."""
+        return Prompts(self.encoding)
+
+    @property
+    def output(self) -> Continuation:
+        """The second one."""
+        return Continuation(self.decoding, self.answer, self.selects_by)
+
+    def metrics(self, columns: Collection[str]) -> tuple[str, ...]:
+        """Without a prompt there is nothing to write after."""
+        if set(columns) & set(self.inputs.optional):
+            return self.output.metrics
+        return ("perplexity",)

@@ -1,0 +1,228 @@
+"""Prompts and the texts that follow them, as one sequence of tokens for a decoder."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from string import Formatter
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple
+
+from pydantic import AfterValidator
+
+from finegrid.records.base import Record
+from kinds.contract import Example
+from kinds.inputs.text import Text, Tokenizer
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import torch
+
+_PROMPT, _TARGET, _EARLIER = "prompt", "target", "earlier"
+_FORMAT_FIELDS = frozenset({_PROMPT})
+_FIXED_DATE = "26 Jul 2024"
+"""What chat templates that name a day are given: an encoding is the same on every one."""
+
+
+def _template(text: str) -> str:
+    """Raises ValueError for what is no template."""
+    if text in ("chat", "none"):
+        return text
+    try:
+        fields = {name for _, name, _, _ in Formatter().parse(text) if name is not None}
+    except ValueError as error:
+        raise ValueError(f"no format string: {error}; allowed: {{prompt}} in a text") from error
+    if fields != _FORMAT_FIELDS:
+        raise ValueError(
+            "allowed: chat, none, or a text with {prompt}, after which the target stands"
+        )
+    return text
+
+
+class PromptEncoding(Record):
+    """How a prompt and a target become one sequence."""
+
+    template: Annotated[str, AfterValidator(_template)] = "none"
+    """`chat`: the tokenizer's own chat template. `none`: the prompt as it stands. Else a text with
+    `{prompt}` in it. The target follows."""
+
+
+class _Rendered(NamedTuple):
+    """The two parts of an example's text."""
+
+    prompt: str
+    target: str
+    is_whole: bool
+    """Whether the template has said how the text begins, so that the tokenizer adds nothing."""
+
+
+@dataclass(frozen=True)
+class Prompts(Text):
+    """A prompt, if there is one, and its target; a batch is padded to its longest on the right.
+
+    Both parts are cut into tokens apart, so that a model reads at the end of a prompt what it has
+    learnt to go on from. A token that ends texts follows the target. What is longer than the length
+    lacks the end of the target; a prompt that leaves nothing of a target is refused.
+    """
+
+    columns: ClassVar[tuple[str, ...]] = (_PROMPT, _EARLIER)
+    optional: ClassVar[tuple[str, ...]] = (_PROMPT, _EARLIER)
+
+    encoding: PromptEncoding = PromptEncoding()
+
+    def compare(self) -> Any:
+        """By the words of prompt and target."""
+        from kinds.inputs.duplicates import TEXT_DEFINITION, Comparison, readings, text_matches
+
+        def read(rows: pa.Table) -> Any:
+            names = [name for name in (_PROMPT, _TARGET) if name in rows.column_names]
+            return readings(zip(*(rows[name].to_pylist() for name in names), strict=True))
+
+        return Comparison(TEXT_DEFINITION, read, text_matches)
+
+    def encode(self, rows: pa.Table, processor: Tokenizer, max_length: int) -> list[Example]:
+        """Token ids, how many of them are the prompt's, and how many more the target had."""
+        rendered = list(self._rendered(rows, processor))
+        prompts = _prompt_ids(rendered, processor)
+        targets = _target_ids(rendered, processor)
+        _check_room(rows, prompts, max_length)
+        return [
+            {
+                "input_ids": (prompt + target)[:max_length],
+                "prompt": len(prompt),
+                "left_out": max(0, len(prompt) + len(target) - max_length),
+            }
+            for prompt, target in zip(prompts, targets, strict=True)
+        ]
+
+    def encoded(self, example: Example) -> pa.Schema:
+        """A list of 32-bit integers, and two counts."""
+        import pyarrow as pa
+
+        return pa.schema(
+            [("input_ids", pa.list_(pa.int32())), ("prompt", pa.int32()), ("left_out", pa.int32())]
+        )
+
+    def left_out(self, example: Example) -> int:
+        """The tokens at the end of the target, with the one that ends it."""
+        return int(example["left_out"])
+
+    def units(self, examples: int, file_bytes: int, max_length: int, model: Any) -> int:
+        """Templates add to what stands in the file: the length alone is a bound."""
+        return examples * self.longest(max_length, model)
+
+    def collate(
+        self, examples: Sequence[Example], fillers: Mapping[str, int]
+    ) -> dict[str, torch.Tensor]:
+        """Token ids and attention mask, (batch, tokens), padded on the right."""
+        return super().collate([{"input_ids": one["input_ids"]} for one in examples], fillers)
+
+    def prompts(
+        self, examples: Sequence[Example], fillers: Mapping[str, int]
+    ) -> dict[str, torch.Tensor]:
+        """The prompts alone, (batch, tokens), padded on the left: what is written comes next."""
+        turned = [{"input_ids": one["input_ids"][: one["prompt"]][::-1]} for one in examples]
+        batch = super().collate(turned, fillers)
+        return {name: tensor.flip(1) for name, tensor in batch.items()}
+
+    def blank(self, count: int, size: int, configuration: Any) -> dict[str, torch.Tensor]:
+        """Zeros, (count, size), for token ids and mask."""
+        import torch
+
+        return {
+            key: torch.zeros(count, size, dtype=torch.long)
+            for key in ("input_ids", "attention_mask")
+        }
+
+    def _rendered(self, rows: pa.Table, processor: Tokenizer) -> Iterator[_Rendered]:
+        """The text of each row. Raises ValueError for a chat template that cannot be cut."""
+        count, names = rows.num_rows, rows.column_names
+        given = {
+            name: rows[name].to_pylist() if name in names else [None] * count
+            for name in (_EARLIER, _PROMPT, _TARGET)
+        }
+        template = self.encoding.template
+        for earlier, prompt, target in zip(*given.values(), strict=True):
+            if template == "chat" and prompt is not None:
+                yield _chat(processor.tokenizer, earlier, prompt, target)
+            elif template in ("chat", "none"):
+                yield _Rendered(prompt or "", target, is_whole=False)
+            else:
+                yield _Rendered(template.format(prompt=prompt or ""), target, is_whole=False)
+
+
+def _chat(tokenizer: Any, earlier: str | None, prompt: str, target: str) -> _Rendered:
+    """A turn of a conversation, by the tokenizer's template.
+
+    The prompt is what the template makes without the answer, and has to begin what it makes with
+    it: else no token would be known to be the answer's.
+    """
+    import json
+
+    if tokenizer.chat_template is None:
+        raise ValueError(
+            "encoding.template: chat, and the tokenizer has no chat template; allowed: none, or a "
+            "text with {prompt}"
+        )
+    turns = [*json.loads(earlier or "[]"), {"role": "user", "content": prompt}]
+    answered = [*turns, {"role": "assistant", "content": target}]
+    how = {"tokenize": False, "date_string": _FIXED_DATE}
+    start = tokenizer.apply_chat_template(turns, add_generation_prompt=True, **how)
+    whole = tokenizer.apply_chat_template(answered, add_generation_prompt=False, **how)
+    if not whole.startswith(start):
+        raise ValueError(
+            "encoding.template: chat, and the tokenizer's chat template makes another beginning of "
+            f"a conversation once it is answered: {start[-40:]!r} is not in {whole[:200]!r}; "
+            "allowed: none, or a text with {prompt}"
+        )
+    return _Rendered(start, whole[len(start) :], is_whole=True)
+
+
+def _prompt_ids(rendered: Sequence[_Rendered], named: Tokenizer) -> list[list[int]]:
+    """The tokens of the prompts, with those that begin a text; never none."""
+    begins = _beginning(named)
+    found = _ids(named, [one.prompt for one in rendered])
+    return [
+        (([] if one.is_whole else begins) + ids) or [named.first]
+        for one, ids in zip(rendered, found, strict=True)
+    ]
+
+
+def _target_ids(rendered: Sequence[_Rendered], named: Tokenizer) -> list[list[int]]:
+    """The tokens of the targets up to the one that ends a text, which is added where none does."""
+    found = []
+    for ids in _ids(named, [one.target for one in rendered]):
+        if named.end in ids:
+            # what a template puts behind the end is not to be learnt
+            ids = ids[: len(ids) - 1 - ids[::-1].index(named.end)]
+        found.append([*ids, named.end])
+    return found
+
+
+def _ids(named: Tokenizer, texts: list[str]) -> list[list[int]]:
+    found: list[list[int]] = named.tokenizer(texts, add_special_tokens=False)["input_ids"]
+    return found
+
+
+def _beginning(named: Tokenizer) -> list[int]:
+    """The special tokens that the tokenizer puts before a text: all but one that ends it."""
+    ids: list[int] = named.tokenizer("")["input_ids"]
+    return ids[:-1] if ids and ids[-1] == named.end and len(ids) > 1 else _not_end(ids, named)
+
+
+def _not_end(ids: list[int], named: Tokenizer) -> list[int]:
+    """A lone token that ends texts begins none, unless it is the one that does both."""
+    both = named.tokenizer.bos_token_id == named.end
+    return ids if both or ids != [named.end] else []
+
+
+def _check_room(rows: pa.Table, prompts: Sequence[list[int]], max_length: int) -> None:
+    """Refuse prompts that leave no token of their targets. Raises ValueError."""
+    full = [at for at, prompt in enumerate(prompts) if len(prompt) >= max_length]
+    if full:
+        longest = max(len(prompts[at]) for at in full)
+        raise ValueError(
+            f"max_length: {max_length} leaves nothing of the target in row "
+            f"{rows['id'][full[0]].as_py()!r}, whose prompt has {len(prompts[full[0]])} tokens; "
+            f"allowed: from {longest + 1} for this row and those beside it"
+        )
