@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from kinds.contract import Kind
-from kinds.inputs.prompts import PromptEncoding, Prompts
+from kinds.inputs.prompts import AS_IT_STANDS, PromptEncoding, Prompts
 from kinds.outputs.continuation import Continuation
-from kinds.outputs.texts import Answer, Decoding, SelectsBy
+from kinds.outputs.texts import GREEDY, Answer, Decoding, SelectsBy
 from kinds.registry import register
 
 
@@ -20,8 +20,8 @@ class CausalLM(Kind):
 
     loader: ClassVar = "AutoModelForCausalLM"
 
-    encoding: PromptEncoding = PromptEncoding()
-    decoding: Decoding = Decoding()
+    encoding: PromptEncoding = AS_IT_STANDS
+    decoding: Decoding = GREEDY
     answer: Answer | None = None
     selects_by: SelectsBy = "loss"
 

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from kinds.contract import Kind
 from kinds.inputs.sources import SourceText
-from kinds.outputs.texts import Answer, Decoding, SelectsBy
+from kinds.outputs.texts import GREEDY, Answer, Decoding, SelectsBy
 from kinds.outputs.translation import Translation
 from kinds.registry import register
 
@@ -20,7 +20,7 @@ class Seq2Seq(Kind):
     loader: ClassVar = "AutoModelForSeq2SeqLM"
     inputs = SourceText()
 
-    decoding: Decoding = Decoding()
+    decoding: Decoding = GREEDY
     answer: Answer | None = None
     selects_by: SelectsBy = "loss"
 

@@ -119,7 +119,7 @@ class TaskEntry(Record):
     answer: str | None = None
     """Where the answer stands in a text."""
     selects_by: str | None = None
-    """Whether the loss or the first metric says which state is kept, where a kind leaves that open."""
+    """Whether `loss` or `metric`, the first one, says which state is kept."""
 
     @property
     def of_kind(self) -> dict[str, JsonValue]:

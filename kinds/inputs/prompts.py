@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from string import Formatter
@@ -47,6 +46,9 @@ class PromptEncoding(Record):
     `{prompt}` in it. The target follows."""
 
 
+AS_IT_STANDS = PromptEncoding()
+
+
 class _Rendered(NamedTuple):
     """The two parts of an example's text."""
 
@@ -68,7 +70,7 @@ class Prompts(Text):
     columns: ClassVar[tuple[str, ...]] = (_PROMPT, _EARLIER)
     optional: ClassVar[tuple[str, ...]] = (_PROMPT, _EARLIER)
 
-    encoding: PromptEncoding = PromptEncoding()
+    encoding: PromptEncoding = AS_IT_STANDS
 
     def compare(self) -> Any:
         """By the words of prompt and target."""
@@ -190,13 +192,13 @@ def _prompt_ids(rendered: Sequence[_Rendered], named: Tokenizer) -> list[list[in
 
 def _target_ids(rendered: Sequence[_Rendered], named: Tokenizer) -> list[list[int]]:
     """The tokens of the targets up to the one that ends a text, which is added where none does."""
-    found = []
-    for ids in _ids(named, [one.target for one in rendered]):
-        if named.end in ids:
-            # what a template puts behind the end is not to be learnt
-            ids = ids[: len(ids) - 1 - ids[::-1].index(named.end)]
-        found.append([*ids, named.end])
-    return found
+    found = _ids(named, [one.target for one in rendered])
+    return [[*_without_end(ids, named.end), named.end] for ids in found]
+
+
+def _without_end(ids: list[int], end: int) -> list[int]:
+    """The tokens before the last one that ends a text: what a template puts behind is not learnt."""
+    return ids[: len(ids) - 1 - ids[::-1].index(end)] if end in ids else ids
 
 
 def _ids(named: Tokenizer, texts: list[str]) -> list[list[int]]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, Field
 
 from finegrid.records.base import Record
-from finegrid.records.specification import Fraction, Positive, PositiveFloat
+from finegrid.records.specification import Positive, PositiveFloat
 from kinds.contract import Batch, Example, Output, Row
 
 if TYPE_CHECKING:
@@ -44,6 +44,9 @@ class Decoding(Record):
     """Of beams."""
 
 
+GREEDY = Decoding()
+
+
 def _pattern(text: str) -> str:
     """Raises ValueError for what is no regular expression with at most one group."""
     try:
@@ -68,7 +71,7 @@ class Texts(Output):
     truths: ClassVar = "texts"
     written: ClassVar[frozenset[str]] = frozenset({"text", "extracted", "tokens", "end"})
 
-    decoding: Decoding = Decoding()
+    decoding: Decoding = GREEDY
     answer: Answer | None = None
     """Where the answer stands in a text; None: the whole text is the answer."""
     selects_by: SelectsBy = "loss"
