@@ -37,6 +37,5 @@ class CausalLM(Kind):
 
     def metrics(self, columns: Collection[str]) -> tuple[str, ...]:
         """Without a prompt there is nothing to write after."""
-        if set(columns) & set(self.inputs.optional):
-            return self.output.metrics
-        return ("perplexity",)
+        given = set(columns) - set(self.output.schema().names)
+        return self.output.metrics if given else ("perplexity",)

@@ -7,10 +7,10 @@ torch and transformers inside the functions that use them.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import ConfigDict
 
@@ -51,6 +51,14 @@ class Batch:
         return Batch(inputs, targets)
 
 
+class Composed(NamedTuple):
+    """A column of a table that several of a kind's are made of."""
+
+    parts: tuple[str, ...]
+    make: Callable[[Any], tuple[str, ...]]
+    """The parts of a value. Raises ValueError where they cannot be made of it."""
+
+
 class Inputs(ABC):
     """How rows of one modality become what a model reads. A subclass is a frozen dataclass."""
 
@@ -60,6 +68,8 @@ class Inputs(ABC):
     """What the size of an example counts."""
     optional: ClassVar[tuple[str, ...]] = ()
     """Columns of the schema that a task may lack."""
+    composed: ClassVar[Mapping[str, Composed]] = {}
+    """Columns of a table that all of the kind's are made of."""
     packages: ClassVar[tuple[str, ...]] = ()
     """The distributions that encode: an encoding names their versions."""
     part: ClassVar[str | None] = None

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from finegrid.records.registry import UnknownNameError, unknown_name
-from kinds.contract import Kind
+from kinds.contract import Composed, Kind
 from kinds.registry import KINDS, kind_named
 from tasks.file_options import Columns
 from tasks.table_files import TableError
@@ -25,6 +26,8 @@ class Needs:
     optional: tuple[str, ...]
     truth: tuple[str, ...]
     """Columns of what is true."""
+    composed: Mapping[str, Composed]
+    """Columns that take the place of all of these."""
     truths: str
     """What that is: classes, numbers or texts."""
 
@@ -43,11 +46,20 @@ class Needs:
         """Columns of text that several columns of a table may make together."""
         return (*self.texts, *self.truth) if self.truths == "texts" else ()
 
+    @property
+    def known(self) -> tuple[str, ...]:
+        """All that a task may name."""
+        return (*self.names, *self.composed)
+
     def check(self, columns: Columns) -> None:
         """Refuse columns that the kind does not read, or that it lacks. Raises TableError."""
+        if composed := [name for name in self.composed if columns.get(name) is not None]:
+            self._check_composed(composed[0], columns)
+            return
         for name, given in columns.items():
             if name not in self.names:
-                raise TableError(("columns", name), unknown_name("key", name, list(self.names)))
+                problem = unknown_name("key", name, list(self.known))
+                raise TableError(("columns", name), problem)
             is_wrong = isinstance(given, tuple) != (name in self.numbers)
             if given is not None and is_wrong and name not in self.joined:
                 several = "a list of columns of numbers" if name in self.numbers else "one column"
@@ -56,6 +68,14 @@ class Needs:
         for name in self.names:
             if name not in self.optional and columns.get(name) is None:
                 raise TableError(("columns", name), "this key is required")
+
+    def _check_composed(self, name: str, columns: Columns) -> None:
+        """Refuse what stands beside a column that all others are made of. Raises TableError."""
+        for other, given in columns.items():
+            if other != name and given is not None:
+                raise TableError(("columns", other), f"{name} holds all; allowed: {name} alone")
+        if isinstance(columns[name], tuple):
+            raise TableError(("columns", name), "several columns; allowed: one column")
 
 
 def needs_of(name: str) -> Needs:
@@ -71,6 +91,7 @@ def needs_of(name: str) -> Needs:
         files=tuple(one for one, found in read.items() if pa.types.is_binary(found)),
         optional=kind.inputs.optional,
         truth=tuple(kind.output.schema().names),
+        composed=kind.inputs.composed,
         truths=kind.output.truths,
     )
 

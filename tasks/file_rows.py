@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from finegrid.records.prepared import SPLITS, SplitName
+from kinds.contract import Composed
 from tasks.file_labels import canonical, find_labels, listed_labels, named_classes
 from tasks.file_options import ClassNames, Columns, Dropped, HeldOut, as_text
 from tasks.splitting import divided, grouped, proportional
@@ -52,6 +53,8 @@ class Reading:
     split: HeldOut | None = None
     how: Format = PLAIN
     drop: Dropped = field(default_factory=dict)
+    composed: Mapping[str, Composed] = field(default_factory=dict)
+    """The columns of which several are made."""
     _unused: set[tuple[str, str]] = field(default_factory=set)
 
     @property
@@ -127,7 +130,7 @@ class Reading:
         wanted = _flat(self.columns)
         if cut is not None and cut.group is not None:
             wanted["group"] = cut.group
-        kept = [key for key in self.columns if self.columns[key] is not None and keep_texts]
+        kept = list(self._kept()) if keep_texts else []
         label = [] if self.truths == "texts" else [_LABEL]
         order = dict.fromkeys(
             ["id", "place", *kept, *label, *(["group"] if "group" in wanted else [])]
@@ -148,6 +151,14 @@ class Reading:
                     columns[_LABEL] = list(map(str.strip, columns[_LABEL]))
                 yield pa.record_batch({key: self._array(key, columns) for key in order})
             check.finish()
+
+    def _kept(self) -> Iterator[str]:
+        """The columns that examples are made of."""
+        for key, given in self.columns.items():
+            if key in self.composed and given is not None:
+                yield from self.composed[key].parts
+            elif given is not None:
+                yield key
 
     def _numbers(self, wanted: Wanted) -> Iterator[str]:
         """What has to hold a number in every row."""
@@ -180,8 +191,15 @@ class Reading:
     def _columns(self, block: Sequence[Row], wanted: Wanted) -> dict[str, list[str]]:
         """The values of some rows as text, and the places of the rows, by column."""
         columns = zip(*(values for _, values in block), strict=True)
-        texts = (list(map(as_text, values)) for values in columns)
-        return {"place": [place for place, _ in block], **dict(zip(wanted, texts, strict=True))}
+        found: dict[str, list[str]] = {"place": [place for place, _ in block]}
+        for key, values in zip(wanted, columns, strict=True):
+            if one := self.composed.get(key):
+                made = [_made(one, value) for value in values]
+                found |= dict(zip(one.parts, map(list, zip(*made, strict=True)), strict=True))
+                found[key] = list(map(max, made))  # blank where nothing could be made
+            else:
+                found[key] = list(map(as_text, values))
+        return found
 
     def _without_dropped(self, columns: dict[str, list[str]]) -> dict[str, list[str]]:
         """The rows that have none of the values to drop."""
@@ -236,6 +254,14 @@ class _Checks:
         at = ("split", "group") if key == "group" else ("columns", key)
         places = listed([place for _, place in self.bad[key]])
         raise TableError(at, f"{where}: blank or wrong in {places}; allowed: {allowed}")
+
+
+def _made(one: Composed, value: Any) -> tuple[str, ...]:
+    """The parts of a value, all of them blank where they cannot be made of it."""
+    try:
+        return one.make(value)
+    except ValueError:
+        return ("",) * len(one.parts)
 
 
 def _flat(columns: Columns) -> dict[str, str | int]:

@@ -96,10 +96,9 @@ class Files(Task):
         """See the contract; ids are the split's file and the number of the row in it, from 1."""
         named = self.splits.named.items()
         paths = {name: [folder / file for file in files] for name, files in named}
-        truths = needs_of(self.kind).truths
-        how = Reading(self.columns, truths, self.split, self.format, self.drop)
-        rows = how.load(paths)
-        if truths == "texts":
+        needs, said = needs_of(self.kind), (self.split, self.format, self.drop)
+        rows = Reading(self.columns, needs.truths, *said, needs.composed).load(paths)
+        if needs.truths == "texts":
             return {name: part.drop_columns("place") for name, part in rows.items()}
         values: Mapping[SplitName, NDArray[Any]]
         if self.labels:

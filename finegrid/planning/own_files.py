@@ -86,7 +86,8 @@ def surveyed(entry: TaskEntry, paths: Paths) -> Survey:
         raise TableError(tuple(wrong[0].split(".")), wrong[1])
     _check_format(entry, paths)
     truths = _check_truths(entry)
-    reading = Reading(columns, truths, entry.split, entry.format, _dropped(entry, paths))
+    said = entry.split, entry.format, _dropped(entry, paths)
+    reading = Reading(columns, truths, *said, _needs(entry).composed)
     try:
         survey = reading.survey(paths, entry.labels)
     except OSError as error:
@@ -99,7 +100,7 @@ def surveyed(entry: TaskEntry, paths: Paths) -> Survey:
 def as_registered(entry: TaskEntry, source: Source, names: SplitFiles, survey: Survey) -> TaskEntry:
     """The entry of the registered task that reads files of these names below a source."""
     paths = {name: tuple(map(Path, files)) for name, files in names.named.items()}
-    names_of = _needs(entry).names
+    names_of = _needs(entry).known
     columns, dropped = _columns(entry, paths), _dropped(entry, paths)
     asked = _asked(entry)
     options: dict[str, JsonValue] = {

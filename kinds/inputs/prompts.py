@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple
 from pydantic import AfterValidator
 
 from finegrid.records.base import Record
-from kinds.contract import Example
+from kinds.contract import Composed, Example
+from kinds.inputs.conversations import last_turn
 from kinds.inputs.text import Text, Tokenizer
 
 if TYPE_CHECKING:
@@ -69,6 +70,10 @@ class Prompts(Text):
 
     columns: ClassVar[tuple[str, ...]] = (_PROMPT, _EARLIER)
     optional: ClassVar[tuple[str, ...]] = (_PROMPT, _EARLIER)
+
+    composed: ClassVar[Mapping[str, Composed]] = {
+        "messages": Composed((_EARLIER, _PROMPT, _TARGET), last_turn)
+    }
 
     encoding: PromptEncoding = AS_IT_STANDS
 
@@ -197,7 +202,7 @@ def _target_ids(rendered: Sequence[_Rendered], named: Tokenizer) -> list[list[in
 
 
 def _without_end(ids: list[int], end: int) -> list[int]:
-    """The tokens before the last one that ends a text: what a template puts behind is not learnt."""
+    """The tokens before the last one that ends a text: behind it, nothing is learnt."""
     return ids[: len(ids) - 1 - ids[::-1].index(end)] if end in ids else ids
 
 
