@@ -258,6 +258,7 @@ def _parameters(part: Parameters | None) -> Row:
 def _memory(part: Memory | None) -> Row:
     row = _fields(Memory, part, lambda name: name if _is_bytes(name) else f"memory_{name}")
     examples, tokens = row.pop("memory_batch") or (None, None)
+    row.pop("memory_terms", None)
     return {**row, "memory_batch_examples": examples, "memory_batch_tokens": tokens}
 
 

@@ -194,6 +194,8 @@ class Output(ABC):
     """What the trivial predictor says of every example, in words; None where there is none."""
     written: ClassVar[frozenset[str]] = frozenset()
     """The columns of the predictions that `write` gives: they cost a generation."""
+    is_apart: ClassVar[bool] = False
+    """Whether targets have lengths of their own, on which the memory of a step depends."""
 
     @abstractmethod
     def schema(self) -> pa.Schema:
@@ -246,8 +248,11 @@ class Output(ABC):
         """Targets as tensors, (batch, ...)."""
 
     @abstractmethod
-    def blank(self, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """Targets for blank inputs, of a real batch's shapes and types."""
+    def blank(self, inputs: dict[str, torch.Tensor], terms: int) -> dict[str, torch.Tensor]:
+        """Targets for blank inputs, of a real batch's shapes and types.
+
+        No example brings more than so many terms of the loss, and one of them brings as many.
+        """
 
     @abstractmethod
     def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
@@ -260,6 +265,11 @@ class Output(ABC):
     def write(self, model: Any, prompts: dict[str, torch.Tensor], processor: Any) -> list[Row]:
         """What the model writes after each prompt, step by step: the columns `written`."""
         raise NotImplementedError(f"{type(self).__name__} is no output that is written")
+
+    @property
+    def most_written(self) -> int:
+        """Units that a model may write after an example; 0 for one that does not write."""
+        return 0
 
     def validated(self, metrics: Sequence[str]) -> tuple[str, ...]:
         """The metrics on validation, of those of a task: the first decides which state is kept."""

@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from finegrid.metrics.registry import columns_read
 from finegrid.problems import refused
 from finegrid.records.specification import Model, Training
 from kinds.registry import KINDS, kind_named
@@ -42,6 +43,7 @@ def mismatches(
     else:
         if kind_named(task.task.kind).inputs.unit == "token":
             yield from _wrong_length(model, training.max_length, method)
+            yield from _no_room(task, model, training.max_length, method)
         yield from _small_micro_batches(task, record, training)
     if problem := method.weights_problem(training.weights):
         yield ("training", "weights"), refused(training.weights, problem)
@@ -82,6 +84,20 @@ def _small_micro_batches(task: TaskPlan, record: Model, training: Training) -> I
         reason = f"an example of task {task.record.name!r} may have {longest} {inputs.unit}s"
         where = ("training", "micro_batch_units")
         yield where, refused(units, f"{reason}; allowed: {longest} or more")
+
+
+def _no_room(task: TaskPlan, model: ModelPlan, length: int, method: Method) -> Iterator[Mismatch]:
+    """Too few positions for what a model may write after the longest prompt, if it writes."""
+    output = kind_named(task.task.kind, task.task.kind_options).output
+    limit, most = model.anatomy.positions, output.most_written
+    if limit is None or not output.written & columns_read(task.task.metrics):
+        return
+    room = limit - method.positions
+    if length <= room < length - 1 + most:  # a longer one is refused as such
+        name = f"model {model.record.name!r}"
+        reason = f"{name} has {room} positions, and writes up to {most} tokens after a prompt"
+        allowed = f"allowed: up to {room - most + 1}, or a smaller decoding.max_new_tokens"
+        yield _LENGTH, refused(length, f"{reason}; {allowed}")
 
 
 def _wrong_length(model: ModelPlan, max_length: int, method: Method) -> Iterator[Mismatch]:

@@ -16,7 +16,7 @@ import pyarrow as pa
 import torch
 from torch import nn
 
-from finegrid.metrics.registry import METRICS, metric, score_module
+from finegrid.metrics.registry import METRICS, columns_read, metric, score_module
 from finegrid.records.result import Score
 from finegrid.training.batches import evaluation_batches
 from finegrid.training.data import Examples
@@ -61,8 +61,7 @@ def predict(
 
 def writes_for(output: Output, metrics: Sequence[str]) -> bool:
     """Whether a model has to write for these metrics to be scored."""
-    columns = {column for name in metrics for column in metric(name).columns}
-    return bool(output.written & columns)
+    return bool(output.written & columns_read(metrics))
 
 
 def _said(

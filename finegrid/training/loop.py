@@ -293,6 +293,8 @@ class Step:
     trainer: Trainer
     micro_batches: int = field(init=False)
     """Two where a step has several: in all but the first, the gradients are there already."""
+    terms: int | None = field(init=False)
+    """The most terms of the loss of an example, where targets are padded apart from inputs."""
 
     def __post_init__(self) -> None:
         sizes, training = self.trainer.train_split.sizes, self.trainer.training
@@ -301,6 +303,10 @@ class Step:
         self.device = self.trainer.device
         self._indices = most_units(sizes, training)
         self.shape = (len(self._indices), max(sizes[i] for i in self._indices))
+        self.terms = None
+        if self.trainer.output.is_apart:
+            weights = self.trainer.train_split.weights
+            self.terms = max(weights[index] for index in self._indices)
 
     def forward(self) -> torch.Tensor:
         """The summed loss, with its graph."""

@@ -68,7 +68,7 @@ class OneClass(Logits):
 
         return {"labels": torch.tensor([target["labels"] for target in targets])}
 
-    def blank(self, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    def blank(self, inputs: dict[str, torch.Tensor], terms: int) -> dict[str, torch.Tensor]:
         """The first class for each example."""
         import torch
 

@@ -32,11 +32,16 @@ class Continuation(Texts):
             for one, reference in zip(inputs, references, strict=True)
         ]
 
-    def blank(self, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    def blank(self, inputs: dict[str, torch.Tensor], terms: int) -> dict[str, torch.Tensor]:
         """The first token of the vocabulary at every place."""
         import torch
 
         return {"labels": torch.zeros_like(inputs["input_ids"])}
+
+    @property
+    def most_written(self) -> int:
+        """What it is written up to, for the prompt stays before it."""
+        return self.decoding.max_new_tokens
 
     def logits(self, model: nn.Module, batch: Batch) -> torch.Tensor:
         """What the model says at every place."""

@@ -71,7 +71,7 @@ class OneNumber(Logits):
         labels = [target["labels"] for target in targets]
         return {"labels": torch.tensor(labels, dtype=torch.float32)}
 
-    def blank(self, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    def blank(self, inputs: dict[str, torch.Tensor], terms: int) -> dict[str, torch.Tensor]:
         """0 for each example."""
         import torch
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from kinds.contract import Batch, Example
 from kinds.outputs.texts import Texts
@@ -21,6 +21,8 @@ class Translation(Texts):
 
     What is longer than the length lacks its end.
     """
+
+    is_apart: ClassVar[bool] = True
 
     def encode(
         self, rows: pa.Table, inputs: Sequence[Example], processor: Any, max_length: int
@@ -43,11 +45,11 @@ class Translation(Texts):
         """The tokens at its end, with the one that ends it."""
         return int(target["left_out"])
 
-    def blank(self, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """The first token of the vocabulary, at as many places as the source has."""
+    def blank(self, inputs: dict[str, torch.Tensor], terms: int) -> dict[str, torch.Tensor]:
+        """The first token of the vocabulary at every place."""
         import torch
 
-        return {"labels": torch.zeros_like(inputs["input_ids"])}
+        return {"labels": torch.zeros(len(inputs["input_ids"]), terms, dtype=torch.long)}
 
     def logits(self, model: nn.Module, batch: Batch) -> torch.Tensor:
         """What the decoder says, which reads at each place the labels before it."""

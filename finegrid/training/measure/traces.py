@@ -90,6 +90,7 @@ class Traces:
             "outputs": [task.kind, len(task.labels), *options],
             "training": spec.training.model_dump(mode="json", include=set(TRACED)),
             "batch": question.batch,
+            **({"terms": question.terms} if question.terms else {}),
             "accumulates": accumulates(spec.training, question.batch[1]),
             "source": self._digest(
                 METHODS.get(spec.variant.method).__module__,
