@@ -18,7 +18,7 @@ from kinds.outputs.texts import LEFT_OUT
 from kinds.registry import kind_named
 from methods.registry import METHODS
 from tests.kinds.contract import CPU, KindContract
-from tests.kinds.writing import OWN, writer, write_writer
+from tests.kinds.writing import OWN, write_writer, writer
 from tests.models.texts import END
 
 PROMPTS = [
@@ -219,7 +219,7 @@ def test_what_is_too_long_lacks_the_end_of_its_target_and_is_counted(tmp_path: P
 
 
 def test_a_token_that_ends_and_pads_is_learnt_all_the_same(tmp_path: Path) -> None:
-    folder = write_writer(tmp_path / "writer", "llama", pad_token="</s>")
+    folder = write_writer(tmp_path / "writer", "llama", pad_token="</s>")  # noqa: S106
     found = of_type(folder, "llama", {})
     found = replace(found, fillers={"input_ids": END})
     batch = found.batch(range(8))

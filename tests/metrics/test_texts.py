@@ -1,4 +1,4 @@
-"""Metrics of texts: their statistics give the score of their modules, as independent libraries do."""
+"""Metrics of texts: their statistics give the scores of independent libraries."""
 
 import math
 
