@@ -139,6 +139,15 @@ class Inputs(ABC):
     def size(self, example: Example) -> int:
         """The units of an encoded example: batches are made of examples of like size."""
 
+    @property
+    def packs(self) -> bool:
+        """Whether several examples of the training split become one."""
+        return False
+
+    def joined(self, examples: Sequence[Example]) -> Example:
+        """One example of several, none of which has a part in what a model says of another."""
+        raise NotImplementedError(f"{type(self).__name__} packs no examples")
+
     def left_out(self, example: Example) -> int:
         """The units of its row that an encoded example lacks, where that is counted."""
         return 0
@@ -230,6 +239,10 @@ class Output(ABC):
         self, rows: pa.Table, inputs: Sequence[Example], processor: Any, max_length: int
     ) -> list[Example]:
         """Targets, one a row, aligned with the encoded inputs of the same rows."""
+
+    def joined(self, targets: Sequence[Example]) -> Example:
+        """The target of several examples that are packed as one."""
+        raise NotImplementedError(f"{type(self).__name__} packs no targets")
 
     def left_out(self, target: Example) -> int:
         """The terms of the loss that a target lacks, for the length holds no more of them."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from finegrid.metrics.registry import columns_read
 from finegrid.problems import refused
 from finegrid.records.specification import Model, Training
+from kinds.contract import Kind
 from kinds.registry import KINDS, kind_named
 from methods.contract import Method
 
@@ -36,14 +37,15 @@ def mismatches(
         yield None, f"{name} {problem}"
     elif norm := model.anatomy.batch_norm:
         yield None, f"{name} {_BATCH_NORM.format(norm)}"
-    elif problem := wrong_size(record, task) or kind_named(task.task.kind).inputs.unfit(
-        record, model.anatomy
-    ):
+    elif problem := wrong_size(record, task) or _kind(task).inputs.unfit(record, model.anatomy):
         yield None, f"{name}: {problem}"
     else:
         if kind_named(task.task.kind).inputs.unit == "token":
             yield from _wrong_length(model, training.max_length, method)
             yield from _no_room(task, model, training.max_length, method)
+        if method.positions and _kind(task).inputs.packs:
+            reason = f"the method takes {method.positions} positions, once a row of packed examples"
+            yield ("method",), f"{reason}; allowed: encoding.packing: false for the task"
         yield from _small_micro_batches(task, record, training)
     if problem := method.weights_problem(training.weights):
         yield ("training", "weights"), refused(training.weights, problem)
@@ -52,6 +54,11 @@ def mismatches(
         if value != default:
             allowed = f"{name} {why}; allowed: {json.dumps(default)}"
             yield ("training", key), refused(value, allowed)
+
+
+def _kind(task: TaskPlan) -> Kind:
+    """The kind of a task, with what the task says of it."""
+    return kind_named(task.task.kind, task.task.kind_options)
 
 
 def unread(reads: str, task: TaskPlan) -> str | None:
@@ -88,7 +95,7 @@ def _small_micro_batches(task: TaskPlan, record: Model, training: Training) -> I
 
 def _no_room(task: TaskPlan, model: ModelPlan, length: int, method: Method) -> Iterator[Mismatch]:
     """Too few positions for what a model may write after the longest prompt, if it writes."""
-    output = kind_named(task.task.kind, task.task.kind_options).output
+    output = _kind(task).output
     limit, most = model.anatomy.positions, output.most_written
     if limit is None or not output.written & columns_read(task.task.metrics):
         return

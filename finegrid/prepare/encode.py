@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
+from finegrid.prepare.packing import packed
 from finegrid.records.damage import (
     CorruptedFileError,
     check_complete,
@@ -41,6 +43,19 @@ class _Chunk(NamedTuple):
 
     rows: pa.RecordBatch
     cut: int
+
+
+@dataclass
+class _Counted:
+    """The rows of chunks; `cut` counts those that were cut."""
+
+    chunks: Iterator[_Chunk]
+    cut: int = 0
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        for chunk in self.chunks:
+            self.cut += chunk.cut
+            yield chunk.rows
 
 
 @dataclass(frozen=True)
@@ -112,18 +127,21 @@ def _encode_split(
 ) -> EncodedSplit:
     file, path = f"{name}.parquet", destination / encoded_file(name)
     check_files(source, {file: task.splits[name].file_sha256})
-    count = units = longest = cut = 0
+    count = units = longest = 0
     with atomic_path(path) as temporary:
-        chunks = _chunks(source / file, encoder)
+        counted = _Counted(_chunks(source / file, encoder))
+        chunks = iter(counted)
+        if name == "train" and encoder.kind.inputs.packs:
+            chunks = packed(encoder.kind, chunks, encoder.max_length)
         first = next(chunks)
-        with pa.ipc.new_file(str(temporary), first.rows.schema) as writer:
-            for chunk in (first, *chunks):
-                writer.write_batch(chunk.rows)
-                sizes, cut = chunk.rows["size"].to_numpy(), cut + chunk.cut
+        with pa.ipc.new_file(str(temporary), first.schema) as writer:
+            for chunk in chain((first,), chunks):
+                writer.write_batch(chunk)
+                sizes = chunk["size"].to_numpy()
                 count, units = count + len(sizes), units + int(sizes.sum())
                 longest = max(longest, int(sizes.max()))
     return EncodedSplit(
-        n=count, units=units, longest=longest, cut=cut, file_sha256=file_sha256(path)
+        n=count, units=units, longest=longest, cut=counted.cut, file_sha256=file_sha256(path)
     )
 
 

@@ -18,7 +18,12 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import torch
 
+    from finegrid.models.anatomy import Anatomy
+    from finegrid.records.specification import Model
+
 _PROMPT, _TARGET, _EARLIER = "prompt", "target", "earlier"
+_COUNTS = ("prompt", "left_out")
+"""What stands beside an example's tokens."""
 _FORMAT_FIELDS = frozenset({_PROMPT})
 _FIXED_DATE = "26 Jul 2024"
 """What chat templates that name a day are given: an encoding is the same on every one."""
@@ -45,6 +50,8 @@ class PromptEncoding(Record):
     template: Annotated[str, AfterValidator(_template)] = "none"
     """`chat`: the tokenizer's own chat template. `none`: the prompt as it stands. Else a text with
     `{prompt}` in it. The target follows."""
+    packing: bool = False
+    """Whether several examples of the training split stand in one row, as many as go into it."""
 
 
 AS_IT_STANDS = PromptEncoding()
@@ -103,12 +110,39 @@ class Prompts(Text):
         ]
 
     def encoded(self, example: Example) -> pa.Schema:
-        """A list of 32-bit integers, and two counts."""
+        """Lists of 32-bit integers, and of an example that is no pack two counts."""
         import pyarrow as pa
 
         return pa.schema(
-            [("input_ids", pa.list_(pa.int32())), ("prompt", pa.int32()), ("left_out", pa.int32())]
+            [(name, pa.int32() if name in _COUNTS else pa.list_(pa.int32())) for name in example]
         )
+
+    @property
+    def packs(self) -> bool:
+        """As the encoding says."""
+        return self.encoding.packing
+
+    def joined(self, examples: Sequence[Example]) -> Example:
+        """The tokens one after another, and their positions, which start again with each example.
+
+        By these the library keeps attention within an example.
+        """
+        import numpy as np
+
+        ids = [one["input_ids"] for one in examples]
+        return {
+            "input_ids": np.concatenate(ids),
+            "position_ids": np.concatenate([np.arange(len(one)) for one in ids]),
+        }
+
+    def unfit(self, model: Model, anatomy: Anatomy) -> str | None:
+        """A model that would let packed examples see each other."""
+        if self.packs and not anatomy.packs:
+            return (
+                "encoding.packing: true, and nothing keeps the model's attention within a packed "
+                "example; allowed: packing: false"
+            )
+        return None
 
     def left_out(self, example: Example) -> int:
         """The tokens at the end of the target, with the one that ends it."""
@@ -121,8 +155,13 @@ class Prompts(Text):
     def collate(
         self, examples: Sequence[Example], fillers: Mapping[str, int]
     ) -> dict[str, torch.Tensor]:
-        """Token ids and attention mask, (batch, tokens), padded on the right."""
-        return super().collate([{"input_ids": one["input_ids"]} for one in examples], fillers)
+        """Token ids, (batch, tokens), padded on the right, with their mask.
+
+        Packs have positions in its place: each token of padding is at 0, an example of its own.
+        """
+        keys = [key for key in examples[0] if key not in _COUNTS]
+        batch = super().collate([{key: one[key] for key in keys} for one in examples], fillers)
+        return {key: batch[key] for key in _read(keys)}
 
     def prompts(
         self, examples: Sequence[Example], fillers: Mapping[str, int]
@@ -136,10 +175,8 @@ class Prompts(Text):
         """Zeros, (count, size), for token ids and mask."""
         import torch
 
-        return {
-            key: torch.zeros(count, size, dtype=torch.long)
-            for key in ("input_ids", "attention_mask")
-        }
+        keys = _read(["position_ids"] if self.packs else [])
+        return {key: torch.zeros(count, size, dtype=torch.long) for key in keys}
 
     def _rendered(self, rows: pa.Table, processor: Tokenizer) -> Iterator[_Rendered]:
         """The text of each row. Raises ValueError for a chat template that cannot be cut."""
@@ -156,6 +193,11 @@ class Prompts(Text):
                 yield _Rendered(prompt or "", target, is_whole=False)
             else:
                 yield _Rendered(template.format(prompt=prompt or ""), target, is_whole=False)
+
+
+def _read(keys: Sequence[str]) -> tuple[str, str]:
+    """What a model reads of examples with these values."""
+    return "input_ids", "position_ids" if "position_ids" in keys else "attention_mask"
 
 
 def _chat(tokenizer: Any, earlier: str | None, prompt: str, target: str) -> _Rendered:

@@ -32,6 +32,12 @@ class Continuation(Texts):
             for one, reference in zip(inputs, references, strict=True)
         ]
 
+    def joined(self, targets: Sequence[Example]) -> Example:
+        """The labels one after another: the last one of each example is none."""
+        import numpy as np
+
+        return {"labels": np.concatenate([one["labels"] for one in targets])}
+
     def blank(self, inputs: dict[str, torch.Tensor], terms: int) -> dict[str, torch.Tensor]:
         """The first token of the vocabulary at every place."""
         import torch

@@ -126,10 +126,11 @@ class Texts(Output):
         return {}
 
     def encoded(self, target: Example) -> pa.Schema:
-        """A list of 32-bit integers, and the text."""
+        """A list of 32-bit integers, and the text; a pack has no text."""
         import pyarrow as pa
 
-        return pa.schema([("labels", pa.list_(pa.int32())), ("reference", pa.string())])
+        types = {"labels": pa.list_(pa.int32()), "reference": pa.string()}
+        return pa.schema([(name, one) for name, one in types.items() if name in target])
 
     def weight(self, target: Example) -> int:
         """The tokens that are learnt."""
