@@ -17,6 +17,7 @@ from analysis.frame import (
     COMPARABLE,
     CONDITION,
     COSTS_OF,
+    COUNTED,
     DRAWN,
     KEPT_HEAD,
     LIBRARY,
@@ -238,9 +239,16 @@ def _scores(metrics: Metrics | None) -> Row:
         "n_validation": validation.n,
         "best_step": metrics.best_step,
         **_trivial(metrics.trivial, metrics.primary),
+        **_counted(metrics),
         **{f"test_score_{name}": score.value for name, score in metrics.test.items()},
         **{f"validation_score_{name}": score.value for name, score in metrics.validation.items()},
     }
+
+
+def _counted(metrics: Metrics) -> Row:
+    """What there is to say of the test predictions; no column where there is nothing."""
+    text = ", ".join(f"{count} {what}" for what, count in metrics.counted.items())
+    return {COUNTED: text} if text else {}
 
 
 def _trivial(part: Trivial | None, primary: str) -> Row:

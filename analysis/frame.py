@@ -28,7 +28,9 @@ KEPT_HEAD = "base_head_kept"
 """Whether the run started from its checkpoint's own head."""
 DRAWN = "base_drawn_modules"
 STRIPPED = "base_stripped"
-TEXT_BASE = (DRAWN, STRIPPED, COSTS_OF)
+COUNTED = "counted"
+"""What a reader has to know of the test predictions."""
+TEXT_BASE = (DRAWN, STRIPPED, COSTS_OF, COUNTED)
 TEXT_PROVENANCE = (
     "fingerprint",
     "cost_fingerprint",

@@ -299,6 +299,13 @@ class Output(ABC):
         Raises ValueError where nothing follows.
         """
 
+    def counted(self, said: Sequence[Row]) -> dict[str, int]:
+        """What a reader of the scores has to know of what the model says, and how often it is so.
+
+        A key is a predicate of so many examples; what is so of none is left out.
+        """
+        return {}
+
     def restored(self, rows: Sequence[Row]) -> list[Row]:
         """Rows of a file as metrics read them, where parquet holds other types."""
         return list(rows)

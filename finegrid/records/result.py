@@ -118,6 +118,8 @@ class Metrics(Record):
     """Empty for a trial, which never reads the test split."""
     best_step: Count
     """The optimizer step whose state was kept and scored on test."""
+    counted: dict[str, Count] = Field(default={}, exclude_if=lambda value: not value)
+    """What a reader has to know of the predictions on test, and of how many of them it is true."""
     trivial: Trivial | None = None
     """What any score on test has to be above; null for a trial, where there is none, and in older
     records."""

@@ -1,6 +1,7 @@
 """A run, stage by stage: load, apply, train, score, store, measure."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -302,11 +303,20 @@ def score_unseen(
         validation=trained.best.scores,
         test=scores.get("test", {}),
         best_step=trained.best.step,
+        counted=_counted(unseen, said),
         trivial=trivial.get("test"),
     )
     seconds = time.perf_counter() - start
     kept: dict[SplitName, list[Row]] = {"validation": trained.best.said}
     return Scored(metrics, kept | said, seconds)
+
+
+def _counted(splits: Splits, said: Mapping[SplitName, list[Row]]) -> dict[str, int]:
+    """What there is to say of the predictions on the splits, and of how many."""
+    found: Counter[str] = Counter()
+    for name, rows in said.items():
+        found.update(splits[name].kind.output.counted(rows))
+    return dict(found)
 
 
 def _trivial(train: Examples, unseen: Examples, task: PreparedTask) -> Trivial | None:

@@ -206,6 +206,15 @@ class Texts(Output):
             for row in said
         ]
 
+    def counted(self, said: Sequence[Row]) -> dict[str, int]:
+        """Texts that were cut, and those that hold no answer."""
+        written = [row["text"] for row in said if row["text"] is not None]
+        found = {
+            "texts were cut at max_new_tokens": sum(row["end"] == "length" for row in said),
+            "texts hold no answer": sum(self.answer_in(text) is None for text in written),
+        }
+        return {what: count for what, count in found.items() if count}
+
     def answer_in(self, text: str) -> str | None:
         """The last answer in a text, without the spaces about it; None where there is none."""
         if self.answer is None:
