@@ -21,6 +21,7 @@ from analysis.frame import (
     DRAWN,
     KEPT_HEAD,
     LIBRARY,
+    SELECTED,
     SETTING,
     STRIPPED,
     TRIALS,
@@ -240,6 +241,7 @@ def _scores(metrics: Metrics | None) -> Row:
         "best_step": metrics.best_step,
         **_trivial(metrics.trivial, metrics.primary),
         **_counted(metrics),
+        **({SELECTED: metrics.selected_by} if metrics.selected_by else {}),
         **{f"test_score_{name}": score.value for name, score in metrics.test.items()},
         **{f"validation_score_{name}": score.value for name, score in metrics.validation.items()},
     }

@@ -30,7 +30,9 @@ DRAWN = "base_drawn_modules"
 STRIPPED = "base_stripped"
 COUNTED = "counted"
 """What a reader has to know of the test predictions."""
-TEXT_BASE = (DRAWN, STRIPPED, COSTS_OF, COUNTED)
+SELECTED = "selected_by"
+"""The metric that decides on validation, where it is not the one of the table."""
+TEXT_BASE = (DRAWN, STRIPPED, COSTS_OF, COUNTED, SELECTED)
 TEXT_PROVENANCE = (
     "fingerprint",
     "cost_fingerprint",

@@ -334,7 +334,7 @@ def _read_losses(then: Result, now: Result) -> _Reading | str:
 def _read_scores(split: Split, then: Result, now: Result) -> _Reading | str:
     if then.metrics is None or now.metrics is None:
         return "a record without scores"
-    name = then.metrics.primary
+    name = then.metrics.deciding(split)
     before, after = scores_on(split, then.metrics), scores_on(split, now.metrics)
     if name not in before or name not in after:
         return f"{name} is not scored on {split} any more"

@@ -129,6 +129,10 @@ class Metrics(Record):
         """The metric that decided on validation."""
         return self.selected_by or self.primary
 
+    def deciding(self, split: Literal["validation", "test"]) -> str:
+        """The metric that decides on a split."""
+        return self.selector if split == "validation" else self.primary
+
 
 class Parameters(Record):
     """Parameter counts. `trainable` is the sum of its split."""
