@@ -248,10 +248,11 @@ def _conditions(result: Result) -> dict[str, str | None]:
 
 def _shifts(pairs: Sequence[Pair], margins: Margins) -> Iterator[Shift]:
     measured = [(pair.then, pair.now) for pair in pairs if pair.now and pair.state == "ok"]
-    metric = next((one.then.metrics.primary for one in pairs if one.then.metrics), None)
+    scored = next((one.then.metrics for one in pairs if one.then.metrics), None)
+    selector, primary = (scored.selector, scored.primary) if scored else (None, None)
     yield _shift("final training loss", None, measured, _read_losses, margins)
-    yield _shift("validation", metric, measured, partial(_read_scores, "validation"), margins)
-    yield _shift("test", metric, measured, partial(_read_scores, "test"), margins)
+    yield _shift("validation", selector, measured, partial(_read_scores, "validation"), margins)
+    yield _shift("test", primary, measured, partial(_read_scores, "test"), margins)
 
 
 def _shift(

@@ -54,8 +54,8 @@ def _selecting(frame: pd.DataFrame, runs: pd.Series) -> pd.DataFrame:
 def read_histories(frame: pd.DataFrame, runs: Path) -> pd.DataFrame:
     """The step records of the ok runs: task, model, variant, run, step, loss, score.
 
-    `score` is the metric that decides on validation. A row has a loss or a score, the other is NaN. A
-    run without a history has no rows. Raises AnalysisError where a line is no such record.
+    `score` is the metric that decides on validation. A row has a loss or a score, the other is NaN.
+    A run without a history has no rows. Raises AnalysisError where a line is no such record.
     """
     rows = [
         {
