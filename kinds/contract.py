@@ -268,6 +268,10 @@ class Output(ABC):
         """
 
     @abstractmethod
+    def forward(self, model: nn.Module, batch: Batch) -> torch.Tensor:
+        """One pass of the model over a batch: what loss and predictions are made of."""
+
+    @abstractmethod
     def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
         """The loss (), summed over all terms of the batch, in fp32."""
 

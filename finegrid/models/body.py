@@ -174,6 +174,8 @@ def is_causal(model: nn.Module, family: Family, head: tuple[str, ...]) -> bool:
     if family.causal is not None:
         return family.causal
     marks = {bool(m.is_causal) for m in model.modules() if hasattr(m, "is_causal")}
+    if not getattr(model, "new_head", True) and marks == {False}:
+        return False  # a class for decoders, whose configuration is an encoder's
     generates = type(model).__name__.endswith("ForCausalLM")
     return marks == {True} or _LAST_TOKEN_HEAD in head or generates
 

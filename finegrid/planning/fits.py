@@ -43,9 +43,7 @@ def mismatches(
         if kind_named(task.task.kind).inputs.unit == "token":
             yield from _wrong_length(model, training.max_length, method)
             yield from _no_room(task, model, training.max_length, method)
-        if method.positions and _kind(task).inputs.packs:
-            reason = f"the method takes {method.positions} positions, once a row of packed examples"
-            yield ("method",), f"{reason}; allowed: encoding.packing: false for the task"
+        yield from _unwritten(task, training, method)
         yield from _small_micro_batches(task, record, training)
     if problem := method.weights_problem(training.weights):
         yield ("training", "weights"), refused(training.weights, problem)
@@ -54,6 +52,17 @@ def mismatches(
         if value != default:
             allowed = f"{name} {why}; allowed: {json.dumps(default)}"
             yield ("training", key), refused(value, allowed)
+
+
+def _unwritten(task: TaskPlan, training: Training, method: Method) -> Iterator[Mismatch]:
+    """What does not go with packed examples, or with texts that a model writes."""
+    kind, name = _kind(task), f"task {task.record.name!r}"
+    if method.positions and kind.inputs.packs:
+        reason = f"the method takes {method.positions} positions, once a row of packed examples"
+        yield ("method",), f"{reason}; allowed: encoding.packing: false for {name}"
+    if training.strategy == "fsdp" and kind.output.written & columns_read(task.task.metrics):
+        reason = f"a model that is divided writes no texts, which metrics of {name} read"
+        yield ("training", "strategy"), refused("fsdp", f"{reason}; allowed: ddp")
 
 
 def _kind(task: TaskPlan) -> Kind:

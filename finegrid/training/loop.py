@@ -321,8 +321,8 @@ class Step:
         """A forward pass of the largest evaluation batch, without a graph."""
         split, training = self.trainer.splits["validation"], self.trainer.training
         batch = evaluation_batches(split.sizes, training.evaluation_batch_size)[0]
-        inputs = split.batch(batch).to(self.device).inputs
+        whole = split.batch(batch).to(self.device)
         self.trainer.model.eval()
         enabled = training.dtype == "bf16"
         with torch.no_grad(), torch.autocast(self.device.type, torch.bfloat16, enabled=enabled):
-            self.trainer.model(**inputs)
+            self.trainer.output.forward(self.trainer.model, whole)

@@ -136,7 +136,9 @@ class Prompts(Text):
         }
 
     def unfit(self, model: Model, anatomy: Anatomy) -> str | None:
-        """A model that would let packed examples see each other."""
+        """A model that sees what it is to write, or would let packed examples see each other."""
+        if not anatomy.causal:
+            return "its tokens see those after them, which are to be learnt; allowed: a decoder"
         if self.packs and not anatomy.packs:
             return (
                 "encoding.packing: true, and nothing keeps the model's attention within a packed "

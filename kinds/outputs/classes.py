@@ -79,7 +79,7 @@ class OneClass(Logits):
         """Cross-entropy, summed over the examples."""
         from torch.nn.functional import cross_entropy
 
-        logits = model(**batch.inputs).logits.float()
+        logits = self.forward(model, batch).float()
         return cross_entropy(logits, batch.targets["labels"], reduction="sum")
 
     def decide(self, said: Sequence[Row]) -> list[Row]:

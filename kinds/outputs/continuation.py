@@ -49,8 +49,8 @@ class Continuation(Texts):
         """What it is written up to, for the prompt stays before it."""
         return self.decoding.max_new_tokens
 
-    def logits(self, model: nn.Module, batch: Batch) -> torch.Tensor:
-        """What the model says at every place."""
+    def forward(self, model: nn.Module, batch: Batch) -> torch.Tensor:
+        """What the model says at every place, (batch, tokens, vocabulary)."""
         found: torch.Tensor = model(**batch.inputs, use_cache=False).logits
         return found
 

@@ -44,10 +44,15 @@ class Logits(Output):
             for row in rows
         ]
 
+    def forward(self, model: nn.Module, batch: Batch) -> torch.Tensor:
+        """The logits (batch, width)."""
+        found: torch.Tensor = model(**batch.inputs).logits
+        return found
+
     def predict(self, model: nn.Module, batch: Batch) -> list[Row]:
         """The logits of each example."""
-        logits: torch.Tensor = model(**batch.inputs).logits
-        return [{"logits": values} for values in logits.float().cpu().tolist()]
+        logits = self.forward(model, batch).float().cpu()
+        return [{"logits": values} for values in logits.tolist()]
 
 
 def table(said: Sequence[Row]) -> NDArray[Any]:

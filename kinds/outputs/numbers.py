@@ -81,7 +81,7 @@ class OneNumber(Logits):
         """The squared error, summed over the examples."""
         from torch.nn.functional import mse_loss
 
-        found = model(**batch.inputs).logits.float().squeeze(1)
+        found = self.forward(model, batch).float().squeeze(1)
         return mse_loss(found, batch.targets["labels"], reduction="sum")
 
     def decide(self, said: Sequence[Row]) -> list[Row]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
@@ -150,15 +149,11 @@ class Texts(Output):
         )
         return {"labels": torch.from_numpy(padded)}
 
-    @abstractmethod
-    def logits(self, model: nn.Module, batch: Batch) -> torch.Tensor:
-        """What the model says at each place that has a label, (batch, tokens, vocabulary)."""
-
     def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
         """Cross-entropy, summed over the tokens that are learnt."""
         from torch.nn.functional import cross_entropy
 
-        logits, labels = self.logits(model, batch).float(), batch.targets["labels"]
+        logits, labels = self.forward(model, batch).float(), batch.targets["labels"]
         return cross_entropy(
             logits.flatten(0, 1), labels.flatten(), reduction="sum", ignore_index=LEFT_OUT
         )
@@ -167,7 +162,7 @@ class Texts(Output):
         """The log-likelihood of each target, in nats, and the tokens that it is the sum over."""
         from torch.nn.functional import cross_entropy
 
-        logits, labels = self.logits(model, batch).float(), batch.targets["labels"]
+        logits, labels = self.forward(model, batch).float(), batch.targets["labels"]
         losses = cross_entropy(
             logits.transpose(1, 2), labels, reduction="none", ignore_index=LEFT_OUT
         )  # (batch, tokens)

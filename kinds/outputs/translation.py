@@ -51,8 +51,8 @@ class Translation(Texts):
 
         return {"labels": torch.zeros(len(inputs["input_ids"]), terms, dtype=torch.long)}
 
-    def logits(self, model: nn.Module, batch: Batch) -> torch.Tensor:
-        """What the decoder says, which reads at each place the labels before it."""
+    def forward(self, model: nn.Module, batch: Batch) -> torch.Tensor:
+        """What the decoder says, (batch, tokens, vocabulary), which reads the labels before."""
         begun = _begun(model, batch.targets["labels"])
         found: torch.Tensor = model(**batch.inputs, decoder_input_ids=begun, use_cache=False).logits
         return found
