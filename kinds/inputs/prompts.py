@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _PROMPT, _TARGET, _EARLIER = "prompt", "target", "earlier"
 _COUNTS = ("prompt", "left_out")
 """What stands beside an example's tokens."""
+_NO_TURNS = "[]"
 _FORMAT_FIELDS = frozenset({_PROMPT})
 _FIXED_DATE = "26 Jul 2024"
 """What chat templates that name a day are given: an encoding is the same on every one."""
@@ -189,6 +190,11 @@ class Prompts(Text):
         }
         template = self.encoding.template
         for earlier, prompt, target in zip(*given.values(), strict=True):
+            if template != "chat" and earlier not in (None, _NO_TURNS):
+                raise ValueError(
+                    f"encoding.template: {template!r} would leave out the turns before a question; "
+                    "allowed: chat, or conversations of a question and an answer"
+                )
             if template == "chat" and prompt is not None:
                 yield _chat(processor.tokenizer, earlier, prompt, target)
             elif template in ("chat", "none"):
@@ -215,7 +221,7 @@ def _chat(tokenizer: Any, earlier: str | None, prompt: str, target: str) -> _Ren
             "encoding.template: chat, and the tokenizer has no chat template; allowed: none, or a "
             "text with {prompt}"
         )
-    turns = [*json.loads(earlier or "[]"), {"role": "user", "content": prompt}]
+    turns = [*json.loads(earlier or _NO_TURNS), {"role": "user", "content": prompt}]
     answered = [*turns, {"role": "assistant", "content": target}]
     how = {"tokenize": False, "date_string": _FIXED_DATE}
     start = tokenizer.apply_chat_template(turns, add_generation_prompt=True, **how)
