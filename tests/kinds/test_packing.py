@@ -1,6 +1,7 @@
 """Packed examples: no loss and no gradient tells them from single ones."""
 
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ def test_every_size_goes_into_one_group_that_holds_it(capacity: int, sizes: list
     filled = [sum(sizes[index] for index in group) for group in groups]
     assert max(filled) <= capacity
     # no two groups would go into one
-    assert all(one + other > capacity for one, other in zip(filled, filled[1:], strict=False))
+    assert all(one + other > capacity for one, other in pairwise(filled))
 
 
 def test_the_fullest_group_that_still_has_room_is_filled_first() -> None:
