@@ -25,11 +25,13 @@ def lines(rows: list[Any]) -> str:
 
 @pytest.fixture
 def decoder(small: dict[str, Any]) -> dict[str, Any]:
-    """The small benchmark with a decoder of 64 positions, and the rows in a file."""
+    """The small benchmark with a decoder of 128 positions, and the rows in a file."""
     written("a.jsonl", lines(ROWS))
     content = copy.deepcopy(small)
-    configuration = content["models"]["tiny"]["configuration"] | {"model_type": "llama"}
-    content["models"]["tiny"]["configuration"] = configuration
+    content["models"]["tiny"]["configuration"] |= {
+        "model_type": "llama",
+        "max_position_embeddings": 128,
+    }
     return content
 
 
@@ -90,11 +92,11 @@ def test_an_encoder_is_refused_for_it_sees_what_it_is_to_write(
 def test_positions_have_to_hold_what_is_written(
     decoder: dict[str, Any], problems: Problems
 ) -> None:
-    """Of 64, prompts may take 31; plain text is not written."""
-    (line,) = problems(own(decoder, **SAID, decoding={"max_new_tokens": 40}))
-    assert "64 positions, and writes up to 40 tokens after a prompt; allowed: up to 25" in line
-    assert planned(decoder, decoding={"max_new_tokens": 33})
-    assert planned(decoder, decoding={"max_new_tokens": 40}, columns={"target": "answer"})
+    """Of 128, prompts may take 31; plain text is not written."""
+    (line,) = problems(own(decoder, **SAID, decoding={"max_new_tokens": 98}))
+    assert "128 positions, and writes up to 98 tokens after a prompt; allowed: up to 31" in line
+    assert planned(decoder, decoding={"max_new_tokens": 97})
+    assert planned(decoder, decoding={"max_new_tokens": 98}, columns={"target": "answer"})
 
 
 def test_what_is_said_of_the_kind_is_a_part_of_the_task(decoder: dict[str, Any]) -> None:
