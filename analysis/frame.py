@@ -29,7 +29,7 @@ KEPT_HEAD = "base_head_kept"
 DRAWN = "base_drawn_modules"
 STRIPPED = "base_stripped"
 COUNTED = "counted"
-"""What a reader has to know of the test predictions."""
+"""What a reader has to know of examples and of the test predictions."""
 SELECTED = "selected_by"
 """The metric that decides on validation, where it is not the one of the table."""
 TEXT_BASE = (DRAWN, STRIPPED, COSTS_OF, COUNTED, SELECTED)

@@ -109,14 +109,11 @@ def _by_model(frame: pd.DataFrame, column: str, text: str) -> list[str]:
 
 
 def counted_notes(frame: pd.DataFrame) -> list[str]:
-    """A line for each run whose test predictions are not all of what was asked for."""
+    """A line for each run whose examples or test predictions are not whole."""
     if COUNTED not in frame:
         return []
-    found = frame.dropna(subset=COUNTED)[["run", "n_test", COUNTED]]
-    return [
-        f"{run}: of {count_text(items)} test items, {what}."
-        for run, items, what in found.itertuples(index=False)
-    ]
+    found = frame.dropna(subset=COUNTED)[["run", COUNTED]]
+    return [f"{run}: {what}." for run, what in found.itertuples(index=False)]
 
 
 def lost_mirrors(frame: pd.DataFrame) -> list[str]:

@@ -119,7 +119,7 @@ class Metrics(Record):
     best_step: Count
     """The optimizer step whose state was kept and scored on test."""
     counted: dict[str, Count] = Field(default={}, exclude_if=lambda value: not value)
-    """What a reader has to know of the predictions on test, and of how many of them it is true."""
+    """What a reader has to know of the examples and of the predictions on test, and of how many."""
     trivial: Trivial | None = None
     """What any score on test has to be above; null for a trial, where there is none, and in older
     records."""

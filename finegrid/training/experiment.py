@@ -303,12 +303,18 @@ def score_unseen(
         validation=trained.best.scores,
         test=scores.get("test", {}),
         best_step=trained.best.step,
-        counted=_counted(unseen, said),
+        counted=_cut(run, task) | _counted(unseen, said),
         trivial=trivial.get("test"),
     )
     seconds = time.perf_counter() - start
     kept: dict[SplitName, list[Row]] = {"validation": trained.best.said}
     return Scored(metrics, kept | said, seconds)
+
+
+def _cut(run: Run, task: PreparedTask) -> dict[str, int]:
+    """How many examples of each split were longer than the length, and lack their end."""
+    splits = read_manifest(Encoded, run.encoded_folder(task)).splits
+    return {f"{name} examples lack their end": one.cut for name, one in splits.items() if one.cut}
 
 
 def _counted(splits: Splits, said: Mapping[SplitName, list[Row]]) -> dict[str, int]:
