@@ -57,7 +57,7 @@ class Needs:
             self._check_composed(composed[0], columns)
             return
         for name, given in columns.items():
-            if name not in self.names:
+            if name not in self.known:
                 problem = unknown_name("key", name, list(self.known))
                 raise TableError(("columns", name), problem)
             is_wrong = isinstance(given, tuple) != (name in self.numbers)

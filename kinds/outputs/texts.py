@@ -187,7 +187,7 @@ class Texts(Output):
         return {"reference": text, "answer": self.answer_in(text)}
 
     def decide(self, said: Sequence[Row]) -> list[Row]:
-        """The answers in what is true and in what the model wrote.
+        """The answers in what is true and in what the model wrote, empty where it holds none.
 
         Raises ValueError for a row without a text that is true.
         """
@@ -196,7 +196,7 @@ class Texts(Output):
         return [
             {
                 "answer": self.answer_in(row["reference"]),
-                "extracted": None if row["text"] is None else self.answer_in(row["text"]),
+                "extracted": None if row["text"] is None else self.answer_in(row["text"]) or "",
             }
             for row in said
         ]
@@ -213,7 +213,7 @@ class Texts(Output):
     def answer_in(self, text: str) -> str | None:
         """The last answer in a text, without the spaces about it; None where there is none."""
         if self.answer is None:
-            return text.strip()
+            return text.strip() or None
         found = [match[match.re.groups] for match in re.finditer(self.answer, text)]
         last = found[-1] if found else None
-        return None if last is None else last.strip()
+        return None if last is None else last.strip() or None

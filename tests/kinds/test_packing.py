@@ -38,7 +38,7 @@ def test_the_fullest_group_that_still_has_room_is_filled_first() -> None:
 
 
 @pytest.mark.parametrize("name", ["full", "lora", "prefix"])
-@pytest.mark.parametrize("model_type", ["gpt2", "llama", "qwen2"])
+@pytest.mark.parametrize("model_type", ["gpt2", "llama", "mistral"])
 def test_packed_examples_have_the_losses_and_gradients_of_single_ones(
     tmp_path: Path, model_type: str, name: str
 ) -> None:
@@ -70,7 +70,7 @@ def test_packed_examples_have_the_losses_and_gradients_of_single_ones(
 @pytest.mark.parametrize("model_type", OWN)
 def test_a_model_that_would_mix_packed_examples_is_refused(model_type: str) -> None:
     anatomy = anatomy_of(writer(model_type))
-    assert anatomy.packs == (model_type in ("gpt2", "llama", "qwen2"))
+    assert anatomy.packs == (model_type in ("gpt2", "llama", "mistral"))
     assert anatomy.head == ()
 
 

@@ -26,7 +26,7 @@ SIZES: dict[str, Any] = {
 OWN: dict[str, tuple[str, dict[str, Any]]] = {
     "gpt2": (CAUSAL, {"n_embd": 64, "n_layer": 2, "n_head": 2, "n_positions": 64}),
     "llama": (CAUSAL, {"num_key_value_heads": 1}),
-    "qwen2": (CAUSAL, {"num_key_value_heads": 1, "tie_word_embeddings": True}),
+    "mistral": (CAUSAL, {"num_key_value_heads": 1, "head_dim": 32, "tie_word_embeddings": True}),
     "t5": (BETWEEN, {**T5, "feed_forward_proj": "gated-gelu"}),
     "bart": (BETWEEN, {**SEQ2SEQ, "decoder_start_token_id": END}),
 }

@@ -26,7 +26,7 @@ class ExactMatch(Metric):
     def statistics(self, predictions: pa.Table) -> Floats:
         """1 for a right item, and 1, shape (items, 2)."""
         pairs = zip(*(predictions[name].to_pylist() for name in self.columns), strict=True)
-        right = [found is not None and found == answer for answer, found in pairs]
+        right = [found == answer for answer, found in pairs]
         return np.column_stack([np.array(right, dtype=np.float64), np.ones(len(right))])
 
     def total(self, sums: Floats) -> Floats:
