@@ -275,11 +275,11 @@ def _not_end(ids: list[int], named: Tokenizer) -> list[int]:
 
 def _check_room(rows: pa.Table, prompts: Sequence[list[int]], max_length: int) -> None:
     """Refuse prompts that leave no token of their targets. Raises ValueError."""
-    full = [at for at, prompt in enumerate(prompts) if len(prompt) >= max_length]
-    if full:
-        longest = max(len(prompts[at]) for at in full)
+    filled = [at for at, prompt in enumerate(prompts) if len(prompt) >= max_length]
+    if filled:
+        longest = max(len(prompts[at]) for at in filled)
         raise ValueError(
             f"max_length: {max_length} leaves nothing of the target in row "
-            f"{rows['id'][full[0]].as_py()!r}, whose prompt has {len(prompts[full[0]])} tokens; "
+            f"{rows['id'][filled[0]].as_py()!r}, whose prompt has {len(prompts[filled[0]])} tokens; "
             f"allowed: from {longest + 1} for this row and those beside it"
         )

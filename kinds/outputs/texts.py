@@ -143,7 +143,8 @@ class Texts(Output):
         import torch
 
         lengths = np.array([len(target["labels"]) for target in targets])
-        padded = np.full((len(targets), lengths.max()), LEFT_OUT, dtype=np.int64)
+        padded = np.empty((len(targets), lengths.max()), dtype=np.int64)
+        padded.fill(LEFT_OUT)
         padded[np.arange(lengths.max()) < lengths[:, None]] = np.concatenate(
             [target["labels"] for target in targets]
         )

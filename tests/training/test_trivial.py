@@ -28,14 +28,15 @@ def test_the_majority_class_of_train_is_scored_on_test() -> None:
 
 
 def test_of_equal_counts_the_first_class_is_taken() -> None:
-    labels = [1, 0, 0, 1]
+    labels = [{"label": label} for label in (1, 0, 0, 1)]
     assert trivial_scores(labels, labels, task(("accuracy",), ("a", "b"))).prediction == 0
 
 
 def test_f1_and_matthews_of_one_class() -> None:
-    train, test = [1, 1, 0], [1, 0, 1, 1]
+    splits = [1, 1, 0], [1, 0, 1, 1]
+    truths = [[{"label": label} for label in labels] for labels in splits]
     names = ("f1", "matthews_correlation")
-    found = trivial_scores(train, test, task(names, ("no", "yes"))).test
+    found = trivial_scores(*truths, task(names, ("no", "yes"))).test
     # precision 3/4 and recall 1; Matthews' coefficient of constant predictions is taken as 0
     assert [score.value for score in found.values() if score] == [pytest.approx(6 / 7), 0]
 

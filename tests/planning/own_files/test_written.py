@@ -42,7 +42,11 @@ def planned(content: dict[str, Any], **said: Any) -> Task:
 
 BAD: dict[str, tuple[dict[str, Any], list[str]]] = {
     "a key of another kind": (
-        {"kind": "seq2seq", "encoding": {"template": "chat"}},
+        {
+            "kind": "seq2seq",
+            "columns": {"source": "question", "target": "answer"},
+            "encoding": {"template": "chat"},
+        },
         ["encoding: ", "allowed for kind 'seq2seq': decoding, answer, selects_by"],
     ),
     "a template without a prompt": (
