@@ -278,8 +278,8 @@ def _check_room(rows: pa.Table, prompts: Sequence[list[int]], max_length: int) -
     filled = [at for at, prompt in enumerate(prompts) if len(prompt) >= max_length]
     if filled:
         longest = max(len(prompts[at]) for at in filled)
+        first, tokens = rows["id"][filled[0]].as_py(), len(prompts[filled[0]])
         raise ValueError(
-            f"max_length: {max_length} leaves nothing of the target in row "
-            f"{rows['id'][filled[0]].as_py()!r}, whose prompt has {len(prompts[filled[0]])} tokens; "
-            f"allowed: from {longest + 1} for this row and those beside it"
+            f"max_length: {max_length} leaves nothing of the target in row {first!r}, whose prompt "
+            f"has {tokens} tokens; allowed: from {longest + 1} for this row and those beside it"
         )

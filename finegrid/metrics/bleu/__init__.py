@@ -31,7 +31,7 @@ class Bleu(Metric):
 
     def statistics(self, predictions: pa.Table) -> Floats:
         """Words of the text, of the reference, matches and n-grams of each order, (items, 10)."""
-        from sacrebleu.metrics import BLEU
+        from sacrebleu.metrics.bleu import BLEU
 
         scorer = BLEU(effective_order=True)  # of sentences: it changes no count
         pairs = zip(*(predictions[name].to_pylist() for name in self.columns), strict=True)
