@@ -12,6 +12,7 @@ from analysis.comparability import GROUP
 from analysis.comparisons.contenders import BEST
 from analysis.errors import AnalysisError
 from analysis.frame import present
+from analysis.metric import metric_named
 from analysis.quantities import TRIVIAL
 from analysis.summary import summarise
 
@@ -65,9 +66,18 @@ def _with_trivial(summary: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
     rows = {
         float(own.index[0]) - 0.5: _trivial(own, runs)
         for _, own in cells.groupby(_PLACE, sort=False, dropna=False)
+        if not _is_of_texts(own)
     }
+    if not rows:
+        return cells
     trivial = pd.DataFrame.from_dict(rows, orient="index")
     return pd.concat([cells, trivial]).sort_index().reset_index(drop=True)
+
+
+def _is_of_texts(cells: pd.DataFrame) -> bool:
+    """Whether texts are scored, of which nothing is said without inputs."""
+    names = [str(name) for name in present(cells, "metric").unique()]
+    return any(metric_named(name).defined_on == "texts" for name in names)
 
 
 def _trivial(cells: pd.DataFrame, runs: pd.DataFrame) -> dict[str, Any]:

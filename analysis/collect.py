@@ -17,9 +17,11 @@ from analysis.frame import (
     COMPARABLE,
     CONDITION,
     COSTS_OF,
+    COUNTED,
     DRAWN,
     KEPT_HEAD,
     LIBRARY,
+    SELECTED,
     SETTING,
     STRIPPED,
     TRIALS,
@@ -228,7 +230,7 @@ def _outcome(result: Result | None) -> Row:
 def _scores(metrics: Metrics | None) -> Row:
     if metrics is None:
         return dict.fromkeys(_SCORES) | _trivial(None, "")
-    test, validation = metrics.test[metrics.primary], metrics.validation[metrics.primary]
+    test, validation = metrics.test[metrics.primary], metrics.validation[metrics.selector]
     return {
         "metric": metrics.primary,
         "test_score": test.value,
@@ -238,9 +240,17 @@ def _scores(metrics: Metrics | None) -> Row:
         "n_validation": validation.n,
         "best_step": metrics.best_step,
         **_trivial(metrics.trivial, metrics.primary),
+        **_counted(metrics),
+        **({SELECTED: metrics.selected_by} if metrics.selected_by else {}),
         **{f"test_score_{name}": score.value for name, score in metrics.test.items()},
         **{f"validation_score_{name}": score.value for name, score in metrics.validation.items()},
     }
+
+
+def _counted(metrics: Metrics) -> Row:
+    """What there is to say of the test predictions; no column where there is nothing."""
+    text = ", ".join(f"{count} {what}" for what, count in metrics.counted.items())
+    return {COUNTED: text} if text else {}
 
 
 def _trivial(part: Trivial | None, primary: str) -> Row:
@@ -258,6 +268,7 @@ def _parameters(part: Parameters | None) -> Row:
 def _memory(part: Memory | None) -> Row:
     row = _fields(Memory, part, lambda name: name if _is_bytes(name) else f"memory_{name}")
     examples, tokens = row.pop("memory_batch") or (None, None)
+    row.pop("memory_terms", None)
     return {**row, "memory_batch_examples": examples, "memory_batch_tokens": tokens}
 
 

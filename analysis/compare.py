@@ -210,10 +210,11 @@ def _state(result: Result | None) -> str:
 
 def _score(split: Split, result: Result | None) -> str:
     metrics = result.metrics if result else None
-    score = scores_on(split, metrics).get(metrics.primary) if metrics else None
-    if metrics is None or score is None:
+    name = metrics.deciding(split) if metrics else ""
+    score = scores_on(split, metrics).get(name) if metrics else None
+    if score is None:
         return NONE
-    return f"{metrics.primary} {score.value:.4f} (n={count_text(score.n)})"
+    return f"{name} {score.value:.4f} (n={count_text(score.n)})"
 
 
 def _memory(result: Result | None) -> str:

@@ -19,7 +19,7 @@ from analysis.comparisons.contenders import (
     NOT_SIGNIFICANT,
     WORSE,
 )
-from analysis.frame import DRAWN, KEPT_HEAD, SIGNS, STRIPPED, present
+from analysis.frame import COUNTED, DRAWN, KEPT_HEAD, SIGNS, STRIPPED, present
 from analysis.metric import metric_named
 from analysis.quantities import count_text
 from analysis.statistics.bootstrap import RESAMPLES
@@ -62,6 +62,7 @@ def notes(frame: pd.DataFrame, summary: pd.DataFrame) -> list[str]:
         *falling_notes(frame),
         *budget_notes(frame),
         *base_notes(frame),
+        *counted_notes(frame),
         *_conditions(parts),
         *_split_notes(parts),
         *cost_notes(parts),
@@ -105,6 +106,14 @@ def _by_model(frame: pd.DataFrame, column: str, text: str) -> list[str]:
         return []
     found = frame.dropna(subset=column)[["model", column]].drop_duplicates()
     return [text.format(model=m, value=v) for m, v in found.itertuples(index=False)]
+
+
+def counted_notes(frame: pd.DataFrame) -> list[str]:
+    """A line for each run whose examples or test predictions are not whole."""
+    if COUNTED not in frame:
+        return []
+    found = frame.dropna(subset=COUNTED)[["run", COUNTED]]
+    return [f"{run}: {what}." for run, what in found.itertuples(index=False)]
 
 
 def lost_mirrors(frame: pd.DataFrame) -> list[str]:

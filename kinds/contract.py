@@ -7,10 +7,12 @@ torch and transformers inside the functions that use them.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+
+from pydantic import ConfigDict
 
 from finegrid.models.anatomy import Anatomy, Reads
 from finegrid.models.blueprint import Purpose
@@ -60,6 +62,14 @@ class Batch:
         return Batch(inputs, targets)
 
 
+class Composed(NamedTuple):
+    """A column of a table that several of a kind's are made of."""
+
+    parts: tuple[str, ...]
+    make: Callable[[Any], tuple[str, ...]]
+    """The parts of a value. Raises ValueError where they cannot be made of it."""
+
+
 class Inputs(ABC):
     """How rows of one modality become what a model reads. A subclass is a frozen dataclass."""
 
@@ -69,6 +79,8 @@ class Inputs(ABC):
     """What the size of an example counts."""
     optional: ClassVar[tuple[str, ...]] = ()
     """Columns of the schema that a task may lack."""
+    composed: ClassVar[Mapping[str, Composed]] = {}
+    """Columns of a table that all of the kind's are made of."""
     packages: ClassVar[tuple[str, ...]] = ()
     """The distributions that encode: an encoding names their versions."""
     part: ClassVar[str | None] = None
@@ -134,6 +146,7 @@ class Inputs(ABC):
     def encode(self, rows: pa.Table, processor: Any, max_length: int) -> list[Example]:
         """One example a row, of at most `max_length` units where their number varies.
 
+        The rows have the columns of the output too: a language model reads what it learns to say.
         Encoding is pure: equal arguments give equal examples. Raises ValueError for a length that
         leaves nothing of an example.
         """
@@ -155,6 +168,19 @@ class Inputs(ABC):
         None where the default will do.
         """
         return None
+
+    @property
+    def packs(self) -> bool:
+        """Whether several examples of the training split become one."""
+        return False
+
+    def joined(self, examples: Sequence[Example]) -> Example:
+        """One example of several, none of which has a part in what a model says of another."""
+        raise NotImplementedError(f"{type(self).__name__} packs no examples")
+
+    def left_out(self, example: Example) -> int:
+        """The units of its row that an encoded example lacks, where that is counted."""
+        return 0
 
     @abstractmethod
     def longest(self, max_length: int, model: Model) -> int:
@@ -182,6 +208,12 @@ class Inputs(ABC):
     ) -> dict[str, torch.Tensor]:
         """The model's inputs, (batch, ...), padded to the largest example, with their mask."""
 
+    def prompts(
+        self, examples: Sequence[Example], fillers: Mapping[str, int]
+    ) -> dict[str, torch.Tensor]:
+        """What a model that writes is given to start from: by default all that it reads."""
+        return self.collate(examples, fillers)
+
     @abstractmethod
     def blank(self, count: int, size: int, configuration: Any) -> dict[str, torch.Tensor]:
         """A batch of `count` examples of `size` units, of a real batch's shapes and types.
@@ -191,16 +223,22 @@ class Inputs(ABC):
 
 
 class Output(ABC):
-    """What a model learns, and how its outputs become predictions. A frozen dataclass."""
+    """What a model learns, and how its outputs become predictions. A frozen dataclass.
+
+    A row of the predictions has three parts: what is true of the example, what is decided, and
+    what the model said, by which it is decided.
+    """
 
     metrics: ClassVar[tuple[str, ...]]
     """The metrics of a task that names none; the first decides."""
-    truths: ClassVar[Literal["classes", "numbers"]]
+    truths: ClassVar[Literal["classes", "numbers", "texts"]]
     """What is true of an example: a metric may be defined on one of them alone."""
-    predictor: ClassVar[str]
-    """What the trivial predictor says of every example, in words."""
-    scored_as: ClassVar[type]
-    """What a label and a prediction are to a metric; parquet may hold them as floats."""
+    predictor: ClassVar[str | None] = None
+    """What the trivial predictor says of every example, in words; None where there is none."""
+    written: ClassVar[frozenset[str]] = frozenset()
+    """The columns of the predictions that `write` gives: they cost a generation."""
+    is_apart: ClassVar[bool] = False
+    """Whether targets have lengths of their own, on which the memory of a step depends."""
 
     @abstractmethod
     def schema(self) -> pa.Schema:
@@ -208,8 +246,7 @@ class Output(ABC):
 
     @abstractmethod
     def predicted(self) -> pa.Schema:
-        """The columns of `predictions.parquet` beside split and id: `label`, `prediction`, and
-        what the prediction is decided by."""
+        """The columns of `predictions.parquet` beside split and id; null where nothing was said."""
 
     @abstractmethod
     def label_problem(self, labels: Sequence[str]) -> str | None:
@@ -225,15 +262,25 @@ class Output(ABC):
 
     @abstractmethod
     def width(self, labels: Sequence[str]) -> int:
-        """How many numbers the head gives at each place that it predicts."""
+        """How many numbers a new head gives at each place that it predicts; 0 without one."""
 
     def configure(self, labels: Sequence[str]) -> dict[str, Any]:
         """What the model's configuration has to say for it."""
         return {"num_labels": self.width(labels)}
 
     @abstractmethod
-    def encode(self, rows: pa.Table, inputs: Sequence[Example], processor: Any) -> list[Example]:
+    def encode(
+        self, rows: pa.Table, inputs: Sequence[Example], processor: Any, max_length: int
+    ) -> list[Example]:
         """Targets, one a row, aligned with the encoded inputs of the same rows."""
+
+    def joined(self, targets: Sequence[Example]) -> Example:
+        """The target of several examples that are packed as one."""
+        raise NotImplementedError(f"{type(self).__name__} packs no targets")
+
+    def left_out(self, target: Example) -> int:
+        """The terms of the loss that a target lacks, for the length holds no more of them."""
+        return 0
 
     @abstractmethod
     def encoded(self, target: Example) -> pa.Schema:
@@ -248,8 +295,15 @@ class Output(ABC):
         """Targets as tensors, (batch, ...)."""
 
     @abstractmethod
-    def blank(self, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """Targets for blank inputs, of a real batch's shapes and types."""
+    def blank(self, inputs: dict[str, torch.Tensor], terms: int) -> dict[str, torch.Tensor]:
+        """Targets for blank inputs, of a real batch's shapes and types.
+
+        No example brings more than so many terms of the loss, and one of them brings as many.
+        """
+
+    @abstractmethod
+    def forward(self, model: nn.Module, batch: Batch) -> torch.Tensor:
+        """One pass of the model over a batch: what loss and predictions are made of."""
 
     @abstractmethod
     def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
@@ -257,26 +311,56 @@ class Output(ABC):
 
     @abstractmethod
     def predict(self, model: nn.Module, batch: Batch) -> list[Row]:
-        """What the model says of each example, in fp32 and on the host."""
+        """What the model says of each example by one pass over it, in fp32 and on the host."""
+
+    def write(self, model: Any, prompts: dict[str, torch.Tensor], processor: Any) -> list[Row]:
+        """What the model writes after each prompt, step by step: the columns `written`."""
+        raise NotImplementedError(f"{type(self).__name__} is no output that is written")
+
+    @property
+    def most_written(self) -> int:
+        """Units that a model may write after an example; 0 for one that does not write."""
+        return 0
+
+    def validated(self, metrics: Sequence[str]) -> tuple[str, ...]:
+        """The metrics on validation, of those of a task: the first decides which state is kept."""
+        return tuple(metrics)
 
     @abstractmethod
-    def decide(self, said: Sequence[Row]) -> list[Any]:
-        """The predictions that follow from what the model says, which a file may have held.
+    def truth(self, target: Example) -> Row:
+        """What is true of an example, by column."""
+
+    @abstractmethod
+    def decide(self, said: Sequence[Row]) -> list[Row]:
+        """What follows from what the model says, which a file may have held, by column.
 
         Raises ValueError where nothing follows.
         """
 
-    @abstractmethod
-    def truth(self, target: Example) -> Any:
-        """What is true of an example, as a metric reads it."""
+    def counted(self, said: Sequence[Row]) -> dict[str, int]:
+        """What a reader of the scores has to know of what the model says, and how often it is so.
 
-    @abstractmethod
-    def trivial(self, truths: Sequence[Any], labels: Sequence[str]) -> Any:
+        A key is a predicate of so many examples; what is so of none is left out.
+        """
+        return {}
+
+    def restored(self, rows: Sequence[Row]) -> list[Row]:
+        """Rows of a file as metrics read them, where parquet holds other types."""
+        return list(rows)
+
+    def trivial(self, truths: Sequence[Row], labels: Sequence[str]) -> Row:
         """The one prediction that does without inputs, from what is true in the training split."""
+        raise NotImplementedError(f"{type(self).__name__} has no trivial predictor")
 
 
 class Kind(ABC):
-    """A kind of task. A subclass is a frozen dataclass that gives both parts as attributes."""
+    """A kind of task. A subclass is a frozen dataclass that gives both parts as attributes.
+
+    Its fields, if it has any, are what a task may say of it, such as `encoding`: both parts may be
+    made of them. They carry their constraints, and the planner checks them.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
 
     loader: ClassVar[str | None]
     """The auto class of transformers whose models learn it, by its name; None where a plain stack
@@ -300,3 +384,7 @@ class Kind(ABC):
     @abstractmethod
     def output(self) -> Output:
         """What comes out."""
+
+    def metrics(self, columns: Collection[str]) -> tuple[str, ...]:
+        """The metrics of a task that names none and has these columns."""
+        return self.output.metrics

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from pydantic import JsonValue
+
 from finegrid.records.registry import Registry
 from kinds.contract import Kind
 
@@ -9,9 +13,12 @@ KINDS: Registry[Kind] = Registry("kind", Kind, "kinds")
 register = KINDS.register
 
 
-def kind_named(name: str) -> Kind:
-    """The kind of that name. Raises UnknownNameError."""
-    return KINDS.get(name)()
+def kind_named(name: str, options: Mapping[str, JsonValue] | None = None) -> Kind:
+    """The kind of that name, with what a task says of it.
+
+    Raises UnknownNameError, or pydantic.ValidationError that names the option.
+    """
+    return KINDS.build(name, options) if options else KINDS.get(name)()
 
 
 def modules(name: str) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from finegrid.models.anatomy import Anatomy
 from methods.contract import Method
 from methods.registry import register
 
@@ -23,6 +24,10 @@ class Head(Method):
 
     paper: ClassVar[str] = "Alain and Bengio 2016, arXiv:1610.01644"
     draws: ClassVar[bool] = False
+
+    def not_applicable(self, anatomy: Anatomy) -> str | None:
+        """A model whose head pretraining has seen."""
+        return None if anatomy.head else "the model has no new head: pretraining has seen all of it"
 
     def inject(self, model: nn.Module, generator: torch.Generator) -> None:
         """Add nothing: the contract leaves the head trainable."""

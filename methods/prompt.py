@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 _CHILD = "prompt"
+_PREPENDED = "finegrid_prompt_prepended"
 _NO_TOKENS = "the model has no token embeddings to put a prompt before"
 _LAST_TOKEN_HEAD = "score"  # noqa: S105  # the name of a layer
 """What transformers calls the head of the classifiers that read the last token."""
@@ -68,7 +69,7 @@ class Prompt(Method):
         if decoder is not None:
             change_keywords(decoder, _CHILD, partial(_widen_mask, length=self.length))
         elif _reads_tokens(model):
-            change_output(body, _CHILD + "_output", partial(_drop, length=self.length))
+            change_output(body, _CHILD + "_output", partial(_drop, model=model, length=self.length))
 
     def body_parameters(self, model: nn.Module) -> int:
         """length d."""
@@ -102,16 +103,37 @@ def _prepend(
     """Put [P; X] in the place of the tokens; every position may attend to P."""
     import torch
 
-    rest = dict(keywords)
+    rest, length = dict(keywords), len(added(model, _CHILD)["P"])
+    model.__dict__[_PREPENDED] = not _goes_on(rest)
+    if _goes_on(rest):  # P is in the cache
+        return inputs, _moved(rest, length)
     (tokens,) = inputs or (rest.pop("input_ids"),)
     embedded = body.get_input_embeddings()(tokens)  # (batch, sequence, d)
     prompt = added(model, _CHILD)["P"].to(embedded.dtype).expand(len(tokens), -1, -1)
-    length = prompt.shape[1]
     _check_positions(model, length + tokens.shape[1])
-    for name, value in (("attention_mask", 1), ("token_type_ids", 0)):
-        if rest.get(name) is not None:
-            rest[name] = _pad(rest[name], length, value)
+    if rest.get("token_type_ids") is not None:
+        rest["token_type_ids"] = _pad(rest["token_type_ids"], length, 0)
+    rest = _moved(rest, length)
+    if (places := rest.get("position_ids")) is not None:
+        own = torch.arange(length, device=places.device).expand(len(places), -1)
+        rest["position_ids"] = torch.cat([own, places], dim=1)
     return (), rest | {"input_ids": None, "inputs_embeds": torch.cat([prompt, embedded], dim=1)}
+
+
+def _goes_on(keywords: Keywords) -> bool:
+    """Whether a model that writes reads tokens after those in its cache."""
+    cache = keywords.get("past_key_values")
+    return cache is not None and cache.get_seq_length() > 0
+
+
+def _moved(keywords: Keywords, length: int) -> Keywords:
+    """The keywords of tokens that stand `length` places further on, with P before them."""
+    moved = dict(keywords)
+    if moved.get("attention_mask") is not None:
+        moved["attention_mask"] = _pad(moved["attention_mask"], length, 1)
+    if moved.get("position_ids") is not None:
+        moved["position_ids"] = moved["position_ids"] + length
+    return moved
 
 
 def _widen_mask(
@@ -123,9 +145,12 @@ def _widen_mask(
     return inputs, keywords | {"encoder_attention_mask": seen}
 
 
-def _drop(body: nn.Module, inputs: tuple[Any, ...], output: Any, length: int) -> Any:
+def _drop(
+    body: nn.Module, inputs: tuple[Any, ...], output: Any, model: nn.Module, length: int
+) -> Any:
     """The tokens' states alone: the head finds the last token by its place among the tokens."""
-    output.last_hidden_state = output.last_hidden_state[:, length:]
+    if model.__dict__[_PREPENDED]:
+        output.last_hidden_state = output.last_hidden_state[:, length:]
     return output
 
 

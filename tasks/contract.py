@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, JsonValue
 
 from finegrid.records.prepared import SplitName
 from kinds.registry import kind_named
@@ -47,9 +47,14 @@ class Task(ABC):
         return None
 
     @property
+    def kind_options(self) -> Mapping[str, JsonValue]:
+        """What the task says of its kind, by the fields of the kind's class."""
+        return {}
+
+    @property
     def metrics(self) -> tuple[str, ...]:
         """Names of registered metrics, the kind's own by default; the first decides."""
-        return kind_named(self.kind).output.metrics
+        return kind_named(self.kind, self.kind_options).output.metrics
 
     def files(self) -> tuple[str, ...] | None:
         """The files needed from the source, or None for all that the source names.

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from finegrid.records.registry import UnknownNameError, unknown_name
-from kinds.contract import Kind
+from kinds.contract import Composed, Kind
 from kinds.registry import KINDS, kind_named
 from tasks.file_options import Columns
 from tasks.table_files import TableError
@@ -25,27 +26,56 @@ class Needs:
     optional: tuple[str, ...]
     truth: tuple[str, ...]
     """Columns of what is true."""
-    classes: bool
-    """Whether that is a class, else a number."""
+    composed: Mapping[str, Composed]
+    """Columns that take the place of all of these."""
+    truths: str
+    """What that is: classes, numbers or texts."""
+
+    @property
+    def classes(self) -> bool:
+        """Whether what is true is a class."""
+        return self.truths == "classes"
 
     @property
     def names(self) -> tuple[str, ...]:
         """All of them."""
         return (*self.texts, *self.numbers, *self.files, *self.truth)
 
+    @property
+    def joined(self) -> tuple[str, ...]:
+        """Columns of text that several columns of a table may make together."""
+        return (*self.texts, *self.truth) if self.truths == "texts" else ()
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        """All that a task may name."""
+        return (*self.names, *self.composed)
+
     def check(self, columns: Columns) -> None:
         """Refuse columns that the kind does not read, or that it lacks. Raises TableError."""
+        if composed := [name for name in self.composed if columns.get(name) is not None]:
+            self._check_composed(composed[0], columns)
+            return
         for name, given in columns.items():
-            if name not in self.names:
-                raise TableError(("columns", name), unknown_name("key", name, list(self.names)))
-            is_several = isinstance(given, tuple)
-            if given is not None and is_several != (name in self.numbers):
+            if name not in self.known:
+                problem = unknown_name("key", name, list(self.known))
+                raise TableError(("columns", name), problem)
+            is_wrong = isinstance(given, tuple) != (name in self.numbers)
+            if given is not None and is_wrong and name not in self.joined:
                 several = "a list of columns of numbers" if name in self.numbers else "one column"
                 shown = list(given) if isinstance(given, tuple) else given
                 raise TableError(("columns", name), f"{shown!r} is not allowed; allowed: {several}")
         for name in self.names:
             if name not in self.optional and columns.get(name) is None:
                 raise TableError(("columns", name), "this key is required")
+
+    def _check_composed(self, name: str, columns: Columns) -> None:
+        """Refuse what stands beside a column that all others are made of. Raises TableError."""
+        for other, given in columns.items():
+            if other != name and given is not None:
+                raise TableError(("columns", other), f"{name} holds all; allowed: {name} alone")
+        if isinstance(columns[name], tuple):
+            raise TableError(("columns", name), "several columns; allowed: one column")
 
 
 def needs_of(name: str) -> Needs:
@@ -61,7 +91,8 @@ def needs_of(name: str) -> Needs:
         files=tuple(one for one, found in read.items() if pa.types.is_binary(found)),
         optional=kind.inputs.optional,
         truth=tuple(kind.output.schema().names),
-        classes=kind.output.truths == "classes",
+        composed=kind.inputs.composed,
+        truths=kind.output.truths,
     )
 
 
@@ -89,8 +120,9 @@ def kind_reading(column: str, *, classes: bool) -> str:
 
     Raises LookupError where there is none.
     """
+    wanted = "classes" if classes else "numbers"
     for name in KINDS:
         needs = needs_of(name)
-        if column in needs.names and needs.classes == classes:
+        if column in needs.names and needs.truths == wanted:
             return name
-    raise LookupError(f"no kind reads {column} and has {'classes' if classes else 'numbers'}")
+    raise LookupError(f"no kind reads {column} and has {wanted}")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from finegrid.records.prepared import SPLITS, SplitName
-from kinds.contract import Examined
+from kinds.contract import Composed, Examined
 from tasks.file_labels import canonical, find_labels, listed_labels, named_classes
 from tasks.file_options import ClassNames, Columns, Dropped, HeldOut, as_content, as_text
 from tasks.splitting import divided, grouped, proportional
@@ -27,6 +27,8 @@ _SHOWN = 5
 _BLOCK = 1 << 10
 """Rows that are held as Python's own values at a time."""
 _LABEL = "label"
+_BETWEEN = "\n\n"
+"""What stands between the columns that make a text together."""
 Paths = Mapping[SplitName, Sequence[Path]]
 
 
@@ -50,11 +52,13 @@ class Reading:
     """How the rows of some files become examples."""
 
     columns: Columns
-    classes: bool
-    """Whether a label is a class, else a number."""
+    truths: str
+    """What is true of a row: classes, numbers or texts."""
     split: HeldOut | None = None
     how: Format = PLAIN
     drop: Dropped = field(default_factory=dict)
+    composed: Mapping[str, Composed] = field(default_factory=dict)
+    """The columns of which several are made."""
     files: tuple[str, ...] = ()
     """Columns that hold whole files: their bytes, alone or as the datasets library keeps them."""
     examine: Callable[[bytes], Examined] | None = None
@@ -62,6 +66,11 @@ class Reading:
     examined: list[tuple[str, Examined]] = field(default_factory=list)
     """The id of each row that was read, and what was found in its file."""
     _unused: set[tuple[str, str]] = field(default_factory=set)
+
+    @property
+    def classes(self) -> bool:
+        """Whether a label is a class."""
+        return self.truths == "classes"
 
     def survey(self, paths: Paths, labels: ClassNames | None = None) -> Survey:
         """What files at these paths hold, all of which is checked.
@@ -131,13 +140,15 @@ class Reading:
         wanted = _flat(self.columns)
         if cut is not None and cut.group is not None:
             wanted["group"] = cut.group
-        kept = [key for key in self.columns if self.columns[key] is not None and keep_texts]
+        kept = list(self._kept()) if keep_texts else []
+        label = [] if self.truths == "texts" else [_LABEL]
         order = dict.fromkeys(
-            ["id", "place", *kept, _LABEL, *(["group"] if "group" in wanted else [])]
+            ["id", "place", *kept, *label, *(["group"] if "group" in wanted else [])]
         )
         number = 0
         for path in files:
-            check = _Checks(path, wanted, frozenset(self._numbers(wanted)), self.files)
+            numbers = frozenset(self._numbers(wanted))
+            check = _Checks(path, wanted, numbers, self._further(wanted), self.files)
             rows = read_rows(path, wanted, split, self.how)
             while block := list(islice(rows, _BLOCK)):
                 ids = [f"{split}-{at}" for at in range(number + 1, number + len(block) + 1)]
@@ -148,17 +159,32 @@ class Reading:
                 columns = self._without_dropped(columns)
                 check.note(columns)
                 self._examine(columns)
-                columns[_LABEL] = list(map(str.strip, columns[_LABEL]))
+                if label:
+                    columns[_LABEL] = list(map(str.strip, columns[_LABEL]))
                 yield pa.record_batch({key: self._array(key, columns) for key in order})
             check.finish()
 
+    def _kept(self) -> Iterator[str]:
+        """The columns that examples are made of."""
+        for key, given in self.columns.items():
+            if key in self.composed and given is not None:
+                yield from self.composed[key].parts
+            elif given is not None:
+                yield key
+
     def _numbers(self, wanted: Wanted) -> Iterator[str]:
         """What has to hold a number in every row."""
-        for key in wanted:
+        for key in wanted if self.truths != "texts" else ():
             if key not in self.columns and key != "group":
                 yield key  # one of several columns
             elif key == _LABEL and not self.classes:
                 yield key
+
+    def _further(self, wanted: Wanted) -> frozenset[str]:
+        """The columns behind the first of those that make a text together: they may be blank."""
+        if self.truths != "texts":
+            return frozenset()
+        return frozenset(key for key in wanted if key.endswith("]") and not key.endswith("[0]"))
 
     def _array(self, key: str, columns: Mapping[str, Sequence[Any]]) -> pa.Array:
         """A column as Arrow has it: text, bytes, or lists of numbers of several columns."""
@@ -169,17 +195,25 @@ class Reading:
             return pa.array(columns[key], pa.binary())
         if not isinstance(several, tuple):
             return pa.array(columns[key], pa.string())
-        parts = [list(map(_number, columns[one])) for one in _flat({key: several})]
+        names = _flat({key: several})
+        if self.truths == "texts":
+            texts = zip(*(columns[one] for one in names), strict=True)
+            return pa.array([_BETWEEN.join(filter(str.strip, row)) for row in texts], pa.string())
+        parts = [list(map(_number, columns[one])) for one in names]
         return pa.array([list(row) for row in zip(*parts, strict=True)], pa.list_(pa.float32()))
 
     def _columns(self, block: Sequence[Row], wanted: Wanted) -> dict[str, list[Any]]:
         """The values of some rows as text or bytes, and the places of the rows, by column."""
         columns = zip(*(values for _, values in block), strict=True)
-        found = {
-            key: list(map(as_content if key in self.files else as_text, values))
-            for key, values in zip(wanted, columns, strict=True)
-        }
-        return {"place": [place for place, _ in block], **found}
+        found: dict[str, list[Any]] = {"place": [place for place, _ in block]}
+        for key, values in zip(wanted, columns, strict=True):
+            if one := self.composed.get(key):
+                made = [_made(one, value) for value in values]
+                found |= dict(zip(one.parts, map(list, zip(*made, strict=True)), strict=True))
+                found[key] = list(map(max, made))  # blank where nothing could be made
+            else:
+                found[key] = list(map(as_content if key in self.files else as_text, values))
+        return found
 
     def _examine(self, columns: Mapping[str, Sequence[Any]]) -> None:
         """Look at the files of some rows."""
@@ -210,6 +244,8 @@ class _Checks:
     wanted: Wanted
     numbers: frozenset[str]
     """What has to hold numbers."""
+    further: frozenset[str] = frozenset()
+    """What may be blank."""
     files: tuple[str, ...] = ()
     """What has to hold files."""
     rows: int = 0
@@ -220,6 +256,8 @@ class _Checks:
         """Look at the values of some rows."""
         for key in self.wanted:
             is_number = key in self.numbers
+            if key in self.further:
+                continue
             for at, value in enumerate(columns[key]):
                 if not value or value.isspace() or (is_number and not _is_number(value)):
                     bad = self.bad.setdefault(key, [])
@@ -241,6 +279,14 @@ class _Checks:
         at = ("split", "group") if key == "group" else ("columns", key)
         places = listed([place for _, place in self.bad[key]])
         raise TableError(at, f"{where}: blank or wrong in {places}; allowed: {allowed}")
+
+
+def _made(one: Composed, value: Any) -> tuple[str, ...]:
+    """The parts of a value, all of them blank where they cannot be made of it."""
+    try:
+        return one.make(value)
+    except ValueError:
+        return ("",) * len(one.parts)
 
 
 def _flat(columns: Columns) -> dict[str, str | int]:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field, JsonValue
 
 from finegrid.records.prepared import SplitName
+from kinds.registry import kind_named
 from tasks.contract import Task
 from tasks.file_kinds import checked_needs, needs_of
 from tasks.file_options import Columns, Dropped, HeldOut, SplitFiles
@@ -48,6 +51,10 @@ class Files(Task):
     format: Format = PLAIN
     drop: Dropped = field(default_factory=dict)
     split: HeldOut | None = field(default=None)
+    asked: Annotated[dict[str, JsonValue], Field(exclude_if=lambda value: not value)] = field(
+        default_factory=dict
+    )
+    """What the benchmark says of the kind, by the fields of the kind's class."""
 
     def __post_init__(self) -> None:
         """Check the options against each other. Raises ValueError."""
@@ -55,6 +62,7 @@ class Files(Task):
             raise ValueError(": ".join(problem))
         needs = checked_needs(self.kind)
         needs.check(self.columns)
+        kind_named(self.kind, self.asked)
         if needs.classes != bool(self.labels):
             raise ValueError(
                 f"labels: {list(self.labels)} do not go with kind {self.kind!r}; "
@@ -65,8 +73,14 @@ class Files(Task):
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """Those that are named, or the kind's."""
-        return self.scores or super().metrics
+        """Those that are named, or the kind's for a table of such columns."""
+        given = [name for name, column in self.columns.items() if column is not None]
+        return self.scores or kind_named(self.kind, self.asked).metrics(given)
+
+    @property
+    def kind_options(self) -> Mapping[str, JsonValue]:
+        """What the benchmark says of the kind."""
+        return self.asked
 
     @property
     def input_size(self) -> int | None:
@@ -82,9 +96,11 @@ class Files(Task):
         """See the contract; ids are the split's file and the number of the row in it, from 1."""
         named = self.splits.named.items()
         paths = {name: [folder / file for file in files] for name, files in named}
-        needs = needs_of(self.kind)
-        how = Reading(self.columns, needs.classes, self.split, self.format, self.drop, needs.files)
+        needs, said = needs_of(self.kind), (self.split, self.format, self.drop)
+        how = Reading(self.columns, needs.truths, *said, needs.composed, needs.files)
         rows = how.load(paths)
+        if needs.truths == "texts":
+            return {name: part.drop_columns("place") for name, part in rows.items()}
         values: Mapping[SplitName, NDArray[Any]]
         if self.labels:
             values = label_numbers(rows, self.written or self.labels)

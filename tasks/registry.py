@@ -12,4 +12,5 @@ register = TASKS.register
 
 def kind_of(task: TaskRecord) -> Kind:
     """The kind of a task. Raises UnknownNameError for a task or a kind that is not registered."""
-    return kind_named(TASKS.build(task.task, task.options).kind)
+    built = TASKS.build(task.task, task.options)
+    return kind_named(built.kind, built.kind_options)

@@ -30,6 +30,8 @@ TEXT_FOLDER = ("text", "label", "file")
 _SHOWN_COLUMNS, _SHOWN_SIGNS = 20, 40
 _BATCH_ROWS, _BATCH_BYTES = 1 << 16, 1 << 26
 """Of parquet, what is held as Python's own values at a time."""
+_SAID = {"content", "value"}
+"""What holds the text of a turn of a conversation."""
 Row = tuple[str, tuple[Any, ...]]
 """Where a row stands, `line 3` or `row 3`, and the values of the wanted columns."""
 Wanted = Mapping[str, str | int]
@@ -278,7 +280,7 @@ def _json(path: Path, columns: Wanted, how: Format) -> Iterator[Row]:
             raise _FileError(" is empty; allowed: one JSON object a line, or a list of them")
         has: dict[str, None] = {}
         place, found = first
-        if found and all(isinstance(value, dict | list) for value in found.values()):
+        if found and all(map(_holds_several, found.values())):
             allowed = "allowed: one object a row, in a list or a line each"
             raise _FileError(f": its first object holds columns or lists, no row; {allowed}")
         while True:
@@ -288,6 +290,13 @@ def _json(path: Path, columns: Wanted, how: Format) -> Iterator[Row]:
                 break
             place, found = following
         _places(path, list(has), columns)
+
+
+def _holds_several(value: Any) -> bool:
+    """Whether a value is a column or a list of rows; the turns of a conversation are one value."""
+    if isinstance(value, list):
+        return not value or not all(isinstance(one, dict) and _SAID & one.keys() for one in value)
+    return isinstance(value, dict)
 
 
 def _objects(path: Path, stream: IO[str]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -86,6 +86,14 @@ OTHER_MEANINGS = {
     ("ia3", "methods/peft.py"): "peft's name of its own implementation",
     ("lora", "methods/peft_types.py"): "the same",
     ("vera", "methods/peft_types.py"): "the same",
+    ("head", "finegrid/planning/estimate.py"): "the modules of the task's head",
+    **{
+        ("prompt", path): "the text that another one follows"
+        for path in (
+            *("kinds/inputs/prompts.py", "kinds/outputs/continuation.py"),
+            "finegrid/planning/guess_texts.py",
+        )
+    },
     ("prefix", "finegrid/records/write.py"): "the start of a temporary file's name",
     ("prefix", "finegrid/problems.py"): "the start of a location",
 }

@@ -248,10 +248,11 @@ def _conditions(result: Result) -> dict[str, str | None]:
 
 def _shifts(pairs: Sequence[Pair], margins: Margins) -> Iterator[Shift]:
     measured = [(pair.then, pair.now) for pair in pairs if pair.now and pair.state == "ok"]
-    metric = next((one.then.metrics.primary for one in pairs if one.then.metrics), None)
+    scored = next((one.then.metrics for one in pairs if one.then.metrics), None)
+    selector, primary = (scored.selector, scored.primary) if scored else (None, None)
     yield _shift("final training loss", None, measured, _read_losses, margins)
-    yield _shift("validation", metric, measured, partial(_read_scores, "validation"), margins)
-    yield _shift("test", metric, measured, partial(_read_scores, "test"), margins)
+    yield _shift("validation", selector, measured, partial(_read_scores, "validation"), margins)
+    yield _shift("test", primary, measured, partial(_read_scores, "test"), margins)
 
 
 def _shift(
@@ -334,7 +335,7 @@ def _read_losses(then: Result, now: Result) -> _Reading | str:
 def _read_scores(split: Split, then: Result, now: Result) -> _Reading | str:
     if then.metrics is None or now.metrics is None:
         return "a record without scores"
-    name = then.metrics.primary
+    name = then.metrics.deciding(split)
     before, after = scores_on(split, then.metrics), scores_on(split, now.metrics)
     if name not in before or name not in after:
         return f"{name} is not scored on {split} any more"

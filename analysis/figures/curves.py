@@ -23,6 +23,7 @@ from analysis.figures.drawing import (
     strip,
 )
 from analysis.figures.steps import middles, step_records
+from analysis.frame import SELECTED
 from analysis.statistics.intervals import t_half_width
 from finegrid.records.result import HISTORY_FILE
 
@@ -38,17 +39,23 @@ def learning_curves(inputs: Inputs) -> Figure:
         _panel(upper, _binned(own.dropna(subset="loss")), "loss", look, absent)
         _panel(lower, own.dropna(subset="score"), "score", look, absent, marked=True)
         upper.set_ylabel("training loss")
-        lower.set_ylabel(metric_label(cells, "validation"))
+        lower.set_ylabel(metric_label(_selecting(inputs.frame, own["run"]), "validation"))
         lower.set_xlabel("optimizer step")
     legend(figure, inputs.summary, look, lines=True)
     return figure
 
 
+def _selecting(frame: pd.DataFrame, runs: pd.Series) -> pd.DataFrame:
+    """The rows of the runs, their metric the one that decides on validation."""
+    rows = frame[frame["run"].isin(runs)]
+    return rows.assign(metric=rows[SELECTED].fillna(rows["metric"])) if SELECTED in rows else rows
+
+
 def read_histories(frame: pd.DataFrame, runs: Path) -> pd.DataFrame:
     """The step records of the ok runs: task, model, variant, run, step, loss, score.
 
-    `score` is the primary metric on validation. A row has a loss or a score, the other is NaN. A
-    run without a history has no rows. Raises AnalysisError where a line is no such record.
+    `score` is the metric that decides on validation. A row has a loss or a score, the other is NaN.
+    A run without a history has no rows. Raises AnalysisError where a line is no such record.
     """
     rows = [
         {
@@ -58,7 +65,7 @@ def read_histories(frame: pd.DataFrame, runs: Path) -> pd.DataFrame:
             "run": row["run"],
             **record,
         }
-        for _, row in frame[frame["state"] == "ok"].iterrows()
+        for _, row in _selecting(frame, frame.loc[frame["state"] == "ok", "run"]).iterrows()
         for record in step_records(
             runs / row["run"] / HISTORY_FILE, partial(_losses_and_scores, row["metric"])
         )

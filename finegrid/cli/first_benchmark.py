@@ -142,6 +142,7 @@ def _entry(data: str, found: Guess) -> str:
     keys: dict[str, Any] = {"kind": found.kind, "files": data}
     if found.columns is not None:
         keys["columns"] = {key: name for key, name in found.columns.items() if name is not None}
+    keys |= found.asked
     if how := found.how.model_dump(exclude_defaults=True):
         keys["format"] = how
     if found.dropped:
@@ -153,7 +154,9 @@ def _entry(data: str, found: Guess) -> str:
 
 def _flow(value: Any) -> str:
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{key}: {_scalar(one)}" for key, one in value.items()) + "}"
+        return "{" + ", ".join(f"{key}: {_flow(one)}" for key, one in value.items()) + "}"
+    if isinstance(value, tuple):
+        return "[" + ", ".join(map(_scalar, value)) + "]"
     return _scalar(value)
 
 

@@ -65,9 +65,10 @@ class Watch:
         record = json.loads(self._folder(run, RESULT_FILE).read_text(encoding="utf-8"))
         if record["state"] != "ok":
             return f"{record['state']}: {record['reason']}"
-        primary = record["metrics"]["primary"]
-        split = "validation" if record["spec"]["role"] == "trial" else "test"
-        score = record["metrics"][split][primary]["value"]
+        metrics, is_trial = record["metrics"], record["spec"]["role"] == "trial"
+        split = "validation" if is_trial else "test"
+        primary = metrics.get("selected_by", metrics["primary"]) if is_trial else metrics["primary"]
+        score = metrics[split][primary]["value"]
         seconds = record["time"]["train_seconds"]
         return f"{split} {primary} {score:.3f}, {seconds:.0f} s of training"
 

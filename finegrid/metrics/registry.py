@@ -16,6 +16,11 @@ def metric(name: str) -> WeightedMetric:
     return METRICS.get(name)()
 
 
+def columns_read(names: Iterable[str]) -> frozenset[str]:
+    """The columns of predictions that these metrics read. Raises UnknownNameError."""
+    return frozenset(column for name in names for column in metric(name).columns)
+
+
 def score_module(name: str) -> str:
     """The module of `evaluate` of a metric, in the folder of its class. Raises UnknownNameError."""
     package = METRICS.get(name).__module__

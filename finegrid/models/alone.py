@@ -50,9 +50,18 @@ def _tokens(folder: Path) -> list[int]:
 
 @torch.no_grad()
 def _outputs(model: nn.Module, tokens: list[int], padding: list[int]) -> torch.Tensor:
-    """Outputs (1, classes) of the text with the padding, in evaluation mode."""
+    """Outputs (1, classes) of the text with the padding, in evaluation mode.
+
+    Of a model that writes, (1, tokens, vocabulary): at the places of the text, or of a decoder's
+    first token.
+    """
     mask = [1] * len(tokens) + [0] * len(padding)
+    config: Any = model.config
+    writes = not getattr(model, "new_head", True)
+    begun = {"decoder_input_ids": torch.tensor([tokens[:1]])} if config.is_encoder_decoder else {}
     outputs: torch.Tensor = model.eval()(
-        input_ids=torch.tensor([tokens + padding]), attention_mask=torch.tensor([mask])
+        input_ids=torch.tensor([tokens + padding]),
+        attention_mask=torch.tensor([mask]),
+        **(begun if writes else {}),
     ).logits
-    return outputs
+    return outputs[:, : len(tokens)] if writes else outputs

@@ -9,6 +9,8 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any, Literal
 
+from pydantic import Field
+
 from finegrid.records.base import Record
 
 Stored = Literal["linear", "transposed", "expert", "convolution", "weight"]
@@ -133,6 +135,8 @@ class Anatomy(Record):
     """Path of the first norm over the examples of a batch; None where there is none."""
     attention_implementation: Literal["sdpa", "eager"]
     """Which attention function of the library is asked for: eager where it has no fused one."""
+    packs: bool = Field(default=False, exclude_if=lambda value: not value)
+    """Whether positions that start again part the examples of one row, in a model that writes."""
     sums_known: bool
     """Whether dropouts, ends and `feed_forward_sums` are known; else nothing is placed there."""
     feed_forward_sums: tuple[str, ...] = ()

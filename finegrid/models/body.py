@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from torch import nn
@@ -38,6 +38,8 @@ _NORM = re.compile(r"Norm(\dd)?$")
 _POSITION_WORDS = ("embed_positions", "pos_embed", "position", "wpe")
 _POSITION_CLASSES = ("Rotary", "Positional", "PositionEmbedding")
 _HEAD_SIZES = ("head_dim", "attention_head_size", "head_size", "key_value_proj_dim")
+_MASKS = {"create_causal_mask", "create_sliding_window_causal_mask"}
+"""The library's functions that make masks of positions."""
 _LAST_TOKEN_HEAD = "score"  # noqa: S105  # the name of a layer
 Place = tuple[str, nn.Module, tuple[int, str]]
 """A module that attends: its path, itself, and its block's number and stack."""
@@ -56,7 +58,12 @@ def body_path(model: nn.Module) -> str:
 
 
 def head_paths(model: nn.Module, family: Family) -> tuple[str, ...]:
-    """The children beside the body that have parameters, or those that the family names."""
+    """The children beside the body that have parameters, or those that the family names.
+
+    A class may say that its head is no task's, but one that pretraining has seen.
+    """
+    if not getattr(model, "new_head", True):
+        return ()
     children, modules = dict(model.named_children()), dict(model.named_modules())
     named = [path for path in family.head or () if path in modules]
     if named:
@@ -167,6 +174,8 @@ def is_causal(model: nn.Module, family: Family, head: tuple[str, ...]) -> bool:
     if family.causal is not None:
         return family.causal
     marks = {bool(m.is_causal) for m in model.modules() if hasattr(m, "is_causal")}
+    if not getattr(model, "new_head", True) and marks == {False}:
+        return False  # a class for decoders, whose configuration is an encoder's
     generates = type(model).__name__.endswith("ForCausalLM")
     return marks == {True} or _LAST_TOKEN_HEAD in head or generates
 
@@ -176,6 +185,21 @@ def calls_library(module: nn.Module) -> bool:
     forward = inspect.unwrap(type(module).forward)
     code = getattr(forward, "__code__", None)
     return code is not None and _FUNCTIONS in code.co_names
+
+
+def packs(model: Any, attention: tuple[Attention, ...], blocks: Mapping[str, Block]) -> bool:
+    """Whether a model that writes parts the examples of a row, by positions that start again.
+
+    The library's masks do so: all blocks have to attend by its functions, and the body has to make
+    their mask of the positions.
+    """
+    if getattr(model, "new_head", True) or {(one.stack, one.block) for one in attention} != {
+        (block.stack, number) for _, block, number in _numbered(dict(blocks))
+    }:
+        return False
+    forward = inspect.unwrap(type(model.base_model).forward)
+    makes = bool(_MASKS & {*forward.__code__.co_names})
+    return makes and "position_ids" in inspect.signature(forward).parameters
 
 
 def attention_of(

@@ -149,6 +149,7 @@ def _discover(model: nn.Module, family: Family) -> Anatomy:
         image_size=image_size(model),
         batch_norm=body.batch_norm(model),
         attention_implementation="sdpa" if getattr(model, "_supports_sdpa", True) else "eager",
+        packs=body.packs(model, attention, found.blocks),
         sums_known=family.sums is not None,
         feed_forward_sums=_sums(found.parts, family, config),
     )

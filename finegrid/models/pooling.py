@@ -6,6 +6,7 @@ a text may hold itself; the ones here read the place from the attention mask alo
 
 import inspect
 import json
+from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -48,6 +49,8 @@ def classifier_class(config: Any, loader: str, pooling: Pooling | None = None) -
     if pooling is not None:
         return _pooled_class(config, loader, pooling)
     own = own_classifier(config, loader)
+    if own.can_generate():
+        return own
     anatomy = blank_anatomy(config, own)
     is_last = anatomy.causal or anatomy.encoder_decoder
     return _by_mask(own) if anatomy.reads == "text" and is_last else own
@@ -56,9 +59,12 @@ def classifier_class(config: Any, loader: str, pooling: Pooling | None = None) -
 def own_classifier(config: Any, loader: str) -> Any:
     """The class that an auto class of the library has for a configuration.
 
-    Raises NoClassifierError where it has none, or one that no task can be learnt with.
+    One that writes texts has a head that pretraining has seen. Raises NoClassifierError where there
+    is no class, or one that no task can be learnt with.
     """
     kind, own = config.model_type, _class_of(config, loader)
+    if own is not None and own.can_generate():
+        return _masked(_writing(own), kind)
     reason = family_of(kind).classifier_reason
     if own is None:
         reason = f"the library has no {loader} for {kind}"
@@ -72,6 +78,18 @@ def _class_of(config: Any, loader: str) -> Any:
     import transformers
 
     return class_of(config, getattr(transformers, loader))
+
+
+def random_class(config: Any, loaders: Sequence[str]) -> Any:
+    """The class whose weights are drawn for models of these auto classes.
+
+    It is the one that writes, whose head is no task's, if one of them does; else the body's.
+    """
+    import transformers
+
+    found = (_class_of(config, loader) for loader in loaders)
+    writing = (own for own in found if own is not None and own.can_generate())
+    return next(writing, class_of(config, transformers.AutoModel))
 
 
 def attention_implementation(kind: Any) -> str:
@@ -99,6 +117,8 @@ def _pooled_class(config: Any, loader: str, pooling: Pooling) -> Any:
     if anatomy.reads != "text" or anatomy.hidden is None:
         raise NoClassifierError(f"{kind} reads {anatomy.reads}; a pooling is for states of texts")
     library = _class_of(config, loader)
+    if library is not None and library.can_generate():
+        raise NoClassifierError(f"{kind} writes with the head that it has; allowed: no pooling")
     own = None if library is None else blank_anatomy(config, library)
     if own is None and anatomy.encoder_decoder:
         raise NoClassifierError(f"nothing says what the decoder of {kind} reads of a text")
@@ -194,6 +214,13 @@ class _Pooled(_ByMask):
         initialization.normal_(module.weight, std=std)
         if module.bias is not None:
             initialization.zeros_(module.bias)
+
+
+@cache
+def _writing(own: Any) -> Any:
+    """The library's class of models that write texts, none of whose layers is a task's head."""
+    content = {"__module__": own.__module__, "new_head": False, "pools_tokens": True}
+    return type(own.__name__, (own,), content)
 
 
 @cache

@@ -39,6 +39,8 @@ _ADDED_AT_LEAST = 500_000
 """Numbers that a method may add to any base: in a small one a rank may be a matrix's own."""
 _METHOD_ACTIVATIONS = 1.5
 """Activations of a step with any method, in those of the base model."""
+_LOGITS_TRAINED, _LOGITS_EVALUATED = 4, 2
+"""Copies of the logits of a batch: in both types, their softmax, and their gradient."""
 _OPTIMIZER_STATES = {"adamw": 2, "adam": 2, "sgd": 1}
 """Numbers that an optimizer keeps for each that it trains."""
 _KEPT_STATES = 2
@@ -89,7 +91,7 @@ def read_data(manifest_file: Path) -> Data:
     manifest, folder = PreparedTask.read(manifest_file), manifest_file.parent
     examples = {name: split.n for name, split in manifest.splits.items()}
     files = {name: (folder / f"{name}.parquet").stat().st_size for name in manifest.splits}
-    return Data(kind_named(manifest.kind), examples, files)
+    return Data(kind_named(manifest.kind, manifest.kind_options), examples, files)
 
 
 def base_parameters(model: Model, anatomy: Anatomy) -> int:
@@ -102,9 +104,16 @@ def base_parameters(model: Model, anatomy: Anatomy) -> int:
         return computed
     if anatomy.embeddings is None:
         return anatomy.other_weights + computed
-    vocabulary = int(str(model.configuration.get("vocab_size", _LARGEST_VOCABULARY)))
+    vocabulary = _vocabulary(model)
     positions = int(str(model.configuration.get("max_position_embeddings", 0)))
+    if not anatomy.head and model.configuration.get("tie_word_embeddings") is not True:
+        positions += vocabulary  # of a head that writes
     return (vocabulary + positions) * _width(model, anatomy) + computed
+
+
+def _vocabulary(model: Model) -> int:
+    """How many tokens a model knows, or a bound."""
+    return int(str(model.configuration.get("vocab_size", _LARGEST_VOCABULARY)))
 
 
 def memory_megabytes(
@@ -240,6 +249,7 @@ def operations(
     units = _NOMINAL_UNITS
     if data is not None:
         units = {split: _positions(model, training, data, split) for split in SPLITS}
+        units["test"] += data.examples["test"] * data.kind.output.most_written
     factor = _TRAINED_FACTOR if trains_base else _FROZEN_FACTOR
     passes = factor * training.epochs * units["train"]
     passes += _FORWARD_FACTOR * training.evaluations * units["validation"]
@@ -276,6 +286,10 @@ def _activations(spec: Specification, anatomy: Anatomy) -> float:
     before = inputs.before_blocks(longest, spec.model)
     trained = batch * (length * (kept or sum(layers)) * _METHOD_ACTIVATIONS + before)
     evaluated = training.evaluation_batch_size * max(length * max(layers), before)
+    if not anatomy.head and anatomy.embeddings is not None:  # it says a number for each token
+        said = _vocabulary(spec.model) * length
+        trained += _LOGITS_TRAINED * batch * said
+        evaluated += _LOGITS_EVALUATED * training.evaluation_batch_size * said
     return max(trained, evaluated)
 
 

@@ -9,8 +9,10 @@ import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from finegrid.metrics.registry import columns_read
 from finegrid.problems import refused
 from finegrid.records.specification import Model, Training
+from kinds.contract import Kind
 from kinds.registry import KINDS, kind_named
 from methods.contract import Method
 
@@ -35,14 +37,14 @@ def mismatches(
         yield None, f"{name} {problem}"
     elif norm := model.anatomy.batch_norm:
         yield None, f"{name} {_BATCH_NORM.format(norm)}"
-    elif problem := wrong_size(record, task) or kind_named(task.task.kind).inputs.unfit(
-        record, model.anatomy
-    ):
+    elif problem := wrong_size(record, task) or _kind(task).inputs.unfit(record, model.anatomy):
         yield None, f"{name}: {problem}"
     else:
         if kind_named(task.task.kind).inputs.unit == "token":
             yield from _wrong_length(model, training.max_length, method)
+            yield from _no_room(task, model, training.max_length, method)
         yield from _unsaid_length(task, record, training)
+        yield from _unwritten(task, training, method)
         yield from _small_micro_batches(task, record, training)
     if problem := method.weights_problem(training.weights):
         yield ("training", "weights"), refused(training.weights, problem)
@@ -51,6 +53,22 @@ def mismatches(
         if value != default:
             allowed = f"{name} {why}; allowed: {json.dumps(default)}"
             yield ("training", key), refused(value, allowed)
+
+
+def _unwritten(task: TaskPlan, training: Training, method: Method) -> Iterator[Mismatch]:
+    """What does not go with packed examples, or with texts that a model writes."""
+    kind, name = _kind(task), f"task {task.record.name!r}"
+    if method.positions and kind.inputs.packs:
+        reason = f"the method takes {method.positions} positions, once a row of packed examples"
+        yield ("method",), f"{reason}; allowed: encoding.packing: false for {name}"
+    if training.strategy == "fsdp" and kind.output.written & columns_read(task.task.metrics):
+        reason = f"a model that is divided writes no texts, which metrics of {name} read"
+        yield ("training", "strategy"), refused("fsdp", f"{reason}; allowed: ddp")
+
+
+def _kind(task: TaskPlan) -> Kind:
+    """The kind of a task, with what the task says of it."""
+    return kind_named(task.task.kind, task.task.kind_options)
 
 
 def unread(reads: str, task: TaskPlan) -> str | None:
@@ -91,6 +109,20 @@ def _small_micro_batches(task: TaskPlan, record: Model, training: Training) -> I
         reason = f"an example of task {task.record.name!r} may have {longest} {inputs.unit}s"
         where = ("training", "micro_batch_units")
         yield where, refused(units, f"{reason}; allowed: {longest} or more")
+
+
+def _no_room(task: TaskPlan, model: ModelPlan, length: int, method: Method) -> Iterator[Mismatch]:
+    """Too few positions for what a model may write after the longest prompt, if it writes."""
+    output = _kind(task).output
+    limit, most = model.anatomy.positions, output.most_written
+    if limit is None or not output.written & columns_read(task.task.metrics):
+        return
+    room = limit - method.positions
+    if length <= room < length - 1 + most:  # a longer one is refused as such
+        name = f"model {model.record.name!r}"
+        reason = f"{name} has {room} positions, and writes up to {most} tokens after a prompt"
+        allowed = f"allowed: up to {room - most + 1}, or a smaller decoding.max_new_tokens"
+        yield _LENGTH, refused(length, f"{reason}; {allowed}")
 
 
 def _wrong_length(model: ModelPlan, max_length: int, method: Method) -> Iterator[Mismatch]:

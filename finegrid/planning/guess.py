@@ -9,6 +9,9 @@ from math import isfinite
 from pathlib import Path
 from typing import NamedTuple
 
+from pydantic import JsonValue
+
+from finegrid.planning.guess_texts import Texts, guess_texts
 from finegrid.planning.own_files import Paths
 from finegrid.records.prepared import SplitName
 from tasks.file_kinds import kind_reading, kinds_like, needs_of
@@ -63,6 +66,8 @@ class Guess:
     max_length: int | None
     """None where examples are not cut."""
     reasons: tuple[str, ...]
+    asked: dict[str, JsonValue] = field(default_factory=dict)
+    """What the entry says of the kind."""
 
 
 @dataclass
@@ -129,6 +134,8 @@ def guess(paths: Paths, given: Options) -> Guess:
     else:
         how = _with_header(path, how, reasons)
         found = columns_of(paths["train"], how)
+        if written := _written(found, given):
+            return _of_texts(written, found, how, paths, reasons)
         texts, label = _texts(found, given, reasons), label_of(found, given, reasons)
         kind = given.kind or _kind(label, reasons)
         pair = texts[1].name if len(texts) > 1 else None
@@ -137,6 +144,25 @@ def guess(paths: Paths, given: Options) -> Guess:
         reasons += _remarks(found)
     shares = shares_of(paths, reasons)
     return Guess(kind, columns, how, dropped, shares, _max_length(texts, reasons), tuple(reasons))
+
+
+def _written(columns: Sequence[_Column], given: Options) -> Texts | None:
+    """The guess that texts follow from others, unless labels are named or asked for."""
+    labelled = any(column.key in _LABELS and column.may_be_classes for column in columns)
+    if given.text is not None or given.label is not None or (labelled and given.kind is None):
+        return None
+    return guess_texts({column.key: column.name for column in columns}, given.kind)
+
+
+def _of_texts(
+    written: Texts, columns: Sequence[_Column], how: Format, paths: Paths, reasons: list[str]
+) -> Guess:
+    reasons += [written.reason, *_remarks(columns)]
+    shares = shares_of(paths, reasons)
+    texts = [column for column in columns if column.name in written.names]
+    length = _max_length(texts, reasons) if texts else LENGTHS[-1]
+    said = (written.kind, written.columns, how, (), shares, length, tuple(reasons))
+    return Guess(*said, written.asked)
 
 
 def _of_folders(folders: Sequence[Path]) -> list[_Column]:

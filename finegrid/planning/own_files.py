@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -22,11 +23,12 @@ from finegrid.planning.own_folders import (
 from finegrid.planning.schema import Benchmark, TaskEntry
 from finegrid.prepare.examined import Examiner
 from finegrid.prepare.sources import Hash
-from finegrid.problems import Location, Problems, refused
+from finegrid.problems import Location, Problems, dump_settings, refused
 from finegrid.records.identity import folder_sha256, text_files
 from finegrid.records.prepared import SplitName
 from finegrid.records.registry import UnknownNameError, unknown_name
 from finegrid.records.specification import Source
+from kinds.registry import KINDS
 from tasks.file_kinds import Needs, needs_of
 from tasks.file_options import Columns, Dropped, OneOrSeveral, SplitFiles
 from tasks.file_rows import Reading, Survey
@@ -104,14 +106,14 @@ def surveyed(entry: TaskEntry, paths: Paths, examiner: Examiner) -> Survey:
     if wrong := split_problem(files, entry.split):
         raise TableError(tuple(wrong[0].split(".")), wrong[1])
     _check_format(entry, paths)
-    classes = _check_truths(entry)
-    needs = _needs(entry)
+    truths, needs = _check_truths(entry), _needs(entry)
     reading = Reading(
         columns,
-        classes,
+        truths,
         entry.split,
         entry.format,
         _dropped(entry, paths),
+        needs.composed,
         files=needs.files,
         examine=partial(examiner.of_content, needs.kind),
     )
@@ -127,8 +129,9 @@ def surveyed(entry: TaskEntry, paths: Paths, examiner: Examiner) -> Survey:
 def as_registered(entry: TaskEntry, source: Source, names: SplitFiles, survey: Survey) -> TaskEntry:
     """The entry of the registered task that reads files of these names below a source."""
     paths = {name: tuple(map(Path, files)) for name, files in names.named.items()}
-    names_of = _needs(entry).names
+    names_of = _needs(entry).known
     columns, dropped = _columns(entry, paths), _dropped(entry, paths)
+    asked = _asked(entry)
     options: dict[str, JsonValue] = {
         "splits": names.model_dump(mode="json"),
         "columns": {name: _plain(columns.get(name)) for name in names_of},
@@ -139,6 +142,7 @@ def as_registered(entry: TaskEntry, source: Source, names: SplitFiles, survey: S
         "format": entry.format.model_dump(mode="json"),
         "drop": {name: list(dropped.get(name, ())) for name in names_of},
         "split": entry.split.model_dump(mode="json") if entry.split else None,
+        **({"asked": asked} if asked else {}),
     }
     return TaskEntry(task=REGISTERED, source=source, options=options)
 
@@ -198,18 +202,37 @@ def _check_format(entry: TaskEntry, paths: Paths) -> None:
             raise TableError(("format", key), problem)
 
 
-def _check_truths(entry: TaskEntry) -> bool:
-    """Whether labels are classes; names of them, and metrics, have to be for that."""
-    classes = _needs(entry).classes
-    if entry.labels is not None and not classes:
+def _asked(entry: TaskEntry) -> dict[str, JsonValue]:
+    """What the kind is made with, defaults filled in; {} for one that leaves nothing open.
+
+    Raises TableError.
+    """
+    name, given = str(entry.kind), entry.of_kind
+    known = [one.name for one in fields(KINDS.get(name))]  # type: ignore[arg-type]
+    for key in given:
+        if key not in known:
+            allowed = f"allowed for kind {name!r}: {', '.join(known) or 'no such key'}"
+            raise TableError((key,), allowed)
+    try:
+        return dump_settings(KINDS.build(name, given))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = tuple(map(str, first["loc"]))
+        raise TableError(place, refused(first["input"], str(first["msg"]))) from error
+
+
+def _check_truths(entry: TaskEntry) -> str:
+    """What is true of a row; names of classes, and metrics, have to be for that."""
+    truths = _needs(entry).truths
+    if entry.labels is not None and truths != "classes":
         raise TableError(("labels",), f"kind {entry.kind!r} has no classes; allowed: no such key")
-    _check_metrics(entry, classes)
-    return classes
+    _asked(entry)
+    _check_metrics(entry, truths)
+    return truths
 
 
-def _check_metrics(entry: TaskEntry, classes: bool) -> None:
-    """Refuse metrics that are not known, or that score something else than the kind's labels."""
-    wanted = "classes" if classes else "numbers"
+def _check_metrics(entry: TaskEntry, wanted: str) -> None:
+    """Refuse metrics that are not known, or that score something else than what is true."""
     for name in entry.metrics or ():
         if name not in METRICS:
             raise TableError(("metrics",), unknown_name("metric", name, list(METRICS)))

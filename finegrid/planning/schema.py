@@ -112,6 +112,20 @@ class TaskEntry(Record):
     drop: Dropped = {}
     """Rows to leave out."""
     split: HeldOut | None = None
+    encoding: dict[str, JsonValue] | None = None
+    """How rows become what a model reads, where the kind has a say in it."""
+    decoding: dict[str, JsonValue] | None = None
+    """How a model writes, for kinds whose models do."""
+    answer: str | None = None
+    """Where the answer stands in a text."""
+    selects_by: str | None = None
+    """Whether `loss` or `metric`, the first one, says which state is kept."""
+
+    @property
+    def of_kind(self) -> dict[str, JsonValue]:
+        """What is said of the kind."""
+        keys = ("encoding", "decoding", "answer", "selects_by")
+        return {key: value for key in keys if (value := getattr(self, key)) is not None}
 
     @model_validator(mode="after")
     def _is_registered_or_own(self) -> Self:

@@ -8,13 +8,15 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
+from finegrid.prepare.packing import packed
 from finegrid.records.damage import (
     CorruptedFileError,
     check_complete,
@@ -36,6 +38,26 @@ _CHUNK_ROWS, _CHUNK_UNITS, _CHUNK_BYTES = 1 << 10, 1 << 18, 1 << 24
 """Examples that are encoded at a time, at the most: they bound the memory, and change no result."""
 
 
+class _Chunk(NamedTuple):
+    """Encoded examples, and how many of them were cut."""
+
+    rows: pa.RecordBatch
+    cut: int
+
+
+@dataclass
+class _Counted:
+    """The rows of chunks; `cut` counts those that were cut."""
+
+    chunks: Iterator[_Chunk]
+    cut: int = 0
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        for chunk in self.chunks:
+            self.cut += chunk.cut
+            yield chunk.rows
+
+
 @dataclass(frozen=True)
 class _Encoder:
     """What turns rows of a task into encoded examples."""
@@ -45,11 +67,16 @@ class _Encoder:
     processor: Any = None
     made_of: Processor | None = None
 
-    def encode(self, rows: pa.Table) -> pa.RecordBatch:
+    def encode(self, rows: pa.Table) -> _Chunk:
         """The rows, encoded. Raises ValueError for a length that leaves nothing of an example."""
         inputs = self.kind.inputs.encode(rows, self.processor, self.max_length)
-        targets = self.kind.output.encode(rows, inputs, self.processor)
-        return encoded_rows(self.kind, rows["id"].to_pylist(), inputs, targets)
+        targets = self.kind.output.encode(rows, inputs, self.processor, self.max_length)
+        pairs = zip(inputs, targets, strict=True)
+        cut = sum(
+            bool(self.kind.inputs.left_out(one) or self.kind.output.left_out(target))
+            for one, target in pairs
+        )
+        return _Chunk(encoded_rows(self.kind, rows["id"].to_pylist(), inputs, targets), cut)
 
 
 def encode_task(encoding: Encoding, destination: Path, prepared: Path, model: str = "") -> Encoded:
@@ -62,7 +89,9 @@ def encode_task(encoding: Encoding, destination: Path, prepared: Path, model: st
     """
     source = prepared / "tasks" / encoding.task
     task = read_manifest(PreparedTask, source)
-    encoder = _encoder(kind_named(task.kind), encoding, prepared / "models" / model)
+    encoder = _encoder(
+        kind_named(task.kind, task.kind_options), encoding, prepared / "models" / model
+    )
     (destination / MANIFEST_FILE).unlink(missing_ok=True)
     destination.mkdir(parents=True, exist_ok=True)
     remove_unfinished(destination)
@@ -100,18 +129,23 @@ def _encode_split(
     check_files(source, {file: task.splits[name].file_sha256})
     count = units = longest = 0
     with atomic_path(path) as temporary:
-        chunks = _chunks(source / file, encoder)
+        counted = _Counted(_chunks(source / file, encoder))
+        chunks = iter(counted)
+        if name == "train" and encoder.kind.inputs.packs:
+            chunks = packed(encoder.kind, chunks, encoder.max_length)
         first = next(chunks)
         with pa.ipc.new_file(str(temporary), first.schema) as writer:
-            for chunk in (first, *chunks):
+            for chunk in chain((first,), chunks):
                 writer.write_batch(chunk)
                 sizes = chunk["size"].to_numpy()
                 count, units = count + len(sizes), units + int(sizes.sum())
                 longest = max(longest, int(sizes.max()))
-    return EncodedSplit(n=count, units=units, longest=longest, file_sha256=file_sha256(path))
+    return EncodedSplit(
+        n=count, units=units, longest=longest, cut=counted.cut, file_sha256=file_sha256(path)
+    )
 
 
-def _chunks(file: Path, encoder: _Encoder) -> Iterator[pa.RecordBatch]:
+def _chunks(file: Path, encoder: _Encoder) -> Iterator[_Chunk]:
     """The rows of a split, encoded a few at a time."""
     with pq.ParquetFile(file) as rows:
         count = _chunk_rows(rows.metadata, encoder)
@@ -142,9 +176,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(os.EX_IOERR, str(error))
     except (ValidationError, UnknownNameError, ValueError) as error:
         return _fail(os.EX_DATAERR, str(error))
-    sizes = (f"{name} {one.n} examples, {one.units} units" for name, one in done.splits.items())
+    sizes = (_sentence(name, one) for name, one in done.splits.items())
     sys.stderr.write(f"{done.key}: {'; '.join(sizes)}\n")
     return os.EX_OK
+
+
+def _sentence(name: str, one: EncodedSplit) -> str:
+    cut = f", {one.cut} of them cut" if one.cut else ""
+    return f"{name} {one.n} examples{cut}, {one.units} units"
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -217,9 +217,9 @@ def _fit(model: Checkpoint | RandomModel, folder: Path, loaders: Sequence[str]) 
 def _make_random(
     model: RandomModel, destination: Path, cache: Path, loaders: Sequence[str]
 ) -> Fitted:
-    from transformers import AutoConfig, AutoModel
+    from transformers import AutoConfig
 
-    from finegrid.models.pooling import attention_implementation
+    from finegrid.models.pooling import attention_implementation, random_class
     from finegrid.models.seeds import seed_global, weights_stream
 
     asked = (Blueprint.of(model, Purpose(one)) for one in loaders or (None,))
@@ -232,8 +232,8 @@ def _make_random(
         _fetch_beside(model.tokenizer, destination, cache)
     else:
         fetch(model.tokenizer, destination, files, cache=cache, repo_type="model")
-    attention = attention_implementation(AutoModel._model_mapping[type(config)])
-    made = AutoModel.from_config(config, trust_remote_code=False, attn_implementation=attention)
+    kind = random_class(config, loaders)
+    made = kind._from_config(config, attn_implementation=attention_implementation(kind))
     made.save_pretrained(destination)
     _check_files(model, destination, config.to_dict(), reads)
     _check_weights(model.tokenizer, destination, model.configuration)

@@ -60,7 +60,7 @@ def prepare_task(task: Task, destination: Path, cache: Path = DOWNLOADS) -> Prep
         if task.source is not None:
             fetch(task.source, Path(folder), registered.files(), cache=cache)
         frames = registered.read(Path(folder))
-    kind = kind_named(registered.kind)
+    kind = kind_named(registered.kind, registered.kind_options)
     if problem := kind.output.label_problem(registered.labels):
         raise ValueError(f"kind {registered.kind!r}: {problem}")
     tables = {name: _table(name, frames, kind, registered.labels) for name in SPLITS}
@@ -225,6 +225,7 @@ def _manifest(
         key=task.key,
         spec=task,
         kind=registered.kind,
+        kind_options=dict(registered.kind_options),
         labels=registered.labels,
         metrics=registered.metrics,
         splits=splits,

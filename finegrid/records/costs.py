@@ -37,6 +37,9 @@ class Memory(Record):
     """The largest of forward, backward and step: what training needs."""
     batch: tuple[int, int]
     """The micro-batch that was measured, as (examples, padded tokens); the largest of the run."""
+    terms: Count | None = Field(default=None, exclude_if=lambda value: value is None)
+    """The most terms of the loss that an example of it brings, where targets are padded apart from
+    their inputs."""
     predicted_peak_bytes: Count | None = None
     predicted_reason: str | None = None
 

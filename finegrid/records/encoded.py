@@ -49,6 +49,8 @@ class EncodedSplit(Record):
     """Of all examples together: tokens of texts, examples of rows of numbers."""
     longest: Annotated[int, Field(ge=1)]
     """The units of the largest example."""
+    cut: Annotated[int, Field(ge=0)] = Field(default=0, exclude_if=lambda value: value == 0)
+    """Examples that lack a part of what they are to teach, for the length holds no more of them."""
     file_sha256: Sha256
 
 

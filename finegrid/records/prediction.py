@@ -13,6 +13,9 @@ class Question(Record):
 
     spec: Specification
     batch: tuple[Positive, Positive]
+    terms: Positive | None = Field(default=None, exclude_if=lambda value: value is None)
+    """The most terms of the loss that an example of it brings, where targets are padded apart from
+    their inputs; None: as many as tokens."""
     drawn_modules: tuple[str, ...] = ()
     """Modules that the model's checkpoint lacks, and that count as the head for it."""
 

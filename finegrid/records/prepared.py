@@ -60,6 +60,8 @@ class PreparedTask(Record):
     spec: Task
     kind: str
     """The registered kind: what goes in and what comes out."""
+    kind_options: dict[str, JsonValue] = Field(default={}, exclude_if=lambda value: not value)
+    """What the task says of its kind, by the fields of the kind's class."""
     labels: tuple[str, ...]
     """Class names by index; empty where a kind names none."""
     metrics: Annotated[tuple[str, ...], Field(min_length=1)]

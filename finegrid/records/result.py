@@ -105,16 +105,33 @@ class Trivial(Record):
 
 
 class Metrics(Record):
-    """Scores by metric name. `primary` decides the checkpoint, on validation only."""
+    """Scores by metric name. `primary` is what models are compared by, on test.
+
+    On validation it decides the checkpoint, unless another metric does.
+    """
 
     primary: str
+    selected_by: str | None = Field(default=None, exclude_if=lambda value: value is None)
+    """The metric that decided on validation, where that is not the primary one."""
     validation: dict[str, Score]
     test: dict[str, Score]
     """Empty for a trial, which never reads the test split."""
     best_step: Count
     """The optimizer step whose state was kept and scored on test."""
+    counted: dict[str, Count] = Field(default={}, exclude_if=lambda value: not value)
+    """What a reader has to know of the examples and of the predictions on test, and of how many."""
     trivial: Trivial | None = None
-    """What any score on test has to be above; null for a trial and in older records."""
+    """What any score on test has to be above; null for a trial, where there is none, and in older
+    records."""
+
+    @property
+    def selector(self) -> str:
+        """The metric that decided on validation."""
+        return self.selected_by or self.primary
+
+    def deciding(self, split: Literal["validation", "test"]) -> str:
+        """The metric that decides on a split."""
+        return self.selector if split == "validation" else self.primary
 
 
 class Parameters(Record):

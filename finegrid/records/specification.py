@@ -90,6 +90,10 @@ class Training(Record):
     It takes the place of `micro_batch_size`: the number of examples follows from their sizes.
     """
     evaluation_batch_size: Positive = 64
+    evaluation_examples: Positive | None = Field(
+        default=None, exclude_if=lambda value: value is None
+    )
+    """Examples of validation that are scored, evenly spaced in their order; None: all."""
     max_length: Positive = 128
     optimizer: Optimizer = Optimizer()
     schedule: Literal["linear", "cosine", "constant"] = "linear"

@@ -2,18 +2,18 @@
 
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pyarrow as pa
 
 from finegrid.records.damage import CorruptedFileError, check_files, read_manifest
 from finegrid.records.encoded import Encoded, encoded_file
 from finegrid.records.prepared import MANIFEST_FILE, SPLITS, PreparedTask, SplitName
-from kinds.contract import Batch, Example, Inputs, Kind
+from kinds.contract import Batch, Example, Inputs, Kind, Row
 from kinds.registry import kind_named
 
 
@@ -38,6 +38,8 @@ class Examples:
     table: pa.Table
     fillers: Mapping[str, int] = field(default_factory=dict)
     """What pads the inputs, where the model has a say in it."""
+    model_folder: Path | None = None
+    """The prepared model that the examples are encoded for."""
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
@@ -69,8 +71,13 @@ class Examples:
         return Rows(self.table["targets"])
 
     @cached_property
-    def truths(self) -> list[Any]:
-        """What is true of each example."""
+    def processor(self) -> Any:
+        """What encoded the examples, which reads what a model writes; loaded when asked for."""
+        return None if self.model_folder is None else self.kind.inputs.processor(self.model_folder)
+
+    @cached_property
+    def truths(self) -> list[Row]:
+        """What is true of each example, by column."""
         return [self.kind.output.truth(self.targets[index]) for index in range(len(self))]
 
     def batch(self, indices: Sequence[int]) -> Batch:
@@ -79,6 +86,18 @@ class Examples:
         return Batch(
             self.kind.inputs.collate(inputs, self.fillers), self.kind.output.collate(targets)
         )
+
+    def prompts(self, indices: Sequence[int]) -> Batch:
+        """What a model that writes is given of these examples, to which there are no targets."""
+        inputs = [self.inputs[index] for index in indices]
+        return Batch(self.kind.inputs.prompts(inputs, self.fillers), {})
+
+    def some(self, count: int) -> Self:
+        """That many examples, evenly spaced in their order; all where there are no more."""
+        if count >= len(self):
+            return self
+        places = [number * len(self) // count for number in range(count)]
+        return replace(self, table=self.table.take(places))
 
 
 def load_examples(
@@ -89,7 +108,8 @@ def load_examples(
     Raises CorruptedFileError for a changed file, and for an encoding of other data or for another
     processor, and UnknownNameError for a kind that is not registered.
     """
-    kind, encoded = kind_named(task.kind), read_manifest(Encoded, folder)
+    kind = kind_named(task.kind, task.kind_options)
+    encoded = read_manifest(Encoded, folder)
     _check_source(folder, encoded, task, kind.inputs, model_folder)
     found: dict[SplitName, Examples] = {}
     for name in names:
@@ -97,7 +117,7 @@ def load_examples(
         check_files(folder, {file: encoded.splits[name].file_sha256})
         with pa.memory_map(str(folder / file)) as source:
             table = pa.ipc.open_file(source).read_all()
-        found[name] = Examples(kind, table, encoded.fillers)
+        found[name] = Examples(kind, table, encoded.fillers, model_folder)
     return found
 
 

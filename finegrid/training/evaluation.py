@@ -16,12 +16,12 @@ import pyarrow as pa
 import torch
 from torch import nn
 
-from finegrid.metrics.registry import METRICS, metric, score_module
+from finegrid.metrics.registry import METRICS, columns_read, metric, score_module
 from finegrid.records.result import Score
 from finegrid.training.batches import evaluation_batches
 from finegrid.training.data import Examples
 from finegrid.training.processes.distributed import ALONE, Group
-from kinds.contract import Row
+from kinds.contract import Output, Row
 
 
 class UndefinedScoreError(ArithmeticError):
@@ -36,13 +36,15 @@ def predict(
     device: torch.device,
     dtype: str,
     group: Group = ALONE,
+    metrics: Sequence[str] = (),
 ) -> list[Row]:
     """What the model says of each example, in their order, without dropout.
 
-    The processes of a group take turns at the batches, and each returns all rows.
+    It writes where one of the metrics reads what is written, which takes a pass for each token. The
+    processes of a group take turns at the batches, and each returns all rows.
     """
     model.eval()
-    output = examples.kind.output
+    writes = writes_for(examples.kind.output, metrics)
     batches = evaluation_batches(examples.sizes, batch_size)
     said: list[tuple[int, Row]] = []
     for first in range(0, len(batches), group.size):
@@ -50,11 +52,29 @@ def predict(
         # One without a batch takes another's: a model that is divided is gathered by all.
         batch = turn[group.rank % len(turn)]
         with torch.autocast(device.type, torch.bfloat16, enabled=dtype == "bf16"):
-            rows = output.predict(model, examples.batch(batch).to(device))
+            rows = _said(model, examples, batch, device, writes=writes)
         if group.rank < len(turn):
             said += zip(batch, rows, strict=True)
     together = (pair for part in group.gathered(said) for pair in part)
     return [row for _, row in sorted(together, key=itemgetter(0))]
+
+
+def writes_for(output: Output, metrics: Sequence[str]) -> bool:
+    """Whether a model has to write for these metrics to be scored."""
+    return bool(output.written & columns_read(metrics))
+
+
+def _said(
+    model: nn.Module, examples: Examples, batch: list[int], device: torch.device, *, writes: bool
+) -> list[Row]:
+    """What the model says of a batch, and writes where that is asked for."""
+    output = examples.kind.output
+    rows = output.predict(model, examples.batch(batch).to(device))
+    if not writes:
+        return [row | dict.fromkeys(output.written) for row in rows] if output.written else rows
+    prompts = examples.prompts(batch).to(device).inputs
+    written = output.write(model, prompts, examples.processor)
+    return [row | text for row, text in zip(rows, written, strict=True)]
 
 
 def is_finite(said: Iterable[Row]) -> bool:
@@ -71,11 +91,12 @@ def _floats(values: Iterable[Any]) -> Iterable[float]:
 
 
 def predictions(examples: Examples, said: Sequence[Row]) -> list[Row]:
-    """Label and prediction of each example, with what the model said of it."""
-    decided = examples.kind.output.decide(said)
+    """What is true of each example and what is decided, with what the model said of it."""
+    truths = examples.truths
+    known = [truth | row for truth, row in zip(truths, said, strict=True)]
+    decided = examples.kind.output.decide(known)
     return [
-        {"label": label, "prediction": prediction} | row
-        for label, prediction, row in zip(examples.truths, decided, said, strict=True)
+        truth | decision | row for truth, decision, row in zip(truths, decided, said, strict=True)
     ]
 
 
@@ -95,10 +116,15 @@ def score(rows: Sequence[Row], metrics: Sequence[str]) -> dict[str, Score]:
 def _score(name: str, rows: Sequence[Row]) -> Score:
     one = metric(name)
     columns = {column: [row[column] for row in rows] for column in one.columns}
-    truths, predicted = columns.values()
-    found = compute(name, predicted, truths)
+    found = compute_rows(name, rows)
     error = one.standard_error(one.statistics(pa.table(columns)))
     return found.model_copy(update={"standard_error": error if math.isfinite(error) else None})
+
+
+def compute_rows(name: str, rows: Sequence[Row]) -> Score:
+    """The value of one metric on predictions. Raises as `compute` does."""
+    truths, predicted = ([row[column] for row in rows] for column in metric(name).columns)
+    return compute(name, predicted, truths)
 
 
 def compute(name: str, predictions: Sequence[Any], labels: Sequence[Any]) -> Score:

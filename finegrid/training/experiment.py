@@ -1,7 +1,8 @@
 """A run, stage by stage: load, apply, train, score, store, measure."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -28,6 +29,7 @@ from finegrid.records.result import (
     Metrics,
     Parameters,
     Score,
+    Trivial,
 )
 from finegrid.records.specification import Specification, model_key
 from finegrid.records.write import atomic_path
@@ -105,12 +107,15 @@ class Run:
 
     def read(self, task: PreparedTask, *names: SplitName) -> dict[SplitName, Examples]:
         """The named splits. The test split is asked for when training is over, and not before."""
-        return load_examples(self.encoded_folder(task), task, self.model_folder, names)
+        found = load_examples(self.encoded_folder(task), task, self.model_folder, names)
+        if (count := self.spec.training.evaluation_examples) and "validation" in found:
+            found["validation"] = found["validation"].some(count)
+        return found
 
     def encoded_folder(self, task: PreparedTask) -> Path:
         """The task as it is encoded for the model."""
         spec = self.spec
-        kind, length = kind_named(task.kind), spec.training.max_length
+        kind, length = kind_named(task.kind, task.kind_options), spec.training.max_length
         return encoded_folder(self.prepared, encoding_of(kind, spec.task, spec.model, length))
 
     def write(self, name: str, write: Callable[[Path], object]) -> dict[str, str]:
@@ -242,7 +247,7 @@ def load(run: Run, prepared: PreparedModel, task: PreparedTask) -> Loaded:
 def load_base(run: Run, prepared: PreparedModel, task: PreparedTask) -> nn.Module:
     """The base model, its head drawn by the run's seed; on the meta device without weights."""
     folder, training, seed = run.model_folder, run.spec.training, run.spec.seed
-    kind, how = kind_named(task.kind), training.weights
+    kind, how = kind_named(task.kind, task.kind_options), training.weights
     configured = kind.configure(task.labels)
     if not run.has_weights:
         return blank_model(folder, prepared, kind.loader, configured, training.dropout, how)
@@ -284,20 +289,21 @@ def score_unseen(
     unseen: dict[SplitName, Examples] = {
         name: one for name, one in splits.items() if name == "test"
     }
-    truths = splits["train"].truths
-    trivial = {name: trivial_scores(truths, one.truths, task) for name, one in unseen.items()}
+    trivial = {name: _trivial(splits["train"], one, task) for name, one in unseen.items()}
     start = time.perf_counter()
     said: dict[SplitName, list[Row]] = {
-        name: say(run, model, examples) for name, examples in unseen.items()
+        name: say(run, model, examples, task.metrics) for name, examples in unseen.items()
     }
     if not all(map(is_finite, said.values())):
         raise DivergedError(trained.best.step, "a prediction on test")
     scores = {name: scores_on(name, unseen[name], rows, task) for name, rows in said.items()}
     metrics = Metrics(
         primary=task.metrics[0],
+        selected_by=None if trained.selector == task.metrics[0] else trained.selector,
         validation=trained.best.scores,
         test=scores.get("test", {}),
         best_step=trained.best.step,
+        counted=_cut(run, task) | _counted(unseen, said),
         trivial=trivial.get("test"),
     )
     seconds = time.perf_counter() - start
@@ -305,11 +311,32 @@ def score_unseen(
     return Scored(metrics, kept | said, seconds)
 
 
-def say(run: Run, model: nn.Module, examples: Examples) -> list[Row]:
-    """What the model says of the examples."""
+def _cut(run: Run, task: PreparedTask) -> dict[str, int]:
+    """How many examples of each split were longer than the length, and lack their end."""
+    splits = read_manifest(Encoded, run.encoded_folder(task)).splits
+    return {f"{name} examples lack their end": one.cut for name, one in splits.items() if one.cut}
+
+
+def _counted(splits: Splits, said: Mapping[SplitName, list[Row]]) -> dict[str, int]:
+    """What there is to say of the predictions on the splits, and of how many."""
+    found: Counter[str] = Counter()
+    for name, rows in said.items():
+        found.update(splits[name].kind.output.counted(rows))
+    return dict(found)
+
+
+def _trivial(train: Examples, unseen: Examples, task: PreparedTask) -> Trivial | None:
+    """The trivial predictor's scores, for kinds that have one."""
+    if train.kind.output.predictor is None:
+        return None
+    return trivial_scores(train.truths, unseen.truths, task)
+
+
+def say(run: Run, model: nn.Module, examples: Examples, metrics: Sequence[str]) -> list[Row]:
+    """What the model says of the examples, and writes where a metric reads that."""
     training = run.spec.training
     size, dtype = training.evaluation_batch_size, training.dtype
-    return predict(model, examples, size, run.device, dtype, run.group)
+    return predict(model, examples, size, run.device, dtype, run.group, metrics)
 
 
 def scores_on(

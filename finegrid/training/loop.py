@@ -69,6 +69,8 @@ class Trained:
     step_seconds: list[float]
     evaluate_seconds: float
     examples: int
+    selector: str
+    """The metric that decided, on validation."""
     tokens: int | None
     """Real tokens seen in training; None for inputs that are not made of tokens."""
 
@@ -105,6 +107,7 @@ class Trainer:
         self.device = torch.device(self.training.device)
         self.train_split = self.splits["train"]
         self.output = self.train_split.kind.output
+        self.metrics = self.output.validated(self.task.metrics)
         if self.training.gradient_checkpointing:
             # Re-entrant checkpoints train nothing where the inputs require no gradient.
             self.model.gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[operator]
@@ -128,9 +131,7 @@ class Trainer:
         self._follow(plan)
         if self.best is None:
             kept = "the last step" if self.training.checkpoint == "last" else "any evaluation"
-            raise UndefinedScoreError(
-                f"{self.task.metrics[0]} has no value on validation at {kept}"
-            )
+            raise UndefinedScoreError(f"{self.metrics[0]} has no value on validation at {kept}")
         load_trainable(self.model, self.best.state)
         return Trained(
             best=self.best,
@@ -138,6 +139,7 @@ class Trainer:
             step_seconds=self.step_seconds,
             evaluate_seconds=self.evaluate_seconds,
             examples=sum(len(batch) for batch in plan),
+            selector=self.metrics[0],
             tokens=self._tokens(plan),
         )
 
@@ -230,16 +232,17 @@ class Trainer:
             self.device,
             self.training.dtype,
             self.group,
+            self.metrics,
         )
         if not is_finite(said):
             raise DivergedError(step, "a prediction on validation")
         try:
-            scores = score(predictions(split, said), self.task.metrics)
+            scores = score(predictions(split, said), self.metrics)
         except UndefinedScoreError:
             scores = {}
         self.evaluate_seconds += self._now() - start
         values = {name: s.value for name, s in scores.items()}
-        self.log({"step": step, "validation": dict.fromkeys(self.task.metrics) | values})
+        self.log({"step": step, "validation": dict.fromkeys(self.metrics) | values})
         if not scores:
             self._pass_over()
             return
@@ -250,7 +253,7 @@ class Trainer:
         """Whether a state of these scores takes the place of the best one so far."""
         if self.best is None or self.training.checkpoint == "last":
             return True
-        primary = self.task.metrics[0]
+        primary = self.metrics[0]
         sign = metric(primary).sign
         return sign * scores[primary].value > sign * self.best.scores[primary].value
 
@@ -290,6 +293,8 @@ class Step:
     trainer: Trainer
     micro_batches: int = field(init=False)
     """Two where a step has several: in all but the first, the gradients are there already."""
+    terms: int | None = field(init=False)
+    """The most terms of the loss of an example, where targets are padded apart from inputs."""
 
     def __post_init__(self) -> None:
         sizes, training = self.trainer.train_split.sizes, self.trainer.training
@@ -298,6 +303,10 @@ class Step:
         self.device = self.trainer.device
         self._indices = most_units(sizes, training)
         self.shape = (len(self._indices), max(sizes[i] for i in self._indices))
+        self.terms = None
+        if self.trainer.output.is_apart:
+            weights = self.trainer.train_split.weights
+            self.terms = max(weights[index] for index in self._indices)
 
     def forward(self) -> torch.Tensor:
         """The summed loss, with its graph."""
@@ -312,8 +321,8 @@ class Step:
         """A forward pass of the largest evaluation batch, without a graph."""
         split, training = self.trainer.splits["validation"], self.trainer.training
         batch = evaluation_batches(split.sizes, training.evaluation_batch_size)[0]
-        inputs = split.batch(batch).to(self.device).inputs
+        whole = split.batch(batch).to(self.device)
         self.trainer.model.eval()
         enabled = training.dtype == "bf16"
         with torch.no_grad(), torch.autocast(self.device.type, torch.bfloat16, enabled=enabled):
-            self.trainer.model(**inputs)
+            self.trainer.output.forward(self.trainer.model, whole)

@@ -53,7 +53,7 @@ def _pretrain(model: torch.nn.Module, spec: Network, prepared: Path) -> dict[str
     make_deterministic(training.threads, training.device)
     source = prepared / "tasks" / pretraining.task.key
     task = read_manifest(PreparedTask, source)
-    kind = kind_named(task.kind)
+    kind = kind_named(task.kind, task.kind_options)
     encoding = encoding_of(kind, pretraining.task, spec, training.max_length)
     names: tuple[SplitName, ...] = ("train", "validation")
     splits = load_examples(encoded_folder(prepared, encoding), task, source, names)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import pandas as pd
 import pyarrow as pa
@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from finegrid.records.registry import UnknownNameError
 from finegrid.records.result import PREDICTIONS_FILE, RESULT_FILE, Metrics, Result, Score
-from finegrid.training.evaluation import UndefinedScoreError, compute
+from finegrid.training.evaluation import UndefinedScoreError, compute_rows
 from finegrid.training.trivial import constant_score
 from kinds.contract import Output, Row
 from tasks.registry import kind_of
@@ -79,33 +79,36 @@ def _problems(
     recorded: Mapping[str, Mapping[str, Score]], table: pd.DataFrame, output: Output
 ) -> Iterator[str]:
     for split, scores in recorded.items():
-        rows = table[table["split"] == split]
-        if rows.empty:
+        rows = _rows(table, split)
+        if not rows:
             yield f"{split}: no predictions"
             continue
         try:
-            decisions = output.decide(cast("list[Row]", rows.to_dict("records")))
+            decisions = output.decide(rows)
         except ValueError as error:
             yield f"{split}: {error}"
             continue
         yield from _wrong_decisions(split, rows, decisions)
-        labels = _labels(rows, output)
+        again = [row | one for row, one in zip(output.restored(rows), decisions, strict=True)]
         for name, score in scores.items():
-            yield from _wrong_score(f"{split} {name}", score, _again(name, decisions, labels))
+            yield from _wrong_score(f"{split} {name}", score, _again(name, again))
 
 
-def _labels(rows: pd.DataFrame, output: Output) -> list[Any]:
-    return [output.scored_as(label) for label in rows["label"]]
+def _rows(table: pd.DataFrame, split: str) -> list[Row]:
+    """The rows of a split in plain values; None stands where there is none."""
+    found = table[table["split"] == split]
+    plain = found.astype(object).where(found.notna(), None)
+    return cast("list[Row]", plain.to_dict("records"))
 
 
 def _wrong_trivial(metrics: Metrics, table: pd.DataFrame, output: Output) -> Iterator[str]:
     """Where the trivial predictor's scores are not those of its one prediction."""
-    trivial = metrics.trivial
-    labels = _labels(table[table["split"] == "test"], output)
-    if trivial is None or not labels:
+    trivial, rows = metrics.trivial, _rows(table, "test")
+    if trivial is None or not rows:
         return
+    truths = output.restored([row | {"prediction": trivial.prediction} for row in rows])
     for name, score in trivial.test.items():
-        again = constant_score(name, output.scored_as(trivial.prediction), labels)
+        again = constant_score(name, {"prediction": truths[0]["prediction"]}, truths)
         if score is None or again is None:
             if score != again:
                 yield f"trivial {name}: recorded {score}, again {again}"
@@ -113,9 +116,9 @@ def _wrong_trivial(metrics: Metrics, table: pd.DataFrame, output: Output) -> Ite
         yield from _wrong_score(f"trivial {name}", score, again)
 
 
-def _wrong_decisions(split: str, rows: pd.DataFrame, decisions: list[Any]) -> Iterator[str]:
-    stored = zip(rows["id"], rows["prediction"], decisions, strict=True)
-    wrong = [name for name, prediction, decision in stored if prediction != decision]
+def _wrong_decisions(split: str, rows: list[Row], decisions: list[Row]) -> Iterator[str]:
+    pairs = zip(rows, decisions, strict=True)
+    wrong = [row["id"] for row, decided in pairs if row | decided != row]
     if wrong:
         yield (
             f"{split}: {len(wrong)} of {len(rows)} predictions are not what their outputs decide, "
@@ -123,10 +126,10 @@ def _wrong_decisions(split: str, rows: pd.DataFrame, decisions: list[Any]) -> It
         )
 
 
-def _again(name: str, decisions: list[Any], labels: list[Any]) -> Score | str:
+def _again(name: str, rows: list[Row]) -> Score | str:
     """The score, or why there is none."""
     try:
-        return compute(name, decisions, labels)
+        return compute_rows(name, rows)
     except (UndefinedScoreError, ValueError) as error:
         return str(error)
 

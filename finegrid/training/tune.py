@@ -30,6 +30,7 @@ from finegrid.records.tuning import (
 from finegrid.training.processes.exits import EXIT_CONFIGURATION, EXIT_FILES
 from finegrid.training.processes.signals import attended, interruptible
 from finegrid.training.run import read_specification
+from kinds.registry import kind_named
 
 _HOW = {
     "threads": "threads of a trial that runs here",
@@ -57,7 +58,7 @@ def tune(spec: Specification, results: Path, how: Sequence[str]) -> Choice:
     if spec.tuning is None:
         raise ValueError(f"{spec.run} is not tuned")
     manifest = results / "prepared" / "tasks" / spec.task.key / MANIFEST_FILE
-    key, judge = tuning_key(spec), _judge(PreparedTask.read(manifest).metrics[0])
+    key, judge = tuning_key(spec), _judge(PreparedTask.read(manifest))
     tried = [_outcome(spec, values, results) for values in candidates(spec.tuning)]
     choice = choose(key, judge, tried)
     if choice.edge is None or not spec.tuning.grow:
@@ -66,9 +67,10 @@ def tune(spec: Specification, results: Path, how: Sequence[str]) -> Choice:
     return choose(key, judge, [*tried, *added], grown=len(added))
 
 
-def _judge(name: str) -> Judge:
-    one = metric(name)
-    return Judge(name, one.sign)
+def _judge(task: PreparedTask) -> Judge:
+    output = kind_named(task.kind, task.kind_options).output
+    name = output.validated(task.metrics)[0]
+    return Judge(name, metric(name).sign)
 
 
 def _outcome(spec: Specification, values: Values, results: Path) -> Trial:
@@ -80,7 +82,7 @@ def _outcome(spec: Specification, values: Values, results: Path) -> Trial:
         values=values,
         state=result.state,
         reason=result.reason,
-        score=metrics.validation[metrics.primary] if metrics else None,
+        score=metrics.validation[metrics.selector] if metrics else None,
     )
 
 

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from finegrid.records.specification import Model, Source
     from kinds.inputs.duplicates import Comparison
 
-_COLUMNS = ("text", "text_pair")
 _BATCH_ROWS = 1 << 12
 """Rows that are held as Python's own values at a time."""
 _TOKEN_BYTES = 52
@@ -47,6 +46,19 @@ class Tokenizer:
     pad: int
     """The id that pads."""
 
+    @property
+    def end(self) -> int:
+        """The id that ends a text. Raises ValueError where the tokenizer names none."""
+        if (found := self.tokenizer.eos_token_id) is None:
+            raise ValueError("the tokenizer names no token that ends a text; allowed: an eos_token")
+        return int(found)
+
+    @property
+    def first(self) -> int:
+        """The id that stands where there is no token: one that starts or ends texts, or pads."""
+        found = (self.tokenizer.bos_token_id, self.tokenizer.eos_token_id, self.pad)
+        return next(one for one in found if one is not None)
+
 
 @dataclass(frozen=True)
 class Text(Inputs):
@@ -54,6 +66,8 @@ class Text(Inputs):
 
     modality: ClassVar[Reads] = "text"
     unit: ClassVar[Unit] = "token"
+    columns: ClassVar[tuple[str, ...]] = ("text", "text_pair")
+    """The columns of texts, which are encoded together."""
     optional: ClassVar[tuple[str, ...]] = ("text_pair",)
     packages: ClassVar[tuple[str, ...]] = ("tokenizers", "transformers")
 
@@ -61,13 +75,13 @@ class Text(Inputs):
         """Columns `text` and, for pairs, `text_pair`."""
         import pyarrow as pa
 
-        return pa.schema([(name, pa.string()) for name in _COLUMNS])
+        return pa.schema([(name, pa.string()) for name in self.columns])
 
     def compare(self) -> Comparison:
         """By the words of a text, or of both texts of a pair."""
         from kinds.inputs.duplicates import TEXT_DEFINITION, Comparison, readings, text_matches
 
-        return Comparison(TEXT_DEFINITION, lambda rows: readings(_texts(rows)), text_matches)
+        return Comparison(TEXT_DEFINITION, lambda rows: readings(self._texts(rows)), text_matches)
 
     def processor(self, folder: Path) -> Tokenizer:
         """The tokenizer of the model in the folder."""
@@ -114,7 +128,7 @@ class Text(Inputs):
 
     def encode(self, rows: pa.Table, processor: Tokenizer, max_length: int) -> list[Example]:
         """Token ids, and whatever else the model reads of what the tokenizer gives."""
-        texts = [rows[name].to_pylist() for name in _COLUMNS if name in rows.column_names]
+        texts = [rows[name].to_pylist() for name in self.columns if name in rows.column_names]
         special = processor.tokenizer.num_special_tokens_to_add(pair=len(texts) > 1)
         _check_length(max_length, special)
         found = processor.tokenizer(*texts, truncation=True, max_length=max_length)
@@ -175,12 +189,11 @@ class Text(Inputs):
         keys = (*_read(configuration), "attention_mask")
         return {key: torch.zeros(count, size, dtype=torch.long) for key in keys}
 
-
-def _texts(rows: pa.Table) -> Iterator[tuple[str, ...]]:
-    """One text or a pair, for each example."""
-    names = [name for name in _COLUMNS if name in rows.column_names]
-    for batch in rows.select(names).to_batches(max_chunksize=_BATCH_ROWS):
-        yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+    def _texts(self, rows: pa.Table) -> Iterator[tuple[str, ...]]:
+        """One text or a pair, for each example."""
+        names = [name for name in self.columns if name in rows.column_names]
+        for batch in rows.select(names).to_batches(max_chunksize=_BATCH_ROWS):
+            yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
 
 
 def _of_tokenizer(files: Mapping[str, str]) -> dict[str, JsonValue]:
@@ -223,7 +236,4 @@ def _read(config: Any) -> tuple[str, ...]:
 
 def _filled(rows: list[list[int]], key: str, processor: Tokenizer) -> list[list[int]]:
     """The rows; a text without any token is one token that starts or ends texts, or pads them."""
-    named = processor.tokenizer
-    starts = (named.bos_token_id, named.eos_token_id, processor.pad)
-    start = next(one for one in starts if one is not None)
-    return [row or [start if key == "input_ids" else 0] for row in rows]
+    return [row or [processor.first if key == "input_ids" else 0] for row in rows]

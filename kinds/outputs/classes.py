@@ -22,7 +22,7 @@ class OneClass(Logits):
 
     metrics: ClassVar[tuple[str, ...]] = ("accuracy",)
     truths: ClassVar = "classes"
-    predictor: ClassVar[str] = "majority class"
+    predictor: ClassVar[str | None] = "majority class"
     scored_as: ClassVar[type] = int
 
     def schema(self) -> pa.Schema:
@@ -50,7 +50,9 @@ class OneClass(Logits):
         """A logit a class."""
         return len(labels)
 
-    def encode(self, rows: pa.Table, inputs: Sequence[Example], processor: Any) -> list[Example]:
+    def encode(
+        self, rows: pa.Table, inputs: Sequence[Example], processor: Any, max_length: int
+    ) -> list[Example]:
         """The index of the class."""
         return [{"labels": label} for label in rows["label"].to_pylist()]
 
@@ -66,7 +68,7 @@ class OneClass(Logits):
 
         return {"labels": torch.tensor([target["labels"] for target in targets])}
 
-    def blank(self, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    def blank(self, inputs: dict[str, torch.Tensor], terms: int) -> dict[str, torch.Tensor]:
         """The first class for each example."""
         import torch
 
@@ -77,14 +79,14 @@ class OneClass(Logits):
         """Cross-entropy, summed over the examples."""
         from torch.nn.functional import cross_entropy
 
-        logits = model(**batch.inputs).logits.float()
+        logits = self.forward(model, batch).float()
         return cross_entropy(logits, batch.targets["labels"], reduction="sum")
 
-    def decide(self, said: Sequence[Row]) -> list[int]:
+    def decide(self, said: Sequence[Row]) -> list[Row]:
         """The class of the largest logit, of equal ones the first."""
-        found: list[int] = table(said).argmax(axis=1).tolist()
-        return found
+        return [{"prediction": one} for one in table(said).argmax(axis=1).tolist()]
 
-    def trivial(self, truths: Sequence[int], labels: Sequence[str]) -> int:
+    def trivial(self, truths: Sequence[Row], labels: Sequence[str]) -> Row:
         """The most frequent class, of equal counts the first."""
-        return max(range(len(labels)), key=Counter(truths).__getitem__)
+        counts = Counter(truth["label"] for truth in truths)
+        return {"prediction": max(range(len(labels)), key=counts.__getitem__)}

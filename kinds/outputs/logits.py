@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from kinds.contract import Batch, Example, Output, Row
 
@@ -19,6 +19,9 @@ _SHOWN = 5
 class Logits(Output):
     """One label an example, decided by the logits of a head: one term of the loss each."""
 
+    scored_as: ClassVar[type]
+    """What a label and a prediction are to a metric; parquet holds them as floats."""
+
     def predicted(self) -> pa.Schema:
         """Label and prediction as floats, and the logits."""
         import pyarrow as pa
@@ -30,14 +33,26 @@ class Logits(Output):
         """1: the label of the example."""
         return 1
 
-    def truth(self, target: Example) -> Any:
+    def truth(self, target: Example) -> Row:
         """The label."""
-        return target["labels"]
+        return {"label": target["labels"]}
+
+    def restored(self, rows: Sequence[Row]) -> list[Row]:
+        """Labels and predictions as metrics read them."""
+        return [
+            row | {name: self.scored_as(row[name]) for name in ("label", "prediction")}
+            for row in rows
+        ]
+
+    def forward(self, model: nn.Module, batch: Batch) -> torch.Tensor:
+        """The logits (batch, width)."""
+        found: torch.Tensor = model(**batch.inputs).logits
+        return found
 
     def predict(self, model: nn.Module, batch: Batch) -> list[Row]:
         """The logits of each example."""
-        logits: torch.Tensor = model(**batch.inputs).logits
-        return [{"logits": values} for values in logits.float().cpu().tolist()]
+        logits = self.forward(model, batch).float().cpu()
+        return [{"logits": values} for values in logits.tolist()]
 
 
 def table(said: Sequence[Row]) -> NDArray[Any]:

@@ -22,7 +22,7 @@ class OneNumber(Logits):
 
     metrics: ClassVar[tuple[str, ...]] = ("pearson", "spearman")
     truths: ClassVar = "numbers"
-    predictor: ClassVar[str] = "mean"
+    predictor: ClassVar[str | None] = "mean"
     scored_as: ClassVar[type] = float
 
     def schema(self) -> pa.Schema:
@@ -50,7 +50,9 @@ class OneNumber(Logits):
         """1."""
         return 1
 
-    def encode(self, rows: pa.Table, inputs: Sequence[Example], processor: Any) -> list[Example]:
+    def encode(
+        self, rows: pa.Table, inputs: Sequence[Example], processor: Any, max_length: int
+    ) -> list[Example]:
         """The number, in fp32 as it is learnt."""
         import numpy as np
 
@@ -69,7 +71,7 @@ class OneNumber(Logits):
         labels = [target["labels"] for target in targets]
         return {"labels": torch.tensor(labels, dtype=torch.float32)}
 
-    def blank(self, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    def blank(self, inputs: dict[str, torch.Tensor], terms: int) -> dict[str, torch.Tensor]:
         """0 for each example."""
         import torch
 
@@ -79,14 +81,13 @@ class OneNumber(Logits):
         """The squared error, summed over the examples."""
         from torch.nn.functional import mse_loss
 
-        found = model(**batch.inputs).logits.float().squeeze(1)
+        found = self.forward(model, batch).float().squeeze(1)
         return mse_loss(found, batch.targets["labels"], reduction="sum")
 
-    def decide(self, said: Sequence[Row]) -> list[float]:
+    def decide(self, said: Sequence[Row]) -> list[Row]:
         """The single output."""
-        found: list[float] = table(said)[:, 0].tolist()
-        return found
+        return [{"prediction": one} for one in table(said)[:, 0].tolist()]
 
-    def trivial(self, truths: Sequence[float], labels: Sequence[str]) -> float:
+    def trivial(self, truths: Sequence[Row], labels: Sequence[str]) -> Row:
         """The mean."""
-        return fmean(truths)
+        return {"prediction": fmean(truth["label"] for truth in truths)}

@@ -224,7 +224,7 @@ def check_predictions(
     expected = torch.tensor([row["logits"] for row in said])
     rows = [r for r in pq.read_table(folder / PREDICTIONS_FILE).to_pylist() if r["split"] == split]
     assert [row["id"] for row in rows] == examples.ids
-    assert [row["label"] for row in rows] == examples.truths
+    assert [{"label": row["label"]} for row in rows] == examples.truths
     assert [row["prediction"] for row in rows] == expected.argmax(dim=1).tolist()
     found = torch.tensor([row["logits"] for row in rows])
     torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)

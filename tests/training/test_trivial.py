@@ -18,8 +18,9 @@ def task(metrics: tuple[str, ...], labels: tuple[str, ...] = ()) -> PreparedTask
 
 
 def test_the_majority_class_of_train_is_scored_on_test() -> None:
-    train, test = [2, 1, 2, 0, 1, 2], [1, 1, 1, 2, 0]
-    found = trivial_scores(train, test, task(("accuracy",), ("a", "b", "c")))
+    splits = [2, 1, 2, 0, 1, 2], [1, 1, 1, 2, 0]
+    truths = [[{"label": label} for label in labels] for labels in splits]
+    found = trivial_scores(*truths, task(("accuracy",), ("a", "b", "c")))
     assert (found.predictor, found.prediction) == ("majority class", 2)
     score = found.test["accuracy"]
     assert score is not None
@@ -27,23 +28,25 @@ def test_the_majority_class_of_train_is_scored_on_test() -> None:
 
 
 def test_of_equal_counts_the_first_class_is_taken() -> None:
-    labels = [1, 0, 0, 1]
+    labels = [{"label": label} for label in (1, 0, 0, 1)]
     assert trivial_scores(labels, labels, task(("accuracy",), ("a", "b"))).prediction == 0
 
 
 def test_f1_and_matthews_of_one_class() -> None:
-    train, test = [1, 1, 0], [1, 0, 1, 1]
+    splits = [1, 1, 0], [1, 0, 1, 1]
+    truths = [[{"label": label} for label in labels] for labels in splits]
     names = ("f1", "matthews_correlation")
-    found = trivial_scores(train, test, task(names, ("no", "yes"))).test
+    found = trivial_scores(*truths, task(names, ("no", "yes"))).test
     # precision 3/4 and recall 1; Matthews' coefficient of constant predictions is taken as 0
     assert [score.value for score in found.values() if score] == [pytest.approx(6 / 7), 0]
 
 
 def test_the_mean_of_train_has_no_correlation_and_explains_no_variance_of_test() -> None:
     train, test = [1.0, 2.0, 6.0], [2.0, 4.0, 9.0]
+    truths = [[{"label": value} for value in values] for values in (train, test)]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = trivial_scores(train, test, task(("r2", "mse", "pearson", "spearman")))
+        found = trivial_scores(*truths, task(("r2", "mse", "pearson", "spearman")))
     assert (found.predictor, found.prediction) == ("mean", 3.0)
     error = np.mean((np.array(test) - 3.0) ** 2)
     r2, mse = found.test["r2"], found.test["mse"]
@@ -61,11 +64,12 @@ def test_a_run_records_it_and_its_predictions_give_it_again(assets: Assets, tmp_
     trivial = result.metrics.trivial
     assert trivial is not None
     splits = assets.splits()
-    labels = np.bincount(splits["train"].truths)
+    truths = {name: [one["label"] for one in split.truths] for name, split in splits.items()}
+    labels = np.bincount(truths["train"])
     assert trivial.prediction == labels.argmax()
     score = trivial.test["accuracy"]
     assert score is not None
-    expected = np.mean(np.array(splits["test"].truths) == labels.argmax())
+    expected = np.mean(np.array(truths["test"]) == labels.argmax())
     assert score.value == pytest.approx(expected)
     assert score.n == len(splits["test"])
     folder = run_folder(spec, tmp_path)

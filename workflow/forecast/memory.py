@@ -32,8 +32,9 @@ from workflow.forecast.prepared import drawn_modules
 from workflow.forecast.record import Peak
 
 BatchKey = tuple[Any, ...]
-Batches = Mapping[BatchKey, tuple[int, int]]
-"""What decides a largest micro-batch -> how large it was, as (examples, padded tokens)."""
+Batches = Mapping[BatchKey, tuple[tuple[int, int], int | None]]
+"""What decides a largest micro-batch -> how large it was, as (examples, padded tokens), and the
+terms of its longest target, where these have lengths of their own."""
 Sizes = Mapping[str, int]
 """Step and micro-batch -> bytes."""
 NO_TRACE = Prediction(peak_bytes=None, reason="tracing was left out")
@@ -136,12 +137,7 @@ def peaks(
     specs = [(run, choice) for run, spec in firsts for choice in possible(spec)]
     known, measured = _recorded_batches(records), _measured(records)
     questions = [
-        Question(
-            spec=spec,
-            batch=known.get(_batch_key(spec)) or _largest(spec),
-            drawn_modules=tracer.drawn_modules(spec) if tracer else (),
-        )
-        for _, spec in specs
+        _question(spec, known, tracer.drawn_modules(spec) if tracer else ()) for _, spec in specs
     ]
     answers = tracer.trace(questions) if tracer else [NO_TRACE] * len(questions)
     found: dict[str, Peak] = {}
@@ -154,6 +150,12 @@ def peaks(
             *(found.get(run, peak), peak), key=lambda one: (one.run_fails, one.predicted_bytes or 0)
         )
     return found
+
+
+def _question(spec: Specification, known: Batches, drawn: tuple[str, ...]) -> Question:
+    """The largest step of a run: the recorded one, or the largest that there may be."""
+    batch, terms = known.get(_batch_key(spec), (_largest(spec), None))
+    return Question(spec=spec, batch=batch, terms=terms, drawn_modules=drawn)
 
 
 def _bound(spec: Specification, anatomies: Anatomies) -> int:
@@ -212,7 +214,11 @@ def _batch_key(spec: Specification) -> BatchKey:
 def _recorded_batches(records: Sequence[Result]) -> Batches:
     """Those of the runs whose memory sufficed for the micro-batch of their specification."""
     whole = [one for one in records if not one.used_micro_batches]
-    return {_batch_key(effective(one)): one.memory.batch for one in whole if one.memory is not None}
+    return {
+        _batch_key(effective(one)): (one.memory.batch, one.memory.terms)
+        for one in whole
+        if one.memory is not None
+    }
 
 
 def _largest(spec: Specification) -> tuple[int, int]:

@@ -18,6 +18,7 @@ WARM_UP_ROUNDS = 1
 FEWEST_ROUNDS, MOST_ROUNDS = 9, 101
 BUDGET_SECONDS = 2.0
 """What the rounds of one model may take before there are more than the fewest."""
+_Forward = Callable[[nn.Module], torch.Tensor]
 _Timer = Callable[[nn.Module], float]
 
 
@@ -57,8 +58,8 @@ def measure_inference(
     ratios.
     """
     batch = evaluation_batches(examples.sizes, batch_size)[0]
-    inputs = examples.batch(batch).to(device).inputs
-    timer = partial(_seconds, inputs=inputs, device=device, dtype=dtype)
+    forward = partial(examples.kind.output.forward, batch=examples.batch(batch).to(device))
+    timer = partial(_seconds, forward=forward, device=device, dtype=dtype)
     rounds = _rounds(model, timer)
     unmerged, merged = _timing(model, base, timer, rounds), None
     if method.mergeable:
@@ -97,14 +98,12 @@ def _timing(model: nn.Module, base: nn.Module | None, timer: _Timer, rounds: int
 
 
 @torch.no_grad()
-def _seconds(
-    model: nn.Module, inputs: dict[str, torch.Tensor], device: torch.device, dtype: str
-) -> float:
+def _seconds(model: nn.Module, forward: _Forward, device: torch.device, dtype: str) -> float:
     """The wall-clock seconds of one forward pass."""
     model.eval()
     start = time.perf_counter()
     with torch.autocast(device.type, torch.bfloat16, enabled=dtype == "bf16"):
-        model(**inputs)
+        forward(model)
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter() - start

@@ -156,6 +156,7 @@ def probe_memory(
         peak_evaluate_bytes=peaks["evaluate"],
         peak_training_bytes=max(passes, peaks["step"]),
         batch=step.shape,
+        terms=step.terms,
     )
     return _largest(found, step.trainer.group)
 

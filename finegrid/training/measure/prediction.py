@@ -88,16 +88,23 @@ class Blank(Examples):
     size: int = 1
     configuration: Any = None
     """The model's own."""
+    terms: int | None = None
+    """Of the loss of each example; as many as its size says, unless targets are apart."""
 
     @property
     def sizes(self) -> list[int]:
         """That size for each."""
         return [self.size] * len(self)
 
+    @property
+    def weights(self) -> list[int]:
+        """As many terms for each."""
+        return [self.terms or self.size] * len(self)
+
     def batch(self, indices: Sequence[int]) -> Batch:
         """As many of them."""
         inputs = self.kind.inputs.blank(len(indices), self.size, self.configuration)
-        return Batch(inputs, self.kind.output.blank(inputs))
+        return Batch(inputs, self.kind.output.blank(inputs, self.terms or self.size))
 
 
 class NotTracedError(NotImplementedError):
@@ -193,7 +200,9 @@ def with_prediction(
     memory: Memory, spec: Specification, traces: Traces, drawn_modules: tuple[str, ...] = ()
 ) -> Memory:
     """What was measured of a run, with what a trace of the same micro-batch predicts beside it."""
-    question = Question(spec=spec, batch=memory.batch, drawn_modules=drawn_modules)
+    question = Question(
+        spec=spec, batch=memory.batch, terms=memory.terms, drawn_modules=drawn_modules
+    )
     found = traces.asked(question, predict)
     # of a run that was measured nothing else is left: its step did not fail
     reason = found.reason and found.reason.replace(_RUN_FAILS, _NOT_PREDICTABLE, 1)
@@ -266,7 +275,7 @@ def _trainer(question: Question, model: nn.Module) -> Trainer:
     """What trains the run, on examples without values."""
     spec = question.spec
     task = _task(spec)
-    kind = kind_named(task.kind)
+    kind = kind_named(task.kind, task.kind_options)
     add_unread(model, question.drawn_modules)
     method = METHODS.build(spec.variant.method, spec.variant.settings)
     method.apply(model, torch.Generator())
@@ -279,7 +288,12 @@ def _trainer(question: Question, model: nn.Module) -> Trainer:
 def _task(spec: Specification) -> PreparedTask:
     """What training asks of a task, which is known before it is prepared."""
     task = TASKS.build(spec.task.task, spec.task.options)
-    return PreparedTask.model_construct(kind=task.kind, labels=task.labels, metrics=task.metrics)
+    return PreparedTask.model_construct(
+        kind=task.kind,
+        kind_options=dict(task.kind_options),
+        labels=task.labels,
+        metrics=task.metrics,
+    )
 
 
 def _maker(spec: Specification) -> Callable[[], nn.Module]:
@@ -291,7 +305,7 @@ def _maker(spec: Specification) -> Callable[[], nn.Module]:
     options = dict(spec.model.configuration)
     config = AutoConfig.for_model(str(options.pop("model_type")), **options)
     task = _task(spec)
-    learnt = kind_named(task.kind)
+    learnt = kind_named(task.kind, task.kind_options)
     if learnt.loader is None:
         raise ValueError(f"kind {task.kind} is for plain stacks alone")
     for key, value in learnt.configure(task.labels).items():
@@ -335,7 +349,8 @@ def _examples(kind: Kind, question: Question, configuration: Any) -> Blank:
     elif training.micro_batch_units is not None:
         count *= training.devices
     ids = [str(number) for number in range(count)]
-    return Blank(kind, pa.table({"id": ids}), size=size, configuration=configuration)
+    rows = pa.table({"id": ids})
+    return Blank(kind, rows, size=size, configuration=configuration, terms=question.terms)
 
 
 def main() -> int:

@@ -86,15 +86,17 @@ class Traces:
         """All that decides the answer."""
         spec = question.spec
         task = TASKS.build(spec.task.task, spec.task.options)
+        options = [dict(task.kind_options)] if task.kind_options else []
         return {
             "model": spec.model.configuration,
             "pooling": spec.model.pooling,
             "method": spec.variant.method,
             "settings": spec.variant.settings,
             "drawn_modules": question.drawn_modules,
-            "outputs": [task.kind, len(task.labels)],
+            "outputs": [task.kind, len(task.labels), *options],
             "training": spec.training.model_dump(mode="json", include=set(TRACED)),
             "batch": question.batch,
+            **({"terms": question.terms} if question.terms else {}),
             "accumulates": accumulates(spec.training, question.batch[1]),
             "source": self._digest(
                 METHODS.get(spec.variant.method).__module__,

@@ -31,13 +31,13 @@ def test_blocks_change_no_row(
 ) -> None:
     split = HeldOut(validation=0.2, test=0.3, group=group)
     drop: Dropped = {"label": ("2",)}
-    whole = loaded(Reading(COLUMNS, True, split, drop=drop))
+    whole = loaded(Reading(COLUMNS, "classes", split, drop=drop))
     assert sum(map(len, whole.values())) == 21 + 5
     ends = {row["id"]: row["place"] for rows in whole.values() for row in rows}
     assert ends["train-31"] == "a.csv, line 32"
     assert ends["train-34"] == "b.csv, line 4"
     monkeypatch.setattr(file_rows, "_BLOCK", block)
-    assert loaded(Reading(COLUMNS, True, split, drop=drop)) == whole
+    assert loaded(Reading(COLUMNS, "classes", split, drop=drop)) == whole
 
 
 @pytest.mark.parametrize("block", [1, 1000])
@@ -48,7 +48,7 @@ def test_the_column_of_the_first_bad_row_is_named(
     rows = [["review", "stars"], ["one", "1"], ["two", ""], [" ", "1"], ["four", " "]]
     files: dict[SplitName, list[Path]] = {"train": [Path(written("a.csv", rows))]}
     with pytest.raises(TableError, match=r"'stars': blank or wrong in line 3, line 5 \(2 in all"):
-        Reading(COLUMNS, True).load(files)
+        Reading(COLUMNS, "classes").load(files)
 
 
 BYTES_A_ROW = 200
@@ -62,7 +62,7 @@ def test_memory_is_that_of_the_texts(tmp_path: Path) -> None:
         files: dict[SplitName, list[Path]] = {
             "train": [Path(written("a.csv", [["review", "stars"], *texts]))]
         }
-        reading = Reading(COLUMNS, True, HeldOut(validation=0.1, test=0.1))
+        reading = Reading(COLUMNS, "classes", HeldOut(validation=0.1, test=0.1))
         del texts
         tracemalloc.start()
         found = reading.load(files)

@@ -1,0 +1,75 @@
+"""The text that an encoder's text is turned into, by a decoder that reads the encoder's states."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from kinds.contract import Batch, Example
+from kinds.outputs.texts import Texts
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import torch
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class Translation(Texts):
+    """The target's tokens, as the tokenizer gives those of a target, and the one that ends it.
+
+    What is longer than the length lacks its end.
+    """
+
+    is_apart: ClassVar[bool] = True
+
+    def encode(
+        self, rows: pa.Table, inputs: Sequence[Example], processor: Any, max_length: int
+    ) -> list[Example]:
+        """The tokens of each target."""
+        texts = rows["target"].to_pylist()
+        found = processor.tokenizer(text_target=texts)["input_ids"]
+        return [
+            _target(ids, text, processor.end, max_length)
+            for ids, text in zip(found, texts, strict=True)
+        ]
+
+    def encoded(self, target: Example) -> pa.Schema:
+        """A list of 32-bit integers, the text, and how many tokens were cut off."""
+        import pyarrow as pa
+
+        return super().encoded(target).append(pa.field("left_out", pa.int32()))
+
+    def left_out(self, target: Example) -> int:
+        """The tokens at its end, with the one that ends it."""
+        return int(target["left_out"])
+
+    def blank(self, inputs: dict[str, torch.Tensor], terms: int) -> dict[str, torch.Tensor]:
+        """The first token of the vocabulary at every place."""
+        import torch
+
+        return {"labels": torch.zeros(len(inputs["input_ids"]), terms, dtype=torch.long)}
+
+    def forward(self, model: nn.Module, batch: Batch) -> torch.Tensor:
+        """What the decoder says, (batch, tokens, vocabulary), which reads the labels before."""
+        begun = _begun(model, batch.targets["labels"])
+        found: torch.Tensor = model(**batch.inputs, decoder_input_ids=begun, use_cache=False).logits
+        return found
+
+
+def _begun(model: Any, labels: torch.Tensor) -> torch.Tensor:
+    """What the decoder reads: the labels one place on, behind the token that begins a text."""
+    alone = getattr(model, "module", model)  # inside of what exchanges gradients
+    prepare = getattr(alone, "prepare_decoder_input_ids_from_labels", None) or alone._shift_right
+    begun: torch.Tensor = prepare(labels)
+    return begun
+
+
+def _target(ids: list[int], text: str, end: int, max_length: int) -> Example:
+    whole = ids if ids[-1:] == [end] else [*ids, end]
+    return {
+        "labels": whole[:max_length],
+        "reference": text,
+        "left_out": max(0, len(whole) - max_length),
+    }

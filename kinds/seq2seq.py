@@ -1,0 +1,30 @@
+"""Texts that are turned into other texts by an encoder and a decoder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from kinds.contract import Kind
+from kinds.inputs.sources import SourceText
+from kinds.outputs.texts import GREEDY, Answer, Decoding, SelectsBy
+from kinds.outputs.translation import Translation
+from kinds.registry import register
+
+
+@register("seq2seq")
+@dataclass(frozen=True)
+class Seq2Seq(Kind):
+    """A text -> another one."""
+
+    loader: ClassVar = "AutoModelForSeq2SeqLM"
+    inputs = SourceText()
+
+    decoding: Decoding = GREEDY
+    answer: Answer | None = None
+    selects_by: SelectsBy = "loss"
+
+    @property
+    def output(self) -> Translation:
+        """The text that comes out."""
+        return Translation(self.decoding, self.answer, self.selects_by)
