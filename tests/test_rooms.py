@@ -41,9 +41,13 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "finegrid.prepare": _PREPARE,
     "finegrid.planning": _PLAN,
     "finegrid.published_counts": (*_MODELS, "methods", "finegrid.problems"),
+    "finegrid.published_memory": ("finegrid.records", "finegrid.training", "finegrid.problems"),
     "analysis": ("finegrid.records", "finegrid.metrics"),
     "workflow": _WORKFLOW,
-    "finegrid.cli": (*_WORKFLOW, "finegrid.published_counts", "workflow"),
+    "finegrid.cli": (
+        *(*_WORKFLOW, "finegrid.published_counts"),
+        *("finegrid.published_memory", "workflow"),
+    ),
     "measurements": (*_WORKFLOW, "workflow"),
 }
 """Room -> the other rooms that it may import. Data flow down this list."""
