@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from methods.peft_form import PeftForm
+
 
 _HALF_BYTES = 2
 
@@ -100,6 +102,15 @@ class Method(ABC):
 
     def finish(self, model: nn.Module) -> None:  # noqa: B027  # most methods keep all of it
         """Drop, after training, what only training needs; the function stays the same."""
+
+    def peft_form(self, model: nn.Module) -> PeftForm:
+        """What was trained in this model, as an adapter of the peft library.
+
+        Raises NoPeftFormError where peft has no type that computes the same.
+        """
+        from methods.peft_form import NoPeftFormError
+
+        raise NoPeftFormError("peft has no such type")
 
     def merge(self, model: nn.Module) -> None:
         """Fold what was trained into the base weights, in place.

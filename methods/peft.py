@@ -22,11 +22,13 @@ from pydantic import Field, JsonValue
 
 from finegrid.models.anatomy import Anatomy
 from finegrid.models.coverage import refusal
+from finegrid.models.head import head_parameters
 from finegrid.models.layers import Layer, linear_layers
 from finegrid.records.specification import Weights
 from methods.contract import Method
 from methods.injection import drawn_seed
-from methods.parameters import is_norm, norms
+from methods.parameters import is_norm, norms, trainable_state
+from methods.peft_form import ADAPTER, INSIDE, PeftForm
 from methods.peft_types import IA3, LN_TUNING, TYPES, Config, Type
 from methods.registry import register
 
@@ -34,7 +36,6 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-_ADAPTER = "default"
 _NO_PLAIN = "the model has no plain linear layers: its weights are kept transposed"
 _NO_BIAS = "the model has no biases"
 _NO_NORMS = "the model has no norms"
@@ -122,6 +123,17 @@ class PeftMethod(Method):
             setattr(model.get_submodule(parent), child, layer.get_base_layer())
         del model.peft_config
 
+    def peft_form(self, model: nn.Module) -> PeftForm:
+        """What peft's layers hold; what they draw comes of the seed in their configuration."""
+        config: Any = model.peft_config
+        plain = {
+            key: value for key, value in config[ADAPTER].to_dict().items() if value is not None
+        }
+        head = {id(parameter) for parameter in head_parameters(model)}
+        own = {name for name, p in model.named_parameters() if id(p) not in head}
+        tensors = {n: t for n, t in trainable_state(model).items() if n in own}
+        return PeftForm(plain, {INSIDE + name: tensor for name, tensor in tensors.items()})
+
     def body_parameters(self, model: nn.Module) -> int:
         """Count what peft adds to a copy of the model on the meta device: from shapes alone."""
         import torch
@@ -139,7 +151,7 @@ class PeftMethod(Method):
 
         name = PeftType(self.library_type.upper())
         config = PEFT_TYPE_TO_CONFIG_MAPPING[name](**self.placed(model))
-        PEFT_TYPE_TO_TUNER_MAPPING[name](model, config, _ADAPTER)
+        PEFT_TYPE_TO_TUNER_MAPPING[name](model, config, ADAPTER)
         model.train(model.training)  # peft's layers start in training, where some of them draw
 
 

@@ -12,6 +12,7 @@ from finegrid.models.anatomy import Anatomy
 from finegrid.models.live import anatomy_of
 from methods.contract import Method
 from methods.injection import Keywords, add_parameters, added, change_keywords, change_output
+from methods.peft_form import ADAPTER, NoPeftFormError, PeftForm
 from methods.registry import register
 
 if TYPE_CHECKING:
@@ -73,6 +74,18 @@ class Prompt(Method):
     def body_parameters(self, model: nn.Module) -> int:
         """length d."""
         return self.length * _width(_body(model)[0])
+
+    def peft_form(self, model: nn.Module) -> PeftForm:
+        """P as peft's embedding of virtual tokens.
+
+        Raises NoPeftFormError where a head reads other states behind peft's prompt than here.
+        """
+        if _body(model)[1] is not None:
+            raise NoPeftFormError("peft puts a prompt before the decoder's tokens as well")
+        if _reads_tokens(model):
+            raise NoPeftFormError("the head reads the tokens' states, and peft's the prompt's too")
+        tensors = {f"prompt_encoder.{ADAPTER}.embedding.weight": added(model, _CHILD)["P"]}
+        return PeftForm({"peft_type": "PROMPT_TUNING", "num_virtual_tokens": self.length}, tensors)
 
 
 def _body(model: Any) -> tuple[nn.Module, nn.Module | None]:

@@ -42,11 +42,14 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "finegrid.planning": _PLAN,
     "finegrid.published_counts": (*_MODELS, "methods", "finegrid.problems"),
     "finegrid.published_memory": ("finegrid.records", "finegrid.training", "finegrid.problems"),
+    "finegrid.export": (
+        *("finegrid.records", "finegrid.models", "methods", "kinds", "finegrid.training"),
+    ),
     "analysis": ("finegrid.records", "finegrid.metrics"),
     "workflow": _WORKFLOW,
     "finegrid.cli": (
         *(*_WORKFLOW, "finegrid.published_counts"),
-        *("finegrid.published_memory", "workflow"),
+        *("finegrid.published_memory", "finegrid.export", "workflow"),
     ),
     "measurements": (*_WORKFLOW, "workflow"),
 }
