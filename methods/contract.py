@@ -48,6 +48,9 @@ class Method(ABC):
     """Whether `merge` exists."""
     trains_base: ClassVar[bool] = False
     """Whether the base's own matrices are trained, so that gradients and state are as large."""
+    groups: ClassVar[tuple[str, ...]] = ()
+    """Names of the tensors that the method adds, each a part of their whole names: they may have
+    learning rates of their own, as the task's head may under the name `head`."""
     reads_weights: ClassVar[bool] = False
     """Whether what `apply` adds has a form that numbers of the base decide, beside their shapes:
     processes that share a model then load all of it, each for itself."""

@@ -34,6 +34,7 @@ class IA3(Method):
     paper: ClassVar[str] = "Liu et al. 2022, arXiv:2205.05638"
     draws: ClassVar[bool] = False
     mergeable: ClassVar[bool] = True
+    groups: ClassVar[tuple[str, ...]] = ("factor",)
 
     outputs: tuple[str, ...] = ("k", "v")
     """Roles of the layers whose outputs are scaled."""

@@ -37,6 +37,7 @@ class LoRA(Method):
 
     paper: ClassVar[str] = "Hu et al. 2021, arXiv:2106.09685"
     mergeable: ClassVar[bool] = True
+    groups: ClassVar[tuple[str, ...]] = ("A", "B")
 
     rank: Annotated[int, Field(ge=1)] = 8
     alpha: Annotated[float, Field(gt=0)] = 16.0

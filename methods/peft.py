@@ -357,6 +357,7 @@ def _register(name: str, entry: Type, base: type[PeftMethod] = OnLayers) -> None
         "library_type": entry.library_type or name,
         "identity_at_start": entry.identity,
         "draws": entry.draws,
+        "groups": entry.groups,
         "reads_weights": entry.reads,
     }
     register(f"peft:{name}")(type(f"Peft_{name}", (base,), body))

@@ -40,6 +40,7 @@ class Prefix(Method):
     paper: ClassVar[str] = "Li and Liang 2021, arXiv:2101.00190"
     library_type: ClassVar[str] = "prefix_tuning"
     identity_at_start: ClassVar[bool] = False
+    groups: ClassVar[tuple[str, ...]] = ("key", "value", "E", "W1", "b1", "W2", "b2")
 
     length: Annotated[int, Field(ge=1)] = 20
     """Positions of the prefix."""

@@ -41,6 +41,7 @@ class Prompt(Method):
     paper: ClassVar[str] = "Lester et al. 2021, arXiv:2104.08691"
     library_type: ClassVar[str] = "prompt_tuning"
     identity_at_start: ClassVar[bool] = False
+    groups: ClassVar[tuple[str, ...]] = ("P",)
 
     length: Annotated[int, Field(ge=1)] = 20
     """Vectors of the prompt."""

@@ -37,6 +37,7 @@ class VeRA(Method):
     paper: ClassVar[str] = "Kopiczko et al. 2023, arXiv:2310.11454"
     library_type: ClassVar[str] = "vera"
     mergeable: ClassVar[bool] = True
+    groups: ClassVar[tuple[str, ...]] = ("b", "d")
 
     rank: Annotated[int, Field(ge=1)] = 256
     initial: Annotated[float, Field(gt=0)] = 0.1

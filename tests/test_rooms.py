@@ -67,6 +67,8 @@ OTHER_MEANINGS = {
             *("families/linear_stack", "families/modernbert", "families/rt_detr"),
         )
     },
+    ("head", "finegrid/training/optimization.py"): "the group of the task's head",
+    ("head", "finegrid/planning/fits.py"): "the same",
     ("head", "finegrid/cli/anatomy.py"): "the modules of the task's head",
     ("prefix", "finegrid/cli/anatomy.py"): "whether the method of that name is possible",
     ("head", "analysis/figures/scores.py"): "the first rows of a frame",

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, JsonValue, model_validator
+from pydantic import AfterValidator, Field, JsonValue, StringConstraints, model_validator
 
 from finegrid.records.base import Name, Record, Sha256
 from finegrid.records.identity import short_hash
@@ -22,6 +22,20 @@ Head = Literal["new", "keep"]
 LEARNING_RATE = "learning_rate"
 """The key that every tuning searches."""
 _SHOWN = r"[^\x00-\x20\x7f]"
+_TIMES = "x"
+
+
+def _more_than_none(multiple: str) -> str:
+    """Refuse a multiple of zero."""
+    if not float(multiple.removesuffix(_TIMES)):
+        raise ValueError(f"{multiple!r} is none at all; allowed: a multiple above 0, as 16x")
+    return multiple
+
+
+Multiple = Annotated[
+    str, StringConstraints(pattern=rf"^\d+(\.\d+)?{_TIMES}$"), AfterValidator(_more_than_none)
+]
+"""A multiple of the learning rate: `16x`."""
 SOURCE_PATTERN = rf"^(?:(?:hub|package|sdist):\S+|path:{_SHOWN}(?:[^\x00-\x1f\x7f]*{_SHOWN})?)$"
 """Spaces stand in paths alone, and not at their ends."""
 
@@ -79,6 +93,13 @@ class Training(Record):
     """How a run is trained. Lengths in tokens, sizes in examples."""
 
     learning_rate: PositiveFloat
+    learning_rates: dict[str, PositiveFloat | Multiple] = Field(
+        default={}, exclude_if=lambda value: not value
+    )
+    """Group of what is trained -> a learning rate of its own, or a multiple of `learning_rate`.
+
+    `head` is the task's head; the others are named by the method: A and B of LoRA.
+    """
     epochs: Positive
     batch_size: Positive
     micro_batch_size: Positive | None = None
@@ -115,6 +136,13 @@ class Training(Record):
     strategy: Strategy = Field(default="ddp", exclude_if=lambda value: value == "ddp")
     """How several devices hold the model, its gradients and the optimizer's state: each of them
     all of it (ddp), or its own part (fsdp)."""
+
+    def group_rate(self, group: str) -> float:
+        """The learning rate of a group that has one of its own."""
+        given = self.learning_rates[group]
+        if isinstance(given, str):
+            return float(given.removesuffix(_TIMES)) * self.learning_rate
+        return given
 
     @property
     def devices_per_node(self) -> int:
