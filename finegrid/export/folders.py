@@ -16,6 +16,7 @@ from finegrid.export.trained import ExportError, TrainedRun
 from finegrid.models.head import head_modules
 from finegrid.records.result import DELTA_FILE, SPECIFICATION_FILE
 from kinds.contract import Batch
+from methods.contract import Method
 from methods.peft_form import ADAPTER, NoPeftFormError, PeftForm
 
 Write = Callable[[TrainedRun, Path], None]
@@ -37,23 +38,15 @@ def write_peft(trained: TrainedRun, folder: Path) -> None:
 
     Raises ExportError where peft has not what the run did.
     """
-    from peft import PeftConfig, get_peft_model
-
     model = trained.model()
     base = _library_model(trained, trained.base())
     base.name_or_path = base_name(trained)
     try:
-        form = trained.method.peft_form(model)
+        adapter = adapted(base, model, trained.method, trained.kind.loader)
     except NoPeftFormError as error:
         raise _refused(trained, "peft", str(error)) from error
-    heads = _heads(model)
-    config = PeftConfig.from_peft_type(
-        **form.config | {"task_type": _TASKS.get(trained.kind.loader), "modules_to_save": [*heads]}
-    )
-    adapted = get_peft_model(base, config, autocast_adapter_dtype=False)
-    _fill(adapted, form, heads)
-    _check(trained, model, adapted)
-    adapted.save_pretrained(str(folder), save_embedding_layers=False)
+    _check(trained, model, adapter)
+    adapter.save_pretrained(str(folder), save_embedding_layers=False)
 
 
 def write_merged(trained: TrainedRun, folder: Path) -> None:
@@ -80,6 +73,21 @@ def write_delta(trained: TrainedRun, folder: Path) -> None:
     """The tensors that the run stored, and the specification that says how to apply them."""
     save_file(load_file(trained.folder / DELTA_FILE), folder / DELTA_FILE)
     trained.run.spec.write(folder / SPECIFICATION_FILE)
+
+
+def adapted(base: Any, model: nn.Module, method: Method, loader: str | None) -> Any:
+    """The base under peft, with what the method and the head of the model were trained to.
+
+    Raises NoPeftFormError where peft has not what the method did.
+    """
+    from peft import PeftConfig, get_peft_model
+
+    form, heads = method.peft_form(model), _heads(model)
+    added = {"task_type": _TASKS.get(loader), "modules_to_save": [*heads]}
+    config = PeftConfig.from_peft_type(**dict(form.config) | added)
+    adapter = get_peft_model(base, config, autocast_adapter_dtype=False)
+    _fill(adapter, form, heads)
+    return adapter
 
 
 FORMATS: Mapping[str, Write] = {"peft": write_peft, "merged": write_merged, "delta": write_delta}
@@ -121,22 +129,22 @@ def _heads(model: nn.Module) -> dict[str, nn.Module]:
     return {path: module for path, module in model.named_modules() if id(module) in heads}
 
 
-def _fill(adapted: nn.Module, form: PeftForm, heads: Mapping[str, nn.Module]) -> None:
-    """Put what was trained in its places. Raises ExportError where one is not there, or is left."""
+def _fill(adapter: nn.Module, form: PeftForm, heads: Mapping[str, nn.Module]) -> None:
+    """Put what was trained in its places; NoPeftFormError where one is not there, or is left."""
     places = {
-        **dict(adapted.named_buffers(remove_duplicate=False)),
-        **dict(adapted.named_parameters(remove_duplicate=False)),
+        **dict(adapter.named_buffers(remove_duplicate=False)),
+        **dict(adapter.named_parameters(remove_duplicate=False)),
     }
     filled = set()
     for name, tensor in _values(places, form, heads):
         place = places.get(name)
         if place is None or place.shape != tensor.shape:
-            raise ExportError(f"peft has no {name} of shape {tuple(tensor.shape)}; allowed: delta")
+            raise NoPeftFormError(f"peft has no {name} of shape {tuple(tensor.shape)}")
         place.data.copy_(tensor)
         filled.add(id(place))
-    for name, place in adapted.named_parameters():
+    for name, place in adapter.named_parameters():
         if place.requires_grad and id(place) not in filled:
-            raise ExportError(f"peft trains {name}, and the run did not; allowed: delta")
+            raise NoPeftFormError(f"peft trains {name}, and the run did not")
 
 
 def _values(
