@@ -48,6 +48,8 @@ class Method(ABC):
     """Whether `merge` exists."""
     trains_base: ClassVar[bool] = False
     """Whether the base's own matrices are trained, so that gradients and state are as large."""
+    unfreezes: ClassVar[bool] = False
+    """Whether tensors of the base itself are trained, beside whatever is added."""
     groups: ClassVar[tuple[str, ...]] = ()
     """Names of the tensors that the method adds, each a part of their whole names: they may have
     learning rates of their own, as the task's head may under the name `head`."""

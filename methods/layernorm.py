@@ -23,6 +23,7 @@ class LayerNorm(Method):
 
     paper: ClassVar[str] = "Zhao et al. 2023, arXiv:2312.11420"
     draws: ClassVar[bool] = False
+    unfreezes: ClassVar[bool] = True
 
     def not_applicable(self, anatomy: Anatomy) -> str | None:
         """A model without norms has nothing to train."""
