@@ -11,7 +11,6 @@ import copy
 import re
 from abc import abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.util import find_spec
@@ -26,7 +25,7 @@ from finegrid.models.head import head_parameters
 from finegrid.models.layers import Layer, linear_layers
 from finegrid.records.specification import Weights
 from methods.contract import Method
-from methods.injection import drawn_seed
+from methods.injection import seeded
 from methods.parameters import is_norm, norms, trainable_state
 from methods.peft_form import ADAPTER, INSIDE, PeftForm
 from methods.peft_types import IA3, LN_TUNING, TYPES, Config, Type
@@ -109,7 +108,7 @@ class PeftMethod(Method):
         """Let peft put its layers in the place of the modules that they wrap."""
         if hasattr(model, "peft_config"):
             raise ValueError("peft has wrapped the model already: apply a method once")
-        with _seeded(generator):
+        with seeded(generator):
             self._wrap(model)
 
     def merge(self, model: nn.Module) -> None:
@@ -295,17 +294,6 @@ class OnNorms(PeftMethod):
 def _changes_a_count(item: tuple[str, JsonValue]) -> bool:
     key, value = item
     return key.endswith(_UNCOUNTED) or (key in _STARTS and value is not True)
-
-
-@contextmanager
-def _seeded(generator: torch.Generator) -> Iterator[None]:
-    """Let the generator decide what is drawn on the CPU without one, and leave no trace."""
-    import torch
-
-    seed = drawn_seed(generator, 2**31)
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        yield
 
 
 def _canonical(library_type: str, config: Config) -> Config:

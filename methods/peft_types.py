@@ -214,7 +214,7 @@ NOT_OFFERED: Mapping[str, str] = {
     "cpt": "prompt learning for causal language models, from a tokenizer's ids",
     "lily": "its router averages over the batch, padding included: a row depends on the others",
     "multitask_prompt_tuning": "it needs the task of each example",
-    "p_tuning": "prompt learning: peft cannot inject it; the prompt is a method of its own here",
+    "p_tuning": "prompt learning: peft cannot inject it; p-tuning is a method of its own here",
     "poly": "it needs the task of each example",
     "prefix_tuning": "prompt learning: peft cannot inject it; prefixes are a method of their own",
     "prompt_tuning": "prompt learning: peft cannot inject it; the prompt is a method of its own",

@@ -26,6 +26,7 @@ FORMS: list[tuple[str, str, dict[str, Any]]] = [
     ("layernorm", "bert", {}),
     ("layernorm", "llama", {}),
     ("prompt", "bert", {"length": 3}),
+    ("p-tuning", "bert", {"length": 3, "hidden": 5}),
     ("peft:hra", "bert", {}),
     ("peft:lora", "gpt2", {"config": {"r": 2}}),
     ("peft:vera", "llama", {"config": {"r": 4}}),
@@ -50,6 +51,7 @@ def test_the_adapter_says_what_the_model_says(
     name: str, model_type: str, settings: dict[str, Any], tmp_path: Path
 ) -> None:
     method, model = trained(name, model_type, settings)
+    method.finish(model)
     adapter = adapted(tiny(model_type), model, method, LOADER)
     adapter.save_pretrained(tmp_path, save_embedding_layers=False)
     loaded = PeftModel.from_pretrained(tiny(model_type), str(tmp_path)).eval()

@@ -46,6 +46,10 @@ SETTINGS: dict[str, list[dict[str, Any]]] = {
     "full": [{"top_blocks": 1}],
     "vera": [{"rank": 4, "targets": ["all"]}, {"rank": 80, "initial": 0.5, "targets": ["all"]}],
     "prompt": [{"length": 3, "initial_std": 0.5}],
+    "p-tuning": [
+        {"length": 3, "hidden": 5, "initial_std": 0.5},
+        {"length": 3, "encoder": "mlp", "initial_std": 0.5},
+    ],
     "prefix": [{"length": 3}, {"length": 3, "reparametrisation": 5, "initial_std": 0.5}],
     "ia3": [{"outputs": ["linear"], "inputs": []}, {"outputs": ["q", "v"], "inputs": ["o"]}],
     "bitfit": [{"added_to": ["q", "v", "down"]}, {"added_to": ["all"]}],
