@@ -32,12 +32,12 @@ _SHORT = 64
 _LARGEST_NORM = 1.0
 """The board's script clips gradients at this norm."""
 _READ = torch.ops.aten._local_scalar_dense.default
-_OPTIMIZERS: Mapping[str, str] = {
-    "lora+": "create_loraplus_optimizer",
-    "lora-fa": "create_lorafa_optimizer",
-    "riemannian": "create_riemannian_optimizer",
+_OPTIMIZERS: Mapping[str, tuple[str, dict[str, Any]]] = {
+    "lora+": ("create_loraplus_optimizer", {"optimizer_cls": torch.optim.AdamW}),
+    "lora-fa": ("create_lorafa_optimizer", {}),
+    "riemannian": ("create_riemannian_optimizer", {"optimizer_cls": torch.optim.AdamW}),
 }
-"""The board's name of an optimizer of the peft library -> the function that makes it."""
+"""The board's name of an optimizer of the peft library -> what makes it, as the script does."""
 
 
 class OtherParametersError(Exception):
@@ -158,8 +158,9 @@ def _optimizer(model: nn.Module, row: BoardRow) -> torch.optim.Optimizer:
     if row.optimizer in _OPTIMIZERS:
         from peft import optimizers
 
-        made: torch.optim.Optimizer = getattr(optimizers, _OPTIMIZERS[row.optimizer])(
-            model=model, **row.optimizer_kwargs
+        maker, options = _OPTIMIZERS[row.optimizer]
+        made: torch.optim.Optimizer = getattr(optimizers, maker)(
+            model=model, **options, **row.optimizer_kwargs
         )
         return made
     kind = getattr(torch.optim, row.optimizer, None)
