@@ -38,13 +38,18 @@ def export(
         if side.result is None:
             raise ExportError(f"{side.run}: it has no record yet")
         folder = output or Path("exports") / f"{side.run}-{form}"
-        where = Path(run) if Path(run).exists() else results / "runs" / side.run
-        made = where if where.is_dir() else where.parent
-        _write(side.result, made, prepared or results / "prepared", form, folder)
+        _write(side.result, _folder_of(side.run, run, results), prepared or results / "prepared", form, folder)
     except (AnalysisError, ExportError, OSError) as error:
         sys.stderr.write(f"export: {error}\n")
         raise typer.Exit(EXIT_CONFIGURATION) from error
     CONSOLE.print(f"{folder}", highlight=False, soft_wrap=True)
+
+
+def _folder_of(name: str, asked: str, results: Path) -> Path:
+    """The run's folder: below the results, or at the path that was asked for."""
+    below = results / "runs" / name
+    path = Path(asked)
+    return below if below.is_dir() else path if path.is_dir() else path.parent
 
 
 def _write(result: Result, made: Path, prepared: Path, form: str, folder: Path) -> None:
