@@ -27,8 +27,6 @@ from finegrid.training.measure.prediction import (
     without_values,
 )
 
-_SHORT = 64
-"""Tokens of the step that makes the optimizer's state."""
 _LARGEST_NORM = 1.0
 """The board's script clips gradients at this norm."""
 _READ = torch.ops.aten._local_scalar_dense.default
@@ -96,7 +94,7 @@ def peak_reserved(board: Board, row: BoardRow) -> int:
         with Reserved(allocator) as device:
             device.load(model)
             steps = _Steps(board, row, model)
-            steps.take(min(_SHORT, board.max_seq_length))
+            steps.begin()
             allocator.empty_cache()
             steps.take(board.max_seq_length)
     return allocator.peak
@@ -133,6 +131,20 @@ class _Steps:
                 f"the configuration trains {trained:,} parameters with this version of peft, "
                 f"the board {row.num_trainable_params:,}"
             )
+
+    def begin(self) -> None:
+        """Let the optimizer make its state, as in the first step.
+
+        The script scores the bare model before: peft lets all of an adapter learn afterwards, also
+        what the optimizer has frozen.
+        """
+        if hasattr(self._model, "peft_config"):
+            with self._model.disable_adapter():
+                pass
+        for parameter in self._model.parameters():
+            if parameter.requires_grad:
+                parameter.grad = torch.zeros_like(parameter)
+        self._optimizer.step()
 
     def take(self, tokens: int) -> None:
         """A step on a padded batch of that length."""
@@ -176,6 +188,6 @@ def _optimizer(model: nn.Module, row: BoardRow) -> torch.optim.Optimizer:
 
 
 def _batch(examples: int, tokens: int) -> dict[str, Tensor]:
-    """A batch of which some rows are padded: attention has a mask, of (examples, 1, t, t)."""
+    """A full batch, (examples, tokens): none of its rows is padded, and attention has no mask."""
     ids = torch.zeros(examples, tokens, dtype=torch.long)
-    return {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": ids.clone()}
+    return {"input_ids": ids, "labels": ids.clone()}

@@ -115,7 +115,10 @@ class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
     ) -> Any:
         """The operation as it is; what it returns is counted."""
         returned = func(*args, **(kwargs or {}))
-        tree_map_only(torch.Tensor, self.count, returned)
+        if isinstance(returned, torch.Tensor):
+            self.count(returned)
+        elif isinstance(returned, (list, tuple)):
+            tree_map_only(torch.Tensor, self.count, returned)
         return returned
 
     def count(self, tensor: torch.Tensor) -> None:
@@ -225,12 +228,12 @@ def swapping_what_differs() -> Iterator[None]:
     The library swaps every parameter of a trace that is moved, its own copy in its place.
     """
 
-    def swap(one: torch.Tensor, other: torch.Tensor) -> None:
+    def take_over(one: torch.Tensor, other: torch.Tensor) -> None:
         if (one.shape, one.dtype, one.device) != (other.shape, other.dtype, other.device):
-            swap_tensors(one, other)  # type: ignore[no-untyped-call]
+            one.data = other.data
 
     swap_tensors = torch.utils.swap_tensors
-    torch.utils.swap_tensors = swap
+    torch.utils.swap_tensors = take_over
     try:
         yield
     finally:
