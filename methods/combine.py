@@ -61,9 +61,9 @@ def _mix_and_match() -> dict[str, Part]:
 @register("combine")
 @dataclass(frozen=True)
 class Combine(Method):
-    """All parts at once, in their order; by default the mix-and-match adapter, He et al. 2022.
+    """All parts at once; by default the mix-and-match adapter, He et al. 2022.
 
-    A part changes the layers' outputs after the parts before it. Where two parts change the same
+    A part changes the layers' outputs after the parts before it, in the order of their names. Where two parts change the same
     layers, they are not merged: which of them comes first would be lost.
     """
 
@@ -78,7 +78,7 @@ class Combine(Method):
         Raises ValueError for a part that cannot be made.
         """
         parts = {}
-        for name, part in self.parts.items():
+        for name, part in sorted(self.parts.items()):
             try:
                 built = part.built()
             except ValueError as error:

@@ -67,6 +67,12 @@ OTHER_MEANINGS = {
             *("families/linear_stack", "families/modernbert", "families/rt_detr"),
         )
     },
+    **{
+        (name, "methods/combine.py"): "the module of what may be a part"
+        for name in (
+            *("adapter", "bitfit", "ia3", "layernorm", "lg", "lora", "prefix", "prompt", "vera"),
+        )
+    },
     ("head", "finegrid/training/optimization.py"): "the group of the task's head",
     ("head", "finegrid/planning/fits.py"): "the same",
     ("head", "finegrid/cli/anatomy.py"): "the modules of the task's head",
