@@ -128,8 +128,8 @@ class PeftMethod(Method):
         plain = {
             key: value for key, value in config[ADAPTER].to_dict().items() if value is not None
         }
-        head = {id(parameter) for parameter in head_parameters(model)}
-        own = {name for name, p in model.named_parameters() if id(p) not in head}
+        apart = {id(parameter) for parameter in head_parameters(model)}
+        own = {name for name, p in model.named_parameters() if id(p) not in apart}
         tensors = {n: t for n, t in trainable_state(model).items() if n in own}
         return PeftForm(plain, {INSIDE + name: tensor for name, tensor in tensors.items()})
 

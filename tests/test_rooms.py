@@ -73,6 +73,8 @@ OTHER_MEANINGS = {
             *("adapter", "bitfit", "ia3", "layernorm", "lg", "lora", "prefix", "prompt", "vera"),
         )
     },
+    ("prompt", "methods/p_tuning.py"): "the module that it extends",
+    ("p-tuning", "methods/peft_types.py"): "peft's name of its own implementation",
     ("head", "finegrid/training/optimization.py"): "the group of the task's head",
     ("head", "finegrid/planning/fits.py"): "the same",
     ("head", "finegrid/cli/anatomy.py"): "the modules of the task's head",

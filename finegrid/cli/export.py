@@ -38,7 +38,13 @@ def export(
         if side.result is None:
             raise ExportError(f"{side.run}: it has no record yet")
         folder = output or Path("exports") / f"{side.run}-{form}"
-        _write(side.result, _folder_of(side.run, run, results), prepared or results / "prepared", form, folder)
+        _write(
+            side.result,
+            _folder_of(side.run, run, results),
+            prepared or results / "prepared",
+            form,
+            folder,
+        )
     except (AnalysisError, ExportError, OSError) as error:
         sys.stderr.write(f"export: {error}\n")
         raise typer.Exit(EXIT_CONFIGURATION) from error
@@ -62,7 +68,7 @@ def _write(result: Result, made: Path, prepared: Path, form: str, folder: Path) 
         raise ExportError(f"--output {folder} exists; allowed: a new folder")
     trained = TrainedRun.checked(result, made, prepared)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".") as temporary:
+    with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
         inside = Path(temporary) / folder.name
         inside.mkdir()
         FORMATS[form](trained, inside)

@@ -42,11 +42,11 @@ def write_peft(trained: TrainedRun, folder: Path) -> None:
     base = _library_model(trained, trained.base())
     base.name_or_path = base_name(trained)
     try:
-        adapter = adapted(base, model, trained.method, trained.kind.loader)
+        wrapped = adapted(base, model, trained.method, trained.kind.loader)
     except NoPeftFormError as error:
         raise _refused(trained, "peft", str(error)) from error
-    _check(trained, model, adapter)
-    adapter.save_pretrained(str(folder), save_embedding_layers=False)
+    _check(trained, model, wrapped)
+    wrapped.save_pretrained(str(folder), save_embedding_layers=False)
 
 
 def write_merged(trained: TrainedRun, folder: Path) -> None:
@@ -85,9 +85,9 @@ def adapted(base: Any, model: nn.Module, method: Method, loader: str | None) -> 
     form, heads = method.peft_form(model), _heads(model)
     added = {"task_type": _TASKS.get(loader), "modules_to_save": [*heads]}
     config = PeftConfig.from_peft_type(**dict(form.config) | added)
-    adapter = get_peft_model(base, config, autocast_adapter_dtype=False)
-    _fill(adapter, form, heads)
-    return adapter
+    wrapped = get_peft_model(base, config, autocast_adapter_dtype=False)
+    _fill(wrapped, form, heads)
+    return wrapped
 
 
 FORMATS: Mapping[str, Write] = {"peft": write_peft, "merged": write_merged, "delta": write_delta}
@@ -129,11 +129,11 @@ def _heads(model: nn.Module) -> dict[str, nn.Module]:
     return {path: module for path, module in model.named_modules() if id(module) in heads}
 
 
-def _fill(adapter: nn.Module, form: PeftForm, heads: Mapping[str, nn.Module]) -> None:
+def _fill(wrapped: nn.Module, form: PeftForm, heads: Mapping[str, nn.Module]) -> None:
     """Put what was trained in its places; NoPeftFormError where one is not there, or is left."""
     places = {
-        **dict(adapter.named_buffers(remove_duplicate=False)),
-        **dict(adapter.named_parameters(remove_duplicate=False)),
+        **dict(wrapped.named_buffers(remove_duplicate=False)),
+        **dict(wrapped.named_parameters(remove_duplicate=False)),
     }
     filled = set()
     for name, tensor in _values(places, form, heads):
@@ -142,7 +142,7 @@ def _fill(adapter: nn.Module, form: PeftForm, heads: Mapping[str, nn.Module]) ->
             raise NoPeftFormError(f"peft has no {name} of shape {tuple(tensor.shape)}")
         place.data.copy_(tensor)
         filled.add(id(place))
-    for name, place in adapter.named_parameters():
+    for name, place in wrapped.named_parameters():
         if place.requires_grad and id(place) not in filled:
             raise NoPeftFormError(f"peft trains {name}, and the run did not")
 

@@ -27,6 +27,8 @@ from finegrid.training.measure.prediction import (
     without_values,
 )
 
+_MOST_OPERATIONS = 150_000
+"""Six times those of a step of LoRA: some types make their constants element by element."""
 _LARGEST_NORM = 1.0
 """The board's script clips gradients at this norm."""
 _READ = torch.ops.aten._local_scalar_dense.default
@@ -42,12 +44,17 @@ class OtherParametersError(Exception):
     """A row whose configuration trains another number of parameters than the row says."""
 
 
+class TooManyOperationsError(Exception):
+    """A run that is made of more operations than are followed."""
+
+
 class Reserved(LiveBytes):
     """Sends the storages that operations make and drop through a caching allocator."""
 
     def __init__(self, allocator: CachingAllocator) -> None:
         super().__init__()
         self._allocator = allocator
+        self._operations = 0
 
     def __torch_dispatch__(
         self,
@@ -60,6 +67,9 @@ class Reserved(LiveBytes):
 
         A step reads the optimizer's count of steps, and whether something is infinite.
         """
+        self._operations += 1
+        if self._operations > _MOST_OPERATIONS:
+            raise TooManyOperationsError(f"it takes more than {_MOST_OPERATIONS:,} operations")
         if func is _READ:
             dtype = args[0].dtype
             return False if dtype == torch.bool else 1.0 if dtype.is_floating_point else 1

@@ -66,7 +66,7 @@ def check_predictions(model: nn.Module, assets: Assets, results: Path, name: str
     with torch.no_grad():
         found = model.eval()(**examples.batch(range(len(examples))).inputs).logits
     expected = torch.tensor(rows["logits"].tolist())
-    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(found.double(), expected.double(), atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["lora", "prompt"])
