@@ -63,8 +63,8 @@ def _mix_and_match() -> dict[str, Part]:
 class Combine(Method):
     """All parts at once; by default the mix-and-match adapter, He et al. 2022.
 
-    A part changes the layers' outputs after the parts before it, in the order of their names. Where two parts change the same
-    layers, they are not merged: which of them comes first would be lost.
+    A part changes the layers' outputs after the parts before it, in the order of their names.
+    Where two parts change the same layers, they are not merged: the order would be lost.
     """
 
     paper: ClassVar[str] = "He et al. 2022, arXiv:2110.04366"

@@ -89,20 +89,21 @@ class PTuning(Prompt):
         return [lstm, nn.Linear(2 * hidden, 2 * hidden), nn.Linear(2 * hidden, size)]
 
     def _vectors(self, model: nn.Module) -> torch.Tensor:
-        """P: what is kept, or what the encoder makes of E."""
-        from torch.nn import functional
+        """P: what is kept, or what the encoder makes of E, in fp32 as its weights are."""
+        import torch
 
         child: Any = model.get_submodule(CHILD)
         if not hasattr(child, "E"):
             return super()._vectors(model)
-        first, *others = child.g
-        states = first(child.E)
-        if self.encoder == "lstm":
-            states, _ = states
-        else:
-            states = functional.relu(states)
-        *inner, last = others
-        for layer in inner:
-            states = functional.relu(layer(states))
-        found: torch.Tensor = last(states)
+        with torch.autocast(child.E.device.type, enabled=False):
+            return self._encoded(child.E, child.g)
+
+    def _encoded(self, embedded: torch.Tensor, layers: nn.ModuleList) -> torch.Tensor:
+        """g of E (length, d)."""
+        from torch.nn import functional
+
+        first, middle, last = layers
+        states = first(embedded)
+        states = states[0] if self.encoder == "lstm" else functional.relu(states)
+        found: torch.Tensor = last(functional.relu(middle(states)))
         return found
