@@ -60,6 +60,7 @@ class Adapter(Method):
     """
 
     paper: ClassVar[str] = "Houlsby et al. 2019, arXiv:1902.00751"
+    groups: ClassVar[tuple[str, ...]] = ("D", "U", "b", "c", "gain", "shift")
 
     size: Annotated[int, Field(ge=1)] = 64
     """Width m of the bottleneck."""

@@ -31,6 +31,8 @@ class BitFit(Method):
 
     paper: ClassVar[str] = "Ben Zaken et al. 2021, arXiv:2106.10199"
     draws: ClassVar[bool] = False
+    unfreezes: ClassVar[bool] = True
+    groups: ClassVar[tuple[str, ...]] = ("bias",)
 
     added_to: tuple[str, ...] = ()
     """Roles of the layers that get a bias where they have none; [all] stands for every layer."""

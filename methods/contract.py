@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from methods.peft_form import PeftForm
+
 
 _HALF_BYTES = 2
 
@@ -46,6 +48,11 @@ class Method(ABC):
     """Whether `merge` exists."""
     trains_base: ClassVar[bool] = False
     """Whether the base's own matrices are trained, so that gradients and state are as large."""
+    unfreezes: ClassVar[bool] = False
+    """Whether tensors of the base itself are trained, beside whatever is added."""
+    groups: ClassVar[tuple[str, ...]] = ()
+    """Names of the tensors that the method adds, each a part of their whole names: they may have
+    learning rates of their own, as the task's head may under the name `head`."""
     reads_weights: ClassVar[bool] = False
     """Whether what `apply` adds has a form that numbers of the base decide, beside their shapes:
     processes that share a model then load all of it, each for itself."""
@@ -100,6 +107,15 @@ class Method(ABC):
 
     def finish(self, model: nn.Module) -> None:  # noqa: B027  # most methods keep all of it
         """Drop, after training, what only training needs; the function stays the same."""
+
+    def peft_form(self, model: nn.Module) -> PeftForm:
+        """What was trained in this model, as an adapter of the peft library.
+
+        Raises NoPeftFormError where peft has no type that computes the same.
+        """
+        from methods.peft_form import NoPeftFormError
+
+        raise NoPeftFormError("peft has no such type")
 
     def merge(self, model: nn.Module) -> None:
         """Fold what was trained into the base weights, in place.

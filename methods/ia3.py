@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from pydantic import JsonValue
+
 from finegrid.models.anatomy import Anatomy
 from finegrid.models.coverage import refusal
 from finegrid.models.layers import Layer, linear_layers
 from methods.contract import Method
 from methods.injection import add_parameters, added, change_input, change_output, remove
+from methods.peft_form import ADAPTER, INSIDE, PeftForm, by_module, only
 from methods.registry import register
 
 if TYPE_CHECKING:
@@ -31,6 +34,7 @@ class IA3(Method):
     paper: ClassVar[str] = "Liu et al. 2022, arXiv:2205.05638"
     draws: ClassVar[bool] = False
     mergeable: ClassVar[bool] = True
+    groups: ClassVar[tuple[str, ...]] = ("factor",)
 
     outputs: tuple[str, ...] = ("k", "v")
     """Roles of the layers whose outputs are scaled."""
@@ -81,6 +85,29 @@ class IA3(Method):
             for layer in linear_layers(model, self.inputs):
                 layer.set_weight(layer.weight() * added(layer.module, "ia3")["factor"])
                 remove(layer.module, "ia3")
+
+    def peft_form(self, model: nn.Module) -> PeftForm:
+        """A factor for each module: of a fused one, the other roles' outputs have ones."""
+        import torch
+
+        outputs, inputs = (by_module(model, roles) for roles in (self.outputs, self.inputs))
+        tensors = {}
+        for path, layers in outputs.items():
+            factors = [added(one.module, one.child("ia3"))["factor"] for one in layers]
+            pairs = zip(layers, factors, strict=True)
+            wide = torch.stack([1 + layer.widen(factor - 1) for layer, factor in pairs])
+            tensors[f"{INSIDE}{path}.ia3_l.{ADAPTER}"] = wide.prod(0)[:, None]
+        for path, layers in inputs.items():
+            factor = added(layers[0].module, "ia3")["factor"]
+            tensors[f"{INSIDE}{path}.ia3_l.{ADAPTER}"] = factor[None]
+        layers = [one for found in (outputs, inputs) for each in found.values() for one in each]
+        config: dict[str, JsonValue] = {
+            "peft_type": "IA3",
+            "target_modules": only((*outputs, *inputs)),
+            "feedforward_modules": only(inputs),
+            "fan_in_fan_out": any(layer.transposed for layer in layers),
+        }
+        return PeftForm(config, tensors)
 
 
 def _scale_output(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -66,6 +67,17 @@ def drawn_seed(generator: torch.Generator, below: int) -> int:
 
     with unset_fake_temporarily():
         return int(torch.randint(below, (), generator=generator, device="cpu"))
+
+
+@contextmanager
+def seeded(generator: torch.Generator) -> Iterator[None]:
+    """Let the generator decide what is drawn on the CPU without one, and leave no trace."""
+    import torch
+
+    seed = drawn_seed(generator, 2**31)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        yield
 
 
 def _drawn(seed: int, draws: Mapping[str, Draw]) -> dict[str, torch.Tensor]:

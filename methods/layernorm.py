@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from finegrid.models.anatomy import Anatomy
 from methods.contract import Method
-from methods.parameters import norms
+from methods.parameters import is_norm, norms
+from methods.peft_form import ADAPTER, INSIDE, PeftForm, only
 from methods.registry import register
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ class LayerNorm(Method):
 
     paper: ClassVar[str] = "Zhao et al. 2023, arXiv:2312.11420"
     draws: ClassVar[bool] = False
+    unfreezes: ClassVar[bool] = True
 
     def not_applicable(self, anatomy: Anatomy) -> str | None:
         """A model without norms has nothing to train."""
@@ -38,3 +40,13 @@ class LayerNorm(Method):
     def body_parameters(self, model: nn.Module) -> int:
         """Gains and shifts of all norms."""
         return sum(p.numel() for module in norms(model) for p in module.parameters())
+
+    def peft_form(self, model: nn.Module) -> PeftForm:
+        """A copy of each norm."""
+        found = {path: module for path, module in model.named_modules() if is_norm(module)}
+        tensors = {
+            f"{INSIDE}{path}.ln_tuning_layers.{ADAPTER}.{name}": tensor
+            for path, module in found.items()
+            for name, tensor in module.named_parameters()
+        }
+        return PeftForm({"peft_type": "LN_TUNING", "target_modules": only(found)}, tensors)

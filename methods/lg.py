@@ -47,6 +47,7 @@ class LG(Method):
 
     paper: ClassVar[str] = "the article's W = L G; Eckart and Young 1936, doi:10.1007/BF02288367"
     mergeable: ClassVar[bool] = True
+    groups: ClassVar[tuple[str, ...]] = ("G",)
 
     rank: Annotated[int, Field(ge=1)] = 8
     start: Literal["svd", "gaussian"] = "svd"

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from finegrid.models.anatomy import Anatomy
 from finegrid.models.coverage import refusal
 from finegrid.models.layers import Layer, linear_layers
 from methods.contract import Method, above
 from methods.injection import add_parameters, added, change_output, remove
+from methods.peft_form import ADAPTER, INSIDE, PeftForm, by_module, only
 from methods.registry import register
 
 if TYPE_CHECKING:
@@ -35,6 +37,7 @@ class LoRA(Method):
 
     paper: ClassVar[str] = "Hu et al. 2021, arXiv:2106.09685"
     mergeable: ClassVar[bool] = True
+    groups: ClassVar[tuple[str, ...]] = ("A", "B")
 
     rank: Annotated[int, Field(ge=1)] = 8
     alpha: Annotated[float, Field(gt=0)] = 16.0
@@ -87,6 +90,33 @@ class LoRA(Method):
                 factors = added(layer.module, name)
                 layer.add(self.scale * (factors["B"] @ factors["A"]))
                 remove(layer.module, name)
+
+    def peft_form(self, model: nn.Module) -> PeftForm:
+        """One pair of factors for each module: n roles of a fused one share a rank of n r."""
+        import torch
+
+        found, tensors = by_module(model, self.targets), {}
+        for path, layers in found.items():
+            factors = [added(layer.module, layer.child("lora")) for layer in layers]
+            pairs = zip(layers, factors, strict=True)
+            down = torch.cat([one["A"] for one in factors])  # (n r, in)
+            up = torch.cat([layer.widen(one["B"].T) for layer, one in pairs]).T  # (width, n r)
+            tensors[f"{INSIDE}{path}.lora_A.{ADAPTER}.weight"] = down
+            tensors[f"{INSIDE}{path}.lora_B.{ADAPTER}.weight"] = up
+        shared = {re.escape(path): len(layers) for path, layers in found.items() if layers[1:]}
+        power = 0.5 if self.rank_stabilised else 1
+        config: dict[str, JsonValue] = {
+            "peft_type": "LORA",
+            "r": self.rank,
+            "lora_alpha": self.alpha,
+            "lora_dropout": self.dropout,
+            "use_rslora": self.rank_stabilised,
+            "target_modules": only(found),
+            "fan_in_fan_out": any(one.transposed for layers in found.values() for one in layers),
+            "rank_pattern": {path: n * self.rank for path, n in shared.items()},
+            "alpha_pattern": {path: self.alpha * n**power for path, n in shared.items()},
+        }
+        return PeftForm(config, tensors)
 
     def _update(
         self,

@@ -11,7 +11,6 @@ import copy
 import re
 from abc import abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.util import find_spec
@@ -22,11 +21,13 @@ from pydantic import Field, JsonValue
 
 from finegrid.models.anatomy import Anatomy
 from finegrid.models.coverage import refusal
+from finegrid.models.head import head_parameters
 from finegrid.models.layers import Layer, linear_layers
 from finegrid.records.specification import Weights
 from methods.contract import Method
-from methods.injection import drawn_seed
-from methods.parameters import is_norm, norms
+from methods.injection import seeded
+from methods.parameters import is_norm, norms, trainable_state
+from methods.peft_form import ADAPTER, INSIDE, PeftForm
 from methods.peft_types import IA3, LN_TUNING, TYPES, Config, Type
 from methods.registry import register
 
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-_ADAPTER = "default"
 _NO_PLAIN = "the model has no plain linear layers: its weights are kept transposed"
 _NO_BIAS = "the model has no biases"
 _NO_NORMS = "the model has no norms"
@@ -108,7 +108,7 @@ class PeftMethod(Method):
         """Let peft put its layers in the place of the modules that they wrap."""
         if hasattr(model, "peft_config"):
             raise ValueError("peft has wrapped the model already: apply a method once")
-        with _seeded(generator):
+        with seeded(generator):
             self._wrap(model)
 
     def merge(self, model: nn.Module) -> None:
@@ -121,6 +121,17 @@ class PeftMethod(Method):
             parent, _, child = path.rpartition(".")
             setattr(model.get_submodule(parent), child, layer.get_base_layer())
         del model.peft_config
+
+    def peft_form(self, model: nn.Module) -> PeftForm:
+        """What peft's layers hold; what they draw comes of the seed in their configuration."""
+        config: Any = model.peft_config
+        plain = {
+            key: value for key, value in config[ADAPTER].to_dict().items() if value is not None
+        }
+        apart = {id(parameter) for parameter in head_parameters(model)}
+        own = {name for name, p in model.named_parameters() if id(p) not in apart}
+        tensors = {n: t for n, t in trainable_state(model).items() if n in own}
+        return PeftForm(plain, {INSIDE + name: tensor for name, tensor in tensors.items()})
 
     def body_parameters(self, model: nn.Module) -> int:
         """Count what peft adds to a copy of the model on the meta device: from shapes alone."""
@@ -139,7 +150,7 @@ class PeftMethod(Method):
 
         name = PeftType(self.library_type.upper())
         config = PEFT_TYPE_TO_CONFIG_MAPPING[name](**self.placed(model))
-        PEFT_TYPE_TO_TUNER_MAPPING[name](model, config, _ADAPTER)
+        PEFT_TYPE_TO_TUNER_MAPPING[name](model, config, ADAPTER)
         model.train(model.training)  # peft's layers start in training, where some of them draw
 
 
@@ -285,17 +296,6 @@ def _changes_a_count(item: tuple[str, JsonValue]) -> bool:
     return key.endswith(_UNCOUNTED) or (key in _STARTS and value is not True)
 
 
-@contextmanager
-def _seeded(generator: torch.Generator) -> Iterator[None]:
-    """Let the generator decide what is drawn on the CPU without one, and leave no trace."""
-    import torch
-
-    seed = drawn_seed(generator, 2**31)
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        yield
-
-
 def _canonical(library_type: str, config: Config) -> Config:
     """The configuration with its numbers as peft annotates them: 16 and 16.0 are one setting."""
     annotations = _annotations(library_type)
@@ -345,6 +345,7 @@ def _register(name: str, entry: Type, base: type[PeftMethod] = OnLayers) -> None
         "library_type": entry.library_type or name,
         "identity_at_start": entry.identity,
         "draws": entry.draws,
+        "groups": entry.groups,
         "reads_weights": entry.reads,
     }
     register(f"peft:{name}")(type(f"Peft_{name}", (base,), body))

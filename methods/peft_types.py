@@ -10,6 +10,7 @@ from pydantic import JsonValue
 
 Config = dict[str, JsonValue]
 Count = Callable[[int, int, Any], int]
+_FACTORS = ("lora_A", "lora_B")
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,8 @@ class Type:
     """A key of the configuration, and which features of a layer it divides: in, out."""
     either: tuple[str, ...] = ()
     """Keys of the configuration that do the work of `divides`, one at a time: the others are 0."""
+    groups: tuple[str, ...] = ()
+    """peft's names of what it trains, which may have learning rates of their own."""
     library_type: str | None = None
     """peft's own name where ours differs."""
 
@@ -96,6 +99,7 @@ TYPES: Mapping[str, Type] = {
         {"r": 8, "use_dora": True},
         _lora,
         transposed=True,
+        groups=(*_FACTORS, "lora_magnitude_vector"),
         library_type="lora",
     ),
     "fourierft": Type(
@@ -131,7 +135,9 @@ TYPES: Mapping[str, Type] = {
         "Hyeon-Woo et al. 2021, arXiv:2108.06098", {"r": 8}, lambda i, o, c: 2 * c["r"] * (i + o)
     ),
     "lokr": Type("Yeh et al. 2023, arXiv:2309.14859", {"r": 8}),
-    "lora": Type("Hu et al. 2021, arXiv:2106.09685", {"r": 8}, _lora, transposed=True),
+    "lora": Type(
+        "Hu et al. 2021, arXiv:2106.09685", {"r": 8}, _lora, transposed=True, groups=_FACTORS
+    ),
     "miss": Type(
         "Kang and Yin 2024, arXiv:2409.15371", {"r": 64}, lambda i, o, c: c["r"] * o, draws=False
     ),
@@ -208,7 +214,7 @@ NOT_OFFERED: Mapping[str, str] = {
     "cpt": "prompt learning for causal language models, from a tokenizer's ids",
     "lily": "its router averages over the batch, padding included: a row depends on the others",
     "multitask_prompt_tuning": "it needs the task of each example",
-    "p_tuning": "prompt learning: peft cannot inject it; the prompt is a method of its own here",
+    "p_tuning": "prompt learning: peft cannot inject it; p-tuning is a method of its own here",
     "poly": "it needs the task of each example",
     "prefix_tuning": "prompt learning: peft cannot inject it; prefixes are a method of their own",
     "prompt_tuning": "prompt learning: peft cannot inject it; the prompt is a method of its own",

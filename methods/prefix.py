@@ -12,6 +12,7 @@ from finegrid.models.anatomy import Anatomy
 from finegrid.models.live import anatomy_of
 from methods.contract import Method
 from methods.injection import add_parameters, added, change_input, remove
+from methods.peft_form import NoPeftFormError, PeftForm
 from methods.registry import register
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class Prefix(Method):
     paper: ClassVar[str] = "Li and Liang 2021, arXiv:2101.00190"
     library_type: ClassVar[str] = "prefix_tuning"
     identity_at_start: ClassVar[bool] = False
+    groups: ClassVar[tuple[str, ...]] = ("key", "value", "E", "W1", "b1", "W2", "b2")
 
     length: Annotated[int, Field(ge=1)] = 20
     """Positions of the prefix."""
@@ -90,6 +92,10 @@ class Prefix(Method):
         for module, pair in zip(modules, folded.detach(), strict=True):
             module.__dict__.pop(_NOW, None)
             add_parameters(module, _CHILD, {"key": pair[0].clone(), "value": pair[1].clone()})
+
+    def peft_form(self, model: nn.Module) -> PeftForm:
+        """None: peft's prefixes are a cache, which moves the tokens to later positions."""
+        raise NoPeftFormError("peft's prefixes move the tokens to later positions")
 
     def _draw(self, generator: torch.Generator, *shape: int) -> torch.Tensor:
         import torch

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
@@ -12,13 +13,15 @@ from finegrid.models.anatomy import Anatomy
 from finegrid.models.live import anatomy_of
 from methods.contract import Method
 from methods.injection import Keywords, add_parameters, added, change_keywords, change_output
+from methods.peft_form import ADAPTER, NoPeftFormError, PeftForm
 from methods.registry import register
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-_CHILD = "prompt"
+CHILD = "prompt"
+"""The child of a model that holds what its vectors come from."""
 _PREPENDED = "finegrid_prompt_prepended"
 _NO_TOKENS = "the model has no token embeddings to put a prompt before"
 _LAST_TOKEN_HEAD = "score"  # noqa: S105  # the name of a layer
@@ -41,6 +44,7 @@ class Prompt(Method):
     paper: ClassVar[str] = "Lester et al. 2021, arXiv:2104.08691"
     library_type: ClassVar[str] = "prompt_tuning"
     identity_at_start: ClassVar[bool] = False
+    groups: ClassVar[tuple[str, ...]] = ("P",)
 
     length: Annotated[int, Field(ge=1)] = 20
     """Vectors of the prompt."""
@@ -58,25 +62,47 @@ class Prompt(Method):
 
     def inject(self, model: nn.Module, generator: torch.Generator) -> None:
         """Give the model P, and let the part that embeds the tokens put it before them."""
-        import torch
-
-        body, decoder = _body(model)
-        prompt = torch.empty(self.length, _width(body))
-        add_parameters(
-            model, _CHILD, {"P": prompt.normal_(std=self.initial_std, generator=generator)}
-        )
-        change_keywords(body, _CHILD, partial(_prepend, model=model))
+        body, decoder = body_of(model)
+        self._add(model, width(body), generator)
+        made = {"model": model, "vectors": self._vectors, "length": self.length}
+        change_keywords(body, CHILD, partial(_prepend, **made))
         if decoder is not None:
-            change_keywords(decoder, _CHILD, partial(_widen_mask, length=self.length))
+            change_keywords(decoder, CHILD, partial(_widen_mask, length=self.length))
         elif _reads_tokens(model):
-            change_output(body, _CHILD + "_output", partial(_drop, model=model, length=self.length))
+            change_output(body, CHILD + "_output", partial(_drop, model=model, length=self.length))
 
     def body_parameters(self, model: nn.Module) -> int:
         """length d."""
-        return self.length * _width(_body(model)[0])
+        return self.length * width(body_of(model)[0])
+
+    def peft_form(self, model: nn.Module) -> PeftForm:
+        """P as peft's embedding of virtual tokens.
+
+        Raises NoPeftFormError where a head reads other states behind peft's prompt than here.
+        """
+        if body_of(model)[1] is not None:
+            raise NoPeftFormError("peft puts a prompt before the decoder's tokens as well")
+        if _reads_tokens(model):
+            raise NoPeftFormError("the head reads the tokens' states, and peft's the prompt's too")
+        tensors = {f"prompt_encoder.{ADAPTER}.embedding.weight": added(model, CHILD)["P"]}
+        return PeftForm({"peft_type": "PROMPT_TUNING", "num_virtual_tokens": self.length}, tensors)
+
+    def _add(self, model: nn.Module, size: int, generator: torch.Generator) -> None:
+        """Give the model what the vectors (length, size) come from."""
+        import torch
+
+        prompt = torch.empty(self.length, size)
+        add_parameters(
+            model, CHILD, {"P": prompt.normal_(std=self.initial_std, generator=generator)}
+        )
+
+    def _vectors(self, model: nn.Module) -> torch.Tensor:
+        """The vectors (length, d) that stand before the tokens."""
+        prompt: torch.Tensor = added(model, CHILD)["P"]
+        return prompt
 
 
-def _body(model: Any) -> tuple[nn.Module, nn.Module | None]:
+def body_of(model: Any) -> tuple[nn.Module, nn.Module | None]:
     """The module that embeds the input, and the decoder that reads it where it is apart."""
     if anatomy_of(model).embeddings is None:
         raise ValueError(_NO_TOKENS)
@@ -93,23 +119,29 @@ def _reads_tokens(model: Any) -> bool:
     return getattr(model, "pools_tokens", by_place)
 
 
-def _width(body: Any) -> int:
+def width(body: Any) -> int:
+    """Features of a token."""
     return int(body.get_input_embeddings().weight.shape[1])
 
 
 def _prepend(
-    body: Any, inputs: tuple[Any, ...], keywords: Keywords, model: nn.Module
+    body: Any,
+    inputs: tuple[Any, ...],
+    keywords: Keywords,
+    model: nn.Module,
+    vectors: Callable[[nn.Module], torch.Tensor],
+    length: int,
 ) -> tuple[tuple[Any, ...], Keywords]:
     """Put [P; X] in the place of the tokens; every position may attend to P."""
     import torch
 
-    rest, length = dict(keywords), len(added(model, _CHILD)["P"])
+    rest = dict(keywords)
     model.__dict__[_PREPENDED] = not _goes_on(rest)
     if _goes_on(rest):  # P is in the cache
         return inputs, _moved(rest, length)
     (tokens,) = inputs or (rest.pop("input_ids"),)
     embedded = body.get_input_embeddings()(tokens)  # (batch, sequence, d)
-    prompt = added(model, _CHILD)["P"].to(embedded.dtype).expand(len(tokens), -1, -1)
+    prompt = vectors(model).to(embedded.dtype).expand(len(tokens), -1, -1)
     _check_positions(model, length + tokens.shape[1])
     if rest.get("token_type_ids") is not None:
         rest["token_type_ids"] = _pad(rest["token_type_ids"], length, 0)

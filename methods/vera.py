@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from finegrid.models.anatomy import Anatomy
 from finegrid.models.coverage import refusal
 from finegrid.models.layers import Layer, linear_layers
 from methods.contract import Method
 from methods.injection import add_drawn, add_parameters, added, change_output, remove
+from methods.peft_form import ADAPTER, INSIDE, NoPeftFormError, PeftForm, by_module, only
 from methods.registry import register
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class VeRA(Method):
     paper: ClassVar[str] = "Kopiczko et al. 2023, arXiv:2310.11454"
     library_type: ClassVar[str] = "vera"
     mergeable: ClassVar[bool] = True
+    groups: ClassVar[tuple[str, ...]] = ("b", "d")
 
     rank: Annotated[int, Field(ge=1)] = 256
     initial: Annotated[float, Field(gt=0)] = 0.1
@@ -77,6 +79,29 @@ class VeRA(Method):
                 layer.add(up @ down)
                 remove(layer.module, layer.child(_CHILD))
         delattr(model, _CHILD)
+
+    def peft_form(self, model: nn.Module) -> PeftForm:
+        """b and d for each module, and A and B, which peft would draw otherwise.
+
+        Raises NoPeftFormError for fused layers, to which peft gives B's rows by their places.
+        """
+        found = by_module(model, self.targets)
+        layers = [one for each in found.values() for one in each]
+        if fused := [path for path, each in found.items() if each[0].part.outputs is not None]:
+            raise NoPeftFormError(f"{fused[0]} holds several roles, which peft does not tell apart")
+        shared: Any = added(model, _CHILD)
+        tensors = {f"base_model.vera_{name}.{ADAPTER}": shared.get_buffer(name) for name in "AB"}
+        for path, layer in zip(found, layers, strict=True):
+            for name, tensor in added(layer.module, layer.child(_CHILD)).items():
+                tensors[f"{INSIDE}{path}.vera_lambda_{name}.{ADAPTER}"] = tensor
+        config: dict[str, JsonValue] = {
+            "peft_type": "VERA",
+            "r": self.rank,
+            "d_initial": self.initial,
+            "target_modules": only(found),
+            "fan_in_fan_out": any(layer.transposed for layer in layers),
+        }
+        return PeftForm(config, tensors)
 
     def _share(
         self, model: nn.Module, layers: list[Layer], generator: torch.Generator

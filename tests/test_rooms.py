@@ -41,9 +41,16 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "finegrid.prepare": _PREPARE,
     "finegrid.planning": _PLAN,
     "finegrid.published_counts": (*_MODELS, "methods", "finegrid.problems"),
+    "finegrid.published_memory": ("finegrid.records", "finegrid.training", "finegrid.problems"),
+    "finegrid.export": (
+        *("finegrid.records", "finegrid.models", "methods", "kinds", "finegrid.training"),
+    ),
     "analysis": ("finegrid.records", "finegrid.metrics"),
     "workflow": _WORKFLOW,
-    "finegrid.cli": (*_WORKFLOW, "finegrid.published_counts", "workflow"),
+    "finegrid.cli": (
+        *(*_WORKFLOW, "finegrid.published_counts"),
+        *("finegrid.published_memory", "finegrid.export", "workflow"),
+    ),
     "measurements": (*_WORKFLOW, "workflow"),
 }
 """Room -> the other rooms that it may import. Data flow down this list."""
@@ -60,6 +67,16 @@ OTHER_MEANINGS = {
             *("families/linear_stack", "families/modernbert", "families/rt_detr"),
         )
     },
+    **{
+        (name, "methods/combine.py"): "the module of what may be a part"
+        for name in (
+            *("adapter", "bitfit", "ia3", "layernorm", "lg", "lora", "prefix", "prompt", "vera"),
+        )
+    },
+    ("prompt", "methods/p_tuning.py"): "the module that it extends",
+    ("p-tuning", "methods/peft_types.py"): "peft's name of its own implementation",
+    ("head", "finegrid/training/optimization.py"): "the group of the task's head",
+    ("head", "finegrid/planning/fits.py"): "the same",
     ("head", "finegrid/cli/anatomy.py"): "the modules of the task's head",
     ("prefix", "finegrid/cli/anatomy.py"): "whether the method of that name is possible",
     ("head", "analysis/figures/scores.py"): "the first rows of a frame",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from finegrid.cli import benchmarks, registered, results, starting
+from finegrid.cli import benchmarks, export, registered, results, starting
 from workflow.surroundings import shut_out_working_folder
 
 COMMANDS = (
@@ -24,6 +24,7 @@ COMMANDS = (
     results.rescore,
     results.drift,
     results.verify,
+    export.export,
 )
 """In the order of the help."""
 

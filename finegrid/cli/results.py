@@ -145,10 +145,19 @@ def drift(
 
 
 def verify(
-    golden: Annotated[Path, typer.Option(help="A file of published counts.")],
+    golden: Annotated[Path | None, typer.Option(help="A file of published counts.")] = None,
+    board: Annotated[Path | None, typer.Option(help="A file of published peaks of memory.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the rows here.")] = None,
 ) -> None:
-    """Check published parameter counts row by row, without a download."""
-    from finegrid.published_counts.command import run
+    """Check published parameter counts or peaks of memory row by row, without a download."""
+    if (golden is None) == (board is None):
+        sys.stderr.write("verify: allowed: one of --golden FILE and --board FILE\n")
+        raise typer.Exit(EXIT_CONFIGURATION)
+    if golden is not None:
+        from finegrid.published_counts import command as counts
 
-    raise typer.Exit(run(golden, json_file, CONSOLE))
+        raise typer.Exit(counts.run(golden, json_file, CONSOLE))
+    if board is not None:
+        from finegrid.published_memory import command as memory
+
+        raise typer.Exit(memory.run(board, json_file, CONSOLE))

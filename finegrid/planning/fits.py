@@ -48,6 +48,7 @@ def mismatches(
         yield from _small_micro_batches(task, record, training)
     if problem := method.weights_problem(training.weights):
         yield ("training", "weights"), refused(training.weights, problem)
+    yield from _unknown_groups(training, method)
     for key, why in record.unusable.items():
         value, default = getattr(training, key), Training.model_fields[key].default
         if value != default:
@@ -69,6 +70,13 @@ def _unwritten(task: TaskPlan, training: Training, method: Method) -> Iterator[M
 def _kind(task: TaskPlan) -> Kind:
     """The kind of a task, with what the task says of it."""
     return kind_named(task.task.kind, task.task.kind_options)
+def _unknown_groups(training: Training, method: Method) -> Iterator[Mismatch]:
+    """A group with a learning rate of its own that the method does not have."""
+    known = ("head", *method.groups)
+    for name in training.learning_rates:
+        if name not in known:
+            allowed = f"no group of this method; allowed: {', '.join(known)}"
+            yield ("training", "learning_rates"), refused(name, allowed)
 
 
 def unread(reads: str, task: TaskPlan) -> str | None:

@@ -230,6 +230,7 @@ class _Planner:
             merged = deep_merge(merged, layer.model_dump(mode="json", exclude_unset=True))
         if entry.learning_rate is not None:
             merged["learning_rate"] = entry.learning_rate
+        merged = deep_merge(merged, {"learning_rates": entry.learning_rates})
         merged = deep_merge(merged, _nested(variant.training))
         return self.catalogue.training(merged, (*variant.at, "training"))
 

@@ -18,6 +18,7 @@ from finegrid.records.prepared import SPLITS, SplitName
 from finegrid.records.specification import (
     LEARNING_RATE,
     Head,
+    Multiple,
     Optimizer,
     Pooling,
     Positive,
@@ -210,12 +211,15 @@ class VariantEntry(Record):
     settings: dict[str, JsonValue] = {}
     grid: dict[str, Annotated[tuple[JsonValue, ...], Field(min_length=1)]] = {}
     learning_rate: Annotated[float, Field(gt=0)] | None = None
+    learning_rates: dict[str, Annotated[float, Field(gt=0)] | Multiple] = {}
+    """As in `training`."""
     training: PartialTraining = PartialTraining()
 
     @model_validator(mode="after")
     def _one_learning_rate(self) -> Self:
-        if self.learning_rate is not None and "learning_rate" in self.training.model_fields_set:
-            raise ValueError("learning_rate is given here and in training; allowed: one of them")
+        for key in (LEARNING_RATE, "learning_rates"):
+            if key in self.model_fields_set & self.training.model_fields_set:
+                raise ValueError(f"{key} is given here and in training; allowed: one of them")
         return self
 
 

@@ -29,6 +29,7 @@ Settings = dict[str, JsonValue]
 _BRIDGE = "peft:"
 _RENAMED = {
     "bottleneck": "size",
+    "encoder_hidden": "hidden",
     "own_layernorm": "layer_norm",
     "reparametrisation_hidden": "reparametrisation",
 }
@@ -110,10 +111,11 @@ def paper_recipe(spec: Mapping[str, JsonValue], model: nn.Module) -> Recipe:
     words = dict(spec)
     asked = str(words.pop("method", None)).split("+")
     part = _part_of_fused(words.get("targets"), model)
-    main = [(part and _own(name)) or name for name in asked]
+    main = [((part or name not in METHODS) and _own(name)) or name for name in asked]
     if part and any(name.startswith(_BRIDGE) for name in main):
         raise NotBuiltError(part)
-    notes = tuple(f"built by our own {name}: {part}" for name in main if name not in asked)
+    why = f": {part}" if part else ""
+    notes = tuple(f"built by our own {name}{why}" for name in main if name not in asked)
     companions = [key.removeprefix(_COMPANION) for key in _switched_on(words)]
     copies = _copies(words, model)
     parts = {name: _settings(name, words, main, model) for name in main}

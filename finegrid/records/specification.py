@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, JsonValue, model_validator
+from pydantic import AfterValidator, Field, JsonValue, StringConstraints, model_validator
 
 from finegrid.records.base import Name, Record, Sha256
 from finegrid.records.identity import short_hash
@@ -23,6 +23,20 @@ Head = Literal["new", "keep"]
 LEARNING_RATE = "learning_rate"
 """The key that every tuning searches."""
 _SHOWN = r"[^\x00-\x20\x7f]"
+_TIMES = "x"
+
+
+def _more_than_none(multiple: str) -> str:
+    """Refuse a multiple of zero."""
+    if not float(multiple.removesuffix(_TIMES)):
+        raise ValueError(f"{multiple!r} is none at all; allowed: a multiple above 0, as 16x")
+    return multiple
+
+
+Multiple = Annotated[
+    str, StringConstraints(pattern=rf"^\d+(\.\d+)?{_TIMES}$"), AfterValidator(_more_than_none)
+]
+"""A multiple of the learning rate: `16x`."""
 SOURCE_PATTERN = rf"^(?:(?:hub|package|sdist):\S+|path:{_SHOWN}(?:[^\x00-\x1f\x7f]*{_SHOWN})?)$"
 """Spaces stand in paths alone, and not at their ends."""
 
@@ -80,6 +94,13 @@ class Training(Record):
     """How a run is trained. Lengths in tokens, sizes in examples."""
 
     learning_rate: PositiveFloat
+    learning_rates: dict[str, PositiveFloat | Multiple] = Field(
+        default={}, exclude_if=lambda value: not value
+    )
+    """Group of what is trained -> a learning rate of its own, or a multiple of `learning_rate`.
+
+    `head` is the task's head; the others are named by the method: A and B of LoRA.
+    """
     epochs: Positive
     batch_size: Positive
     micro_batch_size: Positive | None = None
@@ -123,6 +144,13 @@ class Training(Record):
     runs_per_device: RunsPerDevice = Field(default=1, exclude_if=lambda value: value == 1)
     """Runs that may share a GPU at a time; auto: as many as its memory holds, as predicted. It
     changes no score, and what a run's time means: shared and exclusive times do not compare."""
+
+    def group_rate(self, group: str) -> float:
+        """The learning rate of a group that has one of its own."""
+        given = self.learning_rates[group]
+        if isinstance(given, str):
+            return float(given.removesuffix(_TIMES)) * self.learning_rate
+        return given
 
     @property
     def devices_per_node(self) -> int:

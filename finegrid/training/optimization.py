@@ -2,10 +2,12 @@
 
 import math
 from functools import partial
+from typing import Any
 
 import torch
 from torch import nn
 
+from finegrid.models.head import head_parameters
 from finegrid.records.specification import Training
 
 
@@ -13,13 +15,14 @@ def make_optimizer(model: nn.Module, training: Training) -> torch.optim.Optimize
     """The named optimizer over the trainable parameters.
 
     Weight decay spares vectors (biases and norms), as is the custom since BERT. Adam and AdamW
-    run fused: one pass over memory, with bits of its own.
+    run fused: one pass over memory, with bits of its own. Raises ValueError for a learning rate of
+    a group of which nothing is trained.
     """
     chosen = training.optimizer
-    parameters = [p for p in model.parameters() if p.requires_grad]
     groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": chosen.weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+        part
+        for name, parameters in _groups(model, training).items()
+        for part in _by_decay(name, parameters, training)
     ]
     if chosen.name == "sgd":
         return torch.optim.SGD(groups, lr=training.learning_rate, momentum=chosen.momentum)
@@ -27,6 +30,34 @@ def make_optimizer(model: nn.Module, training: Training) -> torch.optim.Optimize
     return kind(
         groups, lr=training.learning_rate, betas=chosen.betas, eps=chosen.epsilon, fused=True
     )
+
+
+def _groups(model: nn.Module, training: Training) -> dict[str | None, list[nn.Parameter]]:
+    """What is trained, by the groups that have a learning rate of their own; None for the rest."""
+    found: dict[str | None, list[nn.Parameter]] = {None: []}
+    found |= {name: [] for name in training.learning_rates}
+    head = {id(p) for p in head_parameters(model)} if training.learning_rates else set()
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            parts = ("head",) if id(parameter) in head else reversed(name.split("."))
+            group = next((part for part in parts if part in training.learning_rates), None)
+            found[group].append(parameter)
+    for group, parameters in found.items():
+        if group is not None and not parameters:
+            raise ValueError(f"learning_rates: {group}: nothing of that name is trained")
+    return found
+
+
+def _by_decay(
+    name: str | None, parameters: list[nn.Parameter], training: Training
+) -> list[dict[str, Any]]:
+    """A group in two: matrices, which decay, and vectors."""
+    rate = {} if name is None else {"lr": training.group_rate(name)}
+    decay = training.optimizer.weight_decay
+    return [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": decay, **rate},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0, **rate},
+    ]
 
 
 def make_schedule(

@@ -46,9 +46,28 @@ SETTINGS: dict[str, list[dict[str, Any]]] = {
     "full": [{"top_blocks": 1}],
     "vera": [{"rank": 4, "targets": ["all"]}, {"rank": 80, "initial": 0.5, "targets": ["all"]}],
     "prompt": [{"length": 3, "initial_std": 0.5}],
+    "p-tuning": [
+        {"length": 3, "hidden": 5, "initial_std": 0.5},
+        {"length": 3, "encoder": "mlp", "initial_std": 0.5},
+    ],
     "prefix": [{"length": 3}, {"length": 3, "reparametrisation": 5, "initial_std": 0.5}],
     "ia3": [{"outputs": ["linear"], "inputs": []}, {"outputs": ["q", "v"], "inputs": ["o"]}],
     "bitfit": [{"added_to": ["q", "v", "down"]}, {"added_to": ["all"]}],
+    "combine": [
+        {"parts": {"ranks": {"method": "lora"}, "biases": {"method": "bitfit"}}},
+        {
+            "parts": {
+                "ranks": {"method": "lora", "settings": {"rank": 2, "targets": ["o", "up"]}},
+                "factors": {"method": "ia3"},
+            }
+        },
+        {
+            "parts": {
+                "ranks": {"method": "lora", "settings": {"rank": 2, "targets": ["linear"]}},
+                "biases": {"method": "bitfit"},
+            }
+        },
+    ],
     "lg": [
         {"rank": 2, "targets": ["all"]},
         {"rank": 2, "start": "gaussian", "targets": ["all"]},
@@ -56,6 +75,15 @@ SETTINGS: dict[str, list[dict[str, Any]]] = {
     ],
 }
 STAND_INS: dict[str, dict[str, Any]] = {
+    "combine": {
+        "parts": {
+            "prefix": {"method": "prefix", "settings": {"length": 3}},
+            "feed-forward": {
+                "method": "adapter",
+                "settings": {"size": 3, "placement": "parallel"},
+            },
+        }
+    },
     "peft:c3a": {"config": {"block_size": 32}},
     "peft:glora": {"config": {"config_D_E": "none"}},  # D scales biases, which are zero here
     "peft:miss": {"config": {"r": 4}},

@@ -186,6 +186,11 @@ CASES: dict[str, tuple[Path_, Any, list[str]]] = {
         17,
         ["grids[1].variants.adapter.settings.size: 17 ", "allowed: 1 to 16", "'tiny'"],
     ),
+    "a group without a learning rate": (
+        (*LORA, "learning_rates"),
+        {"C": "16x"},
+        ["grids[0].variants.lora-r{rank}.training.learning_rates: ", '"C"', "allowed: head, A, B"],
+    ),
     "negative learning rate": (
         ("training", "learning_rate"),
         -0.1,

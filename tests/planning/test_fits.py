@@ -180,6 +180,20 @@ def test_tuned_values_are_held_against_the_model_too(
     }
 
 
+def test_the_rates_of_groups_are_tuned_as_others_are(
+    small: dict[str, Any], problems: Problems
+) -> None:
+    content = planned(small, of("bert"), method="lora")
+    content["tuning"] = {"seed": 9, "others": {"learning_rates.B": ["1x", "16x"]}}
+    plan = make_plan(parse_benchmark(content))
+    rates = [trial.training.learning_rates for cell in plan.cells for trial in cell.trials.values()]
+    assert sorted(rate["B"] for rate in rates) == ["16x"] * 3 + ["1x"] * 3
+    content["tuning"]["others"] = {"learning_rates.C": ["1x"]}
+    (line,) = problems(content)
+    assert line.startswith("tuning.training.learning_rates: ")
+    assert line.endswith("allowed: head, A, B")
+
+
 # what goes in -------------------------------------------------------------------------------------
 
 

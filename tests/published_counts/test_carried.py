@@ -27,7 +27,6 @@ PRINTED_WRONG = {
 NOT_BUILT = {
     **dict.fromkeys([f"paper-{n}" for n in range(42, 46)], "no method 'prelayer'"),
     "paper-16": "no method 'loreft'",
-    "paper-88": "peft:p_tuning: prompt learning",
     "board-00": "peft:adalora: its budget",
     "board-01": "peft:adamss: how much it trains depends on a clustering",
     **dict.fromkeys(("board-02", "board-03"), "peft:adaption_prompt: it is for three"),

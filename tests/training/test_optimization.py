@@ -6,11 +6,17 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
+from peft.optimizers import create_loraplus_optimizer
 from torch import nn
 
 from finegrid.records.specification import Training
 from finegrid.training.loop import Trainer
 from finegrid.training.optimization import make_optimizer, make_schedule
+from methods.registry import METHODS
+from tests.methods.architectures import tiny
+from tests.methods.reference import applied
+from tests.methods.test_contract import settings_of
 from tests.training.assets import Assets, rows_of_numbers
 
 LINEAR = [1 - i / 7 for i in range(7)]
@@ -124,3 +130,71 @@ def test_sgd_with_momentum_equals_the_computation_by_hand(assets: Assets) -> Non
         weight, bias = weight - 0.5 * velocity_w, bias - 0.5 * velocity_b
     np.testing.assert_allclose(model.layer.weight.detach(), weight, atol=1e-6)
     np.testing.assert_allclose(model.layer.bias.detach(), bias, atol=1e-6)
+
+
+def rates(model: nn.Module, settings: Training) -> dict[str, float]:
+    """Name of a parameter -> its learning rate."""
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    groups = make_optimizer(model, settings).param_groups
+    return {names[id(p)]: group["lr"] for group in groups for p in group["params"]}
+
+
+def test_groups_have_the_learning_rates_that_they_are_given() -> None:
+    model = applied("lora", "bert")
+    found = rates(model, training(learning_rates={"head": 0.25, "B": "16x"}))
+    assert found.keys() == {name for name, p in model.named_parameters() if p.requires_grad}
+    expected = {"A": 0.5, "B": 8.0, "weight": 0.25, "bias": 0.25}
+    assert found == {name: expected[name.rpartition(".")[2]] for name in found}
+    assert {name for name, rate in found.items() if rate == 0.25} == {
+        f"classifier.{name}" for name in ("weight", "bias")
+    }
+
+
+def test_a_multiple_for_b_is_lora_plus() -> None:
+    """peft's optimizer for LoRA+ has the same rate for every factor."""
+    config = LoraConfig(r=2, target_modules=["query", "value"])
+    theirs = get_peft_model(tiny("bert"), config)
+    plus = create_loraplus_optimizer(
+        theirs, optimizer_cls=torch.optim.AdamW, lr=0.5, loraplus_lr_ratio=16
+    )
+    names = {id(parameter): name for name, parameter in theirs.named_parameters()}
+    expected = {names[id(p)]: g["lr"] for g in plus.param_groups for p in g["params"]}
+    assert len(expected) == 8
+    assert rates(theirs.base_model.model, training(learning_rates={"lora_B": "16x"})) == {
+        name.removeprefix("base_model.model."): rate for name, rate in expected.items()
+    }
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_without_groups_the_optimizer_is_as_ever(kind: str) -> None:
+    groups = make_optimizer(OneLayer(), training(optimizer={"name": kind})).param_groups
+    assert [[tuple(p.shape) for p in group["params"]] for group in groups] == [[(3, 4)], [(3,)]]
+    assert [group["lr"] for group in groups] == [0.5, 0.5]
+    assert "learning_rates" not in training().model_dump()
+
+
+def test_a_group_of_which_nothing_is_trained_is_an_error() -> None:
+    with pytest.raises(ValueError, match="learning_rates: A: nothing of that name is trained"):
+        make_optimizer(applied("bitfit", "bert"), training(learning_rates={"A": "2x"}))
+
+
+@pytest.mark.parametrize("rate", [0, -1.0, "0x", "16", "x", "-2x"])
+def test_a_rate_is_a_number_or_a_multiple(rate: Any) -> None:
+    with pytest.raises(ValueError, match="learning_rates"):
+        training(learning_rates={"head": rate})
+
+
+@pytest.mark.parametrize("name", [name for name in METHODS if ":" not in name])
+def test_a_method_names_all_that_it_adds(name: str) -> None:
+    found: set[str] = set()
+    for settings in settings_of(name):
+        groups = set(METHODS.build(name, settings).groups)
+        model = tiny("bert")
+        base = {name for name, _ in model.named_parameters()}
+        try:
+            METHODS.build(name, settings).apply(model, torch.Generator())
+        except ValueError:  # settings for a stack
+            continue
+        trained = (n for n, p in model.named_parameters() if p.requires_grad and n not in base)
+        found |= {name for name in trained if not groups & set(name.split("."))}
+    assert not found

@@ -129,18 +129,25 @@ class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
     ) -> Any:
         """The operation as it is; what it returns is counted."""
         returned = func(*args, **(kwargs or {}))
-        tree_map_only(torch.Tensor, self._count, returned)
+        if isinstance(returned, torch.Tensor):
+            self.count(returned)
+        elif isinstance(returned, (list, tuple)):
+            tree_map_only(torch.Tensor, self.count, returned)
         return returned
 
-    def _count(self, tensor: torch.Tensor) -> None:
+    def count(self, tensor: torch.Tensor) -> None:
+        """Count the storage of a tensor, once."""
         storage = tensor.untyped_storage()
-        if storage in self._known:
-            return
-        size = -(-storage.nbytes() // self._rounding) * self._rounding
-        self._known[storage] = size
+        if storage not in self._known:
+            self._known[storage] = True
+            weakref.finalize(storage, self.take(storage.nbytes()))
+
+    def take(self, size: int) -> Callable[[], None]:
+        """Count a new storage; what is returned is called at its end."""
+        size = -(-size // self._rounding) * self._rounding
         self.live += size
         self.peak = max(self.peak, self.live)
-        weakref.finalize(storage, self._free, size)
+        return partial(self._free, size)
 
     def _free(self, size: int) -> None:
         self.live -= size
@@ -216,12 +223,12 @@ def _trace(question: Question) -> int:
     if spec.training.strategy == "fsdp":
         raise NotTracedError("what fsdp gathers at a time is not traced")
     make = _maker(spec)
-    with FakeTensorMode(), _without_older_objects(), _swapping_what_differs():
+    with FakeTensorMode(), without_older_objects(), swapping_what_differs():
         return _trace_step(question, make)
 
 
 @contextmanager
-def _without_older_objects() -> Iterator[None]:
+def without_older_objects() -> Iterator[None]:
     """Let the collector pass over what is there already: the libraries' objects are millions."""
     gc.freeze()
     try:
@@ -231,18 +238,18 @@ def _without_older_objects() -> Iterator[None]:
 
 
 @contextmanager
-def _swapping_what_differs() -> Iterator[None]:
+def swapping_what_differs() -> Iterator[None]:
     """Let modules be moved to where they are: a tensor of a trace cannot be swapped with another.
 
     The library swaps every parameter of a trace that is moved, its own copy in its place.
     """
 
-    def swap(one: torch.Tensor, other: torch.Tensor) -> None:
+    def take_over(one: torch.Tensor, other: torch.Tensor) -> None:
         if (one.shape, one.dtype, one.device) != (other.shape, other.dtype, other.device):
-            swap_tensors(one, other)  # type: ignore[no-untyped-call]
+            one.data = other.data
 
     swap_tensors = torch.utils.swap_tensors
-    torch.utils.swap_tensors = swap
+    torch.utils.swap_tensors = take_over
     try:
         yield
     finally:
@@ -316,10 +323,10 @@ def _maker(spec: Specification) -> Callable[[], nn.Module]:
     kind = holding(own, spec.training.weights)
     attention = attention_implementation(kind)
     make = partial(kind._from_config, config, dtype=torch.float32, attn_implementation=attention)
-    return partial(_without_values, make)
+    return partial(without_values, make)
 
 
-def _without_values(make: Callable[[], nn.Module]) -> nn.Module:
+def without_values(make: Callable[[], nn.Module]) -> nn.Module:
     """What is made, its values not drawn: some initialisers read the numbers that they draw."""
     from transformers.initialization import no_init_weights
 

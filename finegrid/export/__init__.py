@@ -1,0 +1,1 @@
+"""What a user takes home: a run's trained model as a folder that other libraries load."""
