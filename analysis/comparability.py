@@ -23,7 +23,13 @@ PART = (*GROUP, "fingerprint", "difference")
 UNMEASURED = ("failed", "missing", "not-applicable")
 """States that leave no comparable figure: such a run may end before its model is known."""
 
-_WITHOUT = {"devices": "1", "strategy": "none", "nodes": "1", "weights": "fp32"}
+_WITHOUT = {
+    "devices": "1",
+    "strategy": "none",
+    "nodes": "1",
+    "weights": "fp32",
+    "dropout_scope": "all",
+}
 """What is shown of a run that has no such key, which is named where it is not this."""
 
 
@@ -73,11 +79,11 @@ def fingerprint_fields(result: Result) -> Fields:
     they decide how much is selected.
     """
     provenance, training = result.provenance, effective(result).training
-    held = {} if training.weights == "fp32" else {"weights": training.weights}
+    unusual = training.model_dump(include={"weights", "dropout_scope"})  # nothing that is usual
     return _texts(
         {
             "dtype": provenance.dtype,
-            **held,
+            **unusual,
             "max_length": training.max_length,
             "evaluations": training.evaluations,
             "checkpoint": training.checkpoint,

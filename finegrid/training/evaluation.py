@@ -4,8 +4,8 @@ import math
 import sys
 import tempfile
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
-from functools import cache
+from contextlib import nullcontext, suppress
+from functools import cache, partial
 from importlib import import_module
 from importlib.util import find_spec
 from operator import itemgetter
@@ -20,6 +20,7 @@ from finegrid.metrics.registry import METRICS, metric, score_module
 from finegrid.records.result import Score
 from finegrid.training.batches import evaluation_batches
 from finegrid.training.data import Examples
+from finegrid.training.features import Features
 from finegrid.training.processes.distributed import ALONE, Group
 from kinds.contract import Row
 
@@ -28,7 +29,6 @@ class UndefinedScoreError(ArithmeticError):
     """A metric has no value, as a correlation of constant predictions has none."""
 
 
-@torch.no_grad()
 def predict(
     model: nn.Module,
     examples: Examples,
@@ -36,25 +36,38 @@ def predict(
     device: torch.device,
     dtype: str,
     group: Group = ALONE,
+    features: Features | None = None,
 ) -> list[Row]:
     """What the model says of each example, in their order, without dropout.
 
-    The processes of a group take turns at the batches, and each returns all rows.
+    The processes of a group take turns at the batches, and each returns all rows. `features` are
+    what is kept of the split from earlier calls, and for later ones.
     """
-    model.eval()
-    output = examples.kind.output
     batches = evaluation_batches(examples.sizes, batch_size)
+    if features:
+        last = partial(say, model, examples, batches[-1], device, dtype)
+        features.check(len(batches) - 1, last)
     said: list[tuple[int, Row]] = []
     for first in range(0, len(batches), group.size):
         turn = batches[first : first + group.size]
         # One without a batch takes another's: a model that is divided is gathered by all.
         batch = turn[group.rank % len(turn)]
-        with torch.autocast(device.type, torch.bfloat16, enabled=dtype == "bf16"):
-            rows = output.predict(model, examples.batch(batch).to(device))
+        with features.of(first) if features else nullcontext():
+            rows = say(model, examples, batch, device, dtype)
         if group.rank < len(turn):
             said += zip(batch, rows, strict=True)
     together = (pair for part in group.gathered(said) for pair in part)
     return [row for _, row in sorted(together, key=itemgetter(0))]
+
+
+def say(
+    model: nn.Module, examples: Examples, batch: Sequence[int], device: torch.device, dtype: str
+) -> list[Row]:
+    """What the model says of the examples of one batch, without dropout."""
+    model.eval()
+    bf16 = torch.autocast(device.type, torch.bfloat16, enabled=dtype == "bf16")
+    with torch.no_grad(), bf16:
+        return examples.kind.output.predict(model, examples.batch(batch).to(device))
 
 
 def is_finite(said: Iterable[Row]) -> bool:
