@@ -31,7 +31,7 @@ def modules_below(model: nn.Module, forward: Callable[[], object]) -> list[nn.Mo
     finally:
         for handle in handles:
             handle.remove()
-    below = [one for one, found in depends.items() if not found and not _is_trained(one)]
+    below = [one for one, found in depends.items() if not found and not is_trained(one)]
     inside = {inner for one in below for inner in one.modules() if inner is not one}
     return [one for one in below if one not in inside]
 
@@ -44,9 +44,10 @@ def modules_without_dropout(model: nn.Module, forward: Callable[[], object]) -> 
     """
     modules = dict(model.named_modules())
     layers = [modules[part.path] for part in anatomy_of(model).parts if part.path in modules]
-    kept = {inner for layer in layers if _is_trained(layer) for inner in layer.modules()}
+    kept = {inner for layer in layers if is_trained(layer) for inner in layer.modules()}
     return [one for one in modules_below(model, forward) if one not in kept]
 
 
-def _is_trained(module: nn.Module) -> bool:
+def is_trained(module: nn.Module) -> bool:
+    """Whether anything in the module is trained."""
     return any(parameter.requires_grad for parameter in module.parameters())

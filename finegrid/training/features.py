@@ -17,6 +17,7 @@ from torch import nn
 from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
 
 from finegrid.models.layers import blocks_of
+from finegrid.training.below import is_trained, modules_below
 from kinds.contract import Row
 
 BUDGET_BYTES = 2**28
@@ -121,17 +122,20 @@ class Features:
 
 def find_features(
     model: nn.Module,
-    below: Sequence[nn.Module],
+    forward: Callable[[], object],
     say: Callable[[], list[Row]],
     device: torch.device,
     batches: int,
 ) -> Features | None:
-    """What can be kept of the modules below all that is trained of a model.
+    """What can be kept of a model.
 
-    `say` asks the model of a few examples, without dropout. None where not even a block is below,
-    or where the model says something else with what is kept.
+    `forward` calls the model with a graph, `say` asks it of a few examples. None where not even a
+    block lies below all that is trained, or where the model says something else with what is kept.
     """
-    features = Features(_worthwhile(model, below), device, batches)
+    blocks = blocks_of(model)
+    if not blocks or is_trained(blocks[0]):
+        return None
+    features = Features(_worthwhile(blocks, modules_below(model, forward)), device, batches)
     if not features.modules:
         return None
     expected = say()
@@ -150,9 +154,8 @@ def find_features(
     return features
 
 
-def _worthwhile(model: nn.Module, below: Sequence[nn.Module]) -> list[nn.Module]:
+def _worthwhile(blocks: list[nn.Module], below: list[nn.Module]) -> list[nn.Module]:
     """The modules but for those in a block that is not below; none where no block is."""
-    blocks = blocks_of(model)
     parts = {inner for block in blocks for inner in block.modules() if inner is not block}
     found = [module for module in below if module not in parts]
     inside = {inner for module in found for inner in module.modules()}

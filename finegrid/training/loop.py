@@ -21,7 +21,7 @@ from finegrid.training.batches import (
     micro_batches,
     most_units,
 )
-from finegrid.training.below import modules_below, modules_without_dropout
+from finegrid.training.below import modules_without_dropout
 from finegrid.training.data import Examples
 from finegrid.training.evaluation import (
     UndefinedScoreError,
@@ -285,8 +285,7 @@ class Trainer:
         batches = evaluation_batches(split.sizes, training.evaluation_batch_size)
         few = [batches[0][0], batches[-1][-1]]
         ask = partial(say, self.model, split, few, self.device, training.dtype)
-        below = modules_below(self.model, self._first_loss)
-        return find_features(self.model, below, ask, self.device, len(batches))
+        return find_features(self.model, self._first_loss, ask, self.device, len(batches))
 
     def _is_kept(self, scores: dict[str, Score]) -> bool:
         """Whether a state of these scores takes the place of the best one so far."""

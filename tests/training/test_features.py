@@ -95,7 +95,11 @@ def test_what_changes_between_evaluations_is_not_kept(without_features: Callable
         (block, *_) = blocks_of(model)
         block.register_forward_hook(drift)
         train(trainer(model, "bert", events))
-        return [event["validation"] | {"loss": event.get("loss")} for event in events if "validation" in event]
+        return [
+            event["validation"] | {"loss": event.get("loss")}
+            for event in events
+            if "validation" in event
+        ]
 
     def drift(module: nn.Module, inputs: Any, output: Any) -> Any:
         steps = module.__dict__.setdefault("steps", [])
