@@ -21,7 +21,7 @@ from typing import Any, NoReturn
 from finegrid.records.source import run_digest
 from finegrid.training.libraries import load_libraries
 from finegrid.training.processes.client import STREAMS, VARIABLE, is_own, owner
-from finegrid.training.processes.exits import EXIT_FAILED
+from finegrid.training.processes.exits import EXIT_FAILED, end_at_once
 from finegrid.training.processes.signals import SIGNALS, die_with_parent
 from finegrid.training.run import main as make_run
 from finegrid.training.run import prepare_environment
@@ -114,10 +114,7 @@ def _received(connection: socket.socket) -> tuple[bytes, list[int]]:
 
 
 def _perform(request: dict[str, Any], streams: list[int]) -> NoReturn:
-    """Make the run in this child as a fresh process would, and end at once.
-
-    To take down all that was imported would take longer than a small run.
-    """
+    """Make the run in this child as a fresh process would, and end at once."""
     die_with_parent()
     for one, stream in zip(STREAMS, streams, strict=True):
         os.dup2(stream, one)
@@ -126,11 +123,7 @@ def _perform(request: dict[str, Any], streams: list[int]) -> NoReturn:
         plain = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
         signal.signal(number, signal.SIG_IGN if number in request["ignored"] else plain)
     atexit._clear()  # the parent's; what the run adds is its own
-    code = _exit_code(partial(make_run, request["arguments"]))
-    atexit._run_exitfuncs()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
+    end_at_once(_exit_code(partial(make_run, request["arguments"])))
 
 
 def _exit_code(work: Callable[[], int]) -> int:
