@@ -3,7 +3,7 @@
 import math
 import sys
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import nullcontext, suppress
 from functools import cache, partial
 from importlib import import_module
@@ -72,15 +72,13 @@ def say(
 
 def is_finite(said: Iterable[Row]) -> bool:
     """Whether every float in what a model says is a finite number."""
-    return all(math.isfinite(number) for row in said for number in _floats(row.values()))
+    return all(_all_finite(row.values()) for row in said)
 
 
-def _floats(values: Iterable[Any]) -> Iterable[float]:
-    for value in values:
-        if isinstance(value, float):
-            yield value
-        elif isinstance(value, list):
-            yield from _floats(value)
+def _all_finite(values: Collection[Any]) -> bool:
+    inside = (value for value in values if isinstance(value, list))
+    numbers = (value for value in values if isinstance(value, float))
+    return all(map(math.isfinite, numbers)) and all(map(_all_finite, inside))
 
 
 def predictions(examples: Examples, said: Sequence[Row]) -> list[Row]:

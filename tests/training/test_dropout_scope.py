@@ -33,7 +33,7 @@ def active(method: str, settings: dict[str, Any], **options: Any) -> set[str]:
 
 
 def has_dropout(path: str) -> bool:
-    return bool(re.search(r"dropout(\.default)?$|attention\.self$", path))
+    return bool(re.search(r"(?<!self\.)dropout(\.default)?$|attention\.self$", path))
 
 
 @pytest.mark.parametrize(
@@ -62,18 +62,18 @@ def test_what_requires_a_gradient_decides(
 
 
 def test_a_method_s_own_dropout_acts_in_the_lowest_layer_too() -> None:
-    settings = {"r": 2, "lora_dropout": 0.1, "target_modules": ["query"]}
+    settings = {"config": {"r": 2, "lora_dropout": 0.1}, "targets": ["q"]}
     own = {f"bert.encoder.layer.{n}.attention.self.query.lora_dropout.default" for n in (0, 1)}
     assert active("peft:lora", settings) == IN_BLOCKS | own
 
 
-@pytest.mark.parametrize("model_type", ["bert", "gpt2", "vit"])
+@pytest.mark.parametrize("model_type", ["bert", "gpt2"])
 def test_losses_are_those_of_a_model_without_dropout_below(model_type: str) -> None:
     """Where the probability of every dropout of the lower part is set to 0 by hand."""
     found = losses(applied(model_type, "full", {"top_blocks": 1}), model_type, "trained")
     model = applied(model_type, "full", {"top_blocks": 1})
     for path, module in model.named_modules():
-        if "mbeddings" in path or re.search(r"\.(layer|h)\.0\b|\.layers\.0\b|\.drop$", path):
+        if "mbeddings" in path or re.search(r"\.(layer|h)\.0\b|\.drop$", path):
             switch_off(module)
     assert found == losses(model, model_type, "all")
     assert found != losses(applied(model_type, "full", {"top_blocks": 1}), model_type, "all")

@@ -6,6 +6,7 @@ process that `FINEGRID_WORKER` names, once its last child has ended.
 """
 
 import atexit
+import gc
 import json
 import os
 import selectors
@@ -18,6 +19,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
+from finegrid.metrics.registry import METRICS
+from finegrid.models.family import FAMILIES
 from finegrid.records.source import run_digest
 from finegrid.training.libraries import load_libraries
 from finegrid.training.processes.client import STREAMS, VARIABLE, is_own, owner
@@ -25,6 +28,9 @@ from finegrid.training.processes.exits import EXIT_FAILED, end_at_once
 from finegrid.training.processes.signals import SIGNALS, die_with_parent
 from finegrid.training.run import main as make_run
 from finegrid.training.run import prepare_environment
+from kinds.registry import KINDS
+from methods.registry import METHODS
+from tasks.registry import TASKS
 
 _LONGEST_REQUEST = 2**16
 
@@ -154,7 +160,10 @@ def main() -> None:
         return
     prepare_environment(threads=1)
     load_libraries()
+    for registry in (FAMILIES, KINDS, METHODS, METRICS, TASKS):
+        registry.import_own()
     run_digest()  # reads the source, which children then need not read again
+    gc.freeze()  # the collector of a child needs half a second to look at all that is loaded
     if len(list(Path("/proc/self/task").iterdir())) == 1:
         Worker(listener, owned_by).serve()
 
