@@ -84,7 +84,7 @@ def script(spec: Specification, prepared: Path, length: int | None) -> float:
             train_dataset=splits["train"],
             eval_dataset=splits["validation"],
             data_collator=_collator(tokenizer, length),
-            compute_metrics=_accuracy,
+            compute_metrics=_right,
         )
         trainer.train()
         trainer.predict(splits["test"])
@@ -137,7 +137,7 @@ def _arguments(spec: Specification, output: str) -> Any:
         eval_strategy="epoch",
         save_strategy="epoch",
         load_best_model_at_end=True,
-        metric_for_best_model="accuracy",
+        metric_for_best_model="right",
         seed=spec.seed,
         report_to="none",
         use_cpu=True,
@@ -151,8 +151,9 @@ def _collator(tokenizer: Any, length: int | None) -> Any:
     return default_data_collator if length else DataCollatorWithPadding(tokenizer)
 
 
-def _accuracy(said: Any) -> dict[str, float]:
-    return {"accuracy": float(np.mean(said.predictions.argmax(axis=-1) == said.label_ids))}
+def _right(said: Any) -> dict[str, float]:
+    """The share of texts whose class is right."""
+    return {"right": float(np.mean(said.predictions.argmax(axis=-1) == said.label_ids))}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

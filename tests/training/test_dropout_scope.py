@@ -33,7 +33,9 @@ def active(method: str, settings: dict[str, Any], **options: Any) -> set[str]:
 
 
 def has_dropout(path: str) -> bool:
-    return bool(re.search(r"(?<!self\.)dropout(\.default)?$|attention\.self$", path))
+    return bool(
+        re.search(r"(?<!self\.)(?<!lora_)dropout$|dropout\.default$|attention\.self$", path)
+    )
 
 
 @pytest.mark.parametrize(
