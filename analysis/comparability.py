@@ -25,7 +25,7 @@ UNMEASURED = ("failed", "missing", "not-applicable")
 
 _WITHOUT = {
     **{"devices": "1", "strategy": "none", "nodes": "1"},
-    **{"runs_per_device": "1", "weights": "fp32"},
+    **{"runs_per_device": "1", "weights": "fp32", "dropout_scope": "all"},
 }
 """What is shown of a run that has no such key, which is named where it is not this."""
 
@@ -76,11 +76,11 @@ def fingerprint_fields(result: Result) -> Fields:
     they decide how much is selected.
     """
     provenance, training = result.provenance, effective(result).training
-    held = {} if training.weights == "fp32" else {"weights": training.weights}
+    unusual = training.model_dump(include={"weights", "dropout_scope"})  # nothing that is usual
     return _texts(
         {
             "dtype": provenance.dtype,
-            **held,
+            **unusual,
             "max_length": training.max_length,
             "evaluations": training.evaluations,
             "checkpoint": training.checkpoint,

@@ -70,6 +70,8 @@ def _unwritten(task: TaskPlan, training: Training, method: Method) -> Iterator[M
 def _kind(task: TaskPlan) -> Kind:
     """The kind of a task, with what the task says of it."""
     return kind_named(task.task.kind, task.task.kind_options)
+
+
 def _unknown_groups(training: Training, method: Method) -> Iterator[Mismatch]:
     """A group with a learning rate of its own that the method does not have."""
     known = ("head", *method.groups)

@@ -6,7 +6,8 @@ import pkgutil
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from importlib.metadata import EntryPoint, entry_points
+from functools import cache
+from importlib.metadata import EntryPoint, EntryPoints, entry_points
 from typing import Any, Generic, TypeVar
 
 from pydantic import JsonValue, TypeAdapter
@@ -136,13 +137,17 @@ class Registry(Generic[T]):
         missing = sorted(getattr(entry, "__abstractmethods__", ()))
         return f"{_path(entry)} does not define {', '.join(missing)}" if missing else None
 
-    def _load(self) -> None:
-        if self._loaded:
-            return
+    def import_own(self) -> None:
+        """Import the room; what installed packages add is left to the first use."""
         package = importlib.import_module(self._package)
         for module in pkgutil.iter_modules(package.__path__, f"{self._package}."):
             importlib.import_module(module.name)
-        for point in entry_points(group=self._group):
+
+    def _load(self) -> None:
+        if self._loaded:
+            return
+        self.import_own()
+        for point in _installed(self._group, tuple(sys.path)):
             self._load_plugin(point)
         self._loaded = True
 
@@ -156,6 +161,16 @@ class Registry(Generic[T]):
                 f"{_one_line(error)}"
             ) from error
         self._add(point.name, entry, distribution)
+
+
+def _installed(group: str, places: tuple[str, ...]) -> EntryPoints:
+    return _all_installed(places).select(group=group)
+
+
+@cache
+def _all_installed(places: tuple[str, ...]) -> EntryPoints:
+    """The entry points of all packages in these places: one look at them serves all registries."""
+    return entry_points()
 
 
 def _path(entry: type[Any]) -> str:

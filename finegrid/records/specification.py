@@ -20,6 +20,7 @@ Strategy = Literal["ddp", "fsdp"]
 RunsPerDevice = Annotated[int, Field(ge=1, le=16)] | Literal["auto"]
 Pooling = Literal["mean", "first", "last", "pooler"]
 Head = Literal["new", "keep"]
+DropoutScope = Literal["all", "trained"]
 LEARNING_RATE = "learning_rate"
 """The key that every tuning searches."""
 _SHOWN = r"[^\x00-\x20\x7f]"
@@ -123,6 +124,9 @@ class Training(Record):
     gradient_checkpointing: bool = False
     dropout: Fraction | None = None
     """Overrides every dropout of the base model; None keeps the model's own."""
+    dropout_scope: DropoutScope = Field(default="all", exclude_if=lambda value: value == "all")
+    """Where the base model's dropout acts: everywhere, or where something is trained alone. Modules
+    whose outputs depend on nothing trained then have none, by whatever method that is."""
     evaluations: Positive = 1
     """Evaluations on validation, evenly spaced over the steps; the last is after the last step."""
     checkpoint: Literal["best", "last"] = "best"
@@ -198,6 +202,11 @@ class Training(Record):
             raise ValueError(f"devices: {self.devices} of device mps; allowed: 1")
         if self.strategy == "fsdp" and self.devices == 1:
             raise ValueError("strategy: fsdp on 1 device; allowed: ddp, or devices from 2")
+        if self.strategy == "fsdp" and self.dropout_scope != "all":
+            raise ValueError(
+                f"dropout_scope: {self.dropout_scope} with strategy: fsdp, where no process holds "
+                "the model to see what is trained; allowed: all"
+            )
         return self
 
     @model_validator(mode="after")
@@ -337,6 +346,7 @@ class Network(Record):
     """Numbers are read as they are."""
     unusable: ClassVar[Mapping[str, str]] = {
         "dropout": "has no such layer",
+        "dropout_scope": "has no dropout",
         "gradient_checkpointing": "has no blocks",
     }
     stored_as_loaded: ClassVar[bool] = True

@@ -3,9 +3,9 @@
 import math
 import sys
 import tempfile
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
-from functools import cache
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import nullcontext, suppress
+from functools import cache, partial
 from importlib import import_module
 from importlib.util import find_spec
 from operator import itemgetter
@@ -20,6 +20,7 @@ from finegrid.metrics.registry import METRICS, columns_read, metric, score_modul
 from finegrid.records.result import Score
 from finegrid.training.batches import evaluation_batches
 from finegrid.training.data import Examples
+from finegrid.training.features import Features
 from finegrid.training.processes.distributed import ALONE, Group
 from kinds.contract import Output, Row
 
@@ -28,7 +29,6 @@ class UndefinedScoreError(ArithmeticError):
     """A metric has no value, as a correlation of constant predictions has none."""
 
 
-@torch.no_grad()
 def predict(
     model: nn.Module,
     examples: Examples,
@@ -37,22 +37,27 @@ def predict(
     dtype: str,
     group: Group = ALONE,
     metrics: Sequence[str] = (),
+    features: Features | None = None,
 ) -> list[Row]:
     """What the model says of each example, in their order, without dropout.
 
     It writes where one of the metrics reads what is written, which takes a pass for each token. The
-    processes of a group take turns at the batches, and each returns all rows.
+    processes of a group take turns at the batches, and each returns all rows. `features` are
+    what is kept of the split from earlier calls, and for later ones.
     """
-    model.eval()
     writes = writes_for(examples.kind.output, metrics)
     batches = evaluation_batches(examples.sizes, batch_size)
+    if features:
+        last = partial(say, model, examples, batches[-1], device, dtype)
+        features.check(len(batches) - 1, last)
     said: list[tuple[int, Row]] = []
     for first in range(0, len(batches), group.size):
         turn = batches[first : first + group.size]
         # One without a batch takes another's: a model that is divided is gathered by all.
         batch = turn[group.rank % len(turn)]
-        with torch.autocast(device.type, torch.bfloat16, enabled=dtype == "bf16"):
-            rows = _said(model, examples, batch, device, writes=writes)
+        with features.of(first) if features else nullcontext():
+            rows = say(model, examples, batch, device, dtype)
+        rows = _with_texts(rows, model, examples, batch, device, dtype, writes=writes)
         if group.rank < len(turn):
             said += zip(batch, rows, strict=True)
     together = (pair for part in group.gathered(said) for pair in part)
@@ -64,30 +69,49 @@ def writes_for(output: Output, metrics: Sequence[str]) -> bool:
     return bool(output.written & columns_read(metrics))
 
 
-def _said(
-    model: nn.Module, examples: Examples, batch: list[int], device: torch.device, *, writes: bool
+def say(
+    model: nn.Module, examples: Examples, batch: Sequence[int], device: torch.device, dtype: str
 ) -> list[Row]:
-    """What the model says of a batch, and writes where that is asked for."""
+    """What the model says of the examples of one batch, without dropout."""
+    model.eval()
+    with torch.no_grad(), _computed_in(dtype, device):
+        return examples.kind.output.predict(model, examples.batch(batch).to(device))
+
+
+def _with_texts(
+    rows: list[Row],
+    model: nn.Module,
+    examples: Examples,
+    batch: Sequence[int],
+    device: torch.device,
+    dtype: str,
+    *,
+    writes: bool,
+) -> list[Row]:
+    """The rows of a batch with what the model writes, or without a value where it does not."""
     output = examples.kind.output
-    rows = output.predict(model, examples.batch(batch).to(device))
     if not writes:
         return [row | dict.fromkeys(output.written) for row in rows] if output.written else rows
     prompts = examples.prompts(batch).to(device).inputs
-    written = output.write(model, prompts, examples.processor)
+    with torch.no_grad(), _computed_in(dtype, device):
+        written = output.write(model, prompts, examples.processor)
     return [row | text for row, text in zip(rows, written, strict=True)]
+
+
+def _computed_in(dtype: str, device: torch.device) -> torch.autocast:
+    """The autocast of a training's `dtype`, off but for bf16."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=dtype == "bf16")
 
 
 def is_finite(said: Iterable[Row]) -> bool:
     """Whether every float in what a model says is a finite number."""
-    return all(math.isfinite(number) for row in said for number in _floats(row.values()))
+    return all(_all_finite(row.values()) for row in said)
 
 
-def _floats(values: Iterable[Any]) -> Iterable[float]:
-    for value in values:
-        if isinstance(value, float):
-            yield value
-        elif isinstance(value, list):
-            yield from _floats(value)
+def _all_finite(values: Collection[Any]) -> bool:
+    inside = (value for value in values if isinstance(value, list))
+    numbers = (value for value in values if isinstance(value, float))
+    return all(map(math.isfinite, numbers)) and all(map(_all_finite, inside))
 
 
 def predictions(examples: Examples, said: Sequence[Row]) -> list[Row]:

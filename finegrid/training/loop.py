@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -20,20 +21,24 @@ from finegrid.training.batches import (
     micro_batches,
     most_units,
 )
+from finegrid.training.below import modules_without_dropout
 from finegrid.training.data import Examples
 from finegrid.training.evaluation import (
     UndefinedScoreError,
     is_finite,
     predict,
     predictions,
+    say,
     score,
 )
+from finegrid.training.features import Features, find_features
 from finegrid.training.measure.memory import tensor_bytes
-from finegrid.training.measure.summaries import layer_norms
+from finegrid.training.measure.summaries import layer_norms, trained_layers
 from finegrid.training.optimization import make_optimizer, make_schedule
 from finegrid.training.processes.distributed import ALONE, Group, whole
 from finegrid.training.shrink import memory_of_step
 from kinds.contract import Row
+from kinds.outputs.logits import Logits
 from methods.parameters import host_copy, load_trainable, trainable_state
 
 Event = dict[str, Any]
@@ -100,6 +105,8 @@ class Trainer:
     """Where several processes train together, all of them do all of this at the same time."""
     network: nn.Module = field(init=False)
     """The model as the group trains it."""
+    without_dropout: list[nn.Module] = field(default_factory=list, init=False)
+    """The modules whose dropout does not act in training."""
     optimizer: torch.optim.Optimizer = field(init=False)
     schedule: torch.optim.lr_scheduler.LambdaLR = field(init=False)
 
@@ -111,6 +118,8 @@ class Trainer:
         if self.training.gradient_checkpointing:
             # Re-entrant checkpoints train nothing where the inputs require no gradient.
             self.model.gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[operator]
+        if self.training.dropout_scope == "trained":
+            self.without_dropout = modules_without_dropout(self.model, self._first_loss)
         self.network = self.group.spread(self.model, self.training)
 
     def train(self, order: torch.Generator) -> Trained:
@@ -129,6 +138,8 @@ class Trainer:
         self.schedule = make_schedule(self.optimizer, self.training, len(plan))
         self.restore(self)
         self._follow(plan)
+        if self._features:
+            self._features.stop()
         if self.best is None:
             kept = "the last step" if self.training.checkpoint == "last" else "any evaluation"
             raise UndefinedScoreError(f"{self.metrics[0]} has no value on validation at {kept}")
@@ -147,6 +158,12 @@ class Trainer:
         """Bytes that a process holds between steps for the exchange of gradients."""
         trained = (p for p in self.model.parameters() if p.requires_grad)
         return tensor_bytes(trained) if self.network is not self.model else 0
+
+    def enter_training(self) -> None:
+        """Let dropout act where the benchmark says so."""
+        self.model.train()
+        for module in self.without_dropout:
+            module.eval()
 
     def recall(self, events: list[Event]) -> None:
         """Take over the steps of an earlier attempt, by their events in its history."""
@@ -174,7 +191,7 @@ class Trainer:
         start = self._now()
         loss = self._backward(batch)
         backward_seconds = self._now() - start
-        layers = layer_norms(self.model)
+        layers = layer_norms(self._layers)
         start = self._now()
         norm = whole(self._clip()).item()
         if not (math.isfinite(loss) and math.isfinite(norm)):
@@ -203,7 +220,7 @@ class Trainer:
         It is the sum over the terms of the whole batch, divided by their number: how the batch is
         cut into micro-batches and shared by processes changes it by rounding alone.
         """
-        self.model.train()
+        self.enter_training()
         loss, terms = 0.0, sum(self.train_split.weights[index] for index in batch)
         parts = micro_batches(batch, self.train_split.sizes, self.training)
         for number, part in enumerate(parts, start=1):
@@ -216,10 +233,17 @@ class Trainer:
 
     def loss(self, indices: list[int]) -> torch.Tensor:
         """The loss of the examples, summed over its terms."""
+        return self._loss_of(self.network, indices)
+
+    def _first_loss(self) -> torch.Tensor:
+        """Of the model itself on one example: what it depends on is that of every loss."""
+        return self._loss_of(self.model, [0])
+
+    def _loss_of(self, network: nn.Module, indices: list[int]) -> torch.Tensor:
         batch = self.train_split.batch(indices).to(self.device)
         enabled = self.training.dtype == "bf16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=enabled):
-            return self.output.loss(self.network, batch)
+            return self.output.loss(network, batch)
 
     def evaluate(self, step: int) -> None:
         """Score the validation split and keep the state if the benchmark's choice says so."""
@@ -233,6 +257,7 @@ class Trainer:
             self.training.dtype,
             self.group,
             self.metrics,
+            self._features,
         )
         if not is_finite(said):
             raise DivergedError(step, "a prediction on validation")
@@ -248,6 +273,27 @@ class Trainer:
             return
         if self._is_kept(scores):
             self.best = Best(step, scores, said, host_copy(trainable_state(self.model)))
+
+    @cached_property
+    def _layers(self) -> dict[str, list[nn.Parameter]]:
+        """What is trained, by layer: to look for it in every step takes milliseconds."""
+        return trained_layers(self.model)
+
+    @cached_property
+    def _features(self) -> Features | None:
+        """What later evaluations take from the first; None where all of it is computed again.
+
+        A model that gives more than logits may be called more than once for a batch.
+        """
+        training = self.training
+        is_plain = self.group.size == 1 and isinstance(self.output, Logits)
+        if training.evaluations == 1 or not is_plain:
+            return None
+        split = self.splits["validation"]
+        batches = evaluation_batches(split.sizes, training.evaluation_batch_size)
+        few = [batches[0][0], batches[-1][-1]]
+        ask = partial(say, self.model, split, few, self.device, training.dtype)
+        return find_features(self.model, self._first_loss, ask, self.device, len(batches))
 
     def _is_kept(self, scores: dict[str, Score]) -> bool:
         """Whether a state of these scores takes the place of the best one so far."""

@@ -23,7 +23,12 @@ from finegrid.records.tuning import choice_file, tuning_key
 from finegrid.records.write import remove_unfinished
 from finegrid.training.libraries import load_libraries
 from finegrid.training.processes.devices import PARTS, NoDeviceError, confine, leased
-from finegrid.training.processes.exits import EXIT_CONFIGURATION, EXIT_FILES, EXIT_TRY_AGAIN
+from finegrid.training.processes.exits import (
+    EXIT_CONFIGURATION,
+    EXIT_FILES,
+    EXIT_TRY_AGAIN,
+    end_at_once,
+)
 from finegrid.training.processes.home import HUGGING_FACE, home_problem
 from finegrid.training.processes.signals import Interruption, PreemptedError, interruptible
 from finegrid.training.tracking import ModeError, mirror_mode
@@ -210,4 +215,4 @@ def _run(
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_at_once(main())

@@ -104,6 +104,7 @@ class Tracker:
             x_disable_stats=True,
             x_disable_meta=True,
             x_disable_machine_info=True,
+            x_save_requirements=False,  # reads what is installed; the record holds the versions
             disable_git=True,
             disable_code=True,
             console="off",

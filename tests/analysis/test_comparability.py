@@ -246,18 +246,23 @@ def test_devices_that_share_a_run_are_conditions_of_its_costs(plan: Plan, runs: 
     assert "[b] devices 2, strategy fsdp: top" in text
 
 
-def test_how_weights_are_held_is_a_condition_of_the_score(plan: Plan, runs: Path) -> None:
-    """A record from before they could be held otherwise has fp32."""
+@pytest.mark.parametrize(
+    ("key", "usual", "other"), [("weights", "fp32", "bf16"), ("dropout_scope", "all", "trained")]
+)
+def test_a_key_of_newer_runs_is_a_condition_of_the_score(
+    key: str, usual: str, other: str, plan: Plan, runs: Path
+) -> None:
+    """A record from before there was such a key has what is usual."""
     plain = Result.read(runs / run_of("letters", "top", 2) / RESULT_FILE)
-    training = plain.spec.training.model_copy(update={"weights": "bf16"})
+    training = plain.spec.training.model_copy(update={key: other})
     held = plain.model_copy(update={"spec": plain.spec.model_copy(update={"training": training})})
-    assert fingerprint_fields(held) == fingerprint_fields(plain) | {"weights": "bf16"}
+    assert fingerprint_fields(held) == fingerprint_fields(plain) | {key: other}
     frame = collect(plan, runs)
     where = (frame["variant"] == "top") & (frame["task"] == "letters")
-    frame.loc[where, COMPARABLE + "weights"] = "bf16"
+    frame.loc[where, COMPARABLE + key] = other
     frame.loc[where, "fingerprint"] = "0badcafe"
     parts = [part for part in split_by_fingerprint(frame) if part.task == "letters"]
-    assert {part.difference for part in parts} == {"weights = fp32", "weights = bf16"}
+    assert {part.difference for part in parts} == {f"{key} = {usual}", f"{key} = {other}"}
 
 
 def test_the_settings_of_an_evaluation_are_conditions_of_the_score(runs: Path) -> None:

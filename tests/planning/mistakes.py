@@ -381,6 +381,16 @@ CASES: dict[str, tuple[Path_, Any, list[str]]] = {
         {"dropout": 0.1},
         ["grids[0].variants.full.training.dropout: 0.1 ", "'network'", "allowed: null"],
     ),
+    "dropout's scope on a network": (
+        (*FULL, "training", "dropout_scope"),
+        "trained",
+        ["grids[0].variants.full.training.dropout_scope: ", '"trained"', 'allowed: "all"'],
+    ),
+    "no such scope of dropout": (
+        (*TEXT, "training", "dropout_scope"),
+        "head",
+        ["grids[1].training.dropout_scope: ", '"head"', "trained"],
+    ),
     "checkpointing on a network": (
         (*FULL, "training", "gradient_checkpointing"),
         True,

@@ -65,6 +65,7 @@ CHANGES: list[tuple[str, Any]] = [
     ("training.gradient_clip_norm", None),
     ("training.gradient_checkpointing", True),
     ("training.dropout", 0.0),
+    ("training.dropout_scope", "trained"),
     ("training.evaluations", 2),
     ("training.checkpoint", "last"),
     ("training.dtype", "bf16"),

@@ -83,11 +83,11 @@ def shapes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry[Shape]:
 def plug_in(monkeypatch: pytest.MonkeyPatch, *points: Point) -> list[str]:
     groups: list[str] = []
 
-    def entry_points(group: str) -> tuple[Point, ...]:
+    def installed(group: str, places: tuple[str, ...]) -> tuple[Point, ...]:
         groups.append(group)
         return points
 
-    monkeypatch.setattr(registry, "entry_points", entry_points)
+    monkeypatch.setattr(registry, "_installed", installed)
     return groups
 
 

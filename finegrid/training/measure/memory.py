@@ -131,7 +131,7 @@ def probe_memory(
     weights = tensor_bytes([*model.parameters(), *model.buffers()])
     state = optimizer_bytes(optimizer)
     exchange = step.trainer.exchange_bytes()
-    model.train()
+    step.trainer.enter_training()
     # One meter for all phases: a second would not see what the backward pass frees.
     with PeakMeter(step.device) as meter:
         accumulated = _pass(model, step, meter)

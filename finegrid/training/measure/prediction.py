@@ -265,7 +265,7 @@ def _trace_step(question: Question, make: Callable[[], nn.Module]) -> int:
         optimizer = make_optimizer(trainer.model, trainer.training)
         step = Step(trainer)
         buckets = Buckets(trainer.model) if spec.training.devices > 1 else None
-        trainer.model.train()
+        trainer.enter_training()
         for _ in range(_STEPS):
             gc.collect()
             meter.peak = meter.live

@@ -2,9 +2,9 @@
 
 import math
 import re
+from collections.abc import Mapping, Sequence
 from statistics import fmean, median
 
-import torch
 from torch import nn
 
 from finegrid.records.result import Gradients, Losses, Norms
@@ -19,15 +19,25 @@ def layer_of(name: str) -> str:
     return numbered[1] if numbered else name.rpartition(".")[0] or name
 
 
-def layer_norms(model: nn.Module) -> dict[str, float]:
-    """Layer -> Euclidean norm of the gradients of its parameters, for layers that have any."""
-    gradients: dict[str, list[torch.Tensor]] = {}
+def trained_layers(model: nn.Module) -> dict[str, list[nn.Parameter]]:
+    """Layer -> its parameters that are trained, for layers that have any."""
+    layers: dict[str, list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
-        if parameter.grad is not None:
-            gradients.setdefault(layer_of(name), []).append(parameter.grad)
+        if parameter.requires_grad:
+            layers.setdefault(layer_of(name), []).append(parameter)
+    return layers
+
+
+def layer_norms(layers: Mapping[str, Sequence[nn.Parameter]]) -> dict[str, float]:
+    """Layer -> Euclidean norm of the gradients of its parameters, for layers that have any."""
+    gradients = {
+        layer: [one.grad for one in parameters if one.grad is not None]
+        for layer, parameters in layers.items()
+    }
     return {
         layer: float(whole(nn.utils.get_total_norm(tensors)).item())
         for layer, tensors in gradients.items()
+        if tensors
     }
 
 

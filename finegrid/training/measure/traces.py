@@ -30,7 +30,7 @@ FOLDER = "predictions"
 TRACE = "finegrid.training.measure.prediction"
 """The module that traces."""
 TRACED = (
-    *("optimizer", "gradient_checkpointing", "dropout", "dtype", "device"),
+    *("optimizer", "gradient_checkpointing", "dropout", "dropout_scope", "dtype", "device"),
     *("weights", "devices", "strategy", "micro_batch_units"),
 )
 """Keys of `training` that a step's memory depends on, its batch aside."""

@@ -28,7 +28,7 @@ START = "--start"
 CLIENT = "finegrid.training.processes.client"
 WORKER = "finegrid.training.processes.worker"
 STREAMS = (0, 1, 2)
-_SOURCE = ("finegrid", "methods", "tasks")
+_SOURCE = ("finegrid", "kinds", "methods", "tasks")
 """What a worker has imported of ours, or its children will."""
 _ROOT = Path(__file__).parents[3]
 _TRIES, _PAUSE_SECONDS = 100, 0.01

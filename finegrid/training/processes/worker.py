@@ -6,6 +6,7 @@ process that `FINEGRID_WORKER` names, once its last child has ended.
 """
 
 import atexit
+import gc
 import json
 import os
 import selectors
@@ -18,13 +19,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
+from finegrid.metrics.registry import METRICS
+from finegrid.models.family import FAMILIES
 from finegrid.records.source import run_digest
 from finegrid.training.libraries import load_libraries
 from finegrid.training.processes.client import STREAMS, VARIABLE, is_own, owner
-from finegrid.training.processes.exits import EXIT_FAILED
+from finegrid.training.processes.exits import EXIT_FAILED, end_at_once
 from finegrid.training.processes.signals import SIGNALS, die_with_parent
 from finegrid.training.run import main as make_run
 from finegrid.training.run import prepare_environment
+from kinds.registry import KINDS
+from methods.registry import METHODS
+from tasks.registry import TASKS
 
 _LONGEST_REQUEST = 2**16
 
@@ -114,10 +120,7 @@ def _received(connection: socket.socket) -> tuple[bytes, list[int]]:
 
 
 def _perform(request: dict[str, Any], streams: list[int]) -> NoReturn:
-    """Make the run in this child as a fresh process would, and end at once.
-
-    To take down all that was imported would take longer than a small run.
-    """
+    """Make the run in this child as a fresh process would, and end at once."""
     die_with_parent()
     for one, stream in zip(STREAMS, streams, strict=True):
         os.dup2(stream, one)
@@ -126,11 +129,7 @@ def _perform(request: dict[str, Any], streams: list[int]) -> NoReturn:
         plain = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
         signal.signal(number, signal.SIG_IGN if number in request["ignored"] else plain)
     atexit._clear()  # the parent's; what the run adds is its own
-    code = _exit_code(partial(make_run, request["arguments"]))
-    atexit._run_exitfuncs()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
+    end_at_once(_exit_code(partial(make_run, request["arguments"])))
 
 
 def _exit_code(work: Callable[[], int]) -> int:
@@ -161,7 +160,10 @@ def main() -> None:
         return
     prepare_environment(threads=1)
     load_libraries()
+    for registry in (FAMILIES, KINDS, METHODS, METRICS, TASKS):
+        registry.import_own()
     run_digest()  # reads the source, which children then need not read again
+    gc.freeze()  # the collector of a child needs half a second to look at all that is loaded
     if len(list(Path("/proc/self/task").iterdir())) == 1:
         Worker(listener, owned_by).serve()
 
