@@ -118,6 +118,12 @@ def _mean(measure: str, unit: Callable[[float], str], row: pd.Series) -> str:
     return f"{text} [{row['cost_group']}]" if marked else text
 
 
+def _short_memory(row: pd.Series) -> str:
+    """The peak; that one run of a cell has measured it, as is the rule, is not said."""
+    text = _mean("peak_training_bytes", byte_text, row)
+    return text.replace(" (n=1)", "") if row["peak_training_bytes_n"] == 1 else text
+
+
 def _mean_column(header: str, measure: str, unit: Callable[[float], str]) -> Column:
     return Column(f"{header} (mean)", partial(_mean, measure, unit), measure, unit)
 
@@ -146,7 +152,7 @@ SHORT_COLUMNS = (
     Column("lr", short_budget_text),
     Column("test", _short_score),
     Column("to the best", _short_standing),
-    Column("memory", partial(_mean, "peak_training_bytes", byte_text)),
+    Column("memory", _short_memory),
     Column("time", partial(_mean, "train_seconds", partial(quantity, unit="s"))),
     Column("runs", _short_state),
 )

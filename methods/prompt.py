@@ -64,8 +64,8 @@ class Prompt(Method):
         """Give the model P, and let the part that embeds the tokens put it before them."""
         body, decoder = body_of(model)
         self._add(model, width(body), generator)
-        made = {"model": model, "vectors": self._vectors, "length": self.length}
-        change_keywords(body, CHILD, partial(_prepend, **made))
+        prepend = partial(_prepend, model=model, vectors=self._vectors, length=self.length)
+        change_keywords(body, CHILD, prepend)
         if decoder is not None:
             change_keywords(decoder, CHILD, partial(_widen_mask, length=self.length))
         elif _reads_tokens(model):
