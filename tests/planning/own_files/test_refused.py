@@ -182,7 +182,7 @@ BAD_ENTRIES: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "a wrong kind": (
         {"files": "a.csv", "kind": "image"},
-        ["kind: unknown kind 'image': allowed: flat-image-classification, image-classification"],
+        ["kind: unknown kind 'image': allowed: audio-classification, flat-image-classification, "],
     ),
     "a registered task": (
         {"files": "a.csv", "task": "glue"},
