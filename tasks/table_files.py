@@ -377,7 +377,8 @@ def _batch_rows(metadata: Any) -> int:
     """How many rows are read at a time, by the bytes that they have on average."""
     groups = range(metadata.num_row_groups)
     size: int = sum(metadata.row_group(at).total_byte_size for at in groups)
-    return max(1, min(_BATCH_ROWS, _BATCH_BYTES * metadata.num_rows // max(size, 1)))
+    rows: int = metadata.num_rows
+    return max(1, min(_BATCH_ROWS, _BATCH_BYTES * rows // max(size, 1)))
 
 
 def stored_files(path: Path) -> tuple[str, ...]:

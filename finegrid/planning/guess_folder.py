@@ -13,6 +13,7 @@ from finegrid.records.identity import shown_files
 from kinds.contract import Examined
 from kinds.registry import KINDS, kind_named
 from tasks.file_kinds import needs_of
+from tasks.file_options import Columns
 from tasks.folder_layout import Layout, layout
 from tasks.folder_rows import FolderReading
 from tasks.table_files import PLAIN, column_names
@@ -47,7 +48,7 @@ def guess_folder(folder: Path, given: Options, examiner: Examiner) -> Guess | No
     labelled = {one.name for one in found.files if one.label or found.metadata} - set(others)
     examined = [examiner.of_file(kind, folder / name) for name in sorted(labelled)]
     length = max_length(kind, examined, reasons)
-    own = {_LABEL: given.label} if given.label and given.label != _LABEL else None
+    own: Columns | None = {_LABEL: given.label} if given.label and given.label != _LABEL else None
     return Guess(kind, own, PLAIN, (), shares, length, tuple(reasons))
 
 
@@ -61,7 +62,7 @@ def max_length(kind: str, found: Sequence[Examined], reasons: list[str]) -> int 
         return None
     most = seconds[int(0.95 * (len(seconds) - 1))]
     length = next((one for one in _SECONDS if one >= most), _SECONDS[-1])
-    reasons.append(f"max_length: {length}, for 95 % of the {inputs.noun} last up to {most:.1f} s")
+    reasons.append(f"max_length: {length}, for 95 % of the recordings last up to {most:.1f} s")
     return length
 
 

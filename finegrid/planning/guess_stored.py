@@ -10,7 +10,7 @@ from finegrid.planning.own_files import Paths
 from finegrid.prepare.examined import Examiner
 from kinds.registry import kind_named
 from tasks.file_kinds import needs_of
-from tasks.file_options import as_content
+from tasks.file_options import Columns, as_content
 from tasks.table_files import PLAIN, read_rows
 
 _LOOKED_AT = 20
@@ -36,7 +36,7 @@ def guess_stored(
     shares = shares_of(paths, reasons)
     examined = [examiner.of_content(kind, one) for one in contents]
     length = max_length(kind, examined, reasons)
-    columns = {column: stored[0], "label": label.name}
+    columns: Columns = {column: stored[0], "label": label.name}
     return Guess(kind, columns, PLAIN, (), shares, length, tuple(reasons))
 
 

@@ -215,7 +215,8 @@ class Audio(WholeFiles):
             return 0
         widths, strides = (_numbers(model.configuration, key) for key in _CONVOLUTIONS)
         lengths = [units // prod(strides[: at + 1]) for at in range(len(strides))]
-        return _KEPT * sum(map(mul, lengths, widths))
+        outputs: int = sum(map(mul, lengths, widths))
+        return _KEPT * outputs
 
     def unit_bytes(self, model: Model) -> int:
         """Those of a frame."""
@@ -248,7 +249,7 @@ class Audio(WholeFiles):
         """Zeros, with the mask of a waveform whose model reads one."""
         import torch
 
-        bins = getattr(configuration, "num_mel_bins", None)
+        bins: Any = getattr(configuration, "num_mel_bins", None)
         if hasattr(configuration, "max_source_positions"):
             return {FEATURES: torch.zeros(count, bins, size)}
         if bins is not None:

@@ -2,10 +2,12 @@
 
 import wave
 from io import BytesIO
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from numpy.typing import NDArray
 
 from kinds.inputs.audio import Audio
 from kinds.inputs.recordings import (
@@ -22,7 +24,7 @@ from tests.models.sounds import RECORDINGS, encoded, stereo, tone
 SOUND = tone(200, 0.3)
 
 
-def written(samples: np.ndarray, width: int, channels: int = 1) -> bytes:  # type: ignore[type-arg]
+def written(samples: NDArray[Any], width: int, channels: int = 1) -> bytes:
     """A file of the standard library's own writer."""
     stream = BytesIO()
     with wave.open(stream, "wb") as file:

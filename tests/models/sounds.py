@@ -80,7 +80,8 @@ class Sounds:
         """The tiny classifier with a head for so many labels, in evaluation mode."""
         import transformers
 
-        return self._made(transformers.AutoModelForAudioClassification, labels).eval()
+        made: nn.Module = self._made(transformers.AutoModelForAudioClassification, labels)
+        return made.eval()
 
     def write(self, folder: Path, labels: int = 5) -> Path:
         """Its folder, as it was published."""

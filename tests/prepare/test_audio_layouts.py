@@ -63,7 +63,7 @@ def test_an_architecture_trains_from_its_public_layout(place: Path, name: str) -
     found = reached(place, spec)
     assert found["metrics"].test["accuracy"].n == 4
     assert found["parameters"].trainable == found["parameters"].base
-    assert found["drawn_modules"] == ()  # type: ignore[typeddict-item]
+    assert found["drawn_modules"] == ()
 
 
 @pytest.mark.parametrize("name", ["wav2vec2 layered", "whisper"])

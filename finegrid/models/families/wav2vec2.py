@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from finegrid.models.families.bert import Bert
-from finegrid.models.family import Family, register
+from finegrid.models.family import Family, Place, register
 
 
 def _sum(configuration: Any) -> str:
@@ -21,7 +21,7 @@ class Wav2Vec2(Family):
     """h = LayerNorm(x + dropout(W y)) ends both sublayers, or x + dropout(W y) does."""
 
     dropouts: ClassVar = {"o": "../../dropout", "down": "../output_dropout"}
-    sums: ClassVar = staticmethod(_sum)
+    sums: ClassVar[Place | None] = staticmethod(_sum)
 
 
 @register("wavlm")
