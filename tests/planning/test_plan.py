@@ -24,7 +24,7 @@ def plain(spec: Specification) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     ("name", "runs", "not_applicable"),
-    [("smoke", 10, 1), ("default", 48, 2), ("glue", 400, 0), ("article", 117, 0)],
+    [("smoke", 10, 1), ("default", 80, 2), ("glue", 400, 0), ("article", 117, 0)],
 )
 def test_a_benchmark_expands_to_its_runs(name: str, runs: int, not_applicable: int) -> None:
     made = make_plan(read_benchmark(name))
