@@ -36,7 +36,7 @@ workflow.default_target = "all"
 
 onstart:
     tell_attempts(workflow)
-    offer_worker(workflow, forked="run" if PIPELINE.forks_runs else None)
+    offer_worker(workflow)
     limit_gpus(
         workflow,
         PIPELINE.most_gpus,

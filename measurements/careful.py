@@ -112,8 +112,9 @@ def _by_loop(model: nn.Module, splits: Splits, training: Training) -> float:
     best: tuple[float, Mapping[str, Any]] = (-1.0, {})
     for epoch in range(1, training.epochs + 1):
         model.train()
-        for indices in torch.randperm(len(train)).split(training.batch_size):
-            batch = train.batch(indices.tolist())
+        order = torch.randperm(len(train)).tolist()
+        for start in range(0, len(order), training.batch_size):
+            batch = train.batch(order[start : start + training.batch_size])
             logits = model(**batch.inputs).logits
             functional.cross_entropy(logits, batch.targets["labels"]).backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(model.parameters(), training.gradient_clip_norm or torch.inf)

@@ -139,7 +139,7 @@ def write_benchmark(folder: Path, benchmark: str, seeds: Sequence[int] | None) -
     """Write a benchmark that is another one on these seeds; the name of its file."""
     content: dict[str, Any] = {"extends": str(benchmark_file(benchmark).absolute()), "name": "grid"}
     if seeds:
-        content["seeds"] = list(seeds)
+        content |= {"seeds": list(seeds), "interval": len(seeds) > 1}
     (folder / "grid.yaml").write_text(json.dumps(content), encoding="utf-8")
     return "grid.yaml"
 

@@ -212,12 +212,6 @@ class Pipeline:
         training = self.jobs[run].training
         return gpu_parts(training, attempt, lambda: self._needed_shares[run])
 
-    @property
-    def forks_runs(self) -> bool:
-        """Whether a worker may serve some of the runs: those on one thread of the CPU."""
-        trainings = (spec.training for spec in self.jobs.values())
-        return any((one.device, one.threads, one.devices) == ("cpu", 1, 1) for one in trainings)
-
     @cached_property
     def shares_gpus(self) -> bool:
         """Whether several runs may share a GPU."""

@@ -1,21 +1,19 @@
 """What the rules ask of Snakemake beyond its documented interface, in one place.
 
 `execution_settings`, `is_main_process`, `register_envvars`, `global_resources`, `local_exec`,
-`scheduler`, `dag`, `deployment_settings` and `dag_settings` of a workflow are internal to
-Snakemake: a test runs it and would show a change.
+`scheduler` and `dag_settings` of a workflow are internal to Snakemake: a test runs it and would
+show a change.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from tempfile import gettempdir
 from typing import Any
 
-from snakemake.shell import shell
 from snakemake_interface_common.exceptions import WorkflowError
 
-from finegrid.training.processes.client import CLIENT, OFF, START, VARIABLE, owner
+from finegrid.training.processes.client import OFF, VARIABLE, owner
 from finegrid.training.processes.devices import PARTS, NoDeviceError, visible_devices
 
 GPU, GPU_PARTS = "gpu", "gpu_parts"
@@ -42,23 +40,17 @@ def tell_attempts(workflow: Any) -> None:
     workflow.register_envvars(ATTEMPTS)
 
 
-def offer_worker(workflow: Any, forked: str | None = None) -> None:
+def offer_worker(workflow: Any) -> None:
     """Let the runs that are started on this machine be forked from a process that ends with this.
 
-    `forked` names the rule whose jobs may be: where one is due, the process is started already, so
-    that it loads its libraries while data and models are prepared. Call it in `onstart`. The user's
-    `FINEGRID_WORKER=off` counts.
+    Call it in `onstart`. The user's `FINEGRID_WORKER=off` counts.
     """
     if os.environ.get(VARIABLE) == OFF or not workflow.is_main_process:
         return
-    if not workflow.local_exec or sys.platform != "linux":
+    if workflow.local_exec and sys.platform == "linux":
+        os.environ[VARIABLE] = owner(os.getpid())
+    else:
         os.environ.pop(VARIABLE, None)  # that of a Snakemake around this one
-        return
-    os.environ[VARIABLE] = owner(os.getpid())
-    in_environments = workflow.deployment_settings.deployment_method
-    if not in_environments and any(job.rule.name == forked for job in workflow.dag.needrun_jobs()):
-        # In the surroundings of a job: those that a worker is started in are all that it serves.
-        shell(f"python -m {CLIENT} {START}", resources={"tmpdir": gettempdir()})
 
 
 def is_batch(workflow: Any) -> bool:

@@ -132,8 +132,9 @@ def _threads(spec: Specification, options: argparse.Namespace) -> int:
 
 def _gpu_parts(training: Training, options: argparse.Namespace) -> int:
     """The parts of each of its GPUs that the run holds."""
-    if options.gpu_parts:
-        return min(PARTS, options.gpu_parts)
+    given: int | None = options.gpu_parts
+    if given:
+        return min(PARTS, given)
     shared = training.runs_per_device
     return PARTS if shared == "auto" else PARTS // shared
 

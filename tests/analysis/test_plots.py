@@ -11,10 +11,10 @@ from scipy import stats
 
 from analysis.collect import collect
 from analysis.errors import AnalysisError
+from analysis.figures.captions import FIGURES
 from analysis.figures.curves import read_histories
 from analysis.figures.drawing import house_style, looks, save
 from analysis.figures.steps import BINS
-from analysis.plots import FIGURES
 from analysis.summary import summarise
 from finegrid.records.plan import Plan
 from finegrid.records.result import HISTORY_FILE, RESULT_FILE

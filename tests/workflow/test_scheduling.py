@@ -136,7 +136,9 @@ def test_runs_that_share_gpus_are_as_many_as_their_parts(
     """Each waits for the others that may run with it, or for a while."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     rules = ON_GPUS.replace("gpu=1", f"gpu=1, gpu_parts={PARTS // 2}").replace(
-        "sleep 0.5", f"timeout 60 sh -c 'until ls | grep -c running | grep {most}; do :; done'"
+        "sleep 0.5",
+        "touch {wildcards.number}.started; "
+        f"timeout 100 sh -c 'until ls | grep -c started | grep -q [{most}-4]; do sleep 0.1; done'",
     )
     (tmp_path / "Snakefile").write_text(SHARED + rules)
     done = called(tmp_path, *arguments)

@@ -24,8 +24,6 @@ VARIABLE = "FINEGRID_WORKER"
 """Names the process with which workers end, as `owner` does; where it is `off` there are none."""
 OFF = "off"
 RUN = "finegrid.training.run"
-START = "--start"
-CLIENT = "finegrid.training.processes.client"
 WORKER = "finegrid.training.processes.worker"
 STREAMS = (0, 1, 2)
 _SOURCE = ("finegrid", "kinds", "methods", "tasks")
@@ -36,18 +34,9 @@ _TRIES, _PAUSE_SECONDS = 100, 0.01
 
 
 def main() -> NoReturn:
-    """Have the worker make the run and end as it does, or make it here.
-
-    With `--start` alone there is no run: a worker is started, unless there is one, and loads what
-    runs load while nobody waits for it.
-    """
+    """Have the worker make the run and end as it does, or make it here."""
     arguments = sys.argv[1:]
-    is_offered = sys.platform == "linux" and os.environ.get(VARIABLE, "") not in ("", OFF)
-    if arguments == [START]:
-        if is_offered and (connection := _connected(address())):
-            connection.close()
-        sys.exit()
-    if is_offered:
+    if sys.platform == "linux" and os.environ.get(VARIABLE, "") not in ("", OFF):
         if may_be_forked(_kept_stdin()) and (code := _served(arguments)) is not None:
             _end(code)
         os.lseek(0, 0, os.SEEK_SET)
