@@ -20,7 +20,7 @@ def task(metrics: tuple[str, ...], labels: tuple[str, ...] = ()) -> PreparedTask
 def test_the_majority_class_of_train_is_scored_on_test() -> None:
     splits = [2, 1, 2, 0, 1, 2], [1, 1, 1, 2, 0]
     truths = [[{"label": label} for label in labels] for labels in splits]
-    found = trivial_scores(*truths, task(("accuracy",), ("a", "b", "c")))
+    found = trivial_scores(truths[0], truths[1], task(("accuracy",), ("a", "b", "c")))
     assert (found.predictor, found.prediction) == ("majority class", 2)
     score = found.test["accuracy"]
     assert score is not None
@@ -36,7 +36,7 @@ def test_f1_and_matthews_of_one_class() -> None:
     splits = [1, 1, 0], [1, 0, 1, 1]
     truths = [[{"label": label} for label in labels] for labels in splits]
     names = ("f1", "matthews_correlation")
-    found = trivial_scores(*truths, task(names, ("no", "yes"))).test
+    found = trivial_scores(truths[0], truths[1], task(names, ("no", "yes"))).test
     # precision 3/4 and recall 1; Matthews' coefficient of constant predictions is taken as 0
     assert [score.value for score in found.values() if score] == [pytest.approx(6 / 7), 0]
 
@@ -46,7 +46,7 @@ def test_the_mean_of_train_has_no_correlation_and_explains_no_variance_of_test()
     truths = [[{"label": value} for value in values] for values in (train, test)]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = trivial_scores(*truths, task(("r2", "mse", "pearson", "spearman")))
+        found = trivial_scores(truths[0], truths[1], task(("r2", "mse", "pearson", "spearman")))
     assert (found.predictor, found.prediction) == ("mean", 3.0)
     error = np.mean((np.array(test) - 3.0) ** 2)
     r2, mse = found.test["r2"], found.test["mse"]
