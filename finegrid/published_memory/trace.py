@@ -50,7 +50,7 @@ class TooManyOperationsError(Exception):
     """A run that is made of more operations than are followed."""
 
 
-class Reserved(LiveBytes):
+class Reserved(LiveBytes):  # type: ignore[no-untyped-call]
     """Sends the storages that operations make and drop through a caching allocator."""
 
     def __init__(self, allocator: CachingAllocator) -> None:
@@ -120,7 +120,7 @@ def _base(board: Board) -> nn.Module:
     if not isinstance(dtype, torch.dtype):
         raise BoardError(f"dtype: {board.dtype!r}; allowed: a type of torch, as bfloat16, first")
     config = AutoConfig.for_model(**configuration(board.model))
-    made: nn.Module = without_values(lambda: AutoModelForCausalLM.from_config(config, dtype=dtype))
+    made: Any = without_values(lambda: AutoModelForCausalLM.from_config(config, dtype=dtype))
     if board.gradient_checkpointing:
         made.enable_input_require_grads()
         made.gradient_checkpointing_enable()
@@ -132,7 +132,7 @@ class _Steps:
 
     def __init__(self, board: Board, row: BoardRow, base: nn.Module) -> None:
         self._examples = board.batch_size
-        self._model = _adapted(base, row, fp32=board.adapters_in_fp32)
+        self._model: Any = _adapted(base, row, fp32=board.adapters_in_fp32)
         self._optimizer = _optimizer(self._model, row)
         self._outputs: Any = None
         """Those of the last step, which live until the next one's are made."""
