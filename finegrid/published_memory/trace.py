@@ -1,7 +1,8 @@
 """The peak of a row's run, traced on tensors that have shapes and no numbers.
 
-The run loads its model, takes a short step and gives back what is free, as the board's script does
-every tenth step; then it takes the longest step there is, a batch of the full length. Whatever it
+The run loads its model, lets the optimizer make its state and gives back what is free, as the
+board's script does every tenth step; then it takes the longest step there is, a full batch of the
+full length. Whatever it
 makes and frees meanwhile, forward, backward and in the optimizer, goes through a model of the
 caching allocator, whose reserved memory is what the board publishes. The device is the CPU by name:
 the same operations make the same tensors there. Of what an operation takes for itself, and of
