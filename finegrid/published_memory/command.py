@@ -70,10 +70,10 @@ def _fail(code: int, error: Exception) -> int:
 
 def predictions(board: Board, predict: Predict | None = None) -> Iterable[Row]:
     """The rows, one after the other."""
-    if predict is None:
-        from finegrid.published_memory.trace import peak_reserved as predict
+    from finegrid.published_memory.trace import peak_reserved
+
     for row in board.rows:
-        yield _predicted(board, row, predict)
+        yield _predicted(board, row, predict or peak_reserved)
 
 
 def _predicted(board: Board, row: BoardRow, predict: Predict) -> Row:

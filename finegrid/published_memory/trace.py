@@ -1,7 +1,8 @@
 """The peak of a row's run, traced on tensors that have shapes and no numbers.
 
-The run loads its model, takes a short step and gives back what is free, as the board's script does
-every tenth step; then it takes the longest step there is, a batch of the full length. Whatever it
+The run loads its model, lets the optimizer make its state and gives back what is free, as the
+board's script does every tenth step; then it takes the longest step there is, a full batch of the
+full length. Whatever it
 makes and frees meanwhile, forward, backward and in the optimizer, goes through a model of the
 caching allocator, whose reserved memory is what the board publishes. The device is the CPU by name:
 the same operations make the same tensors there. Of what an operation takes for itself, and of
@@ -29,6 +30,8 @@ from finegrid.training.measure.prediction import (
 
 _MOST_OPERATIONS = 150_000
 """Six times those of a step of LoRA: some types make their constants element by element."""
+_NEAR = 1e-3
+"""How far two counts of one experiment may be apart: versions of peft count constants or not."""
 _LARGEST_NORM = 1.0
 """The board's script clips gradients at this norm."""
 _READ = torch.ops.aten._local_scalar_dense.default
@@ -48,7 +51,7 @@ class TooManyOperationsError(Exception):
     """A run that is made of more operations than are followed."""
 
 
-class Reserved(LiveBytes):
+class Reserved(LiveBytes):  # type: ignore[no-untyped-call]
     """Sends the storages that operations make and drop through a caching allocator."""
 
     def __init__(self, allocator: CachingAllocator) -> None:
@@ -118,7 +121,7 @@ def _base(board: Board) -> nn.Module:
     if not isinstance(dtype, torch.dtype):
         raise BoardError(f"dtype: {board.dtype!r}; allowed: a type of torch, as bfloat16, first")
     config = AutoConfig.for_model(**configuration(board.model))
-    made: nn.Module = without_values(lambda: AutoModelForCausalLM.from_config(config, dtype=dtype))
+    made: Any = without_values(lambda: AutoModelForCausalLM.from_config(config, dtype=dtype))
     if board.gradient_checkpointing:
         made.enable_input_require_grads()
         made.gradient_checkpointing_enable()
@@ -130,13 +133,13 @@ class _Steps:
 
     def __init__(self, board: Board, row: BoardRow, base: nn.Module) -> None:
         self._examples = board.batch_size
-        self._model = _adapted(base, row, fp32=board.adapters_in_fp32)
+        self._model: Any = _adapted(base, row, fp32=board.adapters_in_fp32)
         self._optimizer = _optimizer(self._model, row)
         self._outputs: Any = None
         """Those of the last step, which live until the next one's are made."""
         self._model.train()
         trained = sum(p.numel() for p in self._model.parameters() if p.requires_grad)
-        if trained != row.num_trainable_params:
+        if abs(trained / row.num_trainable_params - 1) > _NEAR:
             raise OtherParametersError(
                 f"the configuration trains {trained:,} parameters with this version of peft, "
                 f"the board {row.num_trainable_params:,}"

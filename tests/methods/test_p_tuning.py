@@ -43,7 +43,12 @@ def test_the_vectors_are_peft_s(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ENCODERS)
 def test_in_the_end_it_is_a_prompt(kind: str) -> None:
-    settings = {"length": LENGTH, "encoder": kind, "hidden": HIDDEN, "initial_std": 0.5}
+    settings: dict[str, Any] = {
+        "length": LENGTH,
+        "encoder": kind,
+        "hidden": HIDDEN,
+        "initial_std": 0.5,
+    }
     method, model = METHODS.build("p-tuning", settings), tiny("bert")
     method.apply(model, torch.Generator().manual_seed(2))
     with torch.no_grad():

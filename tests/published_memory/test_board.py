@@ -93,7 +93,7 @@ def test_what_cannot_be_predicted_has_a_reason(tmp_path: Path) -> None:
         ({"model": "gpt-5"}, "no configuration of 'gpt-5' is carried; allowed: meta-llama/Llama"),
         ({"batch_size": 0}, "batch_size: Input should be greater than 0"),
         ({"rows": []}, "rows: Tuple should have at least 1 item"),
-        ({"rows": [row(optimizer=None)]}, "rows.0.optimizer: Input should be a valid string"),
+        ({"rows": [row(optimizer=None)]}, "rows[0].optimizer: Input should be a valid string"),
     ],
 )
 def test_a_file_that_is_no_board_is_one_error(
