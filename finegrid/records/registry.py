@@ -5,9 +5,9 @@ import importlib
 import pkgutil
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
-from importlib.metadata import EntryPoint, EntryPoints, entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, TypeVar
 
 from pydantic import JsonValue, TypeAdapter
@@ -163,12 +163,12 @@ class Registry(Generic[T]):
         self._add(point.name, entry, distribution)
 
 
-def _installed(group: str, places: tuple[str, ...]) -> EntryPoints:
-    return _all_installed(places).select(group=group)
+def _installed(group: str, places: tuple[str, ...]) -> Iterable[EntryPoint]:
+    return _all_installed(places).select(group=group)  # type: ignore[no-any-return]
 
 
 @cache
-def _all_installed(places: tuple[str, ...]) -> EntryPoints:
+def _all_installed(places: tuple[str, ...]) -> Any:
     """The entry points of all packages in these places: one look at them serves all registries."""
     return entry_points()
 
