@@ -121,11 +121,12 @@ def _base(board: Board) -> nn.Module:
     if not isinstance(dtype, torch.dtype):
         raise BoardError(f"dtype: {board.dtype!r}; allowed: a type of torch, as bfloat16, first")
     config = AutoConfig.for_model(**configuration(board.model))
-    made: Any = without_values(lambda: AutoModelForCausalLM.from_config(config, dtype=dtype))
+    model = without_values(lambda: AutoModelForCausalLM.from_config(config, dtype=dtype))
+    made: Any = model
     if board.gradient_checkpointing:
         made.enable_input_require_grads()
         made.gradient_checkpointing_enable()
-    return made
+    return model
 
 
 class _Steps:

@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from finegrid.models.layers import blocks_of
-from finegrid.training import features, loop
+from finegrid.training import features
+from finegrid.training.evaluation import say
 from finegrid.training.loop import Event, Trained
 from methods.parameters import trainable_state
 from tests.training.frozen import SIZES, applied, train, trainer
@@ -75,7 +76,7 @@ def test_what_nothing_reads_is_not_kept() -> None:
     found = one._features
     assert found is not None
     with found.of(0):
-        loop.say(model, one.splits["validation"], [0, 1], one.device, "fp32")
+        say(model, one.splits["validation"], [0, 1], one.device, "fp32")
     (kept,) = found.tapes[0].kept.values()
     length = max(one.splits["validation"].sizes[:2])
     assert kept.shape == (2, length, 64)
