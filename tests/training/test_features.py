@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from finegrid.models.layers import blocks_of
-from finegrid.training import features
+from finegrid.training import features, loop
 from finegrid.training.evaluation import say
 from finegrid.training.loop import Event, Trained
 from methods.parameters import trainable_state
