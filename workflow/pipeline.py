@@ -56,7 +56,7 @@ class Pipeline:
     results: str
     allow_partial: bool = False
     """Whether tables and plots are made of the records that exist, and nothing is trained."""
-    examiner: Examiner = field(default_factory=Examiner)
+    examiner: Examiner = field(default_factory=Examiner, compare=False)
     """What has looked at the user's own files, and knows what they hold."""
 
     @classmethod

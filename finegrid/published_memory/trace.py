@@ -121,7 +121,9 @@ def _base(board: Board) -> nn.Module:
     if not isinstance(dtype, torch.dtype):
         raise BoardError(f"dtype: {board.dtype!r}; allowed: a type of torch, as bfloat16, first")
     config = AutoConfig.for_model(**configuration(board.model))
-    model = without_values(lambda: AutoModelForCausalLM.from_config(config, dtype=dtype))
+    model = without_values(
+        lambda: AutoModelForCausalLM.from_config(config, dtype=dtype, trust_remote_code=False)
+    )
     made: Any = model
     if board.gradient_checkpointing:
         made.enable_input_require_grads()

@@ -241,7 +241,7 @@ def test_what_cannot_be_guessed_is_asked_for_by_its_option(model: str, name: str
         (["IMDB Dataset.csv", "gone"], "model: 'gone' is no folder; allowed: a folder with conf"),
         (
             ["IMDB Dataset.csv", "models/my bert", "--kind", "images"],
-            "--kind: unknown kind 'images': allowed: audio-classification, flat-image-cl",
+            "--kind: unknown kind 'images': allowed: audio-classification, causal-lm, fl",
         ),
         (
             ["IMDB Dataset.csv", "models/my bert", "--output", "a.json"],

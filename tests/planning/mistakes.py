@@ -79,7 +79,7 @@ CASES: dict[str, tuple[Path_, Any, list[str]]] = {
     "key of a variant": (
         (*FULL, "lr"),
         1,
-        ["grids[0].variants.full.lr: ", "allowed: grid, learning_rate, method"],
+        ["grids[0].variants.full.lr: ", "allowed: grid, learning_rate, learning_rates, "],
     ),
     "key of settings": (
         (*LORA, "settings", "alhpa"),

@@ -130,8 +130,8 @@ def without_a_score(calls: set[int], monkeypatch: Patch) -> None:
             raise evaluation.UndefinedScoreError("pearson has no value on 21 predictions")
         return original(*arguments)
 
-    original = evaluation.compute
-    monkeypatch.setattr(evaluation, "compute", failing)
+    original = evaluation.compute_rows
+    monkeypatch.setattr(evaluation, "compute_rows", failing)
 
 
 def test_a_state_without_a_score_is_passed_over(

@@ -12,6 +12,7 @@ from torch.overrides import TorchFunctionMode
 
 from finegrid.models.network import Output
 from finegrid.models.seeds import generator
+from finegrid.training import loop
 from finegrid.training.evaluation import compute
 from finegrid.training.loop import Event, Trainer
 from finegrid.training.state.snapshot import TrainerState, capture, restore
@@ -33,6 +34,12 @@ class Normalised(nn.Module):
         # As a library might: whatever is drawn here changes what is trained.
         scale = 1 + 0.1 * (random.random() + np.random.random())  # noqa: S311
         return Output(self.head(self.body(features)) * scale)
+
+
+@pytest.fixture(autouse=True)
+def _without_features(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is kept of evaluations: the network here has no configuration to find blocks by."""
+    monkeypatch.setattr(loop, "find_features", lambda *_: None)
 
 
 class HostCopies(TorchFunctionMode):

@@ -285,7 +285,9 @@ def test_a_run_is_told_its_attempts_and_asks_for_what_it_needs(finished: Workpla
     done = finished.call(*arguments, training=THREADS)
     assert threads(done.stdout) == ["2"] * 4
     assert done.stdout.count("--attempt 1 --attempts 3 2>") == 4
-    asked = re.findall(r"gpu=0, runtime=(\d+), attempt=1, attempts=3, mem_mb=(\d+)", done.stdout)
+    asked = re.findall(
+        r"gpu=0, gpu_parts=0, runtime=(\d+), attempt=1, attempts=3, mem_mb=(\d+)", done.stdout
+    )
     assert len(asked) == 4
     for minutes, megabytes in asked:
         # A process with torch, and a start; the network and its data are next to nothing.

@@ -33,7 +33,7 @@ rule tune:
         results=lambda wildcards: RESULTS,
     shell:
         "printf %s {params.spec:q} | python -m finegrid.training.tune --spec - "
-        "--results {params.results:q} --threads {threads} --gpu-parts {resources.gpu_parts} "
+        "--results {params.results:q} --threads {threads} --gpu-parts {resources.gpu_parts:q} "
         "--attempt {resources.attempt:q} --attempts {resources.attempts:q} 2> {log:q}"
 
 
@@ -68,5 +68,5 @@ rule run:
         results=lambda wildcards: RESULTS,
     shell:
         "printf %s {params.spec:q} | python -m finegrid.training.processes.client --spec - "
-        "--results {params.results:q} --threads {threads} --gpu-parts {resources.gpu_parts} "
+        "--results {params.results:q} --threads {threads} --gpu-parts {resources.gpu_parts:q} "
         "--attempt {resources.attempt:q} --attempts {resources.attempts:q} 2> {log:q}"

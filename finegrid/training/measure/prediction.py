@@ -75,8 +75,6 @@ _LIMIT_WORDS = (
 )
 """Words of the errors of the same kind that have no class of their own."""
 _NOT_PREDICTABLE, _RUN_FAILS = "not predictable", "the run fails"
-_LIBRARIES = ("transformers.models.auto.modeling_auto", "torch._dynamo")
-"""What most steps use: loaded once for all, and while nobody has asked yet."""
 _STEPS = 2
 """The first step makes the optimizer's state, the second is the one that repeats."""
 
@@ -365,8 +363,9 @@ def main() -> int:
 
     Each core answers some of them, in a process that is forked when the libraries are loaded.
     """
-    for name in _LIBRARIES:
-        import_module(name)
+    # What most steps use: loaded once for all, and while nobody has asked yet.
+    import_module("transformers.models.auto.modeling_auto")
+    import_module("torch._dynamo")
     questions = [Question.model_validate_json(line) for line in sys.stdin]
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else 1
     if (forks := min(cores, len(questions))) < 2:
