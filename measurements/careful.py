@@ -24,7 +24,8 @@ from torch.nn import functional
 
 from finegrid.records.damage import read_manifest
 from finegrid.records.prepared import PreparedModel, PreparedTask
-from finegrid.records.specification import Specification, Training
+from finegrid.records.specification import Specification
+from finegrid.records.training import Training
 from finegrid.training.data import Examples
 from finegrid.training.experiment import Run, Splits, apply, load_base
 from finegrid.training.optimization import make_optimizer, make_schedule
@@ -42,39 +43,49 @@ def trained(spec: Specification, prepared: Path) -> float:
     return (_by_loop if spec.model.widths else _by_trainer)(model, splits, spec.training)
 
 
+def recipe(training: Training, folder: str, **further: Any) -> Any:
+    """The arguments of a Trainer that trains so, scored after each epoch by `share_right`."""
+    from transformers import TrainingArguments
+
+    return TrainingArguments(
+        output_dir=folder,
+        num_train_epochs=training.epochs,
+        per_device_train_batch_size=training.batch_size,
+        per_device_eval_batch_size=training.evaluation_batch_size,
+        learning_rate=training.learning_rate,
+        weight_decay=training.optimizer.weight_decay,
+        warmup_steps=training.warmup_fraction,
+        max_grad_norm=training.gradient_clip_norm or 0.0,
+        eval_strategy="epoch",
+        save_strategy="epoch",
+        save_total_limit=1,
+        load_best_model_at_end=True,
+        metric_for_best_model="right",
+        logging_strategy="epoch",
+        report_to="none",
+        disable_tqdm=True,
+        use_cpu=True,
+        dataloader_pin_memory=False,
+        **further,
+    )
+
+
+def share_right(said: Any) -> dict[str, float]:
+    """The share of examples whose class is right."""
+    return {"right": float(np.mean(said.predictions.argmax(axis=-1) == said.label_ids))}
+
+
 def _by_trainer(model: nn.Module, splits: Splits, training: Training) -> float:
-    from transformers import Trainer, TrainingArguments
+    from transformers import Trainer
 
     with tempfile.TemporaryDirectory() as folder:
-        arguments = TrainingArguments(
-            output_dir=folder,
-            num_train_epochs=training.epochs,
-            per_device_train_batch_size=training.batch_size,
-            per_device_eval_batch_size=training.evaluation_batch_size,
-            learning_rate=training.learning_rate,
-            weight_decay=training.optimizer.weight_decay,
-            warmup_steps=training.warmup_fraction,
-            max_grad_norm=training.gradient_clip_norm or 0.0,
-            eval_strategy="epoch",
-            save_strategy="epoch",
-            save_total_limit=1,
-            load_best_model_at_end=True,
-            metric_for_best_model="right",
-            logging_strategy="epoch",
-            report_to="none",
-            disable_tqdm=True,
-            use_cpu=True,
-            dataloader_pin_memory=False,
-            remove_unused_columns=False,
-            label_names=["labels"],
-        )
         trainer = Trainer(
             model=model,
-            args=arguments,
+            args=recipe(training, folder, remove_unused_columns=False, label_names=["labels"]),
             train_dataset=_Numbered("train", splits),
             eval_dataset=_Numbered("validation", splits),
             data_collator=_collate,
-            compute_metrics=_share_right,
+            compute_metrics=share_right,
         )
         trainer.train()
         found = trainer.predict(_Numbered("test", splits))
@@ -97,11 +108,6 @@ class _Numbered(torch.utils.data.Dataset[tuple[Examples, int]]):
 def _collate(parts: Sequence[tuple[Examples, int]]) -> dict[str, torch.Tensor]:
     batch = parts[0][0].batch([index for _, index in parts])
     return batch.inputs | batch.targets
-
-
-def _share_right(found: Any) -> dict[str, float]:
-    logits, labels = found
-    return {"right": float((np.argmax(logits, axis=-1) == labels).mean())}
 
 
 def _by_loop(model: nn.Module, splits: Splits, training: Training) -> float:

@@ -19,7 +19,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow.parquet as pq
 import torch
 from torch import nn
@@ -34,6 +33,7 @@ from finegrid.training.batches import epoch_batches, evaluation_batches
 from finegrid.training.data import Examples, load_examples
 from finegrid.training.encoding import encoded_folder, encoding_of
 from kinds.registry import kind_named
+from measurements.careful import recipe, share_right
 
 SHIPPED_LENGTH = 128
 
@@ -45,7 +45,7 @@ def bound(spec: Specification, prepared: Path) -> float:
     kind, training = kind_named(task.kind), spec.training
     encoding = encoding_of(kind, spec.task, spec.model, training.max_length)
     splits = load_examples(encoded_folder(prepared, encoding), task, folder)
-    configured, manifest = kind.output.configure(task.labels), read_manifest(PreparedModel, folder)
+    configured, manifest = kind.configure(task.labels), read_manifest(PreparedModel, folder)
     model = load_model(folder, manifest, task, kind.loader, configured, spec.seed, training.dropout)
     model.requires_grad_(requires_grad=False)
     blocks_of(model)[0].register_forward_pre_hook(_require_gradient)
@@ -80,11 +80,11 @@ def script(spec: Specification, prepared: Path, length: int | None) -> float:
     with tempfile.TemporaryDirectory() as output:
         trainer = Trainer(
             model=_with_lora(spec, folder),
-            args=_arguments(spec, output),
+            args=recipe(spec.training, output, seed=spec.seed),
             train_dataset=splits["train"],
             eval_dataset=splits["validation"],
             data_collator=_collator(tokenizer, length),
-            compute_metrics=_right,
+            compute_metrics=share_right,
         )
         trainer.train()
         trainer.predict(splits["test"])
@@ -123,37 +123,10 @@ def _with_lora(spec: Specification, folder: Path) -> Any:
     return get_peft_model(model, config)
 
 
-def _arguments(spec: Specification, output: str) -> Any:
-    from transformers import TrainingArguments
-
-    training = spec.training
-    return TrainingArguments(
-        output_dir=output,
-        num_train_epochs=training.epochs,
-        per_device_train_batch_size=training.batch_size,
-        per_device_eval_batch_size=training.evaluation_batch_size,
-        learning_rate=training.learning_rate,
-        weight_decay=training.optimizer.weight_decay,
-        eval_strategy="epoch",
-        save_strategy="epoch",
-        load_best_model_at_end=True,
-        metric_for_best_model="right",
-        seed=spec.seed,
-        report_to="none",
-        use_cpu=True,
-        disable_tqdm=True,
-    )
-
-
 def _collator(tokenizer: Any, length: int | None) -> Any:
     from transformers import DataCollatorWithPadding, default_data_collator
 
     return default_data_collator if length else DataCollatorWithPadding(tokenizer)
-
-
-def _right(said: Any) -> dict[str, float]:
-    """The share of texts whose class is right."""
-    return {"right": float(np.mean(said.predictions.argmax(axis=-1) == said.label_ids))}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -26,7 +26,7 @@ from transformers import BertConfig, BertForSequenceClassification
 
 from finegrid.models.head import head_parameters
 from finegrid.models.seeds import make_deterministic
-from finegrid.records.specification import Training
+from finegrid.records.training import Training
 from finegrid.records.write import write_text
 from finegrid.training.optimization import make_optimizer
 from measurements.clock import SECONDS, Setting, add_setting, dtypes, name_of, spread

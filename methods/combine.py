@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from finegrid.models.anatomy import Anatomy
-    from finegrid.records.specification import Weights
+    from finegrid.records.training import Weights
 
 _MODULES: tuple[ModuleType, ...] = (
     *(adapter, bitfit, ia3, layernorm, lg, lora, prefix, prompt, vera),

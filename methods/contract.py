@@ -15,7 +15,7 @@ from pydantic import ConfigDict
 from finegrid.models.anatomy import Anatomy
 from finegrid.models.head import head_modules, head_parameters
 from finegrid.models.live import anatomy_of
-from finegrid.records.specification import Weights
+from finegrid.records.training import Weights
 
 if TYPE_CHECKING:
     import torch

@@ -23,7 +23,7 @@ from finegrid.models.anatomy import Anatomy
 from finegrid.models.coverage import refusal
 from finegrid.models.head import head_parameters
 from finegrid.models.layers import Layer, linear_layers
-from finegrid.records.specification import Weights
+from finegrid.records.training import Weights
 from methods.contract import Method
 from methods.injection import seeded
 from methods.parameters import is_norm, norms, trainable_state

@@ -19,6 +19,8 @@ from pydantic import AfterValidator, Field, PlainValidator
 
 from finegrid.records.base import Record
 from finegrid.records.identity import text_files
+from tasks import parquet_files
+from tasks.parquet_files import ParquetError
 
 DELIMITERS = {".csv": ",;\t", ".tsv": "\t", ".txt": "\t,;"}
 _JSON = (".json", ".jsonl", ".ndjson")
@@ -28,8 +30,6 @@ ENDINGS = (*DELIMITERS, *_JSON, PARQUET)
 TEXT_FOLDER = ("text", "label", "file")
 """The columns of a folder of texts: a file is a row, the folder's name its label."""
 _SHOWN_COLUMNS, _SHOWN_SIGNS = 20, 40
-_BATCH_ROWS, _BATCH_BYTES = 1 << 16, 1 << 26
-"""Of parquet, what is held as Python's own values at a time."""
 _SAID = {"content", "value"}
 """What holds the text of a turn of a conversation."""
 Row = tuple[str, tuple[Any, ...]]
@@ -114,7 +114,7 @@ def column_names(path: Path, split: str, how: Format = PLAIN) -> list[str | int]
         if path.is_dir():
             return list(TEXT_FOLDER)
         if (ending := _known_ending(path, split)) == PARQUET:
-            return _parquet_names(path)
+            return list(parquet_files.names(path))
         with _opened(path, how) as stream:
             if ending in _JSON:
                 return list(next(_objects(path, stream), ("", {}))[1])
@@ -139,7 +139,7 @@ def _errors(path: Path, split: str, how: Format) -> Iterator[None]:
         raise TableError(("files", split), _undecodable(path, how)) from error
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise TableError(("files", split), f"{path.name}: no whole gzip file: {error}") from error
-    except _FileError as error:
+    except (_FileError, ParquetError) as error:
         raise TableError(("files", split), f"{path.name}{error}") from error
 
 
@@ -331,72 +331,32 @@ def _object(place: str, line: str) -> dict[str, Any]:
     return found
 
 
-def _parquet_names(path: Path) -> list[str | int]:
-    with _parquet_file(path) as file:
-        return list(file.schema_arrow.names)
-
-
-@contextmanager
-def _parquet_file(path: Path) -> Iterator[Any]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        with pq.ParquetFile(path) as file:
-            yield file
-    except pa.ArrowException as error:
-        raise _FileError(f": no parquet: {error}") from error
+def _parquet(path: Path, columns: Wanted) -> Iterator[Row]:
+    _places(path, parquet_files.names(path), columns)
+    for number, values in enumerate(parquet_files.rows(path, list(columns.values())), 1):
+        yield f"row {number}", values
 
 
 def stored_names(path: Path, column: str | int) -> tuple[str, ...]:
-    """The names of a column's classes, which the datasets library keeps in parquet; or none."""
+    """The names of a column's classes that a file of parquet keeps; none elsewhere.
+
+    Raises TableError and OSError.
+    """
     if ending_of(path.name) != PARQUET:
         return ()
-    with _errors(path, "train", PLAIN), _parquet_file(path) as file:
-        stored = (file.schema_arrow.metadata or {}).get(b"huggingface", b"{}")
-    try:
-        names = json.loads(stored)["info"]["features"][column]["names"]
-    except (ValueError, KeyError, TypeError):
-        return ()
-    return tuple(map(str, names)) if isinstance(names, list) else ()
-
-
-def _parquet(path: Path, columns: Wanted) -> Iterator[Row]:
-    with _parquet_file(path) as file:
-        _places(path, file.schema_arrow.names, columns)
-        number = 0
-        names = list(dict.fromkeys(columns.values()))
-        for batch in file.iter_batches(batch_size=_batch_rows(file.metadata), columns=names):
-            table = batch.to_pydict()
-            for values in zip(*(table[name] for name in columns.values()), strict=True):
-                number += 1
-                yield f"row {number}", values
-
-
-def _batch_rows(metadata: Any) -> int:
-    """How many rows are read at a time, by the bytes that they have on average."""
-    groups = range(metadata.num_row_groups)
-    size: int = sum(metadata.row_group(at).total_byte_size for at in groups)
-    rows: int = metadata.num_rows
-    return max(1, min(_BATCH_ROWS, _BATCH_BYTES * rows // max(size, 1)))
+    with _errors(path, "train", PLAIN):
+        return parquet_files.class_names(path, column)
 
 
 def stored_files(path: Path) -> tuple[str, ...]:
-    """The columns of a file of parquet that hold whole files, as the datasets library keeps them;
-    none elsewhere. Raises TableError and OSError.
+    """The columns of a file of parquet that hold whole files; none elsewhere.
+
+    Raises TableError and OSError.
     """
     if ending_of(path.name) != PARQUET or not path.is_file():
         return ()
-    with _errors(path, "train", PLAIN), _parquet_file(path) as file:
-        return tuple(one.name for one in file.schema_arrow if _holds_files(one.type))
-
-
-def _holds_files(kind: Any) -> bool:
-    import pyarrow as pa
-
-    if pa.types.is_struct(kind):
-        return any(part.name == "bytes" and _holds_files(part.type) for part in kind)
-    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+    with _errors(path, "train", PLAIN):
+        return parquet_files.file_columns(path)
 
 
 def _texts(folder: Path, columns: Wanted) -> Iterator[Row]:

@@ -14,15 +14,8 @@ from finegrid.planning.benchmark import read_benchmark
 from finegrid.planning.plan import make_plan
 from finegrid.prepare.model import prepare_model
 from finegrid.prepare.task import prepare_task
-from finegrid.records.specification import (
-    Network,
-    Optimizer,
-    Specification,
-    Task,
-    Training,
-    Variant,
-    model_key,
-)
+from finegrid.records.specification import Network, Specification, Task, Variant, model_key
+from finegrid.records.training import Optimizer, Training
 from finegrid.training.batches import epoch_batches
 from methods.injection import added
 from methods.lg import LG

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from finegrid.records.specification import Training
+from finegrid.records.training import Training
 from finegrid.training.processes.devices import (
     CONTEXT_BYTES,
     PARTS,

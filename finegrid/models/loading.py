@@ -25,7 +25,8 @@ from finegrid.models.seeds import seed_global
 from finegrid.records.damage import check_complete, check_files
 from finegrid.records.labels import kept_head_problem
 from finegrid.records.prepared import PreparedModel, PreparedTask
-from finegrid.records.specification import Checkpoint, Model, Weights
+from finegrid.records.specification import Checkpoint, Model
+from finegrid.records.training import Weights
 from finegrid.records.weights import WEIGHTS_FILE, WeightsError
 
 

@@ -10,7 +10,7 @@ from torch import nn
 
 from finegrid.models.head import add_to_head, head_parameters
 from finegrid.models.live import anatomy_of
-from finegrid.records.specification import Weights
+from finegrid.records.training import Weights
 
 _TYPES: dict[Weights, torch.dtype] = {
     "fp32": torch.float32,

@@ -19,7 +19,8 @@ from finegrid.models.padding import set_padding
 from finegrid.models.pooling import NoClassifierError, attention_implementation, classifier_class
 from finegrid.models.precision import holding
 from finegrid.models.wrappers import unwrapped
-from finegrid.records.specification import Pooling, Weights
+from finegrid.records.specification import Pooling
+from finegrid.records.training import Weights
 from finegrid.records.weights import Shape, WeightsError, rename_weights, stored_shapes
 
 _NAMED = 5

@@ -38,8 +38,8 @@ from finegrid.records.specification import (
     RandomModel,
     Source,
     Task,
-    Training,
 )
+from finegrid.records.training import Training
 from kinds.contract import Kind
 from kinds.registry import KINDS, kind_named
 from tasks.contract import Task as RegisteredTask

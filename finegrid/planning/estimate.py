@@ -15,13 +15,8 @@ from typing import Protocol
 
 from finegrid.models.anatomy import Anatomy
 from finegrid.records.prepared import SPLITS, PreparedTask, SplitName
-from finegrid.records.specification import (
-    Model,
-    Specification,
-    Training,
-    accumulates,
-    largest_share,
-)
+from finegrid.records.specification import Model, Specification
+from finegrid.records.training import Training, accumulates, largest_share
 from kinds.contract import Kind
 from kinds.registry import kind_named
 from methods.registry import METHODS

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from finegrid.metrics.registry import columns_read
 from finegrid.problems import refused
-from finegrid.records.specification import Model, Training
+from finegrid.records.specification import Model
+from finegrid.records.training import Training
 from kinds.contract import Kind
 from kinds.registry import KINDS, kind_named
 from methods.contract import Method

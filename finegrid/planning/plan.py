@@ -36,7 +36,8 @@ from finegrid.records.identity import content_hash
 from finegrid.records.merge import deep_merge
 from finegrid.records.plan import Cell, Plan
 from finegrid.records.registry import RegistrationError
-from finegrid.records.specification import Specification, Training, Variant
+from finegrid.records.specification import Specification, Variant
+from finegrid.records.training import Training
 from kinds.registry import kind_named
 from methods.contract import Method
 from methods.registry import METHODS

@@ -12,19 +12,11 @@ from pydantic import (
     model_validator,
 )
 
-from finegrid.records.base import Name, Record
+from finegrid.records.base import Name, Positive, Record
 from finegrid.records.claims import Claims
 from finegrid.records.prepared import SPLITS, SplitName
-from finegrid.records.specification import (
-    LEARNING_RATE,
-    Head,
-    Multiple,
-    Optimizer,
-    Pooling,
-    Positive,
-    Source,
-    Training,
-)
+from finegrid.records.specification import LEARNING_RATE, Head, Pooling, Source
+from finegrid.records.training import Multiple, Optimizer, Training
 from tasks.file_options import ClassNames, Columns, Dropped, HeldOut, Parts, Text
 from tasks.table_files import Format
 
@@ -53,7 +45,7 @@ def _partial(name: str, model: type[Record], **changed: Any) -> Any:
 if TYPE_CHECKING:
 
     class PartialTraining(Record):
-        """Any of the keys of finegrid.records.specification.Training."""
+        """Any of the keys of finegrid.records.training.Training."""
 
 else:
     PartialTraining = _partial(

@@ -48,8 +48,6 @@ _PIP_READS = re.compile(
 )
 """Variables that pip gets: it runs the build of a source distribution, which gets them as well."""
 _Names = tuple[str, ...] | None
-
-
 TREE = "**/"
 """The name that stands for all files below a source, as one: hidden ones are none of them."""
 

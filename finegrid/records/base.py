@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from finegrid.records.write import write_text
 
@@ -15,6 +15,10 @@ Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 """A name that may become part of a path: lower case, digits, dot, dash and underscore."""
 
 Sha256 = Annotated[str, StringConstraints(pattern=SHA256_PATTERN)]
+Positive = Annotated[int, Field(ge=1)]
+PositiveFloat = Annotated[float, Field(gt=0)]
+NonNegativeFloat = Annotated[float, Field(ge=0)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Record(BaseModel):

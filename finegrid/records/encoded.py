@@ -4,10 +4,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue
 
-from finegrid.records.base import Name, Record, Sha256
+from finegrid.records.base import Name, Positive, Record, Sha256
 from finegrid.records.identity import short_hash
 from finegrid.records.prepared import SplitName
-from finegrid.records.specification import Positive
 
 ENCODED_FOLDER = "encoded"
 """Of the prepared folder: each encoding lies below it, in a folder of its key."""

@@ -4,8 +4,8 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from finegrid.records.base import Record
-from finegrid.records.specification import Positive, Specification
+from finegrid.records.base import Positive, Record
+from finegrid.records.specification import Specification
 
 
 class Question(Record):

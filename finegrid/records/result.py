@@ -7,10 +7,11 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, JsonValue, model_validator
 
-from finegrid.records.base import Name, Record, Sha256
+from finegrid.records.base import Name, Positive, Record, Sha256
 from finegrid.records.costs import Count, Inference, Memory, Time
 from finegrid.records.identity import content_hash, file_sha256
-from finegrid.records.specification import Positive, Specification, Training
+from finegrid.records.specification import Specification
+from finegrid.records.training import Training
 
 State = Literal["ok", "oom", "diverged", "undefined", "failed"]
 """`undefined`: training was finite, and the metric has no value on what the kept state predicts."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
-from finegrid.records.specification import Training, largest_share
+from finegrid.records.training import Training, largest_share
 
 _BUCKET_BATCHES = 16
 

@@ -12,7 +12,8 @@ from finegrid.records.base import Record
 from finegrid.records.costs import Seconds
 from finegrid.records.identity import content_hash
 from finegrid.records.result import Choice, Provenance, Result
-from finegrid.records.specification import Specification, Training
+from finegrid.records.specification import Specification
+from finegrid.records.training import Training
 from finegrid.records.tuning import tuned
 from finegrid.training.experiment import Run, perform
 from finegrid.training.measure.cell import CellCosts

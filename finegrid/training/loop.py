@@ -14,7 +14,7 @@ from torch import nn
 from finegrid.metrics.registry import metric
 from finegrid.records.prepared import PreparedTask, SplitName
 from finegrid.records.result import Score
-from finegrid.records.specification import Training
+from finegrid.records.training import Training
 from finegrid.training.batches import (
     epoch_batches,
     evaluation_batches,

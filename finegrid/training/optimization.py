@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from finegrid.models.head import head_parameters
-from finegrid.records.specification import Training
+from finegrid.records.training import Training
 
 
 def make_optimizer(model: nn.Module, training: Training) -> torch.optim.Optimizer:

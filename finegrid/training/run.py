@@ -18,7 +18,8 @@ from pydantic import ValidationError
 
 from finegrid.records.registry import RegistrationError, UnknownNameError
 from finegrid.records.result import SPECIFICATION_FILE, Choice
-from finegrid.records.specification import Specification, Training
+from finegrid.records.specification import Specification
+from finegrid.records.training import Training
 from finegrid.records.tuning import choice_file, tuning_key
 from finegrid.records.write import remove_unfinished
 from finegrid.training.libraries import load_libraries

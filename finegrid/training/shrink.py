@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import torch
 
-from finegrid.records.specification import Training
+from finegrid.records.training import Training
 
 _CPU_OUT_OF_MEMORY = ("DefaultCPUAllocator", "can't allocate memory")
 

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
-from finegrid.records.base import Record
-from finegrid.records.specification import Positive, PositiveFloat
+from finegrid.records.base import Positive, PositiveFloat, Record
 from kinds.contract import Batch, Example, Output, Row
 
 if TYPE_CHECKING:

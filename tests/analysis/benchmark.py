@@ -33,14 +33,8 @@ from finegrid.records.result import (
     Score,
     Trivial,
 )
-from finegrid.records.specification import (
-    RandomModel,
-    Source,
-    Specification,
-    Task,
-    Training,
-    Variant,
-)
+from finegrid.records.specification import RandomModel, Source, Specification, Task, Variant
+from finegrid.records.training import Training
 
 SEEDS = (0, 1, 2)
 BASE = 1_000_000

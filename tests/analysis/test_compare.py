@@ -20,7 +20,8 @@ from finegrid.records.result import (
     Trial,
     Values,
 )
-from finegrid.records.specification import Optimizer, Tuning
+from finegrid.records.specification import Tuning
+from finegrid.records.training import Optimizer
 from tests.analysis.benchmark import bad_result, ok_result, specification
 
 

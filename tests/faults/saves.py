@@ -10,7 +10,7 @@ import torch
 
 from finegrid.records import result as module
 from finegrid.records.result import RESULT_FILE, Result
-from finegrid.records.specification import Training
+from finegrid.records.training import Training
 from finegrid.training.record import write_result
 from finegrid.training.state.checkpoint import Checkpoints, Identity, Past
 from finegrid.training.state.snapshot import Tensors, TrainerState

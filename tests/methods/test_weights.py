@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional
 
 from finegrid.models.precision import hold
-from finegrid.records.specification import Weights
+from finegrid.records.training import Weights
 from methods.parameters import trainable_state
 from tests.methods.architectures import inputs, labels, tiny
 from tests.methods.covering import covering, quick

@@ -4,18 +4,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
-from finegrid.models.anatomies import Anatomies
 from finegrid.planning.benchmark import parse_benchmark
-from finegrid.planning.estimate import base_parameters
 from finegrid.planning.plan import make_plan
 from finegrid.records.prediction import Question
 from finegrid.records.specification import Specification
 from finegrid.training.measure.prediction import predict
-from tasks.registry import kind_of
 from tests.models.sounds import SOUNDS, write_recordings
-from tests.prepare.test_image_layouts import SPLIT, VARIANTS, check_bounds, reached
+from tests.prepare.test_image_layouts import (
+    SPLIT,
+    VARIANTS,
+    check_bounds,
+    check_parameters,
+    reached,
+)
 
 _NO_LIBRARY = "its attention (WavLMAttention) does not go through the library's function"
 REASONS = {
@@ -85,15 +87,4 @@ def test_every_method_runs_on_sounds(place: Path, name: str) -> None:
 def test_the_parameters_of_a_model_of_sounds_are_known_before_it_is_loaded(
     place: Path, name: str
 ) -> None:
-    from transformers import AutoConfig
-
-    from finegrid.models.discovery import build
-
-    spec = planned(place, name, "head")["head"]
-    anatomy = Anatomies().of(spec.model, kind_of(spec.task).purpose)
-    options = dict(spec.model.configuration)
-    config = AutoConfig.for_model(str(options.pop("model_type")), **options)
-    model = build(config, "AutoModelForAudioClassification")
-    with torch.no_grad():
-        expected = sum(parameter.numel() for parameter in model.parameters())
-    assert base_parameters(spec.model, anatomy) == pytest.approx(expected, rel=0.25)
+    check_parameters(planned(place, name, "head")["head"], rel=0.25)

@@ -10,7 +10,8 @@ from pydantic import Field, TypeAdapter, ValidationError
 from finegrid.records.base import Name, Record
 from finegrid.records.plan import Cell, Plan
 from finegrid.records.result import Machine, Metrics, Parameters, Provenance, Result, Score
-from finegrid.records.specification import Source, Specification, Training
+from finegrid.records.specification import Source, Specification
+from finegrid.records.training import Training
 
 HASH = "0" * 64
 COMMIT = "0" * 40

@@ -7,16 +7,8 @@ import pytest
 from pydantic import ValidationError
 
 from finegrid.records.result import Choice, Score, Trial, Values
-from finegrid.records.specification import (
-    Network,
-    Optimizer,
-    Source,
-    Specification,
-    Task,
-    Training,
-    Tuning,
-    Variant,
-)
+from finegrid.records.specification import Network, Source, Specification, Task, Tuning, Variant
+from finegrid.records.training import Optimizer, Training
 from finegrid.records.tuning import (
     Judge,
     beyond,

@@ -32,10 +32,10 @@ from finegrid.records.specification import (
     Source,
     Specification,
     Task,
-    Training,
     Variant,
     model_key,
 )
+from finegrid.records.training import Training
 from finegrid.training.data import Examples, load_examples
 from finegrid.training.encoding import encoded_folder, encoded_rows, encoding_of
 from finegrid.training.experiment import Run, perform

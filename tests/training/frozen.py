@@ -10,7 +10,7 @@ from torch import nn
 
 from finegrid.models.seeds import seed_global
 from finegrid.records.prepared import PreparedTask, SplitName
-from finegrid.records.specification import Training
+from finegrid.records.training import Training
 from finegrid.training.data import Examples
 from finegrid.training.encoding import encoded_rows
 from finegrid.training.loop import Event, Trained, Trainer

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from finegrid.records.specification import Training
+from finegrid.records.training import Training
 from finegrid.training.batches import (
     epoch_batches,
     evaluation_batches,

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from finegrid.records.specification import Pretraining, Specification, Training
+from finegrid.records.specification import Pretraining, Specification
+from finegrid.records.training import Training
 from finegrid.training.processes import devices
 from finegrid.training.processes.devices import (
     PARTS,

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from torch import nn
 
-from finegrid.records.specification import Training
+from finegrid.records.training import Training
 from finegrid.training.loop import Event
 from tests.training.frozen import applied, train, trainer
 

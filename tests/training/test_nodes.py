@@ -15,7 +15,8 @@ import pytest
 from pydantic import ValidationError
 
 from finegrid.records.result import FAILURE_FILE, RESULT_FILE, Result
-from finegrid.records.specification import Specification, Training
+from finegrid.records.specification import Specification
+from finegrid.records.training import Training
 from finegrid.training.processes import nodes
 from finegrid.training.processes.nodes import Report
 from finegrid.training.processes.signals import Interruption

@@ -10,7 +10,7 @@ from peft import LoraConfig, get_peft_model
 from peft.optimizers import create_loraplus_optimizer
 from torch import nn
 
-from finegrid.records.specification import Training
+from finegrid.records.training import Training
 from finegrid.training.loop import Trainer
 from finegrid.training.optimization import make_optimizer, make_schedule
 from methods.registry import METHODS

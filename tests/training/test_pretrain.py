@@ -9,7 +9,8 @@ from safetensors.torch import load_file
 
 from finegrid.models.network import LinearStack
 from finegrid.prepare.model import main
-from finegrid.records.specification import Network, Pretraining, Training
+from finegrid.records.specification import Network, Pretraining
+from finegrid.records.training import Training
 from finegrid.training import pretrain
 from finegrid.training.pretrain import make_network
 from finegrid.training.processes.devices import VISIBLE, leased

@@ -15,7 +15,8 @@ from finegrid.models.loading import base_sha256
 from finegrid.models.precision import hold
 from finegrid.records.prediction import Question
 from finegrid.records.result import DELTA_FILE
-from finegrid.records.specification import Pretraining, Specification, Training, Weights
+from finegrid.records.specification import Pretraining, Specification
+from finegrid.records.training import Training, Weights
 from finegrid.training.measure.memory import tensor_bytes
 from finegrid.training.measure.prediction import predict
 from tests.training.assets import Assets, run_folder

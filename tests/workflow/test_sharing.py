@@ -7,7 +7,7 @@ import pytest
 from analysis.comparability import cost_fields, fingerprint_fields
 from finegrid.problems import ConfigurationError
 from finegrid.records.prediction import Prediction, Question
-from finegrid.records.specification import Training
+from finegrid.records.training import Training
 from finegrid.training.measure.traces import Traces
 from finegrid.training.processes.devices import PARTS
 from tests.workflow.forecast.place import Place, recorded

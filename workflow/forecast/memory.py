@@ -18,12 +18,8 @@ from finegrid.records.identity import canonical_json
 from finegrid.records.plan import Cell
 from finegrid.records.prediction import Prediction, Question
 from finegrid.records.result import Result
-from finegrid.records.specification import (
-    Specification,
-    accumulates,
-    largest_share,
-    model_key,
-)
+from finegrid.records.specification import Specification, model_key
+from finegrid.records.training import accumulates, largest_share
 from finegrid.records.tuning import effective, possible
 from finegrid.training.measure.traces import FOLDER, TRACE, TRACED, Traces
 from methods.registry import METHODS

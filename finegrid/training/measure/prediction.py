@@ -43,13 +43,8 @@ from finegrid.models.pretrained import leave_inputs
 from finegrid.records.costs import Memory
 from finegrid.records.prediction import Prediction, Question
 from finegrid.records.prepared import PreparedTask
-from finegrid.records.specification import (
-    Checkpoint,
-    Specification,
-    Weights,
-    largest_micro_batch,
-    largest_share,
-)
+from finegrid.records.specification import Checkpoint, Specification
+from finegrid.records.training import Weights, largest_micro_batch, largest_share
 from finegrid.training.data import Examples
 from finegrid.training.loop import Step, Trainer
 from finegrid.training.measure.traces import Traces

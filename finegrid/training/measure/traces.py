@@ -21,7 +21,7 @@ from finegrid.records.identity import content_hash
 from finegrid.records.kept import Kept
 from finegrid.records.prediction import Prediction, Question
 from finegrid.records.source import source_digest
-from finegrid.records.specification import accumulates
+from finegrid.records.training import accumulates
 from kinds import registry as kinds
 from methods.registry import METHODS
 from tasks.registry import TASKS

@@ -19,7 +19,7 @@ import torch
 from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from finegrid.records.specification import Training
+from finegrid.records.training import Training
 from finegrid.training.processes.sharding import shard
 
 _LONGEST_WAIT = timedelta(hours=6)

@@ -22,7 +22,7 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from finegrid.models.seeds import make_deterministic
 from finegrid.records.base import Record
-from finegrid.records.specification import Training
+from finegrid.records.training import Training
 from finegrid.training.processes.distributed import Group, joined
 from finegrid.training.processes.exits import EXIT_FAILED
 from finegrid.training.processes.signals import (

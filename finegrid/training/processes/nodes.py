@@ -15,9 +15,9 @@ from typing import Self
 
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
-from finegrid.records.base import Record
+from finegrid.records.base import Positive, Record
 from finegrid.records.result import State
-from finegrid.records.specification import Positive, Training
+from finegrid.records.training import Training
 from finegrid.training.processes.devices import NoDeviceError
 from finegrid.training.processes.exits import EXIT_FAILED
 from finegrid.training.processes.launch import EndedAloneError, Rendezvous

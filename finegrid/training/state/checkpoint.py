@@ -16,11 +16,11 @@ from pydantic import JsonValue
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from finegrid.records.base import Name, Record, Sha256
+from finegrid.records.base import Name, Positive, Record, Sha256
 from finegrid.records.costs import Count, Seconds
 from finegrid.records.identity import file_sha256
 from finegrid.records.quarantine import quarantine
-from finegrid.records.specification import Positive, Training
+from finegrid.records.training import Training
 from finegrid.records.write import write_by_hash
 from finegrid.training.state.snapshot import Tensors, TrainerState
 from finegrid.training.state.tensors import write_tensors

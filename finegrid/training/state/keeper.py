@@ -3,7 +3,7 @@
 import time
 from dataclasses import dataclass, field
 
-from finegrid.records.specification import Training
+from finegrid.records.training import Training
 from finegrid.training.loop import Event, Trainer
 from finegrid.training.processes.distributed import ALONE, Group
 from finegrid.training.processes.signals import Interruption, PreemptedError
