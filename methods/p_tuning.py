@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from methods.injection import add_parameters, seeded
+from methods.parameters import whole
 from methods.peft_form import NoPeftFormError, PeftForm
 from methods.prompt import CHILD, Prompt, body_of, width
 from methods.registry import register
@@ -51,11 +52,23 @@ class PTuning(Prompt):
         return self.length * d + recurrent + (2 * m + 1) * (2 * m + d)
 
     def finish(self, model: nn.Module) -> None:
-        """Put P itself in the place of what it came from."""
-        import torch
+        """Put P itself in the place of what it came from.
 
+        Where the weights are sharded they are put together first: no LSTM takes shards.
+        """
+        import torch
+        from torch import nn
+
+        child: Any = model.get_submodule(CHILD)
+        weights = {name: whole(tensor) for name, tensor in child.g.state_dict().items()}
+        embedded = whole(child.E.detach())
+        with torch.device("meta"):
+            encoder = nn.ModuleList(
+                self._encoder(embedded.shape[1], self.hidden or embedded.shape[1])
+            )
+        encoder.load_state_dict(weights, assign=True)
         with torch.no_grad():
-            prompt = self._vectors(model).clone()
+            prompt = self._encoded(embedded, encoder).clone()
         delattr(model, CHILD)
         add_parameters(model, CHILD, {"P": prompt})
 

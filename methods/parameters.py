@@ -99,3 +99,13 @@ def load_trainable(model: nn.Module, state: Mapping[str, torch.Tensor]) -> None:
             if tensor.shape != state[name].shape:
                 raise ValueError(f"{name}: shape {state[name].shape}, expected {tensor.shape}")
             tensor.copy_(state[name])
+
+
+def is_sharded(tensor: torch.Tensor) -> bool:
+    """Whether the processes hold parts of it."""
+    return hasattr(tensor, "full_tensor")
+
+
+def whole(tensor: torch.Tensor) -> torch.Tensor:
+    """The tensor in one piece; every process takes part where it is sharded."""
+    return tensor.full_tensor() if is_sharded(tensor) else tensor  # type: ignore[attr-defined]

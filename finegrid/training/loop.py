@@ -35,11 +35,11 @@ from finegrid.training.features import Features, find_features
 from finegrid.training.measure.memory import tensor_bytes
 from finegrid.training.measure.summaries import layer_norms, trained_layers
 from finegrid.training.optimization import make_optimizer, make_schedule
-from finegrid.training.processes.distributed import ALONE, Group, whole
+from finegrid.training.processes.distributed import ALONE, Group
 from finegrid.training.shrink import memory_of_step
 from kinds.contract import Row
 from kinds.outputs.logits import Logits
-from methods.parameters import host_copy, load_trainable, trainable_state
+from methods.parameters import host_copy, load_trainable, trainable_state, whole
 
 Event = dict[str, Any]
 Log = Callable[[Event], None]

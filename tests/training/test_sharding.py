@@ -24,10 +24,11 @@ from finegrid.training import experiment
 from finegrid.training.experiment import Run
 from finegrid.training.measure.memory import PeakMeter, tensor_bytes
 from finegrid.training.processes import sharding
-from finegrid.training.processes.distributed import Group, whole
+from finegrid.training.processes.distributed import Group
 from finegrid.training.processes.exits import EXIT_DATA
 from finegrid.training.processes.launch import run_workers
 from finegrid.training.processes.signals import Interruption
+from methods.parameters import whole
 from methods.registry import METHODS
 from tests.methods.architectures import tiny
 from tests.training.assets import OWN_METHODS, Assets, run_folder

@@ -8,7 +8,7 @@ from statistics import fmean, median
 from torch import nn
 
 from finegrid.records.result import Gradients, Losses, Norms
-from finegrid.training.processes.distributed import whole
+from methods.parameters import whole
 
 _NUMBERED = re.compile(r"^(.*?\.\d+)(?:\.|$)")
 

@@ -21,6 +21,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from finegrid.records.training import Training
 from finegrid.training.processes.sharding import shard
+from methods.parameters import is_sharded, whole
 
 _LONGEST_WAIT = timedelta(hours=6)
 """Of a process for another, which may load a large model. The end of one is noticed at once."""
@@ -165,17 +166,6 @@ def joined(device: str) -> Iterator[Group]:
     distributed.init_process_group(backend, timeout=_LONGEST_WAIT)
     yield Group(distributed.get_rank(), distributed.get_world_size())
     distributed.destroy_process_group()
-
-
-def is_sharded(tensor: torch.Tensor) -> bool:
-    """Whether the processes hold parts of it."""
-    return hasattr(tensor, "full_tensor")
-
-
-def whole(tensor: Any) -> torch.Tensor:
-    """The tensor in one piece; every process takes part where it is sharded."""
-    found: torch.Tensor = tensor.full_tensor() if is_sharded(tensor) else tensor
-    return found
 
 
 def local(tensor: Any) -> torch.Tensor:
