@@ -178,12 +178,13 @@ def _outcome(spec: Specification, results: Path) -> tuple[list[Any], bytes]:
 
 
 def benchmark(methods: Sequence[str]) -> dict[str, Any]:
-    """Every method on the same texts; settings are their defaults."""
+    """These methods on the same texts, with the settings of the file or else their defaults."""
     content: dict[str, Any] = yaml.safe_load(TEMPLATE.read_text(encoding="utf-8"))
-    variants = {name.replace(":", "-"): {"method": name} for name in methods}
-    tasks, models = list(content["tasks"]), list(content["models"])
-    grid = {"tasks": tasks, "models": models, "variants": variants, "not_applicable": "show"}
-    return content | {"grids": [grid]}
+    (grid,) = content["grids"]
+    known = grid["variants"]
+    names = {name: name.replace(":", "-") for name in methods}
+    grid["variants"] = {new: known.get(new, {"method": name}) for name, new in names.items()}
+    return content
 
 
 def write_tokens(folder: Path, texts: Sequence[str]) -> None:
@@ -229,15 +230,16 @@ def _prepare(spec: Specification) -> None:
     encode_task(encoding, encoded_folder(PREPARED, encoding), PREPARED, key)
 
 
-def document(device: str, found: Sequence[Checked], minutes: float) -> Iterator[str]:
+def document(device: str, found: Sequence[Checked], asked: int, minutes: float) -> Iterator[str]:
     """The table, and how it was made, as Markdown."""
     failed = sum(one.fails for one in found)
+    left = f", and {asked - len(found)} were not reached" if asked > len(found) else ""
     yield f"# Every method on {device}"
     yield ""
     yield (
         f"Made by `python -m measurements.device --device {device}` on "
         f"{datetime.now(UTC):%Y-%m-%d} in {minutes:.1f} min; {failed} of {len(found)} methods fail "
-        f"a check. {machine(('torch', 'transformers', 'peft'))}{name_of(device)}."
+        f"a check{left}. {machine(('torch', 'transformers', 'peft'))}{name_of(device)}."
     )
     yield from ("", "| method | fp32 | bf16 | goes on | memory | | reason |")
     yield from ("|---|---:|---:|---|---:|---:|---|", *(one.row() for one in found), NOTES)
@@ -259,11 +261,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     prepare_environment(threads=1)
     start, found, table = time.perf_counter(), [], table.absolute()
     with tempfile.TemporaryDirectory() as folder, chdir(folder):
-        for spec in planned(options.methods):
+        specs = planned(options.methods)
+        for spec in specs:
             found.append(Checks(spec, options.device).found())
             sys.stderr.write(f"{found[-1].row()}\n")
-    minutes = (time.perf_counter() - start) / 60
-    write_text(table, "\n".join(document(options.device, found, minutes)))
+            minutes = (time.perf_counter() - start) / 60
+            lines = document(options.device, found, len(specs), minutes)
+            write_text(table, "\n".join(lines))  # what was found stays when the time is over
     return int(any(one.fails for one in found))
 
 

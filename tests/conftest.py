@@ -86,6 +86,13 @@ def _in_this_process(blueprints: Sequence[Blueprint]) -> list[Description]:
     return [describe(one) for one in blueprints]
 
 
+@pytest.fixture(autouse=True)
+def environment() -> Iterator[None]:
+    """What a test sets for its whole process, as commands do, is set back."""
+    with patch.dict(os.environ):
+        yield
+
+
 @pytest.fixture(scope="session")
 def assets(tmp_path_factory: pytest.TempPathFactory) -> Assets:
     """Tiny prepared tasks and models."""

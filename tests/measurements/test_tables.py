@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
+import pytest
+
 from measurements import device, inference
+from methods.registry import METHODS
 
 
 def test_a_device_s_table_says_what_each_method_does_there(tmp_path: Path) -> None:
@@ -14,6 +17,12 @@ def test_a_device_s_table_says_what_each_method_does_there(tmp_path: Path) -> No
     assert 0.0 < float(bf16) < 0.05
     assert goes_on == "yes"
     assert abs(float(memory.removesuffix(" %"))) < 2
+
+
+@pytest.mark.usefixtures("quiet_process")
+def test_every_method_is_tried_on_a_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert [spec.variant.method for spec in device.planned(list(METHODS))] == list(METHODS)
 
 
 def test_a_pass_is_held_against_the_plain_base(tmp_path: Path) -> None:

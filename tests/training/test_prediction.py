@@ -131,6 +131,16 @@ def test_a_step_that_fails_is_an_error_of_the_run(
     assert predict(Question(spec=assets.specification("full"), batch=(16, 1))).run_fails
 
 
+def test_what_a_recurrent_layer_keeps_for_itself_is_not_guessed(assets: Assets) -> None:
+    """cuDNN takes four times its weights to work in, of which a trace sees nothing."""
+    spec = assets.specification("p-tuning", model="bert", settings={"encoder": "lstm"})
+    found = predict(Question(spec=spec, batch=(16, 20)))
+    assert found.peak_bytes is None
+    assert str(found.reason).startswith("not predictable: NotTracedError: what recurrent layers")
+    spec = assets.specification("p-tuning", model="bert", settings={"encoder": "mlp"})
+    assert predict(Question(spec=spec, batch=(16, 20))).peak_bytes
+
+
 def test_what_a_repository_s_configuration_leaves_out_is_no_error(assets: Assets) -> None:
     spec = assets.specification("prompt", model="bert", settings={"length": 60})
     source = Source(uri="hub:someone/model", revision="0" * 40)

@@ -279,6 +279,8 @@ def _trainer(question: Question, model: nn.Module) -> Trainer:
     add_unread(model, question.drawn_modules)
     method = METHODS.build(spec.variant.method, spec.variant.settings)
     method.apply(model, torch.Generator())
+    if any(isinstance(module, nn.RNNBase) for module in model.modules()):
+        raise NotTracedError("what recurrent layers keep for themselves is not traced")
     # The device is a name here: the same operations make the same tensors on each.
     training = spec.training.model_copy(update={"device": "cpu"})
     examples = _examples(kind, question, model.config)
