@@ -105,6 +105,7 @@ def _perform(request: dict[str, Any], streams: list[int]) -> NoReturn:
     paths = os.environ.get("PYTHONPATH", "")
     sys.path[:0] = [os.getcwd(), *filter(None, paths.split(os.pathsep))]  # noqa: PTH109
     importlib.invalidate_caches()
+    sys.modules.pop("sitecustomize", None)  # a system may have one of its own
     with suppress(ModuleNotFoundError):
         importlib.import_module("sitecustomize")  # as Python does, when it starts
     _, module, *sys.argv[1:] = request["arguments"]
