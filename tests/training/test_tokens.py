@@ -77,6 +77,7 @@ CUTS: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.thorough("test_two_processes_train_as_one")
 def test_micro_batches_and_processes_weigh_tokens_alike(writers: Assets, tmp_path: Path) -> None:
     """A mean of their means would weigh a token of short answers more than one of long ones."""
     specs = {name: specification(writers, **how) for name, how in CUTS.items()}
