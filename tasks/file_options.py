@@ -97,9 +97,9 @@ def as_words(value: Any) -> str:
         value = _listed(value)
     if not isinstance(value, list | tuple) or not value:
         return ""
-    words = [one if isinstance(one, str) else as_text(one) for one in value]
-    missing = any(not word and not isinstance(one, str) for word, one in zip(words, value))
-    return "" if missing else json.dumps(words, ensure_ascii=False)
+    words = list(map(as_text, value))
+    is_whole = all(word or isinstance(one, str) for word, one in zip(words, value, strict=True))
+    return json.dumps(words, ensure_ascii=False) if is_whole else ""
 
 
 def words_of(text: str) -> list[str]:

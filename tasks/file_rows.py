@@ -95,7 +95,8 @@ class Reading:
         counts = {name: part.num_rows for name, part in rows.items()}
         if self.truths == TAGS:
             stored = stored_names(paths["train"][0], _flat(self.columns)[TAGS])
-            return Survey(*(found := survey_tags(rows, labels, stored))[:2], counts, tags=found[2])
+            written, names, tags = survey_tags(rows, labels, stored)
+            return Survey(written, names, counts, tags=tags)
         if not self.classes:
             return Survey((), (), counts)
         found = find_labels(rows["train"]["label"].unique().to_pylist())

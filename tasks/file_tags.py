@@ -63,16 +63,17 @@ def named_tags(
 def _named(split: str, rows: pa.Table, written: Sequence[str], names: Sequence[str]) -> pa.Table:
     import pyarrow as pa
 
-    name_of, known = dict(zip(written, names, strict=True)), {*written}
+    name_of = dict(zip(written, names, strict=True))
     tags = [[canonical(tag, written) for tag in row] for row in rows[TAGS].to_pylist()]
-    for at, row in enumerate(tags):
-        if unknown := [tag for tag in row if tag not in known]:
-            place = rows["place"][at].as_py()
-            raise TableError(
-                ("columns", TAGS),
-                f"{split}: {unknown[0]!r} in {place} is no tag of the training data; allowed: "
-                f"{listed_labels(written)}; or labels: a list that names it too",
-            )
+    unknown = {tag: at for at in reversed(range(len(tags))) for tag in tags[at]}
+    if wrong := sorted({*unknown} - {*name_of}):
+        place = rows["place"][min(map(unknown.__getitem__, wrong))].as_py()
+        raise TableError(
+            ("columns", TAGS),
+            f"{split}: {listed_labels(wrong)}, the first in {place}: no tags of the training data; "
+            f"allowed: {listed_labels(written)}; or labels: a list that names more, or drop: "
+            f"{{tags: [{', '.join(wrong)}]}}, which leaves out rows with them",
+        )
     found = pa.array([[name_of[tag] for tag in row] for row in tags], pa.list_(pa.string()))
     return rows.set_column(rows.column_names.index(TAGS), TAGS, found)
 

@@ -124,8 +124,8 @@ def column_names(path: Path, split: str, how: Format = PLAIN) -> list[str | int]
             return list(TEXT_FOLDER)
         if how.has_sentences(path.name):
             with _opened(path, how) as stream:
-                first = next(sentence_files.sentences(stream, how.delimiter), None)
-            return list(range(len(first.words[0]))) if first else []
+                sentence = next(sentence_files.sentences(stream, how.delimiter), None)
+            return list(range(len(sentence.words[0]))) if sentence else []
         if (ending := _known_ending(path, split)) == PARQUET:
             return list(parquet_files.names(path))
         with _opened(path, how) as stream:

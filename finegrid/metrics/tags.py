@@ -68,8 +68,8 @@ def scored(predictions: Any, references: Any) -> list[tuple[int, int]]:
     return rows
 
 
-def _matches(tags: Sequence[str | None]) -> set[Entity]:
-    tags = [tag or OUTSIDE for tag in tags]
+def _matches(given: Sequence[str | None]) -> set[Entity]:
+    tags = [tag or OUTSIDE for tag in given]
     goes_on = [
         tag[:2] == f"{GOES_ON}-" and tag[2:] == before[2:] and before[:2] != OUTSIDE
         for before, tag in zip([OUTSIDE, *tags], tags, strict=False)

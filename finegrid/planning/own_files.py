@@ -200,10 +200,9 @@ def _dropped(entry: TaskEntry, paths: Mapping[SplitName, Sequence[Path]]) -> Dro
 def _check_format(entry: TaskEntry, paths: Paths) -> None:
     """Refuse a word on how a file is written where no file is written so."""
     endings = {ending_of(path.name) for files in paths.values() for path in files}
+    divided = {*DELIMITERS, *sentence_files.ENDINGS}
     for key in sorted(entry.format.model_fields_set):
-        has = endings & {*DELIMITERS, *sentence_files.ENDINGS} or (
-            key == "encoding" and endings - {"", ".parquet"}
-        )
+        has = endings & divided or (key == "encoding" and endings - {"", ".parquet"})
         if not has and entry.format != PLAIN:
             those = ", ".join(sorted(ending or "a folder of texts" for ending in endings))
             problem = f"no file of {those} has that; allowed: no such key"
