@@ -44,7 +44,7 @@ TAGS = [
     for row in WORDS
 ]
 READ = ["input_ids", "token_type_ids", "attention_mask"]
-TYPES = ("bert", "roberta", "distilbert", "deberta-v2", "xlnet", "gpt2", "llama")
+TYPES = ("bert", "roberta", "distilbert", "deberta-v2", "gpt2", "llama")
 
 
 def tagger(model_type: str, **changed: Any) -> nn.Module:
