@@ -231,7 +231,7 @@ class Output(ABC):
 
     metrics: ClassVar[tuple[str, ...]]
     """The metrics of a task that names none; the first decides."""
-    truths: ClassVar[Literal["classes", "numbers", "texts"]]
+    truths: ClassVar[Literal["classes", "numbers", "texts", "tags"]]
     """What is true of an example: a metric may be defined on one of them alone."""
     predictor: ClassVar[str | None] = None
     """What the trivial predictor says of every example, in words; None where there is none."""
@@ -357,7 +357,8 @@ class Kind(ABC):
     """A kind of task. A subclass is a frozen dataclass that gives both parts as attributes.
 
     Its fields, if it has any, are what a task may say of it, such as `encoding`: both parts may be
-    made of them. They carry their constraints, and the planner checks them.
+    made of them. They carry their constraints, and the planner checks them. A field `labels` is
+    filled with the names of a task's labels.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid", strict=True)

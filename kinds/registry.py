@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
 
 from pydantic import JsonValue
 
@@ -11,6 +12,8 @@ from kinds.contract import Kind
 
 KINDS: Registry[Kind] = Registry("kind", Kind, "kinds")
 register = KINDS.register
+LABELS = "labels"
+"""The field of a kind that is told the names of its task's labels."""
 
 
 def kind_named(name: str, options: Mapping[str, JsonValue] | None = None) -> Kind:
@@ -19,6 +22,14 @@ def kind_named(name: str, options: Mapping[str, JsonValue] | None = None) -> Kin
     Raises UnknownNameError, or pydantic.ValidationError that names the option.
     """
     return KINDS.build(name, options) if options else KINDS.get(name)()
+
+
+def with_labels(
+    name: str, options: Mapping[str, JsonValue], labels: Sequence[str]
+) -> dict[str, JsonValue]:
+    """What a task says of its kind, with the names of its labels where the kind has them."""
+    is_told = name in KINDS and any(one.name == LABELS for one in fields(KINDS.get(name)))  # type: ignore[arg-type]
+    return {**options, LABELS: list(labels)} if is_told else dict(options)
 
 
 def modules(name: str) -> list[str]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from pydantic import ConfigDict, JsonValue
 
 from finegrid.records.prepared import SplitName
-from kinds.registry import kind_named
+from kinds.registry import kind_named, with_labels
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,7 +49,7 @@ class Task(ABC):
     @property
     def kind_options(self) -> Mapping[str, JsonValue]:
         """What the task says of its kind, by the fields of the kind's class."""
-        return {}
+        return with_labels(self.kind, {}, self.labels)
 
     @property
     def metrics(self) -> tuple[str, ...]:

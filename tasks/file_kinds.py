@@ -21,6 +21,8 @@ class Needs:
     """Columns of text, in their order."""
     numbers: tuple[str, ...]
     """What rows of numbers are made of: several columns of a table each."""
+    words: tuple[str, ...]
+    """Columns of lists of words, those of tags among them."""
     files: tuple[str, ...]
     """What the bytes of a file are."""
     optional: tuple[str, ...]
@@ -29,7 +31,7 @@ class Needs:
     composed: Mapping[str, Composed]
     """Columns that take the place of all of these."""
     truths: str
-    """What that is: classes, numbers or texts."""
+    """What that is: classes, numbers, texts or tags."""
 
     @property
     def classes(self) -> bool:
@@ -37,9 +39,15 @@ class Needs:
         return self.truths == "classes"
 
     @property
+    def named(self) -> bool:
+        """Whether it has names, as classes and tags have."""
+        return self.truths in ("classes", "tags")
+
+    @property
     def names(self) -> tuple[str, ...]:
         """All of them."""
-        return (*self.texts, *self.numbers, *self.files, *self.truth)
+        words = (one for one in self.words if one not in self.truth)
+        return (*self.texts, *self.numbers, *words, *self.files, *self.truth)
 
     @property
     def joined(self) -> tuple[str, ...]:
@@ -84,10 +92,12 @@ def needs_of(name: str) -> Needs:
 
     kind: Kind = kind_named(name)
     read = {one.name: one.type for one in kind.inputs.schema()}
+    lists = {one.name: one.type for one in (*kind.inputs.schema(), *kind.output.schema())}
     return Needs(
         kind=name,
         texts=tuple(one for one, found in read.items() if pa.types.is_string(found)),
-        numbers=tuple(one for one, found in read.items() if pa.types.is_list(found)),
+        numbers=tuple(one for one, found in read.items() if found.equals(pa.list_(pa.float32()))),
+        words=tuple(one for one, found in lists.items() if found.equals(pa.list_(pa.string()))),
         files=tuple(one for one, found in read.items() if pa.types.is_binary(found)),
         optional=kind.inputs.optional,
         truth=tuple(kind.output.schema().names),
@@ -111,7 +121,7 @@ def kinds_like(kind: str) -> list[str]:
         name
         for name in KINDS
         if (one := needs_of(name)).texts == own.texts
-        and (one.numbers, one.files) == (own.numbers, own.files)
+        and (one.numbers, one.files, one.words) == (own.numbers, own.files, own.words)
     ]
 
 

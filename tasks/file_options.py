@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import json
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -84,6 +86,36 @@ def as_text(value: Any) -> str:
     is_nan = isinstance(value, float) and value != value
     no_text = value is None or is_nan or isinstance(value, list | tuple | dict | bytes)
     return "" if no_text else str(value)
+
+
+def as_words(value: Any) -> str:
+    """A list of words as JSON; empty where there is none, or not only words.
+
+    In a cell of text it stands as JSON or Python writes it.
+    """
+    if isinstance(value, str):
+        value = _listed(value)
+    if not isinstance(value, list | tuple) or not value:
+        return ""
+    words = list(map(as_text, value))
+    is_whole = all(word or isinstance(one, str) for word, one in zip(words, value, strict=True))
+    return json.dumps(words, ensure_ascii=False) if is_whole else ""
+
+
+def words_of(text: str) -> list[str]:
+    """What `as_words` has made a text of."""
+    found: list[str] = json.loads(text) if text else []
+    return found
+
+
+def _listed(text: str) -> Any:
+    """What a cell holds; None where that is no value of JSON or Python."""
+    for read in (json.loads, ast.literal_eval):
+        try:
+            return read(text.strip())
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            continue
+    return None
 
 
 def as_content(value: Any) -> bytes:

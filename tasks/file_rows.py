@@ -13,7 +13,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from finegrid.records.prepared import SPLITS, SplitName
 from kinds.contract import Composed, Examined
 from tasks.file_labels import canonical, find_labels, listed_labels, named_classes
-from tasks.file_options import ClassNames, Columns, Dropped, HeldOut, as_content, as_text
+from tasks.file_options import (
+    ClassNames,
+    Columns,
+    Dropped,
+    HeldOut,
+    as_content,
+    as_text,
+    as_words,
+    words_of,
+)
+from tasks.file_tags import TAGS, mismatched, survey_tags
 from tasks.splitting import divided, grouped, proportional
 from tasks.table_files import PLAIN, Format, Row, TableError, Wanted, read_rows, stored_names
 
@@ -45,6 +55,8 @@ class Survey(NamedTuple):
     """Names of the whole files that are rows, below their folder."""
     remarks: tuple[str, ...] = ()
     """What a user should know of them."""
+    tags: Mapping[SplitName, pa.Table] = {}
+    """The places and the named tags of rows of words; empty for other kinds."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +65,7 @@ class Reading:
 
     columns: Columns
     truths: str
-    """What is true of a row: classes, numbers or texts."""
+    """What is true of a row: classes, numbers, texts or tags."""
     split: HeldOut | None = None
     how: Format = PLAIN
     drop: Dropped = field(default_factory=dict)
@@ -61,6 +73,8 @@ class Reading:
     """The columns of which several are made."""
     files: tuple[str, ...] = ()
     """Columns that hold whole files: their bytes, alone or as the datasets library keeps them."""
+    words: tuple[str, ...] = ()
+    """Columns that hold lists of words, or of tags."""
     examine: Callable[[bytes], Examined] | None = None
     """What looks at them, if anything does."""
     examined: list[tuple[str, Examined]] = field(default_factory=list)
@@ -79,6 +93,10 @@ class Reading:
         """
         rows = self.load(paths, keep_texts=False)
         counts = {name: part.num_rows for name, part in rows.items()}
+        if self.truths == TAGS:
+            stored = stored_names(paths["train"][0], _flat(self.columns)[TAGS])
+            written, names, tags = survey_tags(rows, labels, stored)
+            return Survey(written, names, counts, tags=tags)
         if not self.classes:
             return Survey((), (), counts)
         found = find_labels(rows["train"]["label"].unique().to_pylist())
@@ -141,14 +159,14 @@ class Reading:
         if cut is not None and cut.group is not None:
             wanted["group"] = cut.group
         kept = list(self._kept()) if keep_texts else []
-        label = [] if self.truths == "texts" else [_LABEL]
+        label = {"texts": [], TAGS: [TAGS]}.get(self.truths, [_LABEL])
         order = dict.fromkeys(
             ["id", "place", *kept, *label, *(["group"] if "group" in wanted else [])]
         )
         number = 0
         for path in files:
             numbers = frozenset(self._numbers(wanted))
-            check = _Checks(path, wanted, numbers, self._further(wanted), self.files)
+            check = _Checks(path, wanted, numbers, self._further(wanted), self.files, self.words)
             rows = read_rows(path, wanted, split, self.how)
             while block := list(islice(rows, _BLOCK)):
                 ids = [f"{split}-{at}" for at in range(number + 1, number + len(block) + 1)]
@@ -159,7 +177,7 @@ class Reading:
                 columns = self._without_dropped(columns)
                 check.note(columns)
                 self._examine(columns)
-                if label:
+                if _LABEL in label:
                     columns[_LABEL] = list(map(str.strip, columns[_LABEL]))
                 yield pa.record_batch({key: self._array(key, columns) for key in order})
             check.finish()
@@ -174,7 +192,7 @@ class Reading:
 
     def _numbers(self, wanted: Wanted) -> Iterator[str]:
         """What has to hold a number in every row."""
-        for key in wanted if self.truths != "texts" else ():
+        for key in wanted if self.truths not in ("texts", TAGS) else ():
             if key not in self.columns and key != "group":
                 yield key  # one of several columns
             elif key == _LABEL and not self.classes:
@@ -193,6 +211,10 @@ class Reading:
         several = self.columns.get(key)
         if key in self.files:
             return pa.array(columns[key], pa.binary())
+        if key in self.words:
+            rows = map(words_of, columns[key])
+            found = [[one.strip() for one in row] if key == TAGS else row for row in rows]
+            return pa.array(found, pa.list_(pa.string()))
         if not isinstance(several, tuple):
             return pa.array(columns[key], pa.string())
         names = _flat({key: several})
@@ -212,8 +234,14 @@ class Reading:
                 found |= dict(zip(one.parts, map(list, zip(*made, strict=True)), strict=True))
                 found[key] = list(map(max, made))  # blank where nothing could be made
             else:
-                found[key] = list(map(as_content if key in self.files else as_text, values))
+                found[key] = list(map(self._reader(key), values))
         return found
+
+    def _reader(self, key: str) -> Callable[[Any], Any]:
+        """What makes text, or bytes, of a value of a column."""
+        if key in self.words:
+            return as_words
+        return as_content if key in self.files else as_text
 
     def _examine(self, columns: Mapping[str, Sequence[Any]]) -> None:
         """Look at the files of some rows."""
@@ -227,13 +255,16 @@ class Reading:
         kept = [True] * len(columns["id"])
         for key, values in self.drop.items():
             if values and key in columns:
-                texts = list(map(str.strip, columns["id" if key in self.files else key]))
-                self._unused.difference_update((key, text) for text in {*texts} & {*values})
-                kept = [
-                    is_kept and text not in values
-                    for is_kept, text in zip(kept, texts, strict=True)
-                ]
+                rows = [self._held(key, one) for one in columns["id" if key in self.files else key]]
+                met = [held & {*values} for held in rows]
+                self._unused.difference_update((key, text) for text in set().union(*met))
+                kept = [is_kept and not one for is_kept, one in zip(kept, met, strict=True)]
         return {key: list(compress(values, kept)) for key, values in columns.items()}
+
+    def _held(self, key: str, value: str) -> set[str]:
+        """What a row may be dropped for: its value, or any of its words."""
+        is_list = key in self.words and value
+        return set(map(str.strip, words_of(value))) if is_list else {value.strip()}
 
 
 @dataclass
@@ -248,9 +279,13 @@ class _Checks:
     """What may be blank."""
     files: tuple[str, ...] = ()
     """What has to hold files."""
+    words: tuple[str, ...] = ()
+    """What has to hold lists of words, of one length in a row."""
     rows: int = 0
     bad: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
     """By column: the numbers and the places of rows."""
+    uneven: list[str] = field(default_factory=list)
+    """Rows of words that have not one tag each."""
 
     def note(self, columns: Mapping[str, Sequence[Any]]) -> None:
         """Look at the values of some rows."""
@@ -262,15 +297,21 @@ class _Checks:
                 if not value or value.isspace() or (is_number and not _is_number(value)):
                     bad = self.bad.setdefault(key, [])
                     bad.append((self.rows + at, columns["place"][at]))
+        self.uneven += mismatched(columns, self.words)
         self.rows += len(columns["place"])
 
     def finish(self) -> None:
         """Raise TableError for the rows that are bad, of the column in which the first one is."""
+        if not self.bad and self.uneven:
+            where = f"{self.path.name}, column {self.wanted[TAGS]!r}"
+            problem = f"{where}: {listed(self.uneven)}; allowed: one tag for each of the tokens"
+            raise TableError(("columns", TAGS), problem)
         if not self.bad:
             return
         key = min((one for one in self.wanted if one in self.bad), key=lambda one: self.bad[one][0])
         numbers = key in self.numbers
         allowed = "numbers, with a point" if numbers else "text"
+        allowed = "a list of words in each row" if key in self.words else allowed
         if key in self.files:
             allowed = "the bytes of a file, as the datasets library keeps them in parquet"
         elif key != "group" and not numbers:

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field, JsonValue
 
 from finegrid.records.prepared import SplitName
-from kinds.registry import kind_named
+from kinds.registry import kind_named, with_labels
 from tasks.contract import Task
 from tasks.file_kinds import checked_needs, needs_of
 from tasks.file_options import Columns, Dropped, HeldOut, SplitFiles
 from tasks.file_rows import Reading, label_numbers, label_values
+from tasks.file_tags import named_tags
 from tasks.registry import register
 from tasks.table_files import PLAIN, Format
 
@@ -63,10 +64,10 @@ class Files(Task):
         needs = checked_needs(self.kind)
         needs.check(self.columns)
         kind_named(self.kind, self.asked)
-        if needs.classes != bool(self.labels):
+        if needs.named != bool(self.labels):
             raise ValueError(
                 f"labels: {list(self.labels)} do not go with kind {self.kind!r}; "
-                "a classification names its classes, and it alone"
+                "a classification names its classes or tags, and it alone"
             )
         if self.written and len(self.written) != len(self.labels):
             raise ValueError(f"written: {len(self.written)} labels; allowed: {len(self.labels)}")
@@ -75,12 +76,12 @@ class Files(Task):
     def metrics(self) -> tuple[str, ...]:
         """Those that are named, or the kind's for a table of such columns."""
         given = [name for name, column in self.columns.items() if column is not None]
-        return self.scores or kind_named(self.kind, self.asked).metrics(given)
+        return self.scores or kind_named(self.kind, self.kind_options).metrics(given)
 
     @property
     def kind_options(self) -> Mapping[str, JsonValue]:
         """What the benchmark says of the kind."""
-        return self.asked
+        return with_labels(self.kind, self.asked, self.labels)
 
     @property
     def input_size(self) -> int | None:
@@ -97,10 +98,12 @@ class Files(Task):
         named = self.splits.named.items()
         paths = {name: [folder / file for file in files] for name, files in named}
         needs, said = needs_of(self.kind), (self.split, self.format, self.drop)
-        how = Reading(self.columns, needs.truths, *said, needs.composed, needs.files)
+        how = Reading(self.columns, needs.truths, *said, needs.composed, needs.files, needs.words)
         rows = how.load(paths)
         if needs.truths == "texts":
             return {name: part.drop_columns("place") for name, part in rows.items()}
+        if needs.truths == "tags":
+            return named_tags(rows, self.written or self.labels, self.labels)
         values: Mapping[SplitName, NDArray[Any]]
         if self.labels:
             values = label_numbers(rows, self.written or self.labels)

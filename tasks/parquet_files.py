@@ -36,8 +36,9 @@ def class_names(path: Path, column: str | int) -> tuple[str, ...]:
     with _opened(path) as file:
         stored = (file.schema_arrow.metadata or {}).get(b"huggingface", b"{}")
     try:
-        found = json.loads(stored)["info"]["features"][column]["names"]
-    except (ValueError, KeyError, TypeError):
+        feature = json.loads(stored)["info"]["features"][column]
+        found = feature.get("feature", feature)["names"]  # of the classes of a list
+    except (ValueError, KeyError, TypeError, AttributeError):
         return ()
     return tuple(map(str, found)) if isinstance(found, list) else ()
 

@@ -19,13 +19,14 @@ from pydantic import AfterValidator, Field, PlainValidator
 
 from finegrid.records.base import Record
 from finegrid.records.identity import text_files
-from tasks import parquet_files
+from tasks import parquet_files, sentence_files
 from tasks.parquet_files import ParquetError
+from tasks.sentence_files import SentenceError
 
 DELIMITERS = {".csv": ",;\t", ".tsv": "\t", ".txt": "\t,;"}
 _JSON = (".json", ".jsonl", ".ndjson")
 PARQUET = ".parquet"
-ENDINGS = (*DELIMITERS, *_JSON, PARQUET)
+ENDINGS = (*DELIMITERS, *_JSON, PARQUET, *sentence_files.ENDINGS)
 """What the names of table files end with, before a `.gz`."""
 TEXT_FOLDER = ("text", "label", "file")
 """The columns of a folder of texts: a file is a row, the folder's name its label."""
@@ -72,6 +73,12 @@ class Format(Record):
     """None: the comma, the semicolon or the tab that the first line speaks for."""
     quotes: bool = True
     """Whether quotes stand about values; else a quote is a sign like any other."""
+    sentences: Annotated[bool, Field(exclude_if=lambda value: not value)] = False
+    """Whether a line is a word and a blank line ends a sentence, whatever a file's name ends in."""
+
+    def has_sentences(self, name: str) -> bool:
+        """Whether a file of that name has a word a line."""
+        return self.sentences or ending_of(name) in sentence_files.ENDINGS
 
 
 PLAIN = Format()
@@ -99,6 +106,8 @@ def read_rows(path: Path, columns: Wanted, split: str, how: Format = PLAIN) -> I
     with _errors(path, split, how):
         if path.is_dir():
             yield from _texts(path, columns)
+        elif how.has_sentences(path.name):
+            yield from _sentences(path, columns, how)
         elif (ending := _known_ending(path, split)) in DELIMITERS:
             yield from _delimited(path, columns, how)
         else:
@@ -113,6 +122,10 @@ def column_names(path: Path, split: str, how: Format = PLAIN) -> list[str | int]
     with _errors(path, split, how):
         if path.is_dir():
             return list(TEXT_FOLDER)
+        if how.has_sentences(path.name):
+            with _opened(path, how) as stream:
+                sentence = next(sentence_files.sentences(stream, how.delimiter), None)
+            return list(range(len(sentence.words[0]))) if sentence else []
         if (ending := _known_ending(path, split)) == PARQUET:
             return list(parquet_files.names(path))
         with _opened(path, how) as stream:
@@ -139,7 +152,7 @@ def _errors(path: Path, split: str, how: Format) -> Iterator[None]:
         raise TableError(("files", split), _undecodable(path, how)) from error
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise TableError(("files", split), f"{path.name}: no whole gzip file: {error}") from error
-    except (_FileError, ParquetError) as error:
+    except (_FileError, ParquetError, SentenceError) as error:
         raise TableError(("files", split), f"{path.name}{error}") from error
 
 
@@ -280,15 +293,16 @@ def _json(path: Path, columns: Wanted, how: Format) -> Iterator[Row]:
             raise _FileError(" is empty; allowed: one JSON object a line, or a list of them")
         has: dict[str, None] = {}
         place, found = first
-        if found and all(map(_holds_several, found.values())):
+        second = next(objects, None)
+        if found and second is None and all(map(_holds_several, found.values())):
             allowed = "allowed: one object a row, in a list or a line each"
             raise _FileError(f": its first object holds columns or lists, no row; {allowed}")
         while True:
             has |= dict.fromkeys(found)
             yield place, tuple(found.get(str(name)) for name in columns.values())
-            if (following := next(objects, None)) is None:
+            if second is None:
                 break
-            place, found = following
+            (place, found), second = second, next(objects, None)
         _places(path, list(has), columns)
 
 
@@ -329,6 +343,15 @@ def _object(place: str, line: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise _FileError(f", {place}: no JSON object; allowed: one object a line")
     return found
+
+
+def _sentences(path: Path, columns: Wanted, how: Format) -> Iterator[Row]:
+    """Sentences, whose columns have numbers: a value is a list with one of each word."""
+    places: list[int] = []
+    with _opened(path, how) as stream:
+        for one in sentence_files.sentences(stream, how.delimiter):
+            places = places or _places(path, range(len(one.words[0])), columns)
+            yield one.place, tuple(map(one.column, places))
 
 
 def _parquet(path: Path, columns: Wanted) -> Iterator[Row]:

@@ -33,7 +33,7 @@ class WeightedMetric(ABC):
     binary: ClassVar[bool] = False
     """Whether the score is the mean of one 0 or 1 an item: McNemar's test applies."""
     defined_on: ClassVar[str | None] = None
-    """What is true of an item, "classes", "numbers" or "texts"; None: it is not said."""
+    """What is true of an item: "classes", "numbers", "texts" or "tags"; None: it is not said."""
     columns: ClassVar[tuple[str, ...]] = ("label", "prediction")
     """The two columns of the predictions that are read; the first holds what is true."""
 

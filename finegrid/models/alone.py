@@ -52,7 +52,7 @@ def _tokens(folder: Path) -> list[int]:
 def _outputs(model: nn.Module, tokens: list[int], padding: list[int]) -> torch.Tensor:
     """Outputs (1, classes) of the text with the padding, in evaluation mode.
 
-    Of a model that writes, (1, tokens, vocabulary): at the places of the text, or of a decoder's
+    Of a model that says something of each token, (1, tokens, ...): at the places of the text, or of a decoder's
     first token.
     """
     mask = [1] * len(tokens) + [0] * len(padding)
@@ -64,4 +64,4 @@ def _outputs(model: nn.Module, tokens: list[int], padding: list[int]) -> torch.T
         attention_mask=torch.tensor([mask]),
         **(begun if writes else {}),
     ).logits
-    return outputs[:, : len(tokens)] if writes else outputs
+    return outputs[:, : len(tokens)] if outputs.dim() > 2 else outputs

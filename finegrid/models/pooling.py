@@ -28,6 +28,10 @@ else:
 _BLANK: dict[tuple[Any, str], Anatomy] = {}
 """Class and configuration -> what discovery has found in its model."""
 _MASK, _TOKENS = "attention_mask", "input_ids"
+_OF_TEXTS = "AutoModelForSequenceClassification"
+"""Of the models whose head reads one vector of a text."""
+_OF_TOKENS = "AutoModelForTokenClassification"
+"""Of those whose head reads the vector of each token."""
 _LAST_TOKEN_HEAD, _OTHER_HEAD = "score", "classifier"
 """What the library calls the head of a decoder, and of other models."""
 _HEAD_STD = 0.02
@@ -49,7 +53,7 @@ def classifier_class(config: Any, loader: str, pooling: Pooling | None = None) -
     if pooling is not None:
         return _pooled_class(config, loader, pooling)
     own = own_classifier(config, loader)
-    if own.can_generate():
+    if own.can_generate() or loader != _OF_TEXTS:
         return own
     anatomy = blank_anatomy(config, own)
     is_last = anatomy.causal or anatomy.encoder_decoder
@@ -65,11 +69,13 @@ def own_classifier(config: Any, loader: str) -> Any:
     kind, own = config.model_type, _class_of(config, loader)
     if own is not None and own.can_generate():
         return _masked(_writing(own), kind)
-    reason = family_of(kind).classifier_reason
+    pools = loader == _OF_TEXTS
+    reason = family_of(kind).classifier_reason if pools else None
     if own is None:
         reason = f"the library has no {loader} for {kind}"
     if reason:
-        raise NoClassifierError(f"{reason}; allowed: a pooling, where the model reads text")
+        allowed = "a pooling, where the model reads text" if pools else "a model that has one"
+        raise NoClassifierError(f"{reason}; allowed: {allowed}")
     return _masked(own, kind)
 
 
@@ -117,6 +123,8 @@ def _pooled_class(config: Any, loader: str, pooling: Pooling) -> Any:
     if anatomy.reads != "text" or anatomy.hidden is None:
         raise NoClassifierError(f"{kind} reads {anatomy.reads}; a pooling is for states of texts")
     library = _class_of(config, loader)
+    if loader == _OF_TOKENS:
+        raise NoClassifierError("a head reads the vector of each token; allowed: no pooling")
     if library is not None and library.can_generate():
         raise NoClassifierError(f"{kind} writes with the head that it has; allowed: no pooling")
     own = None if library is None else blank_anatomy(config, library)

@@ -11,11 +11,13 @@ from typing import NamedTuple
 
 from pydantic import JsonValue
 
+from finegrid.planning.guess_tags import TaggedWords, guess_tags
 from finegrid.planning.guess_texts import Texts, guess_texts
 from finegrid.planning.own_files import Paths
 from finegrid.records.prepared import SplitName
 from tasks.file_kinds import kind_reading, kinds_like, needs_of
 from tasks.file_options import Columns, as_text
+from tasks.file_tags import TAGS
 from tasks.table_files import DELIMITERS, Format, column_names, ending_of, read_rows
 
 _LABELS = (
@@ -133,6 +135,9 @@ def guess(paths: Paths, given: Options) -> Guess:
         reasons.append("each label is the folder of its texts")
     else:
         how = _with_header(path, how, reasons)
+        said = given.text, given.label, given.kind
+        if given.pair is None and (tagged := guess_tags(paths["train"], how, *said)):
+            return _of_tags(tagged, how, paths)
         found = columns_of(paths["train"], how)
         if written := _written(found, given):
             return _of_texts(written, found, how, paths, reasons)
@@ -152,6 +157,15 @@ def _written(columns: Sequence[_Column], given: Options) -> Texts | None:
     if given.text is not None or given.label is not None or (labelled and given.kind is None):
         return None
     return guess_texts({column.key: column.name for column in columns}, given.kind)
+
+
+def _of_tags(tagged: TaggedWords, how: Format, paths: Paths) -> Guess:
+    reasons = list(tagged.reasons)
+    shares = shares_of(paths, reasons)
+    words = _Column(tagged.columns[TAGS], words=tagged.words)
+    length = _max_length([words], reasons)
+    columns: Columns = dict(tagged.columns)
+    return Guess(tagged.kind, columns, how, (), shares, length, tuple(reasons))
 
 
 def _of_texts(

@@ -20,6 +20,7 @@ from finegrid.planning.own_folders import (
     remarks_on,
     surveyed_folder,
 )
+from finegrid.planning.own_tags import check_tags
 from finegrid.planning.schema import Benchmark, TaskEntry
 from finegrid.prepare.examined import Examiner
 from finegrid.prepare.sources import Hash
@@ -28,7 +29,8 @@ from finegrid.records.identity import folder_sha256, text_files
 from finegrid.records.prepared import SplitName
 from finegrid.records.registry import UnknownNameError, unknown_name
 from finegrid.records.specification import Source
-from kinds.registry import KINDS
+from kinds.registry import KINDS, LABELS
+from tasks import sentence_files
 from tasks.file_kinds import Needs, needs_of
 from tasks.file_options import Columns, Dropped, OneOrSeveral, SplitFiles
 from tasks.file_rows import Reading, Survey
@@ -115,6 +117,7 @@ def surveyed(entry: TaskEntry, paths: Paths, examiner: Examiner) -> Survey:
         _dropped(entry, paths),
         needs.composed,
         files=needs.files,
+        words=needs.words,
         examine=partial(examiner.of_content, needs.kind),
     )
     try:
@@ -122,7 +125,10 @@ def surveyed(entry: TaskEntry, paths: Paths, examiner: Examiner) -> Survey:
     except OSError as error:
         problem = f"{error.filename} cannot be read: {error.strerror}"
         raise TableError(("files",), problem) from error
-    _check_classes(entry, len(survey.names))
+    if survey.tags:
+        check_tags(entry, survey)
+    else:
+        _check_classes(entry, len(survey.names))
     return survey._replace(remarks=remarks_on(needs.kind, reading.examined))
 
 
@@ -194,8 +200,9 @@ def _dropped(entry: TaskEntry, paths: Mapping[SplitName, Sequence[Path]]) -> Dro
 def _check_format(entry: TaskEntry, paths: Paths) -> None:
     """Refuse a word on how a file is written where no file is written so."""
     endings = {ending_of(path.name) for files in paths.values() for path in files}
+    divided = {*DELIMITERS, *sentence_files.ENDINGS}
     for key in sorted(entry.format.model_fields_set):
-        has = endings & set(DELIMITERS) or (key == "encoding" and endings - {"", ".parquet"})
+        has = endings & divided or (key == "encoding" and endings - {"", ".parquet"})
         if not has and entry.format != PLAIN:
             those = ", ".join(sorted(ending or "a folder of texts" for ending in endings))
             problem = f"no file of {those} has that; allowed: no such key"
@@ -208,13 +215,15 @@ def _asked(entry: TaskEntry) -> dict[str, JsonValue]:
     Raises TableError.
     """
     name, given = str(entry.kind), entry.of_kind
-    known = [one.name for one in fields(KINDS.get(name))]  # type: ignore[arg-type]
+    every = [one.name for one in fields(KINDS.get(name))]  # type: ignore[arg-type]
+    known = [one for one in every if one != LABELS]  # a key of the task itself
     for key in given:
         if key not in known:
             allowed = f"allowed for kind {name!r}: {', '.join(known) or 'no such key'}"
             raise TableError((key,), allowed)
     try:
-        return dump_settings(KINDS.build(name, given))
+        made = dump_settings(KINDS.build(name, given))
+        return {key: value for key, value in made.items() if key in known}
     except ValidationError as error:
         first = error.errors()[0]
         place = tuple(map(str, first["loc"]))
@@ -224,7 +233,7 @@ def _asked(entry: TaskEntry) -> dict[str, JsonValue]:
 def _check_truths(entry: TaskEntry) -> str:
     """What is true of a row; names of classes, and metrics, have to be for that."""
     truths = _needs(entry).truths
-    if entry.labels is not None and truths != "classes":
+    if entry.labels is not None and not _needs(entry).named:
         raise TableError(("labels",), f"kind {entry.kind!r} has no classes; allowed: no such key")
     _asked(entry)
     _check_metrics(entry, truths)

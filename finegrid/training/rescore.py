@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 from pydantic import ValidationError
@@ -98,7 +99,13 @@ def _rows(table: pd.DataFrame, split: str) -> list[Row]:
     """The rows of a split in plain values; None stands where there is none."""
     found = table[table["split"] == split]
     plain = found.astype(object).where(found.notna(), None)
-    return cast("list[Row]", plain.to_dict("records"))
+    rows = cast("list[Row]", plain.to_dict("records"))
+    return [{name: _plain(value) for name, value in row.items()} for row in rows]
+
+
+def _plain(value: Any) -> Any:
+    """A list as Python has it."""
+    return value.tolist() if isinstance(value, np.ndarray) else value
 
 
 def _wrong_trivial(metrics: Metrics, table: pd.DataFrame, output: Output) -> Iterator[str]:

@@ -8,7 +8,7 @@ from torch import nn
 
 from finegrid.records.specification import RandomModel, Source
 from kinds.registry import KINDS
-from tests.kinds import test_writing
+from tests.kinds import test_tags, test_writing
 from tests.kinds.contract import KindContract
 from tests.methods.architectures import tiny
 from tests.models.pictures import PICTURES, PROCESSOR, VIT, tiny_vit, write_vit
@@ -173,6 +173,7 @@ def test_every_kind_of_ours_is_held_to_the_contract() -> None:
     bases: tuple[type[KindContract], ...] = (
         *(Texts, Numbers, Pictures, Recordings),
         test_writing.Writing,
+        test_tags.Tagging,
     )
     held = {case.kind for base in bases for case in base.__subclasses__()}
     assert held == {name for name in KINDS if not KINDS.distributions(name)}

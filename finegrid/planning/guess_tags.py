@@ -1,0 +1,92 @@
+"""What a table of words with a tag each is likely to be: its columns and its kind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from kinds.registry import KINDS
+from tasks.file_kinds import Needs, needs_of
+from tasks.file_options import as_words, words_of
+from tasks.file_tags import TAGS
+from tasks.table_files import Format, column_names, read_rows
+
+_TOKENS = ("tokens", "words", "token", "word", "form", "sentence", "text")
+_NAMES = (
+    *("nertags", "ner", "tags", "labels", "tag", "label", "iob", "bio", "entities"),
+    *("postags", "upostags", "upos", "pos", "xpos", "xpostags", "chunktags", "chunk"),
+)
+"""Usual names of the tags of words, those of entities first."""
+_ROWS = 200
+"""That are looked at."""
+
+
+class TaggedWords(NamedTuple):
+    """A guess at the columns of such a table."""
+
+    kind: str
+    columns: dict[str, str | int]
+    words: list[int]
+    """How many words the rows have that were looked at."""
+    reasons: tuple[str, ...]
+
+
+def guess_tags(
+    files: Sequence[Path], how: Format, text: str | None, label: str | None, kind: str | None
+) -> TaggedWords | None:
+    """The guess for files whose rows hold lists of words, or None where they are no such.
+
+    `text` and `label` name the columns where they are said, `kind` the kind. Raises TableError.
+    """
+    needs = next((one for one in _needs() if kind in (None, one.kind)), None)
+    names = column_names(files[0], "train", how)
+    if needs is None or len(set(names)) < len(names):
+        return None
+    rows = list(_rows(files[0], names, how))
+    lists = {name: [words_of(as_words(row[at])) for row in rows] for at, name in enumerate(names)}
+    full = {name: found for name, found in lists.items() if found and all(found)}
+    numbered = [name for name in full if isinstance(name, int)]
+    tokens = _pick(full, text, _TOKENS) if not numbered else numbered[0]
+    if tokens is None:
+        return None
+    lengths = list(map(len, full[tokens]))
+    beside = {
+        name: found
+        for name, found in full.items()
+        if name != tokens and list(map(len, found)) == lengths
+    }
+    tags = _pick(beside, label, _NAMES) if not numbered else numbered[-1]
+    if tags is None or tags not in beside:
+        return None
+    (words,) = (name for name in needs.words if name != TAGS)
+    reasons = [f"{needs.kind}, for {tokens} and {tags} hold lists of one length, a tag a word"]
+    reasons += _remarks(beside, tags)
+    return TaggedWords(needs.kind, {words: tokens, TAGS: tags}, lengths, tuple(reasons))
+
+
+def _remarks(beside: Mapping[str | int, list[list[str]]], tags: str | int) -> Iterable[str]:
+    if len(beside) > 1:
+        others = ", ".join(str(name) for name in beside if name != tags)
+        yield f"tags: {tags}; {others} may be tags as well: --label"
+    if all(tag.isdecimal() for row in beside[tags] for tag in row):
+        yield "the tags are numbers; where their names are known, labels: [O, B-..., ...] says them"
+
+
+def _pick(columns: Iterable[str | int], said: str | None, usual: Sequence[str]) -> Any:
+    """The column that is said, or the first that has a usual name."""
+    if said is not None:
+        return said if said in columns else None
+    keys = {"".join(filter(str.isalnum, str(name).lower())): name for name in columns}
+    return next((keys[name] for name in usual if name in keys), None)
+
+
+def _rows(file: Path, names: Sequence[str | int], how: Format) -> Iterable[tuple[Any, ...]]:
+    wanted = {str(at): name for at, name in enumerate(names)}
+    return (values for _, values in islice(read_rows(file, wanted, "train", how), _ROWS))
+
+
+def _needs() -> Iterable[Needs]:
+    """What the kinds read whose words have tags."""
+    return (needs for needs in map(needs_of, KINDS) if needs.truths == TAGS)

@@ -1,0 +1,91 @@
+"""The tags of a user's own files: found in the training rows, named and ordered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from finegrid.records.prepared import SplitName
+from tasks.file_labels import canonical, find_labels, listed_labels, named_classes
+from tasks.file_options import ClassNames, words_of
+from tasks.table_files import TableError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+TAGS = "tags"
+"""The column, and what is true of a row."""
+Tables = Mapping[SplitName, "pa.Table"]
+
+
+def survey_tags(
+    rows: Tables, given: ClassNames | None, stored: Sequence[str]
+) -> tuple[tuple[str, ...], tuple[str, ...], dict[SplitName, pa.Table]]:
+    """The tags as they are written, their names, and the rows with named tags.
+
+    They are those of the training rows. Names that are given, or stored, may be of more tags: these
+    may occur elsewhere. Raises TableError.
+    """
+    found = find_labels(rows["train"][TAGS].combine_chunks().flatten().unique().to_pylist())
+    every = _all_named(found, given, stored)
+    written, names = every if every else named_classes(found, given)
+    if len(names) < 2:
+        problem = f"all tags are {names[0]!r}; allowed: 2 tags or more"
+        raise TableError(("columns", TAGS), problem)
+    return written, names, {name: _named(name, part, written, names) for name, part in rows.items()}
+
+
+def _all_named(
+    found: tuple[str, ...], given: ClassNames | None, stored: Sequence[str]
+) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
+    """Tags and their names, where all that were found are among those that are named."""
+    if isinstance(given, Mapping):
+        named = {canonical(value, found): name for value, name in given.items()}
+        return (tuple(named), tuple(named.values())) if set(found) <= set(named) else None
+    if given is not None and set(found) <= set(given):
+        return tuple(given), tuple(given)
+    numbered = tuple(given or stored)
+    numbers = tuple(map(str, range(len(numbered))))
+    is_named = len(set(numbered)) == len(numbered) and set(found) <= set(numbers)
+    return (numbers, numbered) if is_named else None
+
+
+def named_tags(
+    rows: Tables, written: Sequence[str], names: Sequence[str]
+) -> dict[SplitName, pa.Table]:
+    """The rows with the names of their tags, and without their places. Raises TableError."""
+    return {
+        name: _named(name, part, written, names).drop_columns("place")
+        for name, part in rows.items()
+    }
+
+
+def _named(split: str, rows: pa.Table, written: Sequence[str], names: Sequence[str]) -> pa.Table:
+    import pyarrow as pa
+
+    name_of = dict(zip(written, names, strict=True))
+    tags = [[canonical(tag, written) for tag in row] for row in rows[TAGS].to_pylist()]
+    unknown = {tag: at for at in reversed(range(len(tags))) for tag in tags[at]}
+    if wrong := sorted({*unknown} - {*name_of}):
+        place = rows["place"][min(map(unknown.__getitem__, wrong))].as_py()
+        raise TableError(
+            ("columns", TAGS),
+            f"{split}: {listed_labels(wrong)}, the first in {place}: no tags of the training data; "
+            f"allowed: {listed_labels(written)}; or labels: a list that names more, or drop: "
+            f"{{tags: [{', '.join(wrong)}]}}, which leaves out rows with them",
+        )
+    found = pa.array([[name_of[tag] for tag in row] for row in tags], pa.list_(pa.string()))
+    return rows.set_column(rows.column_names.index(TAGS), TAGS, found)
+
+
+def mismatched(columns: Mapping[str, Sequence[Any]], words: Sequence[str]) -> list[str]:
+    """Where rows stand whose lists are not of one length, and how long these are."""
+    if not words:
+        return []
+    found = []
+    for place, *lists in zip(columns["place"], *(columns[key] for key in words), strict=True):
+        counts = [len(words_of(one)) for one in lists]
+        if len(set(counts)) > 1:
+            shown = " and ".join(f"{n} {key}" for n, key in zip(counts, words, strict=True))
+            found.append(f"{place} has {shown}")
+    return found
