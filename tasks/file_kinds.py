@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from finegrid.records.registry import UnknownNameError, unknown_name
 from kinds.contract import Composed, Kind
@@ -26,6 +27,10 @@ class Needs:
     optional: tuple[str, ...]
     truth: tuple[str, ...]
     """Columns of what is true."""
+    made: tuple[str, ...]
+    """Columns of lists or records beside these, which the kind makes of what a file holds."""
+    several: frozenset[str]
+    """Those of its columns that several columns of a table may make."""
     composed: Mapping[str, Composed]
     """Columns that take the place of all of these."""
     truths: str
@@ -39,12 +44,17 @@ class Needs:
     @property
     def names(self) -> tuple[str, ...]:
         """All of them."""
-        return (*self.texts, *self.numbers, *self.files, *self.truth)
+        return (*self.texts, *self.numbers, *self.files, *self.made, *self.truth)
+
+    @property
+    def labelled(self) -> bool:
+        """Whether what is true is a label."""
+        return self.truths in ("classes", "numbers")
 
     @property
     def joined(self) -> tuple[str, ...]:
-        """Columns of text that several columns of a table may make together."""
-        return (*self.texts, *self.truth) if self.truths == "texts" else ()
+        """Columns that several columns of a table may make together."""
+        return (*self.texts, *self.truth) if self.truths == "texts" else tuple(self.several)
 
     @property
     def known(self) -> tuple[str, ...]:
@@ -84,16 +94,27 @@ def needs_of(name: str) -> Needs:
 
     kind: Kind = kind_named(name)
     read = {one.name: one.type for one in kind.inputs.schema()}
+    texts = tuple(one for one, found in read.items() if pa.types.is_string(found))
+    numbers = tuple(one for one, found in read.items() if _is_of_numbers(found))
+    files = tuple(one for one, found in read.items() if pa.types.is_binary(found))
     return Needs(
         kind=name,
-        texts=tuple(one for one, found in read.items() if pa.types.is_string(found)),
-        numbers=tuple(one for one, found in read.items() if pa.types.is_list(found)),
-        files=tuple(one for one, found in read.items() if pa.types.is_binary(found)),
+        texts=texts,
+        numbers=numbers,
+        files=files,
+        made=tuple(one for one in read if one not in (*texts, *numbers, *files)),
+        several=kind.several,
         optional=kind.inputs.optional,
         truth=tuple(kind.output.schema().names),
         composed=kind.inputs.composed,
         truths=kind.output.truths,
     )
+
+
+def _is_of_numbers(kind: Any) -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_list(kind) and pa.types.is_floating(kind.value_type))
 
 
 def checked_needs(name: str) -> Needs:

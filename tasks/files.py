@@ -85,7 +85,8 @@ class Files(Task):
     @property
     def input_size(self) -> int | None:
         """How many columns make a row of numbers; None for texts."""
-        several = [names for names in self.columns.values() if isinstance(names, tuple)]
+        numbers = (self.columns.get(key) for key in needs_of(self.kind).numbers)
+        several = [names for names in numbers if isinstance(names, tuple)]
         return len(several[0]) if several else None
 
     def files(self) -> tuple[str, ...]:
@@ -97,9 +98,10 @@ class Files(Task):
         named = self.splits.named.items()
         paths = {name: [folder / file for file in files] for name, files in named}
         needs, said = needs_of(self.kind), (self.split, self.format, self.drop)
-        how = Reading(self.columns, needs.truths, *said, needs.composed, needs.files)
+        kind = kind_named(self.kind, self.asked)
+        how = Reading(self.columns, needs.truths, *said, needs.composed, needs.files, kind=kind)
         rows = how.load(paths)
-        if needs.truths == "texts":
+        if not needs.labelled:
             return {name: part.drop_columns("place") for name, part in rows.items()}
         values: Mapping[SplitName, NDArray[Any]]
         if self.labels:
