@@ -157,9 +157,9 @@ class Inputs(ABC):
     def encode(self, rows: pa.Table, processor: Any, max_length: int) -> list[Example]:
         """One example a row, of at most `max_length` units where their number varies.
 
-        Several where the inputs divide a row. The rows have the columns of the output too: a language model reads what it learns to say.
-        Encoding is pure: equal arguments give equal examples. Raises ValueError for a length that
-        leaves nothing of an example.
+        Several where the inputs divide a row. The rows have the columns of the output too: a
+        language model reads what it learns to say. Encoding is pure: equal arguments give equal
+        examples. Raises ValueError for a length that leaves nothing of an example.
         """
 
     def begins(self, example: Example) -> bool:

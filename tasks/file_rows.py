@@ -93,8 +93,8 @@ class Reading:
         rows = self.load(paths, keep_texts=False)
         counts = {name: part.num_rows for name, part in rows.items()}
         if not self.classes:
-            found = self.kind.found(rows.values()) if self._is_made and self.kind else {}
-            return Survey((), (), counts, found=found)
+            decided = self.kind.found(rows.values()) if self._is_made and self.kind else {}
+            return Survey((), (), counts, found=decided)
         found = find_labels(rows["train"]["label"].unique().to_pylist())
         if len(found) < 2:
             where = f"{_names(paths['train'])}, column {self.columns[_LABEL]!r}"
@@ -179,9 +179,7 @@ class Reading:
                 if label:
                     columns[_LABEL] = list(map(str.strip, columns[_LABEL]))
                 arrays = made.arrays(columns[_MADE], columns["place"]) if made is not None else {}
-                yield pa.record_batch(
-                    {key: self._array(key, columns, arrays) for key in order}
-                )
+                yield pa.record_batch({key: self._array(key, columns, arrays) for key in order})
             check.finish()
             if made is not None:
                 made.finish()

@@ -58,5 +58,5 @@ def best(answers: Sequence[str], found: str, compare: Compare) -> float:
 def statistics(predictions: pa.Table, compare: Compare) -> Floats:
     """The score of each item, and 1, shape (items, 2)."""
     pairs = zip(*(predictions[name].to_pylist() for name in COLUMNS), strict=True)
-    scores = np.array([best(*pair, compare) for pair in pairs], dtype=np.float64)
+    scores = np.array([best(given, text, compare) for given, text in pairs], dtype=np.float64)
     return np.column_stack([scores, np.ones(len(scores))])

@@ -123,8 +123,10 @@ class TaskEntry(Record):
     @property
     def of_kind(self) -> dict[str, JsonValue]:
         """What is said of the kind."""
-        keys = ("encoding", "decoding", "answer", "selects_by")
-        keys += ("choices", "answer_is", "unanswerable")
+        keys = (
+            *("encoding", "decoding", "answer", "selects_by"),
+            *("choices", "answer_is", "unanswerable"),
+        )
         return {key: value for key in keys if (value := getattr(self, key)) is not None}
 
     @model_validator(mode="after")

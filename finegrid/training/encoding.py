@@ -35,7 +35,8 @@ def encoded_rows(
 ) -> pa.RecordBatch:
     """Encoded examples as Arrow has them: id, size, weight, inputs and targets.
 
-    The ids are those of rows: each of several examples of a row has the row's. Raises ValueError for examples whose values are not all of the same names.
+    The ids are those of rows: each of several examples of a row has the row's. Raises ValueError
+    for examples whose values are not all of the same names.
     """
     import pyarrow as pa
 

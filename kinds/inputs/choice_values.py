@@ -83,7 +83,9 @@ def _why(
     """Why an answer names no choice, or more than one."""
     if places:
         shown = " and ".join(repr(texts[at]) for at in sorted(places))
-        return f"{text!r} may be {shown}; allowed: one of them, or answer_is, which says how to read"
+        return (
+            f"{text!r} may be {shown}; allowed: one of them, or answer_is, which says how to read"
+        )
     letters = f"A to {chr(ord('A') + len(texts) - 1)}"
     index = f"0 to {len(texts) - 1}"
     forms = {

@@ -146,9 +146,7 @@ def _pairs(rows: pa.Table, choices: Sequence[Sequence[str]]) -> Iterator[tuple[s
     """The two texts of each sequence."""
     names = rows.column_names
     contexts = rows["context"].to_pylist() if "context" in names else [""] * rows.num_rows
-    for context, question, own in zip(
-        contexts, rows["question"].to_pylist(), choices, strict=True
-    ):
+    for context, question, own in zip(contexts, rows["question"].to_pylist(), choices, strict=True):
         is_asked = bool(context.strip() and question.strip())
         first = context if context.strip() else question
         yield from ((first, f"{question} {one}" if is_asked else one) for one in own)

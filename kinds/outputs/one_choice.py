@@ -114,9 +114,7 @@ class OneChoice(Logits):
         """The logits of the choices that each question has."""
         said = super().predict(model, batch)
         counts = batch.targets["counts"].tolist()
-        return [
-            {"logits": row["logits"][:count]} for row, count in zip(said, counts, strict=True)
-        ]
+        return [{"logits": row["logits"][:count]} for row, count in zip(said, counts, strict=True)]
 
     def truth(self, target: Example) -> Row:
         """The question, its choices, and the answer as text and as a place."""

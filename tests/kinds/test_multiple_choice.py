@@ -1,5 +1,6 @@
 """Questions with choices, held to the contract and to what is particular to them."""
 
+from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -31,8 +32,9 @@ ANSWERS = [0, 2, 3, 1, 0, 1, 1, 3]
 
 def model_of(auto: Any, **sizes: Any) -> Any:
     """A tiny encoder by that auto class, in evaluation mode."""
-    known = tiny("bert").config.to_dict() | {"max_position_embeddings": 64, "id2label": None}
-    config: Any = type(tiny("bert").config)(**(known | sizes))
+    own: Any = tiny("bert").config
+    known = own.to_dict() | {"max_position_embeddings": 64, "id2label": None}
+    config: Any = type(own)(**(known | sizes))
     with torch.random.fork_rng():
         torch.manual_seed(1)
         found = auto.from_config(config, attn_implementation="sdpa")
@@ -61,7 +63,8 @@ class TestMultipleChoice(KindContract):
     }
 
     def model(self) -> nn.Module:
-        return model_of(AutoModelForMultipleChoice)
+        found: nn.Module = model_of(AutoModelForMultipleChoice)
+        return found
 
     def folder(self, root: Path) -> Path:
         return folder_of(root)
@@ -92,12 +95,12 @@ class TestMultipleChoice(KindContract):
         tokenizer, one = bench.processor.tokenizer, bench.examples.inputs[1]
         pairs = [(CONTEXTS[1], f"{QUESTIONS[1]} {choice}") for choice in CHOICES[1]]
         known = tokenizer([a for a, _ in pairs], [b for _, b in pairs])["input_ids"]
-        assert one["input_ids"].tolist() == sum(known, [])
+        assert one["input_ids"].tolist() == list(chain.from_iterable(known))
         assert one["lengths"].tolist() == list(map(len, known))
 
 
 def made(**values: Any) -> dict[str, Any]:
-    options = {name: values.pop(name) for name in ("answer_is", "most") if name in values}
+    options: dict[str, Any] = {"answer_is": values.pop("answer_is", None)}
     return kind_named("multiple-choice", options).row({"question": "why?"} | values)
 
 

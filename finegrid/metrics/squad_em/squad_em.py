@@ -13,9 +13,7 @@ class SquadEM(evaluate.Metric):
 
     def _info(self) -> evaluate.MetricInfo:
         text = datasets.Value("string")
-        features = datasets.Features(
-            {"predictions": text, "references": datasets.Sequence(text)}
-        )
+        features = datasets.Features({"predictions": text, "references": datasets.Sequence(text)})
         return evaluate.MetricInfo(
             description=__doc__ or "", citation="", inputs_description="", features=features
         )
