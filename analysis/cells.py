@@ -75,9 +75,9 @@ def _with_trivial(summary: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _is_of_texts(cells: pd.DataFrame) -> bool:
-    """Whether texts or tags are scored, of which nothing is said without inputs."""
+    """Whether texts, tags or spans are scored, of which nothing is said without inputs."""
     names = [str(name) for name in present(cells, "metric").unique()]
-    return any(metric_named(name).defined_on in ("texts", "tags") for name in names)
+    return any(metric_named(name).defined_on in ("texts", "tags", "spans") for name in names)
 
 
 def _trivial(cells: pd.DataFrame, runs: pd.DataFrame) -> dict[str, Any]:

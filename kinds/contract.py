@@ -70,6 +70,14 @@ class Composed(NamedTuple):
     """The parts of a value. Raises ValueError where they cannot be made of it."""
 
 
+class RowError(ValueError):
+    """A row of a user's file that a kind can make nothing of, and the column that is at fault."""
+
+    def __init__(self, column: str, problem: str) -> None:
+        super().__init__(problem)
+        self.column = column
+
+
 class Inputs(ABC):
     """How rows of one modality become what a model reads. A subclass is a frozen dataclass."""
 
@@ -81,6 +89,9 @@ class Inputs(ABC):
     """Columns of the schema that a task may lack."""
     composed: ClassVar[Mapping[str, Composed]] = {}
     """Columns of a table that all of the kind's are made of."""
+    divides: ClassVar[bool] = False
+    """Whether a row may become several examples, which stand one after another. Training counts
+    these, and all that is predicted and scored counts rows."""
     packages: ClassVar[tuple[str, ...]] = ()
     """The distributions that encode: an encoding names their versions."""
     part: ClassVar[str | None] = None
@@ -146,10 +157,14 @@ class Inputs(ABC):
     def encode(self, rows: pa.Table, processor: Any, max_length: int) -> list[Example]:
         """One example a row, of at most `max_length` units where their number varies.
 
-        The rows have the columns of the output too: a language model reads what it learns to say.
-        Encoding is pure: equal arguments give equal examples. Raises ValueError for a length that
-        leaves nothing of an example.
+        Several where the inputs divide a row. The rows have the columns of the output too: a
+        language model reads what it learns to say. Encoding is pure: equal arguments give equal
+        examples. Raises ValueError for a length that leaves nothing of an example.
         """
+
+    def begins(self, example: Example) -> bool:
+        """Whether an encoded example is the first of its row."""
+        return True
 
     @abstractmethod
     def encoded(self, example: Example) -> pa.Schema:
@@ -231,8 +246,10 @@ class Output(ABC):
 
     metrics: ClassVar[tuple[str, ...]]
     """The metrics of a task that names none; the first decides."""
-    truths: ClassVar[Literal["classes", "numbers", "texts", "tags"]]
-    """What is true of an example: a metric may be defined on one of them alone."""
+    truths: ClassVar[Literal["classes", "numbers", "texts", "tags", "choices", "spans"]]
+    """What is true of an example: a metric may be defined on some of them alone."""
+    lacking: ClassVar[str] = "examples lack their end"
+    """What is so of the examples of which anything is left out."""
     predictor: ClassVar[str | None] = None
     """What the trivial predictor says of every example, in words; None where there is none."""
     written: ClassVar[frozenset[str]] = frozenset()
@@ -272,7 +289,7 @@ class Output(ABC):
     def encode(
         self, rows: pa.Table, inputs: Sequence[Example], processor: Any, max_length: int
     ) -> list[Example]:
-        """Targets, one a row, aligned with the encoded inputs of the same rows."""
+        """Targets, one an encoded example of the same rows."""
 
     def joined(self, targets: Sequence[Example]) -> Example:
         """The target of several examples that are packed as one."""
@@ -326,9 +343,15 @@ class Output(ABC):
         """The metrics on validation, of those of a task: the first decides which state is kept."""
         return tuple(metrics)
 
+    def merged(
+        self, said: Sequence[Row], inputs: Sequence[Example], targets: Sequence[Example]
+    ) -> Row:
+        """What the model says of a row, by what it says of each example that was made of it."""
+        raise NotImplementedError(f"{type(self).__name__} merges nothing")
+
     @abstractmethod
     def truth(self, target: Example) -> Row:
-        """What is true of an example, by column."""
+        """What is true of an example, by column; of several of a row the first is asked."""
 
     @abstractmethod
     def decide(self, said: Sequence[Row]) -> list[Row]:
@@ -366,6 +389,22 @@ class Kind(ABC):
     loader: ClassVar[str | None]
     """The auto class of transformers whose models learn it, by its name; None where a plain stack
     of layers alone does."""
+
+    makes_rows: ClassVar[bool] = False
+    """Whether the rows of a task are made by `row` of what a user's files hold."""
+    several: ClassVar[frozenset[str]] = frozenset()
+    """Columns that several columns of a table may make together, where rows are made."""
+
+    def row(self, values: Mapping[str, Any]) -> Row:
+        """A row of a task, of the values of a user's row by column; a tuple is of several columns.
+
+        Raises RowError.
+        """
+        raise NotImplementedError(f"{type(self).__name__} makes no rows")
+
+    def found(self, splits: Collection[pa.Table]) -> dict[str, Any]:
+        """What the rows of a task decide of the kind's fields, where its user leaves them open."""
+        return {}
 
     @property
     def purpose(self) -> Purpose:

@@ -24,8 +24,9 @@ CHILD = "prompt"
 """The child of a model that holds what its vectors come from."""
 _PREPENDED = "finegrid_prompt_prepended"
 _NO_TOKENS = "the model has no token embeddings to put a prompt before"
-_LAST_TOKEN_HEAD = "score"  # noqa: S105  # the name of a layer
-"""What transformers calls the head of the classifiers that read the last token."""
+_HEADS_OF_TOKENS = ("score", "qa_outputs")
+"""What transformers calls the heads of the classifiers that read the last token, and those that
+find the span of an answer among the tokens."""
 
 
 @register("prompt")
@@ -113,9 +114,9 @@ def body_of(model: Any) -> tuple[nn.Module, nn.Module | None]:
 
 
 def _reads_tokens(model: Any) -> bool:
-    """Whether the head reads states by the places of the tokens: the last one, or their mean."""
+    """Whether the head reads states by the places of the tokens: each, the last, or their mean."""
     mean = getattr(model.config, "classifier_pooling", None) == "mean"
-    by_place = mean or _LAST_TOKEN_HEAD in anatomy_of(model).head
+    by_place = mean or any(name in anatomy_of(model).head for name in _HEADS_OF_TOKENS)
     return getattr(model, "pools_tokens", by_place)
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from finegrid.records.registry import UnknownNameError, unknown_name
 from kinds.contract import Composed, Kind
@@ -28,6 +29,10 @@ class Needs:
     optional: tuple[str, ...]
     truth: tuple[str, ...]
     """Columns of what is true."""
+    made: tuple[str, ...]
+    """Columns of lists or records beside these, which the kind makes of what a file holds."""
+    several: frozenset[str]
+    """Those of its columns that several columns of a table may make."""
     composed: Mapping[str, Composed]
     """Columns that take the place of all of these."""
     truths: str
@@ -47,12 +52,17 @@ class Needs:
     def names(self) -> tuple[str, ...]:
         """All of them."""
         words = (one for one in self.words if one not in self.truth)
-        return (*self.texts, *self.numbers, *words, *self.files, *self.truth)
+        return (*self.texts, *self.numbers, *words, *self.files, *self.made, *self.truth)
+
+    @property
+    def labelled(self) -> bool:
+        """Whether what is true is a label."""
+        return self.truths in ("classes", "numbers")
 
     @property
     def joined(self) -> tuple[str, ...]:
-        """Columns of text that several columns of a table may make together."""
-        return (*self.texts, *self.truth) if self.truths == "texts" else ()
+        """Columns that several columns of a table may make together."""
+        return (*self.texts, *self.truth) if self.truths == "texts" else tuple(self.several)
 
     @property
     def known(self) -> tuple[str, ...]:
@@ -92,18 +102,38 @@ def needs_of(name: str) -> Needs:
 
     kind: Kind = kind_named(name)
     read = {one.name: one.type for one in kind.inputs.schema()}
-    lists = {one.name: one.type for one in (*kind.inputs.schema(), *kind.output.schema())}
+    texts = tuple(one for one, found in read.items() if pa.types.is_string(found))
+    numbers = tuple(one for one, found in read.items() if _is_of_numbers(found))
+    files = tuple(one for one, found in read.items() if pa.types.is_binary(found))
+    words = tuple(_words(kind)) if kind.output.truths == "tags" else ()
     return Needs(
         kind=name,
-        texts=tuple(one for one, found in read.items() if pa.types.is_string(found)),
-        numbers=tuple(one for one, found in read.items() if found.equals(pa.list_(pa.float32()))),
-        words=tuple(one for one, found in lists.items() if found.equals(pa.list_(pa.string()))),
-        files=tuple(one for one, found in read.items() if pa.types.is_binary(found)),
+        texts=texts,
+        numbers=numbers,
+        words=words,
+        files=files,
+        made=tuple(one for one in read if one not in (*texts, *numbers, *words, *files)),
+        several=kind.several,
         optional=kind.inputs.optional,
         truth=tuple(kind.output.schema().names),
         composed=kind.inputs.composed,
         truths=kind.output.truths,
     )
+
+
+def _words(kind: Kind) -> Iterator[str]:
+    """The columns of lists of words, those of what is true among them."""
+    import pyarrow as pa
+
+    for one in (*kind.inputs.schema(), *kind.output.schema()):
+        if one.type.equals(pa.list_(pa.string())):
+            yield one.name
+
+
+def _is_of_numbers(kind: Any) -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_list(kind) and pa.types.is_floating(kind.value_type))
 
 
 def checked_needs(name: str) -> Needs:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from finegrid.records.prepared import SPLITS, SplitName
-from kinds.contract import Composed, Examined
+from kinds.contract import Composed, Examined, Kind
 from tasks.file_labels import canonical, find_labels, listed_labels, named_classes
 from tasks.file_options import (
     ClassNames,
@@ -24,6 +24,7 @@ from tasks.file_options import (
     words_of,
 )
 from tasks.file_tags import TAGS, mismatched, survey_tags
+from tasks.made_rows import MadeRows
 from tasks.splitting import divided, grouped, proportional
 from tasks.table_files import PLAIN, Format, Row, TableError, Wanted, read_rows, stored_names
 
@@ -36,7 +37,7 @@ _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 _SHOWN = 5
 _BLOCK = 1 << 10
 """Rows that are held as Python's own values at a time."""
-_LABEL = "label"
+_LABEL, _MADE = "label", "made"
 _BETWEEN = "\n\n"
 """What stands between the columns that make a text together."""
 Paths = Mapping[SplitName, Sequence[Path]]
@@ -57,6 +58,8 @@ class Survey(NamedTuple):
     """What a user should know of them."""
     tags: Mapping[SplitName, pa.Table] = {}
     """The places and the named tags of rows of words; empty for other kinds."""
+    found: Mapping[str, Any] = {}
+    """What the rows decide of the fields of their kind."""
 
 
 @dataclass(frozen=True)
@@ -79,12 +82,22 @@ class Reading:
     """What looks at them, if anything does."""
     examined: list[tuple[str, Examined]] = field(default_factory=list)
     """The id of each row that was read, and what was found in its file."""
+    kind: Kind | None = None
+    """What makes the rows, if a kind does."""
     _unused: set[tuple[str, str]] = field(default_factory=set)
 
     @property
     def classes(self) -> bool:
         """Whether a label is a class."""
         return self.truths == "classes"
+
+    @property
+    def _is_labelled(self) -> bool:
+        return self.truths in ("classes", "numbers")
+
+    @property
+    def _is_made(self) -> bool:
+        return self.kind is not None and self.kind.makes_rows
 
     def survey(self, paths: Paths, labels: ClassNames | None = None) -> Survey:
         """What files at these paths hold, all of which is checked.
@@ -98,7 +111,8 @@ class Reading:
             written, names, tags = survey_tags(rows, labels, stored)
             return Survey(written, names, counts, tags=tags)
         if not self.classes:
-            return Survey((), (), counts)
+            decided = self.kind.found(rows.values()) if self._is_made and self.kind else {}
+            return Survey((), (), counts, found=decided)
         found = find_labels(rows["train"]["label"].unique().to_pylist())
         if len(found) < 2:
             where = f"{_names(paths['train'])}, column {self.columns[_LABEL]!r}"
@@ -158,8 +172,9 @@ class Reading:
         wanted = _flat(self.columns)
         if cut is not None and cut.group is not None:
             wanted["group"] = cut.group
-        kept = list(self._kept()) if keep_texts else []
-        label = {"texts": [], TAGS: [TAGS]}.get(self.truths, [_LABEL])
+        kept = list(self._kept()) if keep_texts or self._is_made else []
+        is_tagged = self.truths == TAGS
+        label = [TAGS] if is_tagged else [_LABEL] if self._is_labelled else []
         order = dict.fromkeys(
             ["id", "place", *kept, *label, *(["group"] if "group" in wanted else [])]
         )
@@ -168,10 +183,13 @@ class Reading:
             numbers = frozenset(self._numbers(wanted))
             check = _Checks(path, wanted, numbers, self._further(wanted), self.files, self.words)
             rows = read_rows(path, wanted, split, self.how)
+            made = MadeRows(path, self.kind, self.columns) if self.kind and self._is_made else None
             while block := list(islice(rows, _BLOCK)):
                 ids = [f"{split}-{at}" for at in range(number + 1, number + len(block) + 1)]
                 number += len(block)
                 columns = self._columns(block, wanted) | {"id": ids}
+                if made is not None:
+                    columns[_MADE] = [made.values(values, wanted) for _, values in block]
                 if len(files) > 1:
                     columns["place"] = [f"{path.name}, {place}" for place in columns["place"]]
                 columns = self._without_dropped(columns)
@@ -179,8 +197,11 @@ class Reading:
                 self._examine(columns)
                 if _LABEL in label:
                     columns[_LABEL] = list(map(str.strip, columns[_LABEL]))
-                yield pa.record_batch({key: self._array(key, columns) for key in order})
+                arrays = made.arrays(columns[_MADE], columns["place"]) if made is not None else {}
+                yield pa.record_batch({key: self._array(key, columns, arrays) for key in order})
             check.finish()
+            if made is not None:
+                made.finish()
 
     def _kept(self) -> Iterator[str]:
         """The columns that examples are made of."""
@@ -192,7 +213,7 @@ class Reading:
 
     def _numbers(self, wanted: Wanted) -> Iterator[str]:
         """What has to hold a number in every row."""
-        for key in wanted if self.truths not in ("texts", TAGS) else ():
+        for key in wanted if self._is_labelled else ():
             if key not in self.columns and key != "group":
                 yield key  # one of several columns
             elif key == _LABEL and not self.classes:
@@ -200,14 +221,20 @@ class Reading:
 
     def _further(self, wanted: Wanted) -> frozenset[str]:
         """The columns behind the first of those that make a text together: they may be blank."""
-        if self.truths != "texts":
+        if self._is_made:  # the kind itself looks at its values
+            return frozenset(wanted) - {"group"}
+        if self._is_labelled:
             return frozenset()
         return frozenset(key for key in wanted if key.endswith("]") and not key.endswith("[0]"))
 
-    def _array(self, key: str, columns: Mapping[str, Sequence[Any]]) -> pa.Array:
-        """A column as Arrow has it: text, bytes, or lists of numbers of several columns."""
+    def _array(
+        self, key: str, columns: Mapping[str, Sequence[Any]], made: Mapping[str, pa.Array]
+    ) -> pa.Array:
+        """A column as Arrow has it: text, bytes, lists of numbers of several columns, or made."""
         import pyarrow as pa
 
+        if key in made:
+            return made[key]
         several = self.columns.get(key)
         if key in self.files:
             return pa.array(columns[key], pa.binary())

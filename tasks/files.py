@@ -86,7 +86,8 @@ class Files(Task):
     @property
     def input_size(self) -> int | None:
         """How many columns make a row of numbers; None for texts."""
-        several = [names for names in self.columns.values() if isinstance(names, tuple)]
+        numbers = (self.columns.get(key) for key in needs_of(self.kind).numbers)
+        several = [names for names in numbers if isinstance(names, tuple)]
         return len(several[0]) if several else None
 
     def files(self) -> tuple[str, ...]:
@@ -98,12 +99,14 @@ class Files(Task):
         named = self.splits.named.items()
         paths = {name: [folder / file for file in files] for name, files in named}
         needs, said = needs_of(self.kind), (self.split, self.format, self.drop)
-        how = Reading(self.columns, needs.truths, *said, needs.composed, needs.files, needs.words)
+        kind = kind_named(self.kind, self.asked)
+        lists = needs.composed, needs.files, needs.words
+        how = Reading(self.columns, needs.truths, *said, *lists, kind=kind)
         rows = how.load(paths)
-        if needs.truths == "texts":
-            return {name: part.drop_columns("place") for name, part in rows.items()}
         if needs.truths == "tags":
             return named_tags(rows, self.written or self.labels, self.labels)
+        if not needs.labelled:
+            return {name: part.drop_columns("place") for name, part in rows.items()}
         values: Mapping[SplitName, NDArray[Any]]
         if self.labels:
             values = label_numbers(rows, self.written or self.labels)

@@ -32,10 +32,17 @@ class WeightedMetric(ABC):
     higher_is_better: ClassVar[bool] = True
     binary: ClassVar[bool] = False
     """Whether the score is the mean of one 0 or 1 an item: McNemar's test applies."""
-    defined_on: ClassVar[str | None] = None
-    """What is true of an item: "classes", "numbers", "texts" or "tags"; None: it is not said."""
+    defined_on: ClassVar[str | tuple[str, ...] | None] = None
+    """What is true of an item: "classes", "numbers", "texts", "tags", "choices" or "spans", or
+    several of these; None: it is not said."""
     columns: ClassVar[tuple[str, ...]] = ("label", "prediction")
     """The two columns of the predictions that are read; the first holds what is true."""
+
+    @classmethod
+    def is_defined_on(cls, truths: str) -> bool:
+        """Whether the score is one of items of which that is true."""
+        known = (cls.defined_on,) if isinstance(cls.defined_on, str) else cls.defined_on
+        return known is None or truths in known
 
     @property
     def sign(self) -> int:

@@ -13,6 +13,8 @@ from finegrid.records.weights import WeightsError
 _TEXT = "the same text"
 _PADDING = 4
 """Tokens of padding beside it."""
+_CHOOSES = "ForMultipleChoice"
+"""The end of the names of the library's classes that read sequences (batch, choices, tokens)."""
 _SHARE = 1e-3
 """Of the largest output, which rounding stays far below."""
 
@@ -52,16 +54,22 @@ def _tokens(folder: Path) -> list[int]:
 def _outputs(model: nn.Module, tokens: list[int], padding: list[int]) -> torch.Tensor:
     """Outputs (1, classes) of the text with the padding, in evaluation mode.
 
-    Of a model that says something of each token, (1, tokens, ...): at the places of the text, or of a decoder's
-    first token.
+    Of a model that says something of each token, (1, tokens, ...): at the places of the text, or of
+    a decoder's first token. A model of choices is given the text as the only one.
     """
     mask = [1] * len(tokens) + [0] * len(padding)
     config: Any = model.config
     writes = not getattr(model, "new_head", True)
     begun = {"decoder_input_ids": torch.tensor([tokens[:1]])} if config.is_encoder_decoder else {}
-    outputs: torch.Tensor = model.eval()(
-        input_ids=torch.tensor([tokens + padding]),
-        attention_mask=torch.tensor([mask]),
+    text = {"input_ids": tokens + padding, "attention_mask": mask}
+    chooses = type(model).__name__.endswith(_CHOOSES)
+    said: Any = model.eval()(
+        **{key: torch.tensor([[row]] if chooses else [row]) for key, row in text.items()},
         **(begun if writes else {}),
-    ).logits
+    )
+    outputs: torch.Tensor = (
+        torch.stack([said.start_logits, said.end_logits], dim=-1)
+        if "start_logits" in said
+        else said.logits
+    )
     return outputs[:, : len(tokens)] if outputs.dim() > 2 else outputs

@@ -37,7 +37,7 @@ LOADERS = (
     *("SequenceClassification", "Seq2SeqLM", "SpeechSeq2Seq", "CausalLM"),
     *("ImageClassification", "AudioClassification", "CTC", "ObjectDetection"),
     *("SemanticSegmentation", "ImageTextToText"),
-    *("TokenClassification",),
+    *("TokenClassification", "MultipleChoice", "QuestionAnswering"),
 )
 """Auto classes of the library by their ends, in the order in which one is chosen by default."""
 _AUTO = "AutoModelFor"

@@ -119,6 +119,7 @@ def surveyed(entry: TaskEntry, paths: Paths, examiner: Examiner) -> Survey:
         files=needs.files,
         words=needs.words,
         examine=partial(examiner.of_content, needs.kind),
+        kind=KINDS.build(needs.kind, _asked(entry)),
     )
     try:
         survey = reading.survey(paths, entry.labels)
@@ -137,7 +138,7 @@ def as_registered(entry: TaskEntry, source: Source, names: SplitFiles, survey: S
     paths = {name: tuple(map(Path, files)) for name, files in names.named.items()}
     names_of = _needs(entry).known
     columns, dropped = _columns(entry, paths), _dropped(entry, paths)
-    asked = _asked(entry)
+    asked = _asked(entry) | dict(survey.found)
     options: dict[str, JsonValue] = {
         "splits": names.model_dump(mode="json"),
         "columns": {name: _plain(columns.get(name)) for name in names_of},
@@ -245,8 +246,8 @@ def _check_metrics(entry: TaskEntry, wanted: str) -> None:
     for name in entry.metrics or ():
         if name not in METRICS:
             raise TableError(("metrics",), unknown_name("metric", name, list(METRICS)))
-        if METRICS.get(name).defined_on not in (None, wanted):
-            fit = ", ".join(one for one in METRICS if METRICS.get(one).defined_on in (None, wanted))
+        if not METRICS.get(name).is_defined_on(wanted):
+            fit = ", ".join(one for one in METRICS if METRICS.get(one).is_defined_on(wanted))
             problem = f"kind {entry.kind!r} has {wanted}; allowed: {fit}"
             raise TableError(("metrics",), refused(name, problem))
         if (entry.metrics or ()).count(name) > 1:

@@ -113,11 +113,20 @@ class TaskEntry(Record):
     """Where the answer stands in a text."""
     selects_by: str | None = None
     """Whether `loss` or `metric`, the first one, says which state is kept."""
+    choices: int | None = None
+    """The most choices of a question; None: as many as the files have."""
+    answer_is: str | None = None
+    """What names the choice that is the answer: `index`, `number`, `letter` or `text`."""
+    unanswerable: bool | None = None
+    """Whether questions may have no answer."""
 
     @property
     def of_kind(self) -> dict[str, JsonValue]:
         """What is said of the kind."""
-        keys = ("encoding", "decoding", "answer", "selects_by")
+        keys = (
+            *("encoding", "decoding", "answer", "selects_by"),
+            *("choices", "answer_is", "unanswerable"),
+        )
         return {key: value for key in keys if (value := getattr(self, key)) is not None}
 
     @model_validator(mode="after")

@@ -4,7 +4,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any, Self
 
@@ -32,7 +32,10 @@ class Rows:
 
 @dataclass(frozen=True)
 class Examples:
-    """One split: ids, sizes, weights, inputs and targets by index, as a table of Arrow."""
+    """One split: ids, sizes, weights, inputs and targets by index, as a table of Arrow.
+
+    Several examples may be made of a row: batches are of examples, predictions of rows.
+    """
 
     kind: Kind
     table: pa.Table
@@ -44,11 +47,20 @@ class Examples:
     def __len__(self) -> int:
         return int(self.table.num_rows)
 
+    @cached_property
+    def rows(self) -> Sequence[range]:
+        """The examples of each row, which stand one after another."""
+        if not self.kind.inputs.divides:
+            return [range(at, at + 1) for at in range(len(self))]
+        ids = self.table["id"].to_pylist()
+        firsts = [at for at, one in enumerate(ids) if at == 0 or one != ids[at - 1]]
+        return [range(*pair) for pair in pairwise([*firsts, len(ids)])]
+
     @property
     def ids(self) -> list[str]:
-        """The identity of each example."""
+        """The identity of each row."""
         found: list[str] = self.table["id"].to_pylist()
-        return found
+        return [found[row.start] for row in self.rows] if self.kind.inputs.divides else found
 
     @cached_property
     def sizes(self) -> Sequence[int]:
@@ -77,8 +89,21 @@ class Examples:
 
     @cached_property
     def truths(self) -> list[Row]:
-        """What is true of each example, by column."""
-        return [self.kind.output.truth(self.targets[index]) for index in range(len(self))]
+        """What is true of each row, by column."""
+        return [self.kind.output.truth(self.targets[row.start]) for row in self.rows]
+
+    def merged(self, said: list[Row]) -> list[Row]:
+        """What a model says of each row, by what it says of each example."""
+        if not self.kind.inputs.divides:
+            return said
+        return [
+            self.kind.output.merged(
+                said[row.start : row.stop],
+                [self.inputs[at] for at in row],
+                [self.targets[at] for at in row],
+            )
+            for row in self.rows
+        ]
 
     def batch(self, indices: Sequence[int]) -> Batch:
         """These examples, padded to the largest of them."""
@@ -93,11 +118,11 @@ class Examples:
         return Batch(self.kind.inputs.prompts(inputs, self.fillers), {})
 
     def some(self, count: int) -> Self:
-        """That many examples, evenly spaced in their order; all where there are no more."""
-        if count >= len(self):
+        """That many rows, evenly spaced in their order; all where there are no more."""
+        if count >= len(self.rows):
             return self
-        places = [number * len(self) // count for number in range(count)]
-        return replace(self, table=self.table.take(places))
+        chosen = (self.rows[number * len(self.rows) // count] for number in range(count))
+        return replace(self, table=self.table.take([at for row in chosen for at in row]))
 
 
 def load_examples(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,20 +35,29 @@ def encoded_rows(
 ) -> pa.RecordBatch:
     """Encoded examples as Arrow has them: id, size, weight, inputs and targets.
 
-    Raises ValueError for examples whose values are not all of the same names.
+    The ids are those of rows: each of several examples of a row has the row's. Raises ValueError
+    for examples whose values are not all of the same names.
     """
     import pyarrow as pa
 
     sizes = [kind.inputs.size(one) for one in inputs]
     weights = [kind.output.weight(one) for one in targets]
     columns = {
-        "id": pa.array(ids, pa.string()),
+        "id": pa.array(_repeated(kind, ids, inputs), pa.string()),
         "size": pa.array(sizes, pa.int32()),
         "weight": pa.array(weights, pa.int32()),
         "inputs": _column(inputs, kind.inputs.encoded(inputs[0])),
         "targets": _column(targets, kind.output.encoded(targets[0])),
     }
     return pa.record_batch(columns)
+
+
+def _repeated(kind: Kind, ids: Sequence[str], inputs: Sequence[Example]) -> Sequence[str]:
+    """The id of the row of each example."""
+    if not kind.inputs.divides:
+        return ids
+    rows = accumulate(int(kind.inputs.begins(one)) for one in inputs)
+    return [ids[row - 1] for row in rows]
 
 
 def _column(examples: Sequence[Example], schema: pa.Schema) -> Any:

@@ -39,7 +39,7 @@ def predict(
     metrics: Sequence[str] = (),
     features: Features | None = None,
 ) -> list[Row]:
-    """What the model says of each example, in their order, without dropout.
+    """What the model says of each row, in their order, without dropout.
 
     It writes where one of the metrics reads what is written, which takes a pass for each token. The
     processes of a group take turns at the batches, and each returns all rows. `features` are
@@ -61,7 +61,7 @@ def predict(
         if group.rank < len(turn):
             said += zip(batch, rows, strict=True)
     together = (pair for part in group.gathered(said) for pair in part)
-    return [row for _, row in sorted(together, key=itemgetter(0))]
+    return examples.merged([row for _, row in sorted(together, key=itemgetter(0))])
 
 
 def writes_for(output: Output, metrics: Sequence[str]) -> bool:
@@ -115,7 +115,7 @@ def _all_finite(values: Collection[Any]) -> bool:
 
 
 def predictions(examples: Examples, said: Sequence[Row]) -> list[Row]:
-    """What is true of each example and what is decided, with what the model said of it."""
+    """What is true of each row and what is decided, with what the model said of it."""
     truths = examples.truths
     known = [truth | row for truth, row in zip(truths, said, strict=True)]
     decided = examples.kind.output.decide(known)

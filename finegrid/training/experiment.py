@@ -312,9 +312,10 @@ def score_unseen(
 
 
 def _cut(run: Run, task: PreparedTask) -> dict[str, int]:
-    """How many examples of each split were longer than the length, and lack their end."""
+    """How many examples of each split lack something, for the length holds no more of them."""
     splits = read_manifest(Encoded, run.encoded_folder(task)).splits
-    return {f"{name} examples lack their end": one.cut for name, one in splits.items() if one.cut}
+    lacking = kind_named(task.kind, task.kind_options).output.lacking
+    return {f"{name} {lacking}": one.cut for name, one in splits.items() if one.cut}
 
 
 def _counted(splits: Splits, said: Mapping[SplitName, list[Row]]) -> dict[str, int]:

@@ -8,7 +8,12 @@ from torch import nn
 
 from finegrid.records.specification import RandomModel, Source
 from kinds.registry import KINDS
-from tests.kinds import test_tags, test_writing
+from tests.kinds import (
+    test_multiple_choice,
+    test_question_answering,
+    test_tags,
+    test_writing,
+)
 from tests.kinds.contract import KindContract
 from tests.methods.architectures import tiny
 from tests.models.pictures import PICTURES, PROCESSOR, VIT, tiny_vit, write_vit
@@ -176,4 +181,6 @@ def test_every_kind_of_ours_is_held_to_the_contract() -> None:
         test_tags.Tagging,
     )
     held = {case.kind for base in bases for case in base.__subclasses__()}
+    held |= {test_multiple_choice.TestMultipleChoice.kind}
+    held |= {test_question_answering.TestQuestionAnswering.kind}
     assert held == {name for name in KINDS if not KINDS.distributions(name)}

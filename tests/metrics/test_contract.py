@@ -12,8 +12,8 @@ from finegrid.metrics.contract import Floats, Metric, WeightedMetric
 from finegrid.metrics.registry import METRICS, metric
 from finegrid.training.evaluation import UndefinedScoreError, compute, load_metric
 
-NAMES = [name for name in METRICS if metric(name).defined_on not in ("texts", "tags")]
-"""Those of texts and tags have tests of their own."""
+NAMES = [name for name in METRICS if "label" in metric(name).columns]
+"""Those of texts, of tags and of spans have tests of their own."""
 
 
 @pytest.fixture(autouse=True)

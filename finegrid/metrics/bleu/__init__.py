@@ -26,7 +26,7 @@ class Bleu(Metric):
     arXiv:1804.08771; the words are those of its tokenizer 13a).
     """
 
-    defined_on: ClassVar[str | None] = "texts"
+    defined_on: ClassVar = "texts"
     columns: ClassVar[tuple[str, ...]] = ("reference", "text")
 
     def statistics(self, predictions: pa.Table) -> Floats:

@@ -26,7 +26,7 @@ class ChrF(Metric):
     of the share of n-grams of characters that match, spaces left out.
     """
 
-    defined_on: ClassVar[str | None] = "texts"
+    defined_on: ClassVar = "texts"
     columns: ClassVar[tuple[str, ...]] = ("reference", "text")
 
     def statistics(self, predictions: pa.Table) -> Floats:

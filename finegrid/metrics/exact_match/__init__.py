@@ -20,7 +20,7 @@ class ExactMatch(Metric):
     """The share of texts whose answer is the reference's, sign by sign."""
 
     binary: ClassVar[bool] = True
-    defined_on: ClassVar[str | None] = "texts"
+    defined_on: ClassVar = "texts"
     columns: ClassVar[tuple[str, ...]] = ("answer", "extracted")
 
     def statistics(self, predictions: pa.Table) -> Floats:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class F1(Metric):
     """2 PR / (P + R) = 2 TP / (2 TP + FP + FN) of class 1; 0 without any of the three."""
 
-    defined_on: ClassVar[str | None] = "classes"
+    defined_on: ClassVar = "classes"
 
     def statistics(self, predictions: pa.Table) -> Floats:
         """Whether the item is a true positive, a false positive, a false negative, (items, 3)."""

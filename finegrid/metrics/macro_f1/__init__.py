@@ -23,7 +23,7 @@ class MacroF1(Metric):
     A class that is neither a label nor a prediction of any item has no part in the mean.
     """
 
-    defined_on: ClassVar[str | None] = "classes"
+    defined_on: ClassVar = "classes"
 
     def statistics(self, predictions: pa.Table) -> Floats:
         """True positives, false positives, false negatives of each class, (items, 3 classes)."""

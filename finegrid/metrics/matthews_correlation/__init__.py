@@ -25,7 +25,7 @@ class MatthewsCorrelation(Metric):
     for constant predictions. The whole confusion matrix is not needed.
     """
 
-    defined_on: ClassVar[str | None] = "classes"
+    defined_on: ClassVar = "classes"
 
     def statistics(self, predictions: pa.Table) -> Floats:
         """1 for a right item, its label and its prediction one-hot, (items, 1 + 2 classes)."""

@@ -20,7 +20,7 @@ class MeanSquaredError(Metric):
     """mean (y - f)^2, of which less is better."""
 
     higher_is_better: ClassVar[bool] = False
-    defined_on: ClassVar[str | None] = "numbers"
+    defined_on: ClassVar = "numbers"
 
     def statistics(self, predictions: pa.Table) -> Floats:
         """(y - f)^2 and 1, shape (items, 2)."""

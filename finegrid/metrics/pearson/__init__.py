@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class Pearson(Metric):
     """The correlation of labels y and predictions f; undefined where either are all equal."""
 
-    defined_on: ClassVar[str | None] = "numbers"
+    defined_on: ClassVar = "numbers"
 
     def statistics(self, predictions: pa.Table) -> Floats:
         """1, y, f, y^2, f^2 and y f, shape (items, 6); y and f are taken from their means."""

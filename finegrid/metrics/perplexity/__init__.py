@@ -20,7 +20,7 @@ class Perplexity(Metric):
     """exp of the mean negative log-likelihood of a token of the references, given those before."""
 
     higher_is_better: ClassVar[bool] = False
-    defined_on: ClassVar[str | None] = "texts"
+    defined_on: ClassVar = "texts"
     columns: ClassVar[tuple[str, ...]] = ("target_tokens", "log_likelihood")
 
     def statistics(self, predictions: pa.Table) -> Floats:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class R2(Metric):
     """1 - sum (y - f)^2 / sum (y - mean y)^2; undefined where all labels are equal."""
 
-    defined_on: ClassVar[str | None] = "numbers"
+    defined_on: ClassVar = "numbers"
 
     def statistics(self, predictions: pa.Table) -> Floats:
         """1, y, y^2 and (y - f)^2, shape (items, 4); y is taken from the mean of all labels."""

@@ -26,7 +26,7 @@ class RougeL(Metric):
     and 0-9 in small letters, without stemming. 0 where a text has no such word.
     """
 
-    defined_on: ClassVar[str | None] = "texts"
+    defined_on: ClassVar = "texts"
     columns: ClassVar[tuple[str, ...]] = ("reference", "text")
 
     def statistics(self, predictions: pa.Table) -> Floats:

@@ -23,7 +23,7 @@ class Spearman(WeightedMetric):
     weight w counts as w equal items. Undefined where either are all equal.
     """
 
-    defined_on: ClassVar[str | None] = "numbers"
+    defined_on: ClassVar = "numbers"
 
     def statistics(self, predictions: pa.Table) -> Floats:
         """Label and prediction, shape (items, 2)."""
