@@ -73,13 +73,13 @@ def fitted(variant: Variant, anatomy: Anatomy) -> tuple[Variant, tuple[str, ...]
     What does not fit, the method itself says: numbers are halved until it has no problem. Raises
     ShrinkError where that does not help.
     """
-    settings = dict(variant.settings)
+    settings, problem = dict(variant.settings), None
     for _ in range(_ATTEMPTS):
         try:
             method = METHODS.build(variant.method, settings)
         except ValidationError as error:
-            problem = str(error.errors()[0]["msg"])
-            raise ShrinkError(f"settings of {variant.name!r} do not fit: {problem}") from error
+            reason = error.errors()[0]["msg"]
+            raise ShrinkError(f"settings of {variant.name!r} do not fit: {reason}") from error
         problem = method.not_applicable(anatomy) or next(iter(method.problems(anatomy)), None)
         if problem is None:
             return variant.model_copy(update={"settings": settings}), _changed(variant, settings)

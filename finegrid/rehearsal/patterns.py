@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 _PARSER: Any = re._parser  # type: ignore[attr-defined]  # the library's own reading of a pattern
@@ -29,7 +29,7 @@ def _of(parts: Iterable[tuple[Any, Any]]) -> str:
 
 def _part(name: str, value: Any) -> str:
     if name == "LITERAL":
-        return chr(value)
+        return chr(int(value))
     if name in ("IN", "NOT_LITERAL", "ANY"):
         return _sign(name, value)
     if name in ("MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT"):
@@ -48,10 +48,12 @@ def _sign(name: str, value: Any) -> str:
         return _LETTERS[0]
     if name == "NOT_LITERAL":
         return next(one for one in _LETTERS if ord(one) != value)
-    kinds = [_matcher(str(what), given) for what, given in value if str(what) != "NEGATE"]
+    matchers: list[Callable[[str], bool]] = [
+        _matcher(str(what), given) for what, given in value if str(what) != "NEGATE"
+    ]
     negated = any(str(what) == "NEGATE" for what, _ in value)
     for one in (*_LETTERS, *_literals(value)):
-        if any(kind(one) for kind in kinds) != negated:
+        if any(matches(one) for matches in matchers) != negated:
             return one
     return ""
 
@@ -61,11 +63,11 @@ def _literals(value: Any) -> list[str]:
     return [chr(ends[str(what)](given)) for what, given in value if str(what) in ends]
 
 
-def _matcher(name: str, value: Any) -> Any:
+def _matcher(name: str, value: Any) -> Callable[[str], bool]:
     if name == "LITERAL":
-        return lambda one: ord(one) == value
+        return lambda one: ord(one) == int(value)
     if name == "RANGE":
-        return lambda one: value[0] <= ord(one) <= value[1]
+        return lambda one: int(value[0]) <= ord(one) <= int(value[1])
     word = {"DIGIT": r"\d", "SPACE": r"\s", "WORD": r"\w"}
     kind = str(value).removeprefix("CATEGORY_")
     pattern = word.get(kind.removeprefix("NOT_"), ".")

@@ -127,9 +127,7 @@ def _anatomy(model: Model, configuration: Mapping[str, Any], purpose: Purpose) -
     return found.anatomy
 
 
-def _described(
-    model: Model, configuration: Mapping[str, Any], purpose: Purpose
-) -> Anatomy | None:
+def _described(model: Model, configuration: Mapping[str, Any], purpose: Purpose) -> Anatomy | None:
     try:
         return describe(_blueprint(model, configuration, purpose)).anatomy
     except Exception:  # a size that the library's own layers refuse

@@ -17,7 +17,6 @@ from finegrid.prepare.model import prepare_model
 from finegrid.prepare.task import write_task
 from finegrid.records.place import record_file
 from finegrid.records.plan import Cell, Plan
-from finegrid.records.prepared import MANIFEST_FILE
 from finegrid.records.result import Result
 from finegrid.records.specification import (
     Model,
@@ -30,7 +29,7 @@ from finegrid.records.specification import (
 from finegrid.records.training import Training
 from finegrid.rehearsal.cells import elsewhere, fitted, small_task, small_training
 from finegrid.rehearsal.rows import Handful, handful, words_of
-from finegrid.rehearsal.shrink import resolved, shrunk
+from finegrid.rehearsal.shrink import shrunk
 from finegrid.rehearsal.sizes import Configuration
 from finegrid.rehearsal.tokens import (
     MadeTokens,
@@ -40,9 +39,9 @@ from finegrid.rehearsal.tokens import (
     write_processor,
 )
 from finegrid.training.encoding import encoded_folder, encoding_of
+from finegrid.training.measure import inference
 from finegrid.training.processes.exits import EXIT_TRY_AGAIN
 from finegrid.training.run import main as make_run
-from kinds.contract import Kind
 from tasks.registry import kind_of
 
 LOG_FILE = "rehearsal.log"
@@ -95,7 +94,7 @@ class Rehearsal:
 
     def outcomes(self) -> Iterator[Outcome]:
         """Each cell that has runs, in the order of the plan, as soon as it is known."""
-        with _logged(self.folder / LOG_FILE):
+        with _logged(self.folder / LOG_FILE), _brief():
             for cell in self.cells:
                 yield self._outcome(cell)
 
@@ -138,16 +137,15 @@ class Rehearsal:
 
     def _model(self, model: Model) -> Small:
         """The tiny model that stands in, for all that its tasks take it for."""
+        purposes = self._purposes(model.name)
         if isinstance(model, Network):
             anatomy = of_network(model.widths, str(model.configuration["model_type"]))
-            purposes = dict.fromkeys(self._purposes(model.name), anatomy)
-            return Small(self._network(model), purposes)
+            return Small(self._network(model), dict.fromkeys(purposes, anatomy))
         files = processor_files(model, self.before)
         folder = self.folder / "tokens" / model.name
         gathered(files, folder)
         if model.processor and not files:
             write_processor(model.processor, folder)
-        purposes = self._purposes(model.name)
         reads_text = any(one.reads == "text" for one in purposes)
         tokens: Callable[[Configuration], Configuration] = _nothing
         if reads_text and not files:
@@ -206,7 +204,10 @@ class Rehearsal:
         if pretraining := spec.model.pretraining:
             self._prepare_task(pretraining.task)
             self._encode(pretraining.task, spec.model, pretraining.training)
-        key, loaders = model_key(spec.model), [one.loader for one in self._purposes(spec.model.name)]
+        key, loaders = (
+            model_key(spec.model),
+            [one.loader for one in self._purposes(spec.model.name)],
+        )
         prepared = self.folder / "prepared"
         self._stage(
             "model",
@@ -216,7 +217,7 @@ class Rehearsal:
                 prepared / "models" / key,
                 prepared / "tasks",
                 self.folder / "downloads",
-                [one for one in loaders if one],
+                [one.loader for one in purposes if one.loader],
             ),
         )
         self._encode(spec.task, spec.model, spec.training)
@@ -290,6 +291,16 @@ def _logged(file: Path) -> Iterator[None]:
             logging.getLogger().removeHandler(handler)
 
 
+@contextmanager
+def _brief() -> Iterator[None]:
+    """Latencies take the fewest rounds: nobody reads those of a rehearsal."""
+    before, inference.BUDGET_SECONDS = inference.BUDGET_SECONDS, 0.0
+    try:
+        yield
+    finally:
+        inference.BUDGET_SECONDS = before
+
+
 def _staged(stage: str, make: Callable[[], _T]) -> _T:
     try:
         return make()
@@ -315,5 +326,3 @@ def _goes_on(whole: Configuration, purposes: Sequence[Purpose]) -> bool:
     """Whether texts go on after what a tokenizer gives: a decoder's, which writes."""
     writes = any(one.loader and one.loader.endswith("CausalLM") for one in purposes)
     return writes and not whole.get("is_encoder_decoder")
-
-

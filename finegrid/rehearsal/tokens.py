@@ -156,7 +156,7 @@ class MadeTokens:
         """Special tokens at their ids, and the most frequent words of the texts at all others."""
         size = min(self.configuration.get("vocab_size") or _VOCABULARY, _VOCABULARY)
         words = iter(_frequent(self.texts, _VOCABULARY))
-        taken = {number: token for number, token in self.tokens.items()}
+        taken = dict(self.tokens)
         for number in range(size):
             if number not in taken:
                 taken[number] = next(words, f"<{number}>")
