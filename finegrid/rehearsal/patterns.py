@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 _PARSER: Any = re._parser  # type: ignore[attr-defined]  # the library's own reading of a pattern
-_LETTERS = "1a A.,-_#:;/+*()[]{}<>=!?%&'\"$@^|~`\\\n\t234567890bcdefghijklmnopqrstuvwxyz"
+_LETTERS: str = "1a A.,-_#:;/+*()[]{}<>=!?%&'\"$@^|~`\\\n\t234567890bcdefghijklmnopqrstuvwxyz"
 
 
 class PatternError(ValueError):
@@ -47,20 +47,22 @@ def _sign(name: str, value: Any) -> str:
     if name == "ANY":
         return _LETTERS[0]
     if name == "NOT_LITERAL":
-        return next(one for one in _LETTERS if ord(one) != value)
+        return _LETTERS[0] if ord(_LETTERS[0]) != value else _LETTERS[1]
     matchers: list[Callable[[str], bool]] = [
         _matcher(str(what), given) for what, given in value if str(what) != "NEGATE"
     ]
     negated = any(str(what) == "NEGATE" for what, _ in value)
-    for one in (*_LETTERS, *_literals(value)):
+    letters: list[str] = [*_LETTERS, *_literals(value)]
+    for one in letters:
         if any(matches(one) for matches in matchers) != negated:
             return one
     return ""
 
 
 def _literals(value: Any) -> list[str]:
-    ends = {"LITERAL": lambda given: given, "RANGE": lambda given: given[0]}
-    return [chr(ends[str(what)](given)) for what, given in value if str(what) in ends]
+    said = [given for what, given in value if str(what) == "LITERAL"]
+    said += [given[0] for what, given in value if str(what) == "RANGE"]
+    return [chr(one) for one in said]
 
 
 def _matcher(name: str, value: Any) -> Callable[[str], bool]:

@@ -204,10 +204,7 @@ class Rehearsal:
         if pretraining := spec.model.pretraining:
             self._prepare_task(pretraining.task)
             self._encode(pretraining.task, spec.model, pretraining.training)
-        key, loaders = (
-            model_key(spec.model),
-            [one.loader for one in self._purposes(spec.model.name)],
-        )
+        key, purposes = model_key(spec.model), self._purposes(spec.model.name)
         prepared = self.folder / "prepared"
         self._stage(
             "model",
