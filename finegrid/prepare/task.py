@@ -67,6 +67,8 @@ def read_task(task: Task, cache: Path = DOWNLOADS) -> Frames:
     with tempfile.TemporaryDirectory() as folder:
         if task.source is not None:
             fetch(task.source, Path(folder), registered.files(), cache=cache)
+        for name, (source, files) in registered.beside().items():
+            fetch(source, Path(folder) / name, files, cache=cache)
         return registered.read(Path(folder))
 
 

@@ -34,7 +34,7 @@ def _part(name: str, value: Any) -> str:
         return _sign(name, value)
     if name in ("MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT"):
         least, most, repeated = value
-        return _of(repeated) * max(least, min(1, most))
+        return _of(repeated) * int(max(least, min(1, most)))
     if name == "SUBPATTERN":
         return _of(value[-1])
     if name == "ATOMIC_GROUP":

@@ -60,7 +60,8 @@ def handful(task: Task, prepared: Path) -> Handful:
         tables = {name: pq.read_table(folder / f"{name}.parquet") for name in SPLITS}
         return Handful({name: _few(rows) for name, rows in tables.items()}, made=False)
     registered = TASKS.build(task.task, task.options)
-    if task.source is None or lies_here(task.source, registered.files()):
+    sources = [(task.source, registered.files())] if task.source else []
+    if all(lies_here(*one) for one in (*sources, *registered.beside().values())):
         frames = read_task(task, DOWNLOADS)
         return Handful({name: _few(rows) for name, rows in frames.items()}, made=False)
     return Handful(made_rows(registered, task.options), made=True)
@@ -152,16 +153,16 @@ class _Maker:
     def _has(self, name: str) -> bool:
         """Whether the task has a column, which its kind may leave out.
 
-        What its options say of columns decides; of those that a column is made into, the first
-        is there, and others that may be left out are not.
+        What its options say of columns decides. Of those that others can be composed of, the first
+        alone is there: what stands in the others has a form of its own.
         """
-        optional = self.kind.inputs.optional
+        optional, composed = self.kind.inputs.optional, self.kind.inputs.composed
         if name not in optional:
             return True
         columns = self.options.get("columns")
         if not isinstance(columns, Mapping):
-            return self.style.named
-        if any(columns.get(one) is not None for one in self.kind.inputs.composed):
+            return self.style.named and not (composed and name != optional[0])
+        if any(columns.get(one) is not None for one in composed):
             return name == optional[0]
         return columns.get(name) is not None
 
