@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from pydantic import ConfigDict, JsonValue
 
 from finegrid.records.prepared import SplitName
+from finegrid.records.specification import Source
 from kinds.registry import kind_named, with_labels
 
 if TYPE_CHECKING:
@@ -62,6 +63,13 @@ class Task(ABC):
         () stands for a task whose options hold the data: it has no source.
         """
         return None
+
+    def beside(self) -> Mapping[str, tuple[Source, tuple[str, ...]]]:
+        """Further sources, with the files needed of each, by the folder that they are fetched to.
+
+        The folders lie in that of the task's own source. Such a source is one of the options.
+        """
+        return {}
 
     @abstractmethod
     def read(self, folder: Path) -> Mapping[SplitName, pd.DataFrame | pa.Table]:

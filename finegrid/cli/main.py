@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from finegrid.cli import benchmarks, export, registered, results, starting
+from finegrid.cli import benchmarks, export, registered, rehearsal, results, starting
 from workflow.surroundings import shut_out_working_folder
 
 COMMANDS = (
@@ -12,6 +12,7 @@ COMMANDS = (
     starting.lock,
     benchmarks.check,
     benchmarks.plan,
+    rehearsal.rehearse,
     benchmarks.reproduce,
     registered.methods,
     registered.tasks,

@@ -7,7 +7,8 @@ import hashlib
 import os
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,6 +48,8 @@ _BATCH_ROWS = 1 << 12
 _GROUP_ROWS, _GROUP_BYTES = 1 << 16, 1 << 28
 """What is written, and can be read, at a time."""
 _Tables = dict[SplitName, pa.Table]
+Frames = Mapping[SplitName, pd.DataFrame | pa.Table]
+"""The rows of each split."""
 
 
 def prepare_task(task: Task, destination: Path, cache: Path = DOWNLOADS) -> PreparedTask:
@@ -55,14 +58,27 @@ def prepare_task(task: Task, destination: Path, cache: Path = DOWNLOADS) -> Prep
     `cache` keeps downloaded sdists. Raises ValueError where options or data are wrong,
     UnknownNameError for a task that is not registered, SourceError and OSError.
     """
+    return write_task(task, partial(read_task, task, cache), destination)
+
+
+def read_task(task: Task, cache: Path = DOWNLOADS) -> Frames:
+    """The rows of every split, as the registered task reads them of its source. Raises as above."""
     registered = TASKS.build(task.task, task.options)
     with tempfile.TemporaryDirectory() as folder:
         if task.source is not None:
             fetch(task.source, Path(folder), registered.files(), cache=cache)
-        frames = registered.read(Path(folder))
+        for name, (source, files) in registered.beside().items():
+            fetch(source, Path(folder) / name, files, cache=cache)
+        return registered.read(Path(folder))
+
+
+def write_task(task: Task, read: Callable[[], Frames], destination: Path) -> PreparedTask:
+    """Check the rows that are read, and write them as those of the task, as `prepare_task` does."""
+    registered = TASKS.build(task.task, task.options)
     kind = kind_named(registered.kind, registered.kind_options)
     if problem := kind.output.label_problem(registered.labels):
         raise ValueError(f"kind {registered.kind!r}: {problem}")
+    frames = read()
     tables = {name: _table(name, frames, kind, registered.labels) for name in SPLITS}
     del frames  # a million rows of text are held once
     _check_ids(tables)
@@ -80,7 +96,7 @@ def prepare_task(task: Task, destination: Path, cache: Path = DOWNLOADS) -> Prep
 
 def _table(
     split: SplitName,
-    frames: Mapping[SplitName, pd.DataFrame | pa.Table],
+    frames: Frames,
     kind: Kind,
     labels: Sequence[str],
 ) -> pa.Table:
