@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from finegrid.metrics.registry import columns_read
+from finegrid.models.coverage import LINEAR
 from finegrid.problems import refused
 from finegrid.records.specification import Model
-from finegrid.records.training import Training
+from finegrid.records.training import Training, is_quantised
 from kinds.contract import Kind
 from kinds.registry import KINDS, kind_named
 from methods.contract import Method
@@ -47,7 +49,7 @@ def mismatches(
         yield from _unsaid_length(task, record, training)
         yield from _unwritten(task, training, method)
         yield from _small_micro_batches(task, record, training)
-    if problem := method.weights_problem(training.weights):
+    if problem := method.weights_problem(training.weights) or _unquantised(model, training):
         yield ("training", "weights"), refused(training.weights, problem)
     yield from _unknown_groups(training, method)
     for key, why in record.unusable.items():
@@ -55,6 +57,21 @@ def mismatches(
         if value != default:
             allowed = f"{name} {why}; allowed: {json.dumps(default)}"
             yield ("training", key), refused(value, allowed)
+
+
+def _unquantised(model: ModelPlan, training: Training) -> str | None:
+    """Why the linear layers of a base cannot be held in codes, here or at all; None if they can."""
+    if not is_quantised(training.weights):
+        return None
+    if find_spec("bitsandbytes") is None:
+        return (
+            "it is held by bitsandbytes, which is not installed: "
+            "pip install 'finegrid[quantised]'; allowed: fp32, bf16, fp16"
+        )
+    if not any(part.stored in LINEAR for part in model.anatomy.parts):
+        name = f"model {model.record.name!r}"
+        return f"{name} has no linear layers in its blocks; allowed: fp32, bf16, fp16"
+    return None
 
 
 def _unwritten(task: TaskPlan, training: Training, method: Method) -> Iterator[Mismatch]:
