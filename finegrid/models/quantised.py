@@ -62,7 +62,7 @@ class QuantisedLinear(nn.Linear):
 
     @property
     def weight(self) -> torch.Tensor:  # type: ignore[override]  # it is computed here
-        """W (out, in), de-quantised: a copy in fp32, which nothing that is written to it changes."""
+        """W (out, in), de-quantised: a copy in fp32, and what is written into it is lost."""
         return self.dequantised(torch.float32)
 
     def dequantised(self, dtype: torch.dtype) -> torch.Tensor:
@@ -93,7 +93,7 @@ class _Product(torch.autograd.Function):
         return functional.linear(x, layer.dequantised(x.dtype), bias)
 
     @staticmethod
-    @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
+    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         of_input = of_bias = None
         if ctx.needs_input_grad[0]:

@@ -136,7 +136,7 @@ class Training(Record):
             return self
         if self.strategy == "fsdp":
             raise ValueError(
-                f"weights: {self.weights} with strategy: fsdp, which divides numbers, and not codes "
+                f"weights: {self.weights} with strategy: fsdp, which divides numbers, and no codes "
                 "that share constants; allowed: strategy: ddp, or weights: fp32, bf16, fp16"
             )
         if self.device == "mps":
