@@ -27,6 +27,10 @@ _BATCH_NORM = (
     "has batch norms, such as {}: what it learns of an example depends on the others of its batch, "
     "and their statistics change whatever a method freezes; allowed: models without"
 )
+_MISSING = (
+    "bitsandbytes holds a base so, and it is not installed: pip install 'finegrid[quantised]'; "
+    "allowed: fp32, bf16, fp16"
+)
 Mismatch = tuple[tuple[str, ...] | None, str]
 """Where in a variant it stands, None for the grid as a whole; and what is wrong."""
 
@@ -49,6 +53,8 @@ def mismatches(
         yield from _unsaid_length(task, record, training)
         yield from _unwritten(task, training, method)
         yield from _small_micro_batches(task, record, training)
+    if is_quantised(training.weights) and find_spec("bitsandbytes") is None:
+        yield None, f"training.weights: {refused(training.weights, _MISSING)}"
     if problem := method.weights_problem(training.weights) or _unquantised(model, training):
         yield ("training", "weights"), refused(training.weights, problem)
     yield from _unknown_groups(training, method)
@@ -60,18 +66,13 @@ def mismatches(
 
 
 def _unquantised(model: ModelPlan, training: Training) -> str | None:
-    """Why the linear layers of a base cannot be held in codes, here or at all; None if they can."""
+    """Why the linear layers of a base cannot be held in codes, or None where they can."""
     if not is_quantised(training.weights):
         return None
-    if find_spec("bitsandbytes") is None:
-        return (
-            "it is held by bitsandbytes, which is not installed: "
-            "pip install 'finegrid[quantised]'; allowed: fp32, bf16, fp16"
-        )
-    if not any(part.stored in LINEAR for part in model.anatomy.parts):
-        name = f"model {model.record.name!r}"
-        return f"{name} has no linear layers in its blocks; allowed: fp32, bf16, fp16"
-    return None
+    if any(part.stored in LINEAR for part in model.anatomy.parts):
+        return None
+    name = f"model {model.record.name!r}"
+    return f"{name} has no linear layers in its blocks; allowed: fp32, bf16, fp16"
 
 
 def _unwritten(task: TaskPlan, training: Training, method: Method) -> Iterator[Mismatch]:
