@@ -76,7 +76,8 @@ def fingerprint_fields(result: Result) -> Fields:
     they decide how much is selected.
     """
     provenance, training = result.provenance, effective(result).training
-    unusual = training.model_dump(include={"weights", "dropout_scope"})  # nothing that is usual
+    # nothing that is usual
+    unusual = training.model_dump(include={"weights", "double_quantisation", "dropout_scope"})
     return _texts(
         {
             "dtype": provenance.dtype,

@@ -139,6 +139,12 @@ class Combine(Method):
         found = (one.weights_problem(weights) for one in self.methods.values())
         return next(filter(None, found), None)
 
+    @property
+    def quantised_problem(self) -> str | None:
+        """The first part's that has one."""
+        found = (one.quantised_problem for one in self.methods.values())
+        return next(filter(None, found), None)
+
     def inject(self, model: nn.Module, generator: torch.Generator) -> None:
         """The parts, one after the other: what is drawn for a part follows those before it."""
         for one in self.methods.values():

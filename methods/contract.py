@@ -15,7 +15,7 @@ from pydantic import ConfigDict
 from finegrid.models.anatomy import Anatomy
 from finegrid.models.head import head_modules, head_parameters
 from finegrid.models.live import anatomy_of
-from finegrid.records.training import Weights
+from finegrid.records.training import Weights, is_quantised
 
 if TYPE_CHECKING:
     import torch
@@ -58,6 +58,12 @@ class Method(ABC):
     processes that share a model then load all of it, each for itself."""
 
     @property
+    def quantised_problem(self) -> str | None:
+        """Why the base's matrices cannot be held in codes, which are read and not written: None
+        where all that the method does is beside them."""
+        return "the method trains them, and codes have no gradient" if self.trains_base else None
+
+    @property
     def positions(self) -> int:
         """How many of the model's positions the method takes beside those of the text."""
         return 0
@@ -76,6 +82,8 @@ class Method(ABC):
             return (
                 "the method trains them, and unscaled gradients in fp16 vanish; allowed: fp32, bf16"
             )
+        if is_quantised(weights) and (problem := self.quantised_problem):
+            return f"{problem}; allowed: {'fp32, bf16' if self.trains_base else 'fp32, bf16, fp16'}"
         return None
 
     def apply(self, model: nn.Module, generator: torch.Generator) -> None:

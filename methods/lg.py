@@ -66,6 +66,12 @@ class LG(Method):
         """A decomposition is what it is."""
         return self.start == "gaussian"
 
+    @property
+    def quantised_problem(self) -> str | None:
+        """A start from the base's singular values: it factors W, or takes W's place."""
+        factored = "the method factors the numbers of W, which codes have lost (start svd)"
+        return factored if self.start == "svd" else None
+
     def not_applicable(self, anatomy: Anatomy) -> str | None:
         """Targeted roles that the model lacks, or keeps in other ways than as linear layers."""
         return refusal(anatomy, self.targets)

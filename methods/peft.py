@@ -69,6 +69,8 @@ _UNCOUNTED = (
 """Ends of the keys that change a count in ways of which the closed forms know nothing."""
 _STARTS = ("init_lora_weights", "init_weights")
 """Keys that may do so unless they are true, which is peft's default."""
+_DRAWN = (True, False, "gaussian", "orthogonal")
+"""Their values that leave the base's weights as they are; others write into them."""
 
 
 class PeftMethod(Method):
@@ -104,6 +106,16 @@ class PeftMethod(Method):
             return "peft multiplies constants of their type with what it trains; allowed: fp32"
         return super().weights_problem(weights)
 
+    @property
+    def quantised_problem(self) -> str | None:
+        """A type that takes no such layers, or a start that writes into the base's weights."""
+        if self.entry.plain:
+            return "peft takes plain layers alone for this type"
+        settings = self.settings()
+        starts = {key: settings[key] for key in _STARTS if key in settings}
+        written = (f"{key}: {value}" for key, value in starts.items() if value not in _DRAWN)
+        return next((f"config {one} writes into the base's weights" for one in written), None)
+
     def inject(self, model: nn.Module, generator: torch.Generator) -> None:
         """Let peft put its layers in the place of the modules that they wrap."""
         if hasattr(model, "peft_config"):
@@ -138,7 +150,10 @@ class PeftMethod(Method):
         import torch
         from torch import nn
 
-        tensors = {id(p): nn.Parameter(p.detach().to("meta")) for p in model.parameters()}
+        tensors = {
+            id(p): nn.Parameter(p.detach().to("meta"), requires_grad=p.is_floating_point())
+            for p in model.parameters()
+        }
         skeleton = copy.deepcopy(model, dict[int, Any](tensors)).requires_grad_(requires_grad=False)
         with torch.device("meta"):
             self._wrap(skeleton)

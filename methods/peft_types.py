@@ -34,6 +34,8 @@ class Type:
     """Whether `count` is that of all layers together."""
     fp32: bool = False
     """Whether it works on weights in fp32 alone, from which it makes its constants."""
+    plain: bool = False
+    """Whether peft takes plain layers of torch alone, which hold numbers and no codes."""
     reads: bool = False
     """Whether it reads numbers of the base, or of what it draws, while it is applied."""
     divides: tuple[str, ...] = ()
@@ -119,7 +121,7 @@ TYPES: Mapping[str, Type] = {
         transposed=True,
         reads=True,
     ),
-    "glora": Type("Chavan et al. 2023, arXiv:2306.07967", biases=True),
+    "glora": Type("Chavan et al. 2023, arXiv:2306.07967", biases=True, plain=True),
     "gralora": Type(
         "Jung et al. 2025, arXiv:2505.20355",
         {"r": 32, "gralora_k": 2},

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from statistics import mean, stdev
 
 from finegrid.records.result import Metrics, Result, Score
+from finegrid.records.training import Training, is_quantised
 
 _NORMAL_95 = 1.959963984540054
 """The 97.5th percentile of the standard normal distribution."""
@@ -19,6 +20,7 @@ def card(result: Result, base: str, name: str, others: Iterable[Result]) -> str:
         *("- finegrid", f"- {spec.variant.method}", "---", ""),
         *(f"# {spec.task.name}, {spec.model.name}, {spec.variant.name}", ""),
         f"Run `{result.run}`: {spec.variant.method} on {base}, exported as {_WORDS[name]}",
+        *_held(spec.training, name),
         *("", "## Result", *_scores(result.metrics), ""),
         *("## Beside other variants", *_comparison(result, others), ""),
         *("## Provenance", *_provenance(result), ""),
@@ -32,6 +34,19 @@ _WORDS: Mapping[str, str] = {
     "merged": "a whole model: `from_pretrained(folder)`.",
     "delta": "the trained tensors, to be put on the base as `specification.json` says.",
 }
+
+
+def _held(training: Training, name: str) -> Iterator[str]:
+    """What became of a base whose linear layers the run held in codes."""
+    if not is_quantised(training.weights):
+        return
+    double = ", its constants quantised too" if training.double_quantisation else ""
+    held = f"The run held the base's linear layers in {training.weights}{double}."
+    yield ""
+    if name == "merged":
+        yield f"{held} Here they are de-quantised, to fp32, with the update inside."
+    else:
+        yield f"{held} On a base that is held in another way the model says something else."
 
 
 def _scores(metrics: Metrics | None) -> Iterator[str]:

@@ -38,8 +38,8 @@ def write_peft(trained: TrainedRun, folder: Path) -> None:
 
     Raises ExportError where peft has not what the run did.
     """
-    model = trained.model()
-    base = _library_model(trained, trained.base())
+    model = trained.model(plain=True)
+    base = _library_model(trained, trained.base(plain=True))
     base.name_or_path = base_name(trained)
     try:
         wrapped = adapted(base, model, trained.method, trained.kind.loader)
@@ -52,11 +52,12 @@ def write_peft(trained: TrainedRun, folder: Path) -> None:
 def write_merged(trained: TrainedRun, folder: Path) -> None:
     """A model of transformers with the update inside its weights, and what reads its inputs.
 
+    Weights that the run held quantised are de-quantised for it, to fp32.
     Raises ExportError where the update cannot be inside them.
     """
     model = trained.model()
-    whole = trained.model()
-    if whole.state_dict().keys() != trained.base().state_dict().keys():
+    whole = trained.model(plain=True)
+    if whole.state_dict().keys() != trained.base(plain=True).state_dict().keys():
         try:
             trained.method.merge(whole)
         except NotImplementedError as error:

@@ -10,6 +10,7 @@ from typing import TypeVar
 from safetensors.torch import load_file
 from torch import nn
 
+from finegrid.models.quantised import dequantise
 from finegrid.models.seeds import generator
 from finegrid.records.base import Record
 from finegrid.records.damage import CorruptedFileError, read_manifest
@@ -76,16 +77,22 @@ class TrainedRun:
         variant = self.run.spec.variant
         return METHODS.build(variant.method, variant.settings)
 
-    def base(self) -> nn.Module:
-        """The base model with the head that the run drew, as before the method."""
-        try:
-            return load_base(self.run, self.prepared_model, self.task)
-        except (CorruptedFileError, WeightsError, OSError) as error:
-            raise ExportError(f"{self.result.run}: {error}") from error
+    def base(self, *, plain: bool = False) -> nn.Module:
+        """The base model with the head that the run drew, as before the method.
 
-    def model(self) -> nn.Module:
+        With `plain`, what the run held quantised is de-quantised: it computes the same in fp32.
+        """
+        try:
+            model = load_base(self.run, self.prepared_model, self.task)
+        except (CorruptedFileError, WeightsError, OSError, ImportError) as error:
+            raise ExportError(f"{self.result.run}: {error}") from error
+        if plain:
+            dequantise(model)
+        return model
+
+    def model(self, *, plain: bool = False) -> nn.Module:
         """The model as it was scored on test. Raises ExportError where the delta does not fit."""
-        model, method = self.base(), self.method
+        model, method = self.base(plain=plain), self.method
         method.apply(model, generator(self.run.spec.seed, "method"))
         method.finish(model)
         delta = load_file(self.folder / DELTA_FILE)

@@ -45,11 +45,18 @@ class Layer:
     @property
     def transposed(self) -> bool:
         """Whether the module keeps its weight as (in, out)."""
-        return self.part.stored == "transposed"
+        return self.part.stored == "transposed" and not self.is_quantised
+
+    @property
+    def is_quantised(self) -> bool:
+        """Whether the module holds codes: what is read is de-quantised, and nothing is written."""
+        return hasattr(self.module, "held_in")
 
     @property
     def width(self) -> int:
         """All outputs of the module."""
+        if self.is_quantised:
+            return int(self.module.out_features)  # type: ignore[arg-type]  # as in a linear layer
         return int(self._whole().shape[0])
 
     def child(self, name: str) -> str:
@@ -91,13 +98,13 @@ class Layer:
         return None if bias is None else self._own(bias).flatten(0, 1)
 
     def add(self, update: torch.Tensor) -> None:
-        """W <- W + update, of shape (out, in), in place."""
-        own = self._own(self._whole())
+        """W <- W + update, of shape (out, in), in place. Raises ValueError for a quantised W."""
+        own = self._own(self._writable())
         own.add_(update.reshape(own.shape))
 
     def set_weight(self, weight: torch.Tensor) -> None:
-        """W <- weight, of shape (out, in), in place."""
-        own = self._own(self._whole())
+        """W <- weight, of shape (out, in), in place. Raises ValueError for a quantised W."""
+        own = self._own(self._writable())
         own.copy_(weight.reshape(own.shape))
 
     def set_bias(self, bias: torch.Tensor) -> None:
@@ -110,6 +117,11 @@ class Layer:
         """The module's weight as (all outputs, in), a view."""
         weight: torch.Tensor = self.module.weight  # type: ignore[assignment]  # a parameter
         return weight.T if self.transposed else weight
+
+    def _writable(self) -> torch.Tensor:
+        if self.is_quantised:
+            raise ValueError(f"{self.part.path} is held quantised: nothing is written into it")
+        return self._whole()
 
     def _rows(self) -> Rows:
         return self.part.outputs or Rows(start=0, length=self.width)

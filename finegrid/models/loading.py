@@ -21,6 +21,7 @@ from finegrid.models.pretrained import (
     read_weights,
     unread_weights,
 )
+from finegrid.models.quantised import QuantisedLinear, numbers, quantise
 from finegrid.models.seeds import seed_global
 from finegrid.records.damage import check_complete, check_files
 from finegrid.records.labels import kept_head_problem
@@ -39,12 +40,15 @@ def load_model(
     seed: int,
     dropout: float | None,
     weights: Weights = "fp32",
+    *,
+    double: bool = False,
 ) -> nn.Module:
     """The base model with its pretrained weights and a head drawn by the run's seed.
 
     `loader` names the auto class of a model of transformers, None for a plain stack alone;
     `configured` is what the configuration has to say for the task, such as the width of the head;
-    `weights` is how the base is held, beside a head in fp32. The head is the checkpoint's where the
+    `weights` is how the base is held, beside a head in fp32, `double` whether its constants are
+    quantised too. The head is the checkpoint's where the
     model says `head: keep`. Raises CorruptedFileError for a file that has changed, or that the
     manifest does not name, and WeightsError for weights that do not fit the model, or a head that
     is to be kept and does not fit the task.
@@ -61,6 +65,7 @@ def load_model(
     if not keeps_head(prepared.spec):
         seed_global(seed, "head")
         draw_head(model)
+    quantise(model, weights, double=double)
     return model
 
 
@@ -71,6 +76,8 @@ def blank_model(
     configured: Mapping[str, Any],
     dropout: float | None,
     weights: Weights = "fp32",
+    *,
+    double: bool = False,
 ) -> nn.Module:
     """The model that `load_model` gives, but for its numbers: it is on the meta device.
 
@@ -80,12 +87,14 @@ def blank_model(
         with torch.device("meta"):
             model: nn.Module = LinearStack(prepared.spec.widths)
         hold(model, weights)
+        quantise(model, weights, double=double)
         return model
     if loader is None:
         raise WeightsError(f"{prepared.key} is no plain stack, as the kind of its task wants one")
     config = _configuration(folder, configured, dropout)
     model = unread_weights(config, loader, prepared.spec.pooling, weights)
     add_unread(model, prepared.drawn_modules)
+    quantise(model, weights, double=double)
     return model
 
 
@@ -156,12 +165,13 @@ def base_sha256(model: nn.Module) -> str:
     """Hash of names and numbers of all weights but the head's, as they stand in memory.
 
     The numbers are hashed in fp32, which has all of a half type: a base is the same however it is
-    held, as long as nothing of it was rounded.
+    held, as long as nothing of it was rounded. Quantised ones are de-quantised for it.
     """
     heads = {id(parameter) for parameter in head_parameters(model)}
     digest = hashlib.sha256()
-    for name, parameter in sorted(model.named_parameters()):
-        if id(parameter) not in heads:
+    for name, held in numbers(model):
+        if id(held) not in heads:
+            tensor = held.weight if isinstance(held, QuantisedLinear) else held
             digest.update(name.encode())
-            digest.update(parameter.detach().cpu().float().contiguous().numpy().tobytes())
+            digest.update(tensor.detach().cpu().float().contiguous().numpy().tobytes())
     return digest.hexdigest()

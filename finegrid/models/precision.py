@@ -10,7 +10,7 @@ from torch import nn
 
 from finegrid.models.head import add_to_head, head_parameters
 from finegrid.models.live import anatomy_of
-from finegrid.records.training import Weights
+from finegrid.records.training import Weights, is_quantised
 
 _TYPES: dict[Weights, torch.dtype] = {
     "fp32": torch.float32,
@@ -25,9 +25,10 @@ def hold(model: nn.Module, weights: Weights) -> None:
     The head stays in fp32, and so do norms: a step of training is smaller than what bf16 tells from
     one, and with fp32 parameters their kernels take inputs of any type. So does what stands in the
     sequence beside the tokens, which no operation converts. Embeddings in fp16 give out bf16, so
-    that no gradient is fp16, where it would vanish unless it was scaled.
+    that no gradient is fp16, where it would vanish unless it was scaled. A base that is to be held
+    quantised stays as it is until it has its numbers: `finegrid.models.quantised`.
     """
-    if weights == "fp32":
+    if weights == "fp32" or is_quantised(weights):
         return
     anatomy = anatomy_of(model)
     kept = {id(p) for path in anatomy.norms for p in model.get_submodule(path).parameters()}
@@ -55,7 +56,7 @@ def holding(kind: Any, weights: Weights) -> Any:
 
     What is read from a file goes straight into that type.
     """
-    return kind if weights == "fp32" else _holding(kind, weights)
+    return kind if weights == "fp32" or is_quantised(weights) else _holding(kind, weights)
 
 
 @cache

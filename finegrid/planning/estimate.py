@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Protocol
 
 from finegrid.models.anatomy import Anatomy
+from finegrid.models.coverage import LINEAR
 from finegrid.records.prepared import SPLITS, PreparedTask, SplitName
 from finegrid.records.specification import Model, Specification
-from finegrid.records.training import Training, accumulates, largest_share
+from finegrid.records.training import Training, accumulates, is_quantised, largest_share
 from kinds.contract import Kind
 from kinds.registry import kind_named
 from methods.registry import METHODS
@@ -32,6 +33,8 @@ _ADDED_SHARE = 0.25
 """Of a frozen base's size, what a method may add to it."""
 _ADDED_AT_LEAST = 500_000
 """Numbers that a method may add to any base: in a small one a rank may be a matrix's own."""
+_CODED_SHARE = {"int8": 0.27, "nf4": 0.15}
+"""Of a matrix in fp32, what its codes take with their constants."""
 _METHOD_ACTIVATIONS = 1.5
 """Activations of a step with any method, in those of the base model."""
 _LOGITS_TRAINED, _LOGITS_EVALUATED = 4, 2
@@ -120,7 +123,10 @@ def memory_megabytes(
     kept = _kept_bytes(spec, anatomy, trains_base=trains_base)
     held = _data_bytes(spec, data) + _FRAGMENTATION * kept
     if device == "cpu":
-        held += _FRAGMENTATION * device_bytes(spec, anatomy, trains_base=trains_base)
+        step = device_bytes(spec, anatomy, trains_base=trains_base)
+        # a base is loaded whole before it is quantised
+        loaded = _loaded_bytes(spec, anatomy) if is_quantised(training.weights) else 0
+        held += _FRAGMENTATION * max(step, loaded)
     elif training.strategy == "ddp":
         held += _loaded_bytes(spec, anatomy)
     whole = _whole_bytes(spec, anatomy, trains_base=trains_base)
@@ -159,13 +165,24 @@ def device_bytes(spec: Specification, anatomy: Anatomy, *, trains_base: bool) ->
     adds_up = accumulates(training, longest)
     if training.strategy == "ddp" and training.devices > 1 and adds_up:
         states += 1  # gradients add up beside what the devices exchange them in
-    # autocast keeps the weights in both types
-    cast = 0.5 if training.dtype == "bf16" != training.weights else 0
-    numbers = _held(spec, anatomy) + cast * base_parameters(spec.model, anatomy)
+    numbers = _held(spec, anatomy) + _converted(spec, anatomy)
     numbers += states * _trained(spec, anatomy, trains_base=trains_base)
     if training.strategy == "fsdp":
         numbers = numbers / training.devices + _gathered(spec.model, anatomy)
     return math.ceil(_FLOAT_BYTES * (numbers + _activations(spec, anatomy)))
+
+
+def _converted(spec: Specification, anatomy: Anatomy) -> float:
+    """Numbers in fp32 that copies of weights take: autocast keeps them in both types.
+
+    Of codes one layer at a time is de-quantised.
+    """
+    training, parameters = spec.training, base_parameters(spec.model, anatomy)
+    share = 0.5 if training.dtype == "bf16" != training.weights else 0
+    if not is_quantised(training.weights):
+        return share * parameters
+    layers = [part.parameters for part in anatomy.parts if part.stored in LINEAR]
+    return share * (parameters - sum(layers)) + 2 * max(layers, default=0)
 
 
 def _trained(spec: Specification, anatomy: Anatomy, *, trains_base: bool) -> float:
@@ -176,10 +193,16 @@ def _trained(spec: Specification, anatomy: Anatomy, *, trains_base: bool) -> flo
 
 
 def _held(spec: Specification, anatomy: Anatomy) -> float:
-    """Numbers in fp32 that take as much as the base does: matrices and tables may take half."""
+    """Numbers in fp32 that take as much as the base does: matrices and tables may take half.
+
+    Of a quantised base it is the linear layers that take less.
+    """
     parameters = base_parameters(spec.model, anatomy)
     if spec.training.weights == "fp32":
         return parameters
+    if is_quantised(spec.training.weights):
+        coded = sum(part.parameters for part in anatomy.parts if part.stored in LINEAR)
+        return parameters - (1 - _CODED_SHARE[spec.training.weights]) * coded
     tables = parameters - computed_parameters(spec.model, anatomy)
     return parameters - (anatomy.block_weights + tables) / 2
 

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from finegrid.metrics.registry import columns_read
+from finegrid.models.coverage import LINEAR
 from finegrid.problems import refused
 from finegrid.records.specification import Model
-from finegrid.records.training import Training
+from finegrid.records.training import Training, is_quantised
 from kinds.contract import Kind
 from kinds.registry import KINDS, kind_named
 from methods.contract import Method
@@ -24,6 +26,10 @@ _LENGTH = ("training", "max_length")
 _BATCH_NORM = (
     "has batch norms, such as {}: what it learns of an example depends on the others of its batch, "
     "and their statistics change whatever a method freezes; allowed: models without"
+)
+_MISSING = (
+    "bitsandbytes holds a base so, and it is not installed: pip install 'finegrid[quantised]'; "
+    "allowed: fp32, bf16, fp16"
 )
 Mismatch = tuple[tuple[str, ...] | None, str]
 """Where in a variant it stands, None for the grid as a whole; and what is wrong."""
@@ -47,7 +53,9 @@ def mismatches(
         yield from _unsaid_length(task, record, training)
         yield from _unwritten(task, training, method)
         yield from _small_micro_batches(task, record, training)
-    if problem := method.weights_problem(training.weights):
+    if is_quantised(training.weights) and find_spec("bitsandbytes") is None:
+        yield None, f"training.weights: {refused(training.weights, _MISSING)}"
+    if problem := method.weights_problem(training.weights) or _unquantised(model, training):
         yield ("training", "weights"), refused(training.weights, problem)
     yield from _unknown_groups(training, method)
     for key, why in record.unusable.items():
@@ -55,6 +63,16 @@ def mismatches(
         if value != default:
             allowed = f"{name} {why}; allowed: {json.dumps(default)}"
             yield ("training", key), refused(value, allowed)
+
+
+def _unquantised(model: ModelPlan, training: Training) -> str | None:
+    """Why the linear layers of a base cannot be held in codes, or None where they can."""
+    if not is_quantised(training.weights):
+        return None
+    if any(part.stored in LINEAR for part in model.anatomy.parts):
+        return None
+    name = f"model {model.record.name!r}"
+    return f"{name} has no linear layers in its blocks; allowed: fp32, bf16, fp16"
 
 
 def _unwritten(task: TaskPlan, training: Training, method: Method) -> Iterator[Mismatch]:

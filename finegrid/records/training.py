@@ -8,7 +8,9 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 from finegrid.records.base import Fraction, NonNegativeFloat, Positive, PositiveFloat, Record
 
 DType = Literal["fp32", "bf16"]
-Weights = Literal["fp32", "bf16", "fp16"]
+Weights = Literal["fp32", "bf16", "fp16", "int8", "nf4"]
+HALF: tuple[Weights, ...] = ("bf16", "fp16")
+QUANTISED: tuple[Weights, ...] = ("int8", "nf4")
 Device = Literal["cpu", "cuda", "mps"]
 Strategy = Literal["ddp", "fsdp"]
 RunsPerDevice = Annotated[int, Field(ge=1, le=16)] | Literal["auto"]
@@ -82,7 +84,12 @@ class Training(Record):
     dtype: DType = "fp32"
     """Of the computation."""
     weights: Weights = Field(default="fp32", exclude_if=lambda value: value == "fp32")
-    """How the base is held, but for its norms. What a method adds, and the head, are fp32."""
+    """How the base is held, but for its norms. What a method adds, and the head, are fp32.
+
+    With `int8` and `nf4` it is the linear layers of its blocks that are held so, and frozen.
+    """
+    double_quantisation: bool = Field(default=False, exclude_if=lambda value: not value)
+    """Whether the constants of nf4 are themselves quantised, to 8 bits."""
     device: Device = "cpu"
     threads: Positive = 1
     """Of each process, of which there is one a device."""
@@ -111,10 +118,31 @@ class Training(Record):
 
     @model_validator(mode="after")
     def _weights_are_converted(self) -> Self:
-        if self.weights != "fp32" and self.dtype != "bf16":
+        if self.weights in HALF and self.dtype != "bf16":
             raise ValueError(
                 f"weights: {self.weights} with dtype: {self.dtype}, in which nothing converts what "
                 "is multiplied; allowed: dtype: bf16, or weights: fp32"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _quantised_weights_are_whole(self) -> Self:
+        if self.double_quantisation and self.weights != "nf4":
+            raise ValueError(
+                f"double_quantisation: true with weights: {self.weights}, which has no constants "
+                "of blocks; allowed: weights: nf4, or double_quantisation: false"
+            )
+        if not is_quantised(self.weights):
+            return self
+        if self.strategy == "fsdp":
+            raise ValueError(
+                f"weights: {self.weights} with strategy: fsdp, which divides numbers, and no codes "
+                "that share constants; allowed: strategy: ddp, or weights: fp32, bf16, fp16"
+            )
+        if self.device == "mps":
+            raise ValueError(
+                f"weights: {self.weights} on device: mps, where nothing shows that its codes are "
+                "read right; allowed: device: cpu, cuda, or weights: fp32"
             )
         return self
 
@@ -165,6 +193,11 @@ class Training(Record):
                 f"{self.device}; allowed: 1, or 1 device of cuda"
             )
         return self
+
+
+def is_quantised(weights: Weights) -> bool:
+    """Whether matrices of the base are held in codes, which nothing trains."""
+    return weights in QUANTISED
 
 
 def largest_micro_batch(training: Training, size: int) -> int:

@@ -16,6 +16,7 @@ from torch import nn
 
 from finegrid.models.head import drawn_modules
 from finegrid.models.loading import base_sha256, blank_model, load_model
+from finegrid.models.quantised import parameter_count
 from finegrid.models.seeds import generator, seed_global
 from finegrid.records.costs import Time
 from finegrid.records.damage import read_manifest
@@ -248,11 +249,13 @@ def load_base(run: Run, prepared: PreparedModel, task: PreparedTask) -> nn.Modul
     """The base model, its head drawn by the run's seed; on the meta device without weights."""
     folder, training, seed = run.model_folder, run.spec.training, run.spec.seed
     kind, how = kind_named(task.kind, task.kind_options), training.weights
+    double = training.double_quantisation
     configured = kind.configure(task.labels)
     if not run.has_weights:
-        return blank_model(folder, prepared, kind.loader, configured, training.dropout, how)
+        blank = prepared, kind.loader, configured, training.dropout, how
+        return blank_model(folder, *blank, double=double)
     model = prepared, task, kind.loader, configured
-    return load_model(folder, *model, seed, training.dropout, how)
+    return load_model(folder, *model, seed, training.dropout, how, double=double)
 
 
 def apply(run: Run, model: nn.Module) -> Applied:
@@ -263,7 +266,7 @@ def apply(run: Run, model: nn.Module) -> Applied:
     variant = run.spec.variant
     method = METHODS.build(variant.method, variant.settings)
     names = frozenset(name for name, _ in model.named_parameters())
-    count = sum(p.numel() for p in model.parameters())
+    count = parameter_count(model)
     expected = method.expected_parameters(model)
     try:
         method.apply(model, generator(run.spec.seed, "method"))

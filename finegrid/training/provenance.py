@@ -16,6 +16,7 @@ from finegrid.models.seeds import STREAMS, derive
 from finegrid.records.result import Machine, Provenance
 from finegrid.records.source import run_digest
 from finegrid.records.specification import Specification
+from finegrid.records.training import is_quantised
 from kinds import registry as kinds
 from methods.registry import METHODS
 from tasks.contract import Task
@@ -67,8 +68,12 @@ def spec_digest(spec: Specification) -> str:
 
 
 def _brought(spec: Specification) -> list[str]:
-    """The distributions that the run's method, its task, the kind and its metrics come from."""
+    """The distributions that the run's method, its task, the kind and its metrics come from.
+
+    Beside them stands what quantises its base.
+    """
     return [
+        *(["bitsandbytes"] if is_quantised(spec.training.weights) else []),
         *METHODS.distributions(spec.variant.method),
         *TASKS.distributions(spec.task.task),
         *kinds.KINDS.distributions(_task(spec).kind),

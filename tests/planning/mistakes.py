@@ -120,6 +120,30 @@ CASES: dict[str, tuple[Path_, Any, list[str]]] = {
             "allowed: fp32, bf16",
         ],
     ),
+    "a base that is trained in codes": (
+        (*FULL, "training"),
+        {"weights": "nf4"},
+        [
+            'grids[0].variants.full.training.weights: "nf4" is not allowed; the method trains',
+            "codes have no gradient; allowed: fp32, bf16",
+        ],
+    ),
+    "codes that are divided among devices": (
+        (*FULL, "training"),
+        {"weights": "int8", "strategy": "fsdp", "devices": 2},
+        [
+            "grids[0].variants.full.training.weights: int8 with strategy: fsdp",
+            "allowed: strategy: ddp",
+        ],
+    ),
+    "constants of what has none": (
+        (*FULL, "training"),
+        {"weights": "int8", "double_quantisation": True},
+        [
+            "grids[0].variants.full.training.double_quantisation: true with weights: int8",
+            "allowed: weights: nf4",
+        ],
+    ),
     "key of an optimizer": (
         ("training", "optimizer"),
         {"lr": 0.1},

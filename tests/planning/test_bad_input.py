@@ -92,3 +92,18 @@ def test_all_problems_are_shown_together(small: dict[str, Any], problems: Proble
     small["grids"][1]["training"]["max_lenght"] = "long"
     small["seeds"] = "none"
     assert len(problems(small)) == 2
+
+
+def test_a_library_that_is_missing_is_named_once(
+    small: dict[str, Any], problems: Problems, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What holds a base in codes is no part of a plain installation."""
+    monkeypatch.setattr("finegrid.planning.fits.find_spec", lambda name: None)
+    small["training"] = small.get("training", {}) | {"weights": "nf4"}
+    del small["grids"][0]["variants"]["full"]
+    named = [line for line in problems(small) if "bitsandbytes" in line]
+    assert named[0] == (
+        'grids[0]: training.weights: "nf4" is not allowed; bitsandbytes holds a base so, and it is '
+        "not installed: pip install 'finegrid[quantised]'; allowed: fp32, bf16, fp16"
+    )
+    assert len(named) == len(small["grids"])

@@ -128,7 +128,7 @@ def test_the_hash_of_a_file_is_that_of_its_bytes(tmp_path: Path) -> None:
 
 def test_every_field_of_training_is_changed_below() -> None:
     fields = {path.split(".")[1] for path, _ in CHANGES if path.startswith("training.")}
-    not_alone = {"strategy", "nodes", "weights", "runs_per_device"}
+    not_alone = {"strategy", "nodes", "weights", "double_quantisation", "runs_per_device"}
     assert fields | not_alone == set(type(spec_of(PLAIN).training).model_fields)
 
 

@@ -18,6 +18,8 @@ from finegrid.training import loop
 from finegrid.training.evaluation import predict
 from finegrid.training.loop import Trainer, evaluation_steps
 from methods.parameters import load_trainable, trainable_state
+from methods.registry import METHODS
+from tests.methods.test_contract import settings_of
 from tests.training.assets import Assets, Event, read_history, run_folder, steps
 
 CPU = torch.device("cpu")
@@ -83,12 +85,23 @@ def test_micro_batches_are_as_small_as_asked(
     assert sorted(sizes) == [2, 8, 8, 8, 8, 8, 8]
 
 
-@pytest.mark.parametrize("method", ["lora", "prefix"])
+SPARED = "test_gradient_checkpointing_recomputes_and_changes_nothing"
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        pytest.param(name, marks=() if name in ("lora", "prefix") else pytest.mark.thorough(SPARED))
+        for name in METHODS
+    ],
+)
 def test_gradient_checkpointing_recomputes_and_changes_nothing(assets: Assets, method: str) -> None:
     """With the model's own dropout: its masks are drawn again as they were."""
-    found, calls = {}, {}
+    found, calls, settings = {}, {}, settings_of(method)[0]
     for checkpointing in (False, True):
-        spec = assets.specification(method, model="bert", gradient_checkpointing=checkpointing)
+        spec = assets.specification(
+            method, model="bert", settings=settings, gradient_checkpointing=checkpointing
+        )
         with counted_calls() as count:
             found[checkpointing] = history(assets, spec)
         calls[checkpointing] = count["with gradients"]

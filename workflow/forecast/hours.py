@@ -112,8 +112,9 @@ def _setting(spec: Specification) -> _Setting:
     """What two runs must share for the time of one to say anything about the other."""
     training = spec.training
     processes = training.devices, training.strategy, training.nodes, training.threads
-    types = training.dtype, training.weights, training.runs_per_device
-    return spec.task.key, training.max_length, training.device, *types, *processes
+    types = training.dtype, training.weights, training.double_quantisation
+    place = training.device, training.runs_per_device
+    return spec.task.key, training.max_length, *place, *types, *processes
 
 
 def _traits(spec: Specification) -> _Traits:

@@ -9,6 +9,7 @@ from statistics import median
 import torch
 from torch import nn
 
+from finegrid.models.quantised import is_held_quantised
 from finegrid.records.costs import Inference
 from finegrid.training.batches import evaluation_batches
 from finegrid.training.data import Examples
@@ -55,14 +56,15 @@ def measure_inference(
     In each round the model and the plain base model, which has no method, take the batch one after
     the other, the first of them last in the next round: what slows the machine for a while slows
     both, and cancels in their ratio. Rounds that warm up are left out. Without a base there are no
-    ratios.
+    ratios. A model whose base is held quantised is not merged: it would be held in another way.
     """
     batch = evaluation_batches(examples.sizes, batch_size)[0]
     forward = partial(examples.kind.output.forward, batch=examples.batch(batch).to(device))
     timer = partial(_seconds, forward=forward, device=device, dtype=dtype)
     rounds = _rounds(model, timer)
     unmerged, merged = _timing(model, base, timer, rounds), None
-    if method.mergeable:
+    reason = _unmerged(model, method)
+    if reason is None:
         method.merge(model)
         merged = _timing(model, base, timer, rounds)
     of_base = unmerged.base + (merged.base if merged else [])
@@ -70,7 +72,7 @@ def measure_inference(
         batch_examples=len(batch),
         unmerged_seconds=median(unmerged.model),
         merged_seconds=median(merged.model) if merged else None,
-        merged_reason=None if merged else "the method cannot be merged into the base weights",
+        merged_reason=reason,
         base_seconds=median(of_base) if of_base else None,
         unmerged_to_base=unmerged.ratio,
         merged_to_base=merged.ratio if merged else None,
@@ -79,6 +81,15 @@ def measure_inference(
         warm_up_rounds=WARM_UP_ROUNDS,
         rounds=rounds,
     )
+
+
+def _unmerged(model: nn.Module, method: Method) -> str | None:
+    """Why the model is not merged, or None."""
+    if not method.mergeable:
+        return "the method cannot be merged into the base weights"
+    if weights := is_held_quantised(model):
+        return f"a merged weight is no longer held in {weights}: export merges into fp32"
+    return None
 
 
 def _rounds(model: nn.Module, timer: _Timer) -> int:

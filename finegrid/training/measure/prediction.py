@@ -40,6 +40,7 @@ from finegrid.models.network import LinearStack
 from finegrid.models.pooling import attention_implementation, classifier_class
 from finegrid.models.precision import add_unread, hold, holding
 from finegrid.models.pretrained import leave_inputs
+from finegrid.models.quantised import quantise
 from finegrid.records.costs import Memory
 from finegrid.records.prediction import Prediction, Question
 from finegrid.records.prepared import PreparedTask
@@ -277,6 +278,7 @@ def _trainer(question: Question, model: nn.Module) -> Trainer:
     task = _task(spec)
     kind = kind_named(task.kind, task.kind_options)
     add_unread(model, question.drawn_modules)
+    quantise(model, spec.training.weights, double=spec.training.double_quantisation)
     method = METHODS.build(spec.variant.method, spec.variant.settings)
     method.apply(model, torch.Generator())
     if any(isinstance(module, nn.RNNBase) for module in model.modules()):

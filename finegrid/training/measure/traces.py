@@ -21,7 +21,7 @@ from finegrid.records.identity import content_hash
 from finegrid.records.kept import Kept
 from finegrid.records.prediction import Prediction, Question
 from finegrid.records.source import source_digest
-from finegrid.records.training import accumulates
+from finegrid.records.training import Training, accumulates, is_quantised
 from kinds import registry as kinds
 from methods.registry import METHODS
 from tasks.registry import TASKS
@@ -31,7 +31,7 @@ TRACE = "finegrid.training.measure.prediction"
 """The module that traces."""
 TRACED = (
     *("optimizer", "gradient_checkpointing", "dropout", "dropout_scope", "dtype", "device"),
-    *("weights", "devices", "strategy", "micro_batch_units"),
+    *("weights", "double_quantisation", "devices", "strategy", "micro_batch_units"),
 )
 """Keys of `training` that a step's memory depends on, its batch aside."""
 _LOGGER = logging.getLogger(__name__)
@@ -41,6 +41,11 @@ _LIBRARIES = ("torch", "transformers", "peft")
 @cache
 def _versions() -> list[str]:
     return [version(name) for name in _LIBRARIES]
+
+
+def _quantiser(training: Training) -> list[str]:
+    """The version of what quantises the base, where something does."""
+    return [version("bitsandbytes")] if is_quantised(training.weights) else []
 
 
 @dataclass(frozen=True)
@@ -103,7 +108,7 @@ class Traces:
                 family_module(spec.model.configuration),
                 *kinds.modules(task.kind),
             ),
-            "libraries": _versions(),
+            "libraries": [*_versions(), *_quantiser(spec.training)],
         }
 
     def _digest(self, *modules: str) -> str:
