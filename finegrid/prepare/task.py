@@ -60,6 +60,7 @@ def prepare_task(task: Task, destination: Path, cache: Path = DOWNLOADS) -> Prep
         if task.source is not None:
             fetch(task.source, Path(folder), registered.files(), cache=cache)
         frames = registered.read(Path(folder))
+        dropped = dict(registered.dropped(Path(folder)))
     kind = kind_named(registered.kind, registered.kind_options)
     if problem := kind.output.label_problem(registered.labels):
         raise ValueError(f"kind {registered.kind!r}: {problem}")
@@ -73,7 +74,8 @@ def prepare_task(task: Task, destination: Path, cache: Path = DOWNLOADS) -> Prep
         )
         for name, table in tables.items()
     }
-    manifest = _manifest(task, registered, splits, _overlaps(tables, kind.inputs.compare()))
+    overlaps = _overlaps(tables, kind.inputs.compare())
+    manifest = _manifest(task, registered, splits, overlaps, dropped)
     manifest.write(destination / MANIFEST_FILE)
     return manifest
 
@@ -191,8 +193,9 @@ def _overlap(
 
 
 def _sentence(manifest: PreparedTask) -> str:
-    """What the splits share, for a log."""
-    return f"{manifest.key}: {'; '.join(map(_shared, manifest.overlaps))}"
+    """What the splits share, and what is in none of them, for a log."""
+    dropped = (f"dropped {count}: {reason}" for reason, count in manifest.dropped.items())
+    return f"{manifest.key}: {'; '.join([*map(_shared, manifest.overlaps), *dropped])}"
 
 
 def _shared(one: Overlap) -> str:
@@ -220,6 +223,7 @@ def _manifest(
     registered: RegisteredTask,
     splits: dict[SplitName, Split],
     overlaps: tuple[Overlap, ...],
+    dropped: dict[str, int],
 ) -> PreparedTask:
     return PreparedTask(
         key=task.key,
@@ -230,6 +234,7 @@ def _manifest(
         metrics=registered.metrics,
         splits=splits,
         overlaps=overlaps,
+        dropped=dropped,
         sha256=content_hash({name: split.sha256 for name, split in splits.items()}),
     )
 

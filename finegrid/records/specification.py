@@ -14,7 +14,9 @@ Head = Literal["new", "keep"]
 LEARNING_RATE = "learning_rate"
 """The key that every tuning searches."""
 _SHOWN = r"[^\x00-\x20\x7f]"
-SOURCE_PATTERN = rf"^(?:(?:hub|package|sdist|wheel):\S+|path:{_SHOWN}(?:[^\x00-\x1f\x7f]*{_SHOWN})?)$"
+SOURCE_PATTERN = (
+    rf"^(?:(?:hub|package|sdist|wheel):\S+|path:{_SHOWN}(?:[^\x00-\x1f\x7f]*{_SHOWN})?)$"
+)
 """Spaces stand in paths alone, and not at their ends."""
 
 
