@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from finegrid.prepare.gguf_file import MISSING, GgufError, architecture, dequantised, has_package
+from finegrid.prepare.tokenizer_file import SETTINGS_FILE, TOKENIZER_FILE
 from finegrid.records.weights import WEIGHTS_FILE
 
 _LOADERS = ("AutoModelForCausalLM", "AutoModelForSeq2SeqLM", "AutoModel")
@@ -37,7 +38,7 @@ def convert(path: Path, destination: Path) -> str | None:
     """
     import torch
     import transformers
-    from safetensors.torch import save_model
+    from safetensors.torch import save_file
     from transformers import AutoTokenizer
 
     said = dequantised(path) if has_package() else None
@@ -56,10 +57,46 @@ def convert(path: Path, destination: Path) -> str | None:
     except (ValueError, KeyError, NotImplementedError, RuntimeError) as error:
         raise _unread(path, error) from error
     # The library writes no model that it has read from GGUF: to it, the model stays quantised.
-    save_model(model, str(destination / WEIGHTS_FILE), metadata={"format": "pt"})
+    save_file(_untied(model), destination / WEIGHTS_FILE, metadata={"format": "pt"})
     _write_configuration(configuration, destination)
     tokenizer.save_pretrained(destination)
+    _drop_unheld(destination, int(configuration.vocab_size))
     return said
+
+
+def _untied(model: Any) -> dict[str, Any]:
+    """The weights by name, each once: one that body and head share by its name in the body."""
+    prefix = f"{model.base_model_prefix}."
+    state = sorted(model.state_dict().items(), key=lambda item: not item[0].startswith(prefix))
+    found, seen = {}, set[int]()
+    for name, tensor in state:
+        if tensor.data_ptr() not in seen:
+            found[name] = tensor.contiguous()
+        seen.add(tensor.data_ptr())
+    return found
+
+
+def _drop_unheld(folder: Path, rows: int) -> None:
+    """Take out of a tokenizer what the library has added to it, for which the model has no row.
+
+    It gives every byte-level vocabulary the end of text of GPT-2, under a new id where there is
+    no such token.
+    """
+    path, settings_path = folder / TOKENIZER_FILE, folder / SETTINGS_FILE
+    content = json.loads(path.read_text(encoding="utf-8"))
+    added = content.get("added_tokens") or []
+    unheld = {token["content"] for token in added if token["id"] >= rows}
+    if not unheld:
+        return
+    content["added_tokens"] = [token for token in added if token["id"] < rows]
+    settings = json.loads(settings_path.read_text(encoding="utf-8"))
+    kept = {
+        key: value
+        for key, value in settings.items()
+        if not (isinstance(value, str) and value in unheld)
+    }
+    path.write_text(json.dumps(content, ensure_ascii=False, indent=2), encoding="utf-8")
+    settings_path.write_text(json.dumps(kept, ensure_ascii=False, indent=2), encoding="utf-8")
 
 
 def _configuration(path: Path) -> Any:
