@@ -94,7 +94,7 @@ def write(path: Path, weights: Weights, kind: str = "F32", architecture: str = "
 def checkpoint(path: Path, **changes: Any) -> Checkpoint:
     """A model of a benchmark whose source is a GGUF file, with its hash."""
     source = Source(uri=f"path:{path}", sha256={path.name: file_sha256(path)})
-    known = {"source": source, "configuration": CONFIGURATION} | changes
+    known: dict[str, Any] = {"source": source, "configuration": CONFIGURATION} | changes
     return Checkpoint(kind="checkpoint", name="tiny", **known)
 
 

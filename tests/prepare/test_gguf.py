@@ -67,12 +67,12 @@ def test_numbers_come_as_they_were_written(tmp_path: Path, kind: str, precision:
     assert not [path for path in tmp_path.rglob("*.gguf") if path.parent != tmp_path]
 
 
-def step_of_q8_0(blocks: NDArray[np.float32]) -> NDArray[np.float32]:
+def step_of_q8_0(blocks: NDArray[np.float32]) -> Any:
     """Half a step, of which the largest number has 127; the step itself is held in 16 bits."""
     return np.abs(blocks).max(-1, keepdims=True) / 127 * (0.5 + 127 * HALF_ERROR)
 
 
-def step_of_q4_0(blocks: NDArray[np.float32]) -> NDArray[np.float32]:
+def step_of_q4_0(blocks: NDArray[np.float32]) -> Any:
     """A step, of which the largest number has -8, so that one of the other sign is cut."""
     return np.abs(blocks).max(-1, keepdims=True) / 8 * (1 + 8 * HALF_ERROR)
 
