@@ -18,6 +18,7 @@ from analysis.frame import (
     CONDITION,
     COSTS_OF,
     COUNTED,
+    DEQUANTISED,
     DRAWN,
     KEPT_HEAD,
     LIBRARY,
@@ -317,7 +318,12 @@ def _base(spec: Specification | None, result: Result | None) -> Row:
     kept = isinstance(model, Checkpoint) and model.keeps_head
     drawn = result.provenance.drawn_modules if result else ()
     stripped = result.provenance.stripped if result else ()
-    found = {KEPT_HEAD: kept or None, DRAWN: " ".join(drawn), STRIPPED: " ".join(stripped)}
+    found = {
+        KEPT_HEAD: kept or None,
+        DRAWN: " ".join(drawn),
+        STRIPPED: " ".join(stripped),
+        DEQUANTISED: result.provenance.dequantised if result else None,
+    }
     return {key: value for key, value in found.items() if value}
 
 

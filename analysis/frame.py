@@ -28,11 +28,13 @@ KEPT_HEAD = "base_head_kept"
 """Whether the run started from its checkpoint's own head."""
 DRAWN = "base_drawn_modules"
 STRIPPED = "base_stripped"
+DEQUANTISED = "base_dequantised"
+"""What the base's weights were de-quantised from."""
 COUNTED = "counted"
 """What a reader has to know of examples and of the test predictions."""
 SELECTED = "selected_by"
 """The metric that decides on validation, where it is not the one of the table."""
-TEXT_BASE = (DRAWN, STRIPPED, COSTS_OF, COUNTED, SELECTED)
+TEXT_BASE = (DRAWN, STRIPPED, DEQUANTISED, COSTS_OF, COUNTED, SELECTED)
 TEXT_PROVENANCE = (
     "fingerprint",
     "cost_fingerprint",

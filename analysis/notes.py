@@ -19,7 +19,7 @@ from analysis.comparisons.contenders import (
     NOT_SIGNIFICANT,
     WORSE,
 )
-from analysis.frame import COUNTED, DRAWN, KEPT_HEAD, SIGNS, STRIPPED, present
+from analysis.frame import COUNTED, DEQUANTISED, DRAWN, KEPT_HEAD, SIGNS, STRIPPED, present
 from analysis.metric import metric_named
 from analysis.quantities import count_text
 from analysis.statistics.bootstrap import RESAMPLES
@@ -99,7 +99,13 @@ def base_notes(frame: pd.DataFrame) -> list[str]:
         *_by_model(
             frame, STRIPPED, "{model}: {value} was taken off the names of the checkpoint's weights."
         ),
+        *dequantised_notes(frame),
     ]
+
+
+def dequantised_notes(frame: pd.DataFrame) -> list[str]:
+    """A line for each model of a runs table whose weights are not those that were pretrained."""
+    return _by_model(frame, DEQUANTISED, "{model}: its weights were {value}.")
 
 
 def _by_model(frame: pd.DataFrame, column: str, text: str) -> list[str]:

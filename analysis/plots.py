@@ -17,12 +17,12 @@ from analysis.figures import curves, fronts, memory, ranks, scores, tuning
 from analysis.figures.captions import Caption, captions
 from analysis.figures.drawing import Inputs, finish, house_style, save
 from analysis.frame import read_runs, read_trials
-from analysis.notes import cost_notes, gaps
+from analysis.notes import cost_notes, dequantised_notes, gaps
 from analysis.summary import summarise
 
 
 def _gaps(inputs: Inputs) -> list[str]:
-    return gaps(inputs.summary)
+    return [*dequantised_notes(inputs.frame), *gaps(inputs.summary)]
 
 
 def _gaps_of_costs(inputs: Inputs) -> list[str]:

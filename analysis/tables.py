@@ -16,7 +16,7 @@ from analysis.comparability import split_by_fingerprint
 from analysis.errors import one_line_errors
 from analysis.frame import read_pairs, read_runs, write_table
 from analysis.markdown import document
-from analysis.notes import cost_notes, coverage, notes
+from analysis.notes import cost_notes, coverage, dequantised_notes, notes
 from analysis.summary import groups
 from finegrid.records.write import write_text
 
@@ -50,7 +50,8 @@ def short_markdown(frame: pd.DataFrame, pairs: pd.DataFrame | None = None) -> st
         (title.replace("\n", ": "), pd.DataFrame(rows, columns=headers))
         for title, headers, rows in short_tables(frame, pairs)
     ]
-    below = [SHORT_LEGEND, *cost_notes(split_by_fingerprint(frame)), coverage(frame)]
+    costs = cost_notes(split_by_fingerprint(frame))
+    below = [SHORT_LEGEND, *dequantised_notes(frame), *costs, coverage(frame)]
     return document(blocks, ("variant", "runs"), below)
 
 

@@ -24,7 +24,9 @@ _NO_NUMBER = ("float_type", "int_type")
 _PATTERNS = {
     NAME_PATTERN: SAFE_NAME,
     SHA256_PATTERN: "64 hexadecimal digits, lower case",
-    SOURCE_PATTERN: "hub:, package:, sdist: or path:, and what it names; spaces in a path: alone",
+    SOURCE_PATTERN: (
+        "hub:, package:, sdist:, wheel: or path:, and what it names; spaces in a path: alone"
+    ),
     ALONG_PATTERN: "options.<key> of the tasks, or settings.<key> of the variants",
     REVISION_PATTERN: "40 hexadecimal digits, lower case: a commit, no branch or tag",
 }

@@ -80,3 +80,7 @@ class Task(ABC):
         where the data does not allow what the options ask for, and OSError where a file cannot be
         read.
         """
+
+    def dropped(self, folder: Path) -> Mapping[str, int]:
+        """How many examples of the source are in no split, by the reason; empty: not counted."""
+        return {}

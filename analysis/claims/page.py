@@ -10,7 +10,7 @@ from analysis.claims.hypotheses import Sample, Values, samples, shared
 from analysis.claims.verdicts import CONTRADICTED, OPEN, SUPPORTED
 from analysis.comparability import split_by_fingerprint
 from analysis.markdown import bullets, table
-from analysis.notes import coverage, shared_conditions
+from analysis.notes import coverage, dequantised_notes, shared_conditions
 from analysis.quantities import NONE
 from analysis.statistics.intervals import t_interval
 from finegrid.records.claims import Claim, GradientTest, TrendTest
@@ -57,6 +57,7 @@ def _measured_on(evidence: Evidence) -> Iterator[str]:
     values = ", ".join(f"{key} {value}" for key, value in conditions.items())
     measured = values or "nothing is the same for all runs"
     yield f"{coverage(evidence.frame)} Same for all of them: {measured}."
+    yield from dequantised_notes(evidence.frame)
 
 
 def _verdicts(rows: pd.DataFrame) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from analysis.comparisons.contenders import Contenders, contenders
 from analysis.comparisons.seeding import SEEDED, generator
 from analysis.frame import present
 from analysis.markdown import document
-from analysis.notes import falling_notes, gaps
+from analysis.notes import dequantised_notes, falling_notes, gaps
 from analysis.quantities import NONE
 from analysis.statistics.across_tasks import (
     Friedman,
@@ -148,7 +148,7 @@ def across_markdown(frame: pd.DataFrame, shared: Common, rows: pd.DataFrame) -> 
     """The rows in Markdown, with the common set, the tests and what was left out below."""
     text = pd.DataFrame([_text(row) for _, row in rows.iterrows()])
     notes = [*_set_notes(shared), *_test_notes(shared), *NOTES]
-    notes += [*falling_notes(frame), *gaps(summarise(frame))]
+    notes += [*falling_notes(frame), *dequantised_notes(frame), *gaps(summarise(frame))]
     return document([("", text)], WORDS, notes)
 
 

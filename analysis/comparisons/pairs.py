@@ -14,7 +14,7 @@ from analysis.comparisons.items import Items, read_items
 from analysis.comparisons.seeding import SEEDED, generator
 from analysis.frame import present
 from analysis.markdown import Block, document
-from analysis.notes import falling_notes, gaps
+from analysis.notes import dequantised_notes, falling_notes, gaps
 from analysis.quantities import NONE, count_text, interval_text
 from analysis.statistics.arrays import Floats
 from analysis.statistics.bootstrap import (
@@ -102,7 +102,13 @@ def pair_markdown(frame: pd.DataFrame, pairs: pd.DataFrame) -> str:
         (title, pd.DataFrame([_text(row) for _, row in rows.iterrows()]))
         for title, rows in by_part(shown)
     ]
-    notes = [*NOTES, *falling_notes(frame), *_unpaired(pairs), *gaps(summary)]
+    notes = [
+        *NOTES,
+        *falling_notes(frame),
+        *dequantised_notes(frame),
+        *_unpaired(pairs),
+        *gaps(summary),
+    ]
     return document(blocks or [_nothing()], WORDS, notes)
 
 

@@ -102,6 +102,7 @@ def _provenance(result: Result) -> Iterator[str]:
         "seed": spec.seed,
         "base": source and f"{source.uri} {source.revision or ''}".strip(),
         "base weights": origin.model_sha256,
+        "base weights were": origin.dequantised,
         "data": origin.data_sha256,
         "settings": spec.variant.settings,
         "training": spec.training.model_dump(mode="json", exclude_defaults=True),

@@ -27,6 +27,7 @@ from finegrid.planning.schema import (
 from finegrid.prepare import checkpoint_files, sources
 from finegrid.prepare.configuration import check_tokenizer, unfit_configuration
 from finegrid.prepare.examined import Examiner
+from finegrid.prepare.gguf_file import MISSING, PRINTED_BY, GgufError, gguf_name, has_package
 from finegrid.prepare.tokenizer_file import TokenizerError
 from finegrid.problems import Location, Problems, dump_settings, refused
 from finegrid.records.registry import unknown_name
@@ -227,7 +228,7 @@ class Catalogue:
             return 0
         key = "tokenizer" if isinstance(record, RandomModel) else "source"
         try:
-            files = sources.local_files(getattr(record, key))
+            files = checkpoint_files.layout_files(getattr(record, key))
         except (sources.SourceError, OSError):
             return 0  # noted where the source is checked
         try:
@@ -239,12 +240,10 @@ class Catalogue:
 
     def _checkpoint(self, name: str, entry: CheckpointEntry, at: Location) -> Checkpoint | None:
         is_good, place = self._check_source(entry.source, (*at, "source")), (*at, "configuration")
-        if entry.source.uri.startswith("hub:"):
+        if unread := self._unread(entry.source, (*at, "source")):
             configuration = entry.configuration
             if not configuration:
-                self.problems.add(
-                    place, "this key is required for a hub: source: it is planned unfetched"
-                )
+                self.problems.add(place, f"this key is required for {unread}")
         else:
             configuration = self._local_configuration(entry, at) if is_good else {}
         processor = self._processor(name, entry, entry.source) if is_good else {}
@@ -260,6 +259,22 @@ class Catalogue:
             processor=processor,
         )
 
+    def _unread(self, source: Source, at: Location) -> str | None:
+        """Why a model is planned by what the benchmark says of it; None where its files tell."""
+        try:
+            name = gguf_name(source)
+        except GgufError as error:
+            self.problems.add(at, str(error))
+            return "a GGUF file"
+        if name and not has_package():
+            self.problems.add(at, MISSING)
+        if name:
+            return f"a GGUF file: it is planned unconverted; {PRINTED_BY} {name} prints it"
+        scheme = source.uri.partition(":")[0]
+        return (
+            None if sources.is_local(source.uri) else f"a {scheme}: source: it is planned unfetched"
+        )
+
     def _processor(
         self, name: str, entry: CheckpointEntry | RandomEntry, source: Source
     ) -> dict[str, Any]:
@@ -269,7 +284,9 @@ class Catalogue:
             return {}
         if not sources.is_local(source.uri):
             if not entry.processor:
-                self._unprocessed[name] = "processor: this key is required for a hub: source"
+                scheme = source.uri.partition(":")[0]
+                said = f"processor: this key is required for a {scheme}: source"
+                self._unprocessed[name] = said
             return entry.processor
         try:
             return processor_settings(sources.local_files(source), parts[0])

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from finegrid.models.anatomy import Anatomy
+from finegrid.prepare.gguf_file import gguf_name
 from finegrid.prepare.sources import local_files
 from finegrid.records.labels import kept_head_problem
-from finegrid.records.specification import Checkpoint, Model, RandomModel
+from finegrid.records.specification import Checkpoint, Model, RandomModel, Source
 from finegrid.records.weights import Shape, WeightsError, stored_shapes
 
 ADAPTER_FILE = "adapter_config.json"
@@ -31,7 +32,7 @@ def problems(model: Checkpoint, anatomy: Anatomy | None) -> Iterator[str]:
 
     Without an anatomy there is nothing that they could be held against.
     """
-    files = local_files(model.source)
+    files = layout_files(model.source)
     if not files:
         return
     try:
@@ -45,6 +46,14 @@ def problems(model: Checkpoint, anatomy: Anatomy | None) -> Iterator[str]:
     yield from _body_problems(shapes, anatomy, model.configuration)
     if model.keeps_head and (lost := _lost_heads(shapes, anatomy)):
         yield f"head: keep, and the checkpoint has no {', '.join(lost)}; allowed: head: new"
+
+
+def layout_files(source: Source) -> dict[str, Path]:
+    """The files of a model on this machine, in the transformers layout; empty elsewhere.
+
+    A GGUF file is none of them: it is read when it is converted. Raises SourceError and OSError.
+    """
+    return {} if gguf_name(source) else local_files(source)
 
 
 def check_files(files: Mapping[str, Path], configuration: Mapping[str, Any]) -> None:
@@ -75,7 +84,7 @@ def drawn_modules(model: Model, anatomy: Anatomy) -> tuple[str, ...]:
     """
     if isinstance(model, RandomModel):  # its body is made whole
         return tuple(path for path in anatomy.optional if "." not in path)
-    if not isinstance(model, Checkpoint) or not (files := local_files(model.source)):
+    if not isinstance(model, Checkpoint) or not (files := layout_files(model.source)):
         return ()
     shapes = stored_shapes(files)
     return tuple(path for path in anatomy.optional if not _holds(shapes, path.split(".")[-1]))

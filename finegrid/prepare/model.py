@@ -7,9 +7,10 @@ import json
 import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from finegrid.models.processing import (
 )
 from finegrid.prepare.checkpoint_files import check_files
 from finegrid.prepare.configuration import check_tokenizer, unfit_configuration
+from finegrid.prepare.gguf_file import gguf_name
 from finegrid.prepare.sources import DOWNLOADS, DownloadError, SourceError, fetch, local_files
 from finegrid.records.damage import CorruptedFileError, set_aside
 from finegrid.records.identity import file_sha256
@@ -58,6 +60,8 @@ class Fitted:
 
     drawn_modules: tuple[str, ...] = ()
     stripped: tuple[str, ...] = ()
+    dequantised: str | None = None
+    """What the weights were de-quantised from, where their file held them in few bits."""
 
 
 def prepare_model(
@@ -94,6 +98,7 @@ def prepare_model(
         pretraining=pretraining,
         drawn_modules=fitted.drawn_modules,
         stripped=fitted.stripped,
+        dequantised=fitted.dequantised,
     )
     manifest.write(destination / MANIFEST_FILE)
     return manifest
@@ -102,11 +107,11 @@ def prepare_model(
 def _fetch_checkpoint(
     model: Checkpoint, destination: Path, cache: Path, loaders: Sequence[str]
 ) -> Fitted:
-    files = _taken(model.source, (CONFIGURATION_FILE,))
-    fetch(model.source, destination, files, cache=cache, repo_type="model")
-    if files == (CONFIGURATION_FILE,):
-        _fetch_beside(model.source, destination, cache)
-        _fetch_weights(model.source, destination, cache)
+    dequantised = None
+    if name := gguf_name(model.source):
+        dequantised = _convert(model.source, name, destination, cache)
+    else:
+        _fetch_layout(model.source, destination, cache)
     found = json.loads((destination / CONFIGURATION_FILE).read_text(encoding="utf-8"))
     for key, value in model.configuration.items():
         if found.get(key) != value:
@@ -120,7 +125,29 @@ def _fetch_checkpoint(
     reads = [_anatomy(whole.model_copy(update={"loader": one})).reads for one in loaders or (None,)]
     _check_files(model, destination, found, reads)
     _check_weights(model.source, destination, found)
-    return _fit(model, destination, loaders or (_default_loader(destination),))
+    fitted = _fit(model, destination, loaders or (_default_loader(destination),))
+    return replace(fitted, dequantised=dequantised)
+
+
+def _convert(source: Source, name: str, destination: Path, cache: Path) -> str | None:
+    """Convert the GGUF file of a source; returns what its weights were de-quantised from."""
+    from finegrid.prepare.gguf_checkpoint import convert
+
+    with tempfile.TemporaryDirectory(dir=destination.parent) as scratch:
+        fetch(source, Path(scratch), (name,), cache=cache, repo_type="model")
+        said = convert(Path(scratch) / name, destination)
+    if said:
+        _say(f"the weights were {said}")
+    return said
+
+
+def _fetch_layout(source: Source, destination: Path, cache: Path) -> None:
+    """Fetch a model in the transformers layout."""
+    files = _taken(source, (CONFIGURATION_FILE,))
+    fetch(source, destination, files, cache=cache, repo_type="model")
+    if files == (CONFIGURATION_FILE,):
+        _fetch_beside(source, destination, cache)
+        _fetch_weights(source, destination, cache)
 
 
 def _check_files(

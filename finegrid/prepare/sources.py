@@ -1,21 +1,20 @@
-"""Sources: bring files from a package, an sdist, a hub or a path, and check what they hold."""
+"""Sources: bring files from a package, an archive, a hub or a path, and check what they hold."""
 
 from __future__ import annotations
 
 import os
 import re
 import shutil
-import subprocess
-import sys
-import tarfile
 import tempfile
-import zlib
 from collections.abc import Callable, Iterable
 from importlib.util import find_spec
 from itertools import product
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from finegrid.prepare import hub
+from finegrid.prepare.archives import Archive, check_name, listed_archive, unpack
+from finegrid.prepare.archives import DownloadError as DownloadError
+from finegrid.prepare.archives import SourceError as SourceError
 from finegrid.prepare.hub import RepositoryType
 from finegrid.records.identity import (
     file_sha256,
@@ -29,35 +28,21 @@ from finegrid.records.specification import Source
 from finegrid.records.write import atomic_path
 
 DOWNLOADS = Path("results/prepared/downloads")
+_OF_ARCHIVE = r"(?P<project>[A-Za-z0-9][\w.-]*)==(?P<version>[\w.!+]+)/(?P<path>.+)"
 _FORMS = {
     "hub": (r"(?P<repository>[\w.-]+/[\w.-]+)", "<owner>/<name>"),
     "package": (r"(?P<package>[A-Za-z_]\w*)/(?P<path>.+)", "<import name>/<path>"),
-    "sdist": (
-        r"(?P<project>[A-Za-z0-9][\w.-]*)==(?P<version>[\w.!+]+)/(?P<path>.+)",
-        "<project>==<version>/<path>",
-    ),
+    "sdist": (_OF_ARCHIVE, "<project>==<version>/<path>"),
+    "wheel": (_OF_ARCHIVE, "<project>==<version>/<path>"),
     "path": (r"(?P<path>.+)", "<path>"),
 }
 Hash = Callable[[Path], str]
 _Parts = dict[str, str]
 _CODE = (".py", ".pyc", ".pyd", ".so", ".sh", ".ipynb")
 _PICKLES = (".bin", ".ckpt", ".dill", ".joblib", ".pickle", ".pkl", ".pt", ".pth")
-_PIP_READS = re.compile(
-    r"(PIP|SSL|XDG|LC)_\w+|(https?|all|no)_proxy|(HTTPS?|ALL|NO)_PROXY|REQUESTS_CA_BUNDLE|"
-    r"CURL_CA_BUNDLE|PATH|HOME|LANG|TMPDIR|VIRTUAL_ENV"
-)
-"""Variables that pip gets: it runs the build of a source distribution, which gets them as well."""
 _Names = tuple[str, ...] | None
 TREE = "**/"
 """The name that stands for all files below a source, as one: hidden ones are none of them."""
-
-
-class SourceError(Exception):
-    """A source that is badly named, lacks a file, or does not hold what its hash promises."""
-
-
-class DownloadError(SourceError, OSError):
-    """A source that could not be reached, or that the other side refused."""
 
 
 def fetch(
@@ -72,7 +57,7 @@ def fetch(
 
     `files` says which are needed. Without it come those that `source.sha256` lists, and where it
     lists none, all. A source that is one file goes by its base name. `cache` keeps downloaded
-    sdists. Raises SourceError naming the file where one is missing or has another hash than
+    archives. Raises SourceError naming the file where one is missing or has another hash than
     listed (nothing is written under that name then) or holds code or a pickle, DownloadError and
     OSError.
     """
@@ -81,8 +66,8 @@ def fetch(
     with tempfile.TemporaryDirectory() as scratch:
         if scheme == "hub":
             found = _from_hub(source, parts, wanted, repo_type)
-        elif scheme == "sdist":
-            found = _from_sdist(source, parts, cache, Path(scratch))
+        elif "project" in parts:
+            found = _from_archive(source, parts, cache, Path(scratch))
         else:
             found = _from_disk(parts, wanted)
         chosen = _chosen(source, found, wanted)
@@ -102,10 +87,8 @@ def problems(
     they have the hashes listed for them, by `hashed`.
     """
     try:
-        scheme, parts = _parse(source.uri)
+        _, parts = _parse(source.uri)
         listed = _wanted(source, parts, None)
-        if scheme == "sdist":
-            _archive_hash(source, parts)
         if not is_local(source.uri):
             return []
         wanted = tuple(sorted({*(listed or ()), *(files or ())})) or None
@@ -161,18 +144,13 @@ def _parse(uri: str) -> tuple[str, _Parts]:
 
 def _wanted(source: Source, parts: _Parts, files: tuple[str, ...] | None) -> _Names:
     """The names to bring, or None for all."""
-    listed = set(source.sha256) - ({_archive_name(parts)} if "project" in parts else set())
+    listed = set(source.sha256)
+    if "project" in parts:
+        listed.remove(listed_archive(source.uri, parts, source.sha256))
     names = tuple(sorted(listed)) or None if files is None else files
     for name in names or ():
-        _check_name(name)
+        check_name(name)
     return names
-
-
-def _check_name(name: str) -> None:
-    """Refuse a name that would leave the folder that it belongs to."""
-    path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or not path.name or "\0" in name:
-        raise SourceError(f"{name!r}: the name leads outside of its folder")
 
 
 def _check_kinds(names: Iterable[str], uri: str) -> None:
@@ -334,66 +312,11 @@ def _from_hub(
     return _listing(folder, wanted, folder.parent.parent)
 
 
-def _archive_name(parts: _Parts) -> str:
-    return f"{parts['project']}-{parts['version']}.tar.gz"
-
-
-def _archive_hash(source: Source, parts: _Parts) -> str:
-    name = _archive_name(parts)
-    if name not in source.sha256:
-        raise SourceError(f"{source.uri}: sha256 must list the archive itself, {name}")
-    return source.sha256[name]
-
-
-def _from_sdist(source: Source, parts: _Parts, cache: Path, scratch: Path) -> dict[str, Path]:
-    """The one file that the URI names, read out of the archive into `scratch`."""
-    expected = _archive_hash(source, parts)
-    archive = cache / _archive_name(parts)
-    if not (archive.is_file() and file_sha256(archive) == expected):
-        downloaded = _download(f"{parts['project']}=={parts['version']}", expected, scratch)
-        _bring(downloaded, archive, expected)
-    target = scratch / PurePosixPath(parts["path"]).name
-    target.write_bytes(_member(archive, parts["path"]))
-    return {target.name: target}
-
-
-def _download(requirement: str, sha256: str, scratch: Path) -> Path:
-    """Download a source distribution with pip, which reads its metadata by running its build.
-
-    So its build runs with the rights of the user, but without the keys in the environment. pip
-    checks the hash before.
-    """
-    requirements, folder = scratch / "requirements.txt", scratch / "sdist"
-    requirements.write_text(f"{requirement} --hash=sha256:{sha256}\n", encoding="utf-8")
-    options = ["--no-deps", "--no-binary", ":all:", "--no-build-isolation", "--require-hashes"]
-    # -P: no pip.py of the working folder.
-    command = [sys.executable, "-P", "-m", "pip", "download", "--disable-pip-version-check"]
-    done = subprocess.run(  # noqa: S603 - no shell; the requirement's form was checked
-        [*command, *options, "--requirement", str(requirements), "--dest", str(folder)],
-        env={name: value for name, value in os.environ.items() if _PIP_READS.fullmatch(name)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise DownloadError(f"{requirement}: pip cannot download it: {done.stderr.strip()}")
-    archive = next(folder.glob("*.tar.gz"), None)
-    if archive is None:
-        raise SourceError(f"{requirement}: its source distribution is no .tar.gz archive")
-    return archive
-
-
-def _member(archive: Path, path: str) -> bytes:
-    """One regular file of a tar archive, by its path below the top folder."""
-    try:
-        with tarfile.open(archive) as tar:
-            members = [entry for entry in tar if entry.name.partition("/")[2] == path]
-            if len(members) != 1:
-                raise SourceError(f"file {path} not found in {archive.name}")
-            _check_name(members[0].name)
-            stream = tar.extractfile(members[0]) if members[0].isreg() else None
-            if stream is None:
-                raise SourceError(f"file {path} in {archive.name} is no regular file")
-            return stream.read()
-    except (tarfile.TarError, EOFError, zlib.error) as error:
-        raise SourceError(f"{archive.name}: {error}") from error
+def _from_archive(source: Source, parts: _Parts, cache: Path, scratch: Path) -> dict[str, Path]:
+    """The file or the folder that the URI names, read out of the archive into `scratch`."""
+    name = listed_archive(source.uri, parts, source.sha256)
+    wanted = Archive(parts["project"], parts["version"], name, source.sha256[name])
+    archive = cache / name
+    if not (archive.is_file() and file_sha256(archive) == wanted.sha256):
+        _bring(wanted.download(scratch), archive, wanted.sha256)
+    return unpack(archive, parts["path"], scratch)

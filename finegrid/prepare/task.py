@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -52,6 +53,14 @@ Frames = Mapping[SplitName, pd.DataFrame | pa.Table]
 """The rows of each split."""
 
 
+class Read(NamedTuple):
+    """What a task reads of its source."""
+
+    frames: Frames
+    dropped: Mapping[str, int] = MappingProxyType({})
+    """Examples that are in no split, by the reason."""
+
+
 def prepare_task(task: Task, destination: Path, cache: Path = DOWNLOADS) -> PreparedTask:
     """Write `<split>.parquet` for every split and then the manifest; returns the manifest.
 
@@ -61,7 +70,7 @@ def prepare_task(task: Task, destination: Path, cache: Path = DOWNLOADS) -> Prep
     return write_task(task, partial(read_task, task, cache), destination)
 
 
-def read_task(task: Task, cache: Path = DOWNLOADS) -> Frames:
+def read_task(task: Task, cache: Path = DOWNLOADS) -> Read:
     """The rows of every split, as the registered task reads them of its source. Raises as above."""
     registered = TASKS.build(task.task, task.options)
     with tempfile.TemporaryDirectory() as folder:
@@ -69,16 +78,16 @@ def read_task(task: Task, cache: Path = DOWNLOADS) -> Frames:
             fetch(task.source, Path(folder), registered.files(), cache=cache)
         for name, (source, files) in registered.beside().items():
             fetch(source, Path(folder) / name, files, cache=cache)
-        return registered.read(Path(folder))
+        return Read(registered.read(Path(folder)), registered.dropped(Path(folder)))
 
 
-def write_task(task: Task, read: Callable[[], Frames], destination: Path) -> PreparedTask:
+def write_task(task: Task, read: Callable[[], Read], destination: Path) -> PreparedTask:
     """Check the rows that are read, and write them as those of the task, as `prepare_task` does."""
     registered = TASKS.build(task.task, task.options)
     kind = kind_named(registered.kind, registered.kind_options)
     if problem := kind.output.label_problem(registered.labels):
         raise ValueError(f"kind {registered.kind!r}: {problem}")
-    frames = read()
+    frames, dropped = read()
     tables = {name: _table(name, frames, kind, registered.labels) for name in SPLITS}
     del frames  # a million rows of text are held once
     _check_ids(tables)
@@ -89,7 +98,8 @@ def write_task(task: Task, read: Callable[[], Frames], destination: Path) -> Pre
         )
         for name, table in tables.items()
     }
-    manifest = _manifest(task, registered, splits, _overlaps(tables, kind.inputs.compare()))
+    overlaps = _overlaps(tables, kind.inputs.compare())
+    manifest = _manifest(task, registered, splits, overlaps, dict(dropped))
     manifest.write(destination / MANIFEST_FILE)
     return manifest
 
@@ -207,8 +217,9 @@ def _overlap(
 
 
 def _sentence(manifest: PreparedTask) -> str:
-    """What the splits share, for a log."""
-    return f"{manifest.key}: {'; '.join(map(_shared, manifest.overlaps))}"
+    """What the splits share, and what is in none of them, for a log."""
+    dropped = (f"dropped {count}: {reason}" for reason, count in manifest.dropped.items())
+    return f"{manifest.key}: {'; '.join([*map(_shared, manifest.overlaps), *dropped])}"
 
 
 def _shared(one: Overlap) -> str:
@@ -236,6 +247,7 @@ def _manifest(
     registered: RegisteredTask,
     splits: dict[SplitName, Split],
     overlaps: tuple[Overlap, ...],
+    dropped: dict[str, int],
 ) -> PreparedTask:
     return PreparedTask(
         key=task.key,
@@ -246,6 +258,7 @@ def _manifest(
         metrics=registered.metrics,
         splits=splits,
         overlaps=overlaps,
+        dropped=dropped,
         sha256=content_hash({name: split.sha256 for name, split in splits.items()}),
     )
 

@@ -69,6 +69,8 @@ class PreparedTask(Record):
     splits: dict[SplitName, Split]
     overlaps: tuple[Overlap, ...]
     """Each split with every earlier one. No part of the fingerprint: the data decide it alone."""
+    dropped: dict[str, int] = Field(default={}, exclude_if=lambda value: not value)
+    """How many examples of the source are in no split, by the reason, where the task counts."""
     sha256: Sha256
     """Hash over the splits: the data's fingerprint."""
 
@@ -87,3 +89,5 @@ class PreparedModel(Record):
     """Paths of the modules that the checkpoint lacks: a part of the head, which each run draws."""
     stripped: tuple[str, ...] = ()
     """Words of a wrapper that were taken off the names of the weights."""
+    dequantised: str | None = Field(default=None, exclude_if=lambda value: value is None)
+    """What the weights were de-quantised from, where their file held them in few bits."""

@@ -224,6 +224,8 @@ class Provenance(Record):
     """Modules that the checkpoint lacks, and that count as the head for it."""
     stripped: tuple[str, ...] = Field(default=(), exclude_if=lambda value: not value)
     """Words of a wrapper that were taken off the names of the checkpoint's weights."""
+    dequantised: str | None = Field(default=None, exclude_if=lambda value: value is None)
+    """What the checkpoint's weights were de-quantised from, where a file held them in few bits."""
     started_at: str
     """UTC, ISO 8601."""
 

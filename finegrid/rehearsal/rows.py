@@ -62,7 +62,7 @@ def handful(task: Task, prepared: Path) -> Handful:
     registered = TASKS.build(task.task, task.options)
     sources = [(task.source, registered.files())] if task.source else []
     if all(lies_here(*one) for one in (*sources, *registered.beside().values())):
-        frames = read_task(task, DOWNLOADS)
+        frames = read_task(task, DOWNLOADS).frames
         return Handful({name: _few(rows) for name, rows in frames.items()}, made=False)
     return Handful(made_rows(registered, task.options), made=True)
 
@@ -71,7 +71,7 @@ def lies_here(source: Source, files: Sequence[str] | None) -> bool:
     """Whether a source can be read without a network: locally, or of what was fetched before."""
     if is_local(source.uri):
         return True
-    if source.uri.startswith("sdist:"):
+    if source.uri.startswith(("sdist:", "wheel:")):
         return any((DOWNLOADS / name).is_file() for name in source.sha256)
     from huggingface_hub import try_to_load_from_cache
 

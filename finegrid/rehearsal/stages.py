@@ -14,7 +14,7 @@ from finegrid.models.anatomy import Anatomy, of_network
 from finegrid.models.blueprint import Purpose
 from finegrid.prepare.encode import encode_task
 from finegrid.prepare.model import prepare_model
-from finegrid.prepare.task import write_task
+from finegrid.prepare.task import Read, write_task
 from finegrid.records.place import record_file
 from finegrid.records.plan import Cell, Plan
 from finegrid.records.result import Result
@@ -315,8 +315,8 @@ def _nothing(whole: Configuration) -> Configuration:
     return {}
 
 
-def _given(found: Handful) -> Any:
-    return found.frames
+def _given(found: Handful) -> Read:
+    return Read(found.frames)
 
 
 def _goes_on(whole: Configuration, purposes: Sequence[Purpose]) -> bool:

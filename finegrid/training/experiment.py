@@ -173,7 +173,7 @@ def stages(run: Run) -> Iterator[Reached]:
     task = read_manifest(PreparedTask, run.task_folder)
     yield {"data_sha256": task.sha256}
     prepared = read_manifest(PreparedModel, run.model_folder)
-    yield {"stripped": prepared.stripped}
+    yield {"stripped": prepared.stripped, "dequantised": prepared.dequantised}
     base = load(run, prepared, task)
     drawn = drawn_modules(base.model)
     yield {"drawn_modules": drawn}

@@ -39,6 +39,7 @@ class Reached(TypedDict, total=False):
     model_sha256: str
     drawn_modules: tuple[str, ...]
     stripped: tuple[str, ...]
+    dequantised: str | None
     encoded_by: dict[str, str]
     """Package -> the version that encoded the data."""
     losses: Losses | None
@@ -119,6 +120,7 @@ def record(
         "model_sha256": reached.get("model_sha256"),
         "drawn_modules": reached.get("drawn_modules", ()),
         "stripped": reached.get("stripped", ()),
+        "dequantised": reached.get("dequantised"),
         "packages": _packages(origin.packages, reached.get("encoded_by", {})),
     }
     memory = reached.get("memory")

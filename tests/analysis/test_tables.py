@@ -327,9 +327,11 @@ def test_an_unusual_base_is_told_below_the_table(plan: Plan, runs: Path, tmp_pat
 
     def edit(record: dict[str, Any]) -> None:
         record["provenance"] |= {"drawn_modules": ["bert.pooler"], "stripped": ["module."]}
+        record["provenance"]["dequantised"] = "de-quantised from 4 bits (Q4_1 100.0 %)"
 
     rewrite(run, edit)
     text = written(collect(plan, runs).assign(base_head_kept=True), tmp_path)
     assert text.count("tiny: every run starts from the checkpoint's own head.") == 1
     assert text.count("tiny: the checkpoint lacks bert.pooler, which is part of the head: ") == 1
     assert text.count("tiny: module. was taken off the names of the checkpoint's weights.") == 1
+    assert text.count("tiny: its weights were de-quantised from 4 bits (Q4_1 100.0 %).") == 1
