@@ -52,8 +52,8 @@ def _tokens(folder: Path) -> list[int]:
 def _outputs(model: nn.Module, tokens: list[int], padding: list[int]) -> torch.Tensor:
     """Outputs (1, classes) of the text with the padding, in evaluation mode.
 
-    Of a model that says something of each token, (1, tokens, ...): at the places of the text, or of a decoder's
-    first token.
+    Of a model that says something of each token, (1, tokens, ...): at the places of the text, or of
+    a decoder's first token.
     """
     mask = [1] * len(tokens) + [0] * len(padding)
     config: Any = model.config
