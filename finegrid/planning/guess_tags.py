@@ -46,15 +46,15 @@ def guess_tags(
         return None
     rows = list(_rows(files[0], names, how))
     lists = {name: [words_of(as_words(row[at])) for row in rows] for at, name in enumerate(names)}
-    full = {name: found for name, found in lists.items() if found and all(found)}
-    numbered = [name for name in full if isinstance(name, int)]
-    tokens = _pick(full, text, _TOKENS) if not numbered else numbered[0]
+    filled = {name: found for name, found in lists.items() if found and all(found)}
+    numbered = [name for name in filled if isinstance(name, int)]
+    tokens = _pick(filled, text, _TOKENS) if not numbered else numbered[0]
     if tokens is None:
         return None
-    lengths = list(map(len, full[tokens]))
+    lengths = list(map(len, filled[tokens]))
     beside = {
         name: found
-        for name, found in full.items()
+        for name, found in filled.items()
         if name != tokens and list(map(len, found)) == lengths
     }
     tags = _pick(beside, label, _NAMES) if not numbered else numbered[-1]

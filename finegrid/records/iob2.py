@@ -21,11 +21,11 @@ def entities(tags: Sequence[str | None]) -> set[Entity]:
     """
     found, start, kind = set[Entity](), None, ""
     for at, tag in enumerate([*tags, None]):
-        prefix, _, name = (tag or OUTSIDE).partition("-")
-        if start is not None and (prefix, name) != (GOES_ON, kind):
+        sign, _, name = (tag or OUTSIDE).partition("-")
+        if start is not None and (sign, name) != (GOES_ON, kind):
             found.add((kind, start, at))
             start = None
-        if prefix == BEGINS:
+        if sign == BEGINS:
             start, kind = at, name
     return found
 
