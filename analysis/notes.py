@@ -42,8 +42,7 @@ MEASURED = (
     "of pairs. One that holds 0 is no equality either: what lies inside of it may be true. It sees "
     "too little of the variance between seeds: where that is most of it, an interval of three "
     "seeds holds the true difference about three times in four.",
-    "Trivial predictor: the majority class of the training split, the place of most answers among "
-    "their choices, or the mean of its labels, for "
+    "Trivial predictor: the majority class of the training split, or the mean of its labels, for "
     "every test example; scored by each run with the same metric, and trained by none. Undefined: "
     "the metric has no value for a constant.",
     "Peak training memory: the largest amount of live tensor storage in forward, backward and "

@@ -7,15 +7,19 @@ torch and transformers inside the functions that use them.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import ConfigDict
 
 from finegrid.models.anatomy import Anatomy, Reads
 from finegrid.models.blueprint import Purpose
+from kinds.inputs.parts import Batch as Batch
+from kinds.inputs.parts import Composed as Composed
+from kinds.inputs.parts import Examined as Examined
+from kinds.inputs.parts import Facts as Facts
+from kinds.inputs.parts import RowError as RowError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,51 +35,6 @@ Example = dict[str, Any]
 Row = dict[str, Any]
 """One example among the predictions, in plain values that JSON and parquet hold."""
 Unit = Literal["token", "pixel", "frame", "row"]
-Facts = Mapping[str, float]
-"""What is known of a whole file, such as how long a recording lasts."""
-
-
-@dataclass(frozen=True)
-class Examined:
-    """A whole file that was read to its end."""
-
-    problem: str | None = None
-    """Why no example can be made of it; None where one can."""
-    facts: Facts = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Examples as tensors, their first dimension the batch."""
-
-    inputs: dict[str, torch.Tensor]
-    """What the model is called with, by keyword."""
-    targets: dict[str, torch.Tensor]
-    """What the loss compares with."""
-
-    def to(self, device: torch.device) -> Batch:
-        """The batch on the device."""
-        inputs, targets = (
-            {name: tensor.to(device) for name, tensor in part.items()}
-            for part in (self.inputs, self.targets)
-        )
-        return Batch(inputs, targets)
-
-
-class Composed(NamedTuple):
-    """A column of a table that several of a kind's are made of."""
-
-    parts: tuple[str, ...]
-    make: Callable[[Any], tuple[str, ...]]
-    """The parts of a value. Raises ValueError where they cannot be made of it."""
-
-
-class RowError(ValueError):
-    """A row of a user's file that a kind can make nothing of, and the column that is at fault."""
-
-    def __init__(self, column: str, problem: str) -> None:
-        super().__init__(problem)
-        self.column = column
 
 
 class Inputs(ABC):

@@ -24,9 +24,10 @@ CHILD = "prompt"
 """The child of a model that holds what its vectors come from."""
 _PREPENDED = "finegrid_prompt_prepended"
 _NO_TOKENS = "the model has no token embeddings to put a prompt before"
-_HEADS_OF_TOKENS = ("score", "qa_outputs")
-"""What transformers calls the heads of the classifiers that read the last token, and those that
-find the span of an answer among the tokens."""
+_LAST_TOKEN_HEAD = "score"  # noqa: S105  # the name of a layer
+"""What transformers calls the head of the classifiers that read the last token."""
+_OF_EACH_TOKEN = ("ForQuestionAnswering", "ForTokenClassification")
+"""Words in the names of the library's classes whose heads say something of each token."""
 
 
 @register("prompt")
@@ -116,7 +117,8 @@ def body_of(model: Any) -> tuple[nn.Module, nn.Module | None]:
 def _reads_tokens(model: Any) -> bool:
     """Whether the head reads states by the places of the tokens: each, the last, or their mean."""
     mean = getattr(model.config, "classifier_pooling", None) == "mean"
-    by_place = mean or any(name in anatomy_of(model).head for name in _HEADS_OF_TOKENS)
+    of_each = any(name in type(model).__name__ for name in _OF_EACH_TOKEN)
+    by_place = mean or of_each or _LAST_TOKEN_HEAD in anatomy_of(model).head
     return getattr(model, "pools_tokens", by_place)
 
 

@@ -132,7 +132,7 @@ def _unsaid_length(task: TaskPlan, record: Model, training: Training) -> Iterato
 
 def _small_micro_batches(task: TaskPlan, record: Model, training: Training) -> Iterator[Mismatch]:
     """A micro-batch that would not hold the longest example that may be."""
-    inputs, units = kind_named(task.task.kind).inputs, training.micro_batch_units
+    inputs, units = _kind(task).inputs, training.micro_batch_units
     longest = inputs.longest(training.max_length, record)
     if units is not None and units < longest:
         reason = f"an example of task {task.record.name!r} may have {longest} {inputs.unit}s"

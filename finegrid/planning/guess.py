@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from pydantic import JsonValue
 
+from finegrid.planning.guess_answers import Answers, guess_answers
 from finegrid.planning.guess_tags import TaggedWords, guess_tags
 from finegrid.planning.guess_texts import Texts, guess_texts
 from finegrid.planning.own_files import Paths
@@ -139,6 +140,8 @@ def guess(paths: Paths, given: Options) -> Guess:
         if given.pair is None and (tagged := guess_tags(paths["train"], how, *said)):
             return _of_tags(tagged, how, paths)
         found = columns_of(paths["train"], how)
+        if answers := _answers(found, paths, how, given):
+            return _of_texts(answers, found, how, paths, reasons)
         if written := _written(found, given):
             return _of_texts(written, found, how, paths, reasons)
         texts, label = _texts(found, given, reasons), label_of(found, given, reasons)
@@ -168,8 +171,21 @@ def _of_tags(tagged: TaggedWords, how: Format, paths: Paths) -> Guess:
     return Guess(tagged.kind, columns, how, (), shares, length, tuple(reasons))
 
 
+def _answers(
+    columns: Sequence[_Column], paths: Paths, how: Format, given: Options
+) -> Answers | None:
+    """The guess that questions have choices, or answers in a context, unless a text is named."""
+    if given.text is not None or given.label is not None:
+        return None
+    return guess_answers({column.key: column.name for column in columns}, paths, how, given.kind)
+
+
 def _of_texts(
-    written: Texts, columns: Sequence[_Column], how: Format, paths: Paths, reasons: list[str]
+    written: Texts | Answers,
+    columns: Sequence[_Column],
+    how: Format,
+    paths: Paths,
+    reasons: list[str],
 ) -> Guess:
     reasons += [written.reason, *_remarks(columns)]
     shares = shares_of(paths, reasons)

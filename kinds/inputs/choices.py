@@ -110,7 +110,7 @@ class Choices(Text):
 
     def longest(self, max_length: int, model: Model) -> int:
         """So many tokens a choice."""
-        return max_length * (self.choices or 1)
+        return max_length * self.most
 
     def units(self, examples: int, file_bytes: int, max_length: int, model: Model) -> int:
         """A context is read with each choice: the length alone is a bound."""

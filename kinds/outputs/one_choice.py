@@ -92,7 +92,7 @@ class OneChoice(Logits):
 
         count, choices = inputs["input_ids"].shape[:2]
         labels = torch.zeros(count, dtype=torch.long)
-        return {"labels": labels, "counts": torch.full((count,), choices)}
+        return {"labels": labels, "counts": labels + choices}
 
     def forward(self, model: nn.Module, batch: Batch) -> torch.Tensor:
         """The logits (batch, choices); minus infinity where a question has no such choice."""

@@ -145,7 +145,8 @@ class Spans(Output):
 
         count, tokens = inputs["input_ids"].shape
         known = dict.fromkeys(_PLACES, 0) | {"tokens": tokens}
-        return {name: torch.full((count,), value) for name, value in known.items()}
+        zeros = torch.zeros(count, dtype=torch.long)
+        return {name: zeros + value for name, value in known.items()}
 
     def forward(self, model: nn.Module, batch: Batch) -> torch.Tensor:
         """The logits (batch, tokens, 2) of start and end; minus infinity where a batch is padded.

@@ -15,8 +15,10 @@ from finegrid.training.encoding import encoded_rows
 from finegrid.training.evaluation import predictions
 from kinds.contract import RowError
 from kinds.registry import kind_named
+from methods.registry import METHODS
 from tests.kinds.contract import ROWS, Bench, KindContract
 from tests.kinds.test_multiple_choice import folder_of, model_of
+from tests.methods.architectures import tiny
 
 CONTEXTS = [
     "the film was great",
@@ -211,6 +213,22 @@ def test_a_tokenizer_without_places_is_refused(tmp_path: Path, monkeypatch: Any)
     monkeypatch.setattr("transformers.PreTrainedTokenizerFast.is_fast", False)
     with pytest.raises(ValueError, match=r"does not say where its tokens stand.*allowed: a fast"):
         kind_named("question-answering").inputs.processor(folder)
+
+
+@pytest.mark.parametrize("name", ["prompt", "p-tuning"])
+def test_a_prompt_takes_no_place_of_the_tokens(tmp_path: Path, name: str) -> None:
+    """Whatever the head is called, and whatever a classifier of the same type would read."""
+    own: Any = tiny("modernbert").config
+    sizes = {"id2label": None, "num_labels": 2, "classifier_pooling": "cls"}
+    model = AutoModelForQuestionAnswering.from_config(type(own)(**(own.to_dict() | sizes)))
+    METHODS.build(name, {"length": 3}).apply(model, torch.Generator().manual_seed(0))
+    examples = windows(tmp_path).examples
+    batch = examples.batch([0, 1])
+    batch.inputs.pop("token_type_ids")
+    found = examples.kind.output.forward(model.eval(), batch)
+    assert found.shape == (2, 9, 2)
+    assert found[0, 5:].isinf().all()
+    assert found[0, :5].isfinite().all()
 
 
 TEXT = "It was shown in Oslo, and Oslo again."

@@ -1,0 +1,101 @@
+"""What a table of questions with choices, or with answers in a context, is likely to be."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from pydantic import JsonValue
+
+from finegrid.planning.own_files import Paths
+from kinds.contract import RowError
+from kinds.registry import KINDS, kind_named
+from tasks.file_kinds import Needs, needs_of
+from tasks.file_options import Columns
+from tasks.table_files import Format, read_rows
+
+_ANSWERS, _CHOICES, _ANSWER = "answers", "choices", "answer"
+_CONTEXTS = ("context", "article", "passage", "premise", "sent1")
+_QUESTIONS = ("question", "questionstem", "ctx", "query", "goal", "sent2", "sentence")
+_LISTS = ("choices", "options", "endings")
+_SEVERAL = re.compile(r"(ending|choice|option|sol|answer)[0-9a-e]")
+_RIGHT = ("answer", "answerkey", "label", "correct", "gold", "correctanswer")
+
+
+class Answers(NamedTuple):
+    """A guess at the columns of such a table."""
+
+    kind: str
+    columns: Columns
+    names: tuple[str | int, ...]
+    """The columns of text."""
+    asked: dict[str, JsonValue]
+    reason: str
+
+
+def guess_answers(
+    keys: Mapping[str, str | int], paths: Paths, how: Format, kind: str | None
+) -> Answers | None:
+    """The guess for columns by their names, or None where they are no usual ones.
+
+    `keys` has each column by its name without case and signs; `kind` is one that was asked for.
+    Raises TableError and OSError.
+    """
+    for needs in map(needs_of, KINDS):
+        if kind not in (None, needs.kind):
+            continue
+        if needs.truth == (_ANSWERS,) and (found := _spans(needs, keys, paths, how)):
+            return found
+        if _CHOICES in needs.made and (found := _choices(needs, keys)):
+            return found
+    return None
+
+
+def _spans(
+    needs: Needs, keys: Mapping[str, str | int], paths: Paths, how: Format
+) -> Answers | None:
+    """Columns of SQuAD's names, whose answers say where they stand."""
+    if not {*needs.texts, _ANSWERS} <= keys.keys():
+        return None
+    columns: Columns = {name: keys[name] for name in (*needs.texts, _ANSWERS)}
+    counts = list(_counted(needs.kind, columns, paths, how))
+    if None in counts:
+        return None
+    asked: dict[str, JsonValue] = {"unanswerable": True} if 0 in counts else {}
+    lacking = f", {counts.count(0)} rows of which are empty" if asked else ""
+    reason = f"{needs.kind}, for {_ANSWERS} holds texts and where each starts{lacking}"
+    return Answers(needs.kind, columns, tuple(keys[name] for name in needs.texts), asked, reason)
+
+
+def _counted(kind: str, columns: Columns, paths: Paths, how: Format) -> Iterator[int | None]:
+    """How many answers each row has; None for one that has no such answers."""
+    wanted = {name: one for name, one in columns.items() if isinstance(one, str | int)}
+    made = kind_named(kind, {"unanswerable": True})
+    for split, files in paths.items():
+        for path in files:
+            for _, values in read_rows(path, wanted, split, how):
+                try:
+                    row = made.row(dict(zip(wanted, values, strict=True)))
+                except RowError:
+                    yield None
+                else:
+                    yield len(row[_ANSWERS]["text"])
+
+
+def _choices(needs: Needs, keys: Mapping[str, str | int]) -> Answers | None:
+    """Choices in a list or in columns of their own, and the one that is right."""
+    several = tuple(keys[name] for name in sorted(keys) if _SEVERAL.fullmatch(name))
+    listed = next((keys[name] for name in _LISTS if name in keys), None)
+    right = next((keys[name] for name in _RIGHT if name in keys), None)
+    context = next((keys[name] for name in _CONTEXTS if name in keys), None)
+    question = next((keys[name] for name in _QUESTIONS if name in keys), None)
+    choices = listed if listed is not None else several if len(several) > 1 else None
+    if choices is None or right is None or question is None:
+        return None
+    columns: Columns = {"context": context} if context is not None else {}
+    columns |= {"question": question, _CHOICES: choices, _ANSWER: right}
+    texts = tuple(one for one in (context, question) if one is not None)
+    shown = ", ".join(map(str, several)) if choices == several else str(choices)
+    reason = f"{needs.kind}, for {shown} are usual names of choices, and {right} of the right one"
+    return Answers(needs.kind, columns, texts, {}, reason)

@@ -1,0 +1,56 @@
+"""What inputs are made of and made into: whole files, columns, batches, and rows at fault."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    import torch
+
+Facts = Mapping[str, float]
+"""What is known of a whole file, such as how long a recording lasts."""
+
+
+@dataclass(frozen=True)
+class Examined:
+    """A whole file that was read to its end."""
+
+    problem: str | None = None
+    """Why no example can be made of it; None where one can."""
+    facts: Facts = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Examples as tensors, their first dimension the batch."""
+
+    inputs: dict[str, torch.Tensor]
+    """What the model is called with, by keyword."""
+    targets: dict[str, torch.Tensor]
+    """What the loss compares with."""
+
+    def to(self, device: torch.device) -> Batch:
+        """The batch on the device."""
+        inputs, targets = (
+            {name: tensor.to(device) for name, tensor in part.items()}
+            for part in (self.inputs, self.targets)
+        )
+        return Batch(inputs, targets)
+
+
+class Composed(NamedTuple):
+    """A column of a table that several of a kind's are made of."""
+
+    parts: tuple[str, ...]
+    make: Callable[[Any], tuple[str, ...]]
+    """The parts of a value. Raises ValueError where they cannot be made of it."""
+
+
+class RowError(ValueError):
+    """A row of a user's file that a kind can make nothing of, and the column that is at fault."""
+
+    def __init__(self, column: str, problem: str) -> None:
+        super().__init__(problem)
+        self.column = column
