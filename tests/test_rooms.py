@@ -45,11 +45,12 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "finegrid.export": (
         *("finegrid.records", "finegrid.models", "methods", "kinds", "finegrid.training"),
     ),
+    "finegrid.rehearsal": _PLAN,
     "analysis": ("finegrid.records", "finegrid.metrics"),
     "workflow": _WORKFLOW,
     "finegrid.cli": (
         *(*_WORKFLOW, "finegrid.published_counts"),
-        *("finegrid.published_memory", "finegrid.export", "workflow"),
+        *("finegrid.published_memory", "finegrid.export", "finegrid.rehearsal", "workflow"),
     ),
     "measurements": (*_WORKFLOW, "workflow"),
 }
