@@ -82,6 +82,7 @@ OTHER_MEANINGS = {
     ("prefix", "finegrid/cli/anatomy.py"): "whether the method of that name is possible",
     ("head", "analysis/figures/scores.py"): "the first rows of a frame",
     ("head", "finegrid/models/head.py"): "the same",
+    ("head", "finegrid/rehearsal/shrink.py"): "the modules of the task's head",
     ("head", "methods/contract.py"): "the same",
     ("head", "methods/full.py"): "the same",
     ("head", "analysis/comparisons/pareto.py"): "the first rows of a table",
@@ -109,9 +110,10 @@ OTHER_MEANINGS = {
         ("prompt", path): "the text that another one follows"
         for path in (
             *("kinds/inputs/prompts.py", "kinds/outputs/continuation.py"),
-            "finegrid/planning/guess_texts.py",
+            *("finegrid/planning/guess_texts.py", "tasks/commonsense.py", "tasks/metamath.py"),
         )
     },
+    ("prefix", "finegrid/cli/rehearsal.py"): "the start of a temporary folder's name",
     ("prefix", "finegrid/records/write.py"): "the start of a temporary file's name",
     ("prefix", "finegrid/problems.py"): "the start of a location",
 }
