@@ -145,9 +145,8 @@ class Commonsense(Task):
         """Columns id, prompt and target of one official split."""
         import pandas as pd
 
-        asked = [
-            _SUBSETS[self.subset].asked(row) for row in pd.read_parquet(path).to_dict("records")
-        ]
+        rows: Any = pd.read_parquet(path).to_dict("records")
+        asked = [_SUBSETS[self.subset].asked(row) for row in rows]
         return pd.DataFrame(
             {
                 "id": [f"{split}-{number}" for number in range(len(asked))],

@@ -45,11 +45,12 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "finegrid.export": (
         *("finegrid.records", "finegrid.models", "methods", "kinds", "finegrid.training"),
     ),
+    "finegrid.rehearsal": _PLAN,
     "analysis": ("finegrid.records", "finegrid.metrics"),
     "workflow": _WORKFLOW,
     "finegrid.cli": (
         *(*_WORKFLOW, "finegrid.published_counts"),
-        *("finegrid.published_memory", "finegrid.export", "workflow"),
+        *("finegrid.published_memory", "finegrid.export", "finegrid.rehearsal", "workflow"),
     ),
     "measurements": (*_WORKFLOW, "workflow"),
 }
@@ -81,6 +82,7 @@ OTHER_MEANINGS = {
     ("prefix", "finegrid/cli/anatomy.py"): "whether the method of that name is possible",
     ("head", "analysis/figures/scores.py"): "the first rows of a frame",
     ("head", "finegrid/models/head.py"): "the same",
+    ("head", "finegrid/rehearsal/shrink.py"): "the modules of the task's head",
     ("head", "methods/contract.py"): "the same",
     ("head", "methods/full.py"): "the same",
     ("head", "analysis/comparisons/pareto.py"): "the first rows of a table",
@@ -108,9 +110,10 @@ OTHER_MEANINGS = {
         ("prompt", path): "the text that another one follows"
         for path in (
             *("kinds/inputs/prompts.py", "kinds/outputs/continuation.py"),
-            "finegrid/planning/guess_texts.py",
+            *("finegrid/planning/guess_texts.py", "tasks/commonsense.py", "tasks/metamath.py"),
         )
     },
+    ("prefix", "finegrid/cli/rehearsal.py"): "the start of a temporary folder's name",
     ("prefix", "finegrid/records/write.py"): "the start of a temporary file's name",
     ("prefix", "finegrid/problems.py"): "the start of a location",
 }

@@ -14,6 +14,7 @@ import typer
 
 from finegrid.cli.shared import EXIT_CONFIGURATION, BenchmarkName, pipeline_of
 from finegrid.cli.terminal import CONSOLE
+from finegrid.models.blueprint import Blueprint, Description
 from finegrid.planning.benchmark import DEFAULT_BENCHMARK
 from finegrid.records.plan import Plan
 
@@ -73,11 +74,19 @@ def _folder(keep: Path | None) -> Iterator[Path]:
 
 
 def _prepare_environment() -> None:
-    """No network, no mirror, one thread."""
+    """No network, no mirror, one thread; anatomies are found here, where torch is loaded anyway."""
+    from finegrid.models import anatomies
     from finegrid.training.run import prepare_environment
 
     prepare_environment(threads=1)
     os.environ["WANDB_MODE"] = "disabled"
+    anatomies.discovery = _described
+
+
+def _described(blueprints: Sequence[Blueprint]) -> list[Description]:
+    from finegrid.models.describe import describe
+
+    return [describe(one) for one in blueprints]
 
 
 def _tables(plan: Plan, passed: Sequence[Outcome], folder: Path) -> str | None:

@@ -128,8 +128,8 @@ class Catalogue:
             self._check_source(entry.source, (*at, "source"), task.files() if task else None)
         if task is None:
             return None
-        for name, (source, files) in task.beside().items():
-            self._check_source(source, (*at, "options", name), files)
+        for key, (source, files) in task.beside().items():
+            self._check_source(source, (*at, "options", key), files)
         if problem := _source_mismatch(entry.source, task):
             self.problems.add((*at, "source"), problem)
         if problem := _wrong_kind(task):

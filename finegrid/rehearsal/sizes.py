@@ -42,24 +42,24 @@ def is_size(key: str) -> bool:
     return any(one.fullmatch(key) for one in patterns)
 
 
-def shallow(full: Mapping[str, Any]) -> Configuration:
+def shallow(whole: Mapping[str, Any]) -> Configuration:
     """The keys that change where two blocks stand for all, one of each type that a list names.
 
     Lists with an entry a layer are shortened alike, so that each type of layer is kept.
     """
     changed: Configuration = {}
-    for key, count in _numbers(full, LAYERS):
+    for key, count in _numbers(whole, LAYERS):
         if count <= _FEWEST_LAYERS:
             continue
         lists = {
             name: value
-            for name, value in full.items()
+            for name, value in whole.items()
             if isinstance(value, list) and len(value) == count and not WIDTHS.fullmatch(name)
         }
         kept = _kept_layers(list(lists.values()), count)
         changed[key] = len(kept)
         changed |= {name: [value[i] for i in kept] for name, value in lists.items()}
-    for key, value in full.items():
+    for key, value in whole.items():
         if LAYERS.fullmatch(key) and isinstance(value, list) and all(map(_is_number, value)):
             fewer = [min(one, _FEWEST_LAYERS) for one in value]
             changed |= {key: fewer} if fewer != value else {}
@@ -88,20 +88,20 @@ class _Scale:
     """Size of a head that the configuration says or implies, old and new."""
 
 
-def narrow(full: Mapping[str, Any]) -> Configuration:
+def narrow(whole: Mapping[str, Any]) -> Configuration:
     """The keys that change where widths, heads, feed-forward parts and experts are smaller.
 
     The ratio of heads of queries to those of keys stays, and that of all heads to the width.
     """
-    scale = _scale(full)
+    scale = _scale(whole)
     if scale is None or scale.width >= 1:
         return {}
     changed: Configuration = {}
-    for key, value in full.items():
+    for key, value in whole.items():
         new = _narrowed(key, value, scale)
         if new != value:
             changed[key] = new
-    return changed | _few_experts(full)
+    return changed | _few_experts(whole)
 
 
 def _narrowed(key: str, value: Any, scale: _Scale) -> Any:
@@ -134,46 +134,46 @@ def _scaled(size: int, factor: Fraction) -> int:
     return max(_STEP, math.ceil(exact / _STEP) * _STEP)
 
 
-def _scale(full: Mapping[str, Any]) -> _Scale | None:
+def _scale(whole: Mapping[str, Any]) -> _Scale | None:
     """How much smaller the model may be; None where its keys do not tell."""
-    width = next((full[key] for key in _MAIN_WIDTHS if _is_number(full.get(key))), None)
-    heads = [value for key, value in full.items() if HEADS.fullmatch(key)]
+    width = next((whole[key] for key in _MAIN_WIDTHS if _is_number(whole.get(key))), None)
+    heads = [value for key, value in whole.items() if HEADS.fullmatch(key)]
     numbers = [value for value in heads if _is_number(value)]
     if width and numbers:
-        return _by_heads(full, width, numbers[0])
-    stages = [v for k, v in full.items() if WIDTHS.fullmatch(k) and isinstance(v, list) and v]
+        return _by_heads(whole, width, numbers[0])
+    stages = [v for k, v in whole.items() if WIDTHS.fullmatch(k) and isinstance(v, list) and v]
     lists = [value for value in heads if isinstance(value, list) and value]
-    if lists and (first := stages[0][0] if stages else full.get("embed_dim")):
+    if lists and (first := stages[0][0] if stages else whole.get("embed_dim")):
         return _Scale(Fraction(_HEAD_SIZE * lists[0][0], first))
     sizes = [size for value in stages for size in value if _is_number(size)]
     return _Scale(Fraction(1, _STEP)) if sizes and min(sizes) >= _STEP**2 else None
 
 
-def _by_heads(full: Mapping[str, Any], width: int, heads: int) -> _Scale:
+def _by_heads(whole: Mapping[str, Any], width: int, heads: int) -> _Scale:
     """By few heads of a small size, with a width that the groups of the configuration divide."""
-    keys = next((value for _, value in _numbers(full, KEY_HEADS)), heads)
+    keys = next((value for _, value in _numbers(whole, KEY_HEADS)), heads)
     if keys == heads or heads % keys:
         few = math.gcd(heads, _HEADS) if heads % _HEADS else _HEADS
     else:
         few = heads // keys * math.gcd(keys, 2)
-    said = next((value for _, value in _numbers(full, HEAD_SIZES)), None)
+    said = next((value for _, value in _numbers(whole, HEAD_SIZES)), None)
     size = said or width // heads
-    groups = [v for k, v in full.items() if k.endswith("groups") and _is_number(v) and v > 1]
+    groups = [v for k, v in whole.items() if k.endswith("groups") and _is_number(v) and v > 1]
     unit = math.lcm(few * _HEAD_SIZE, *(one for one in groups if width % one == 0))
     inside = Fraction(said * heads, width) if said else Fraction(1)
     new = max(2, int(inside * unit / few) // 2 * 2)
     return _Scale(Fraction(unit, width), Fraction(few, heads), (size, new))
 
 
-def _few_experts(full: Mapping[str, Any]) -> Configuration:
-    chosen = max([value for _, value in _numbers(full, CHOSEN)], default=1)
+def _few_experts(whole: Mapping[str, Any]) -> Configuration:
+    chosen = max([value for _, value in _numbers(whole, CHOSEN)], default=1)
     few = max(_EXPERTS, chosen)
-    return {key: few for key, value in _numbers(full, EXPERTS) if value > few}
+    return {key: few for key, value in _numbers(whole, EXPERTS) if value > few}
 
 
-def _numbers(full: Mapping[str, Any], pattern: re.Pattern[str]) -> Iterator[tuple[str, int]]:
+def _numbers(whole: Mapping[str, Any], pattern: re.Pattern[str]) -> Iterator[tuple[str, int]]:
     return (
-        (key, value) for key, value in full.items() if pattern.fullmatch(key) and _is_number(value)
+        (key, value) for key, value in whole.items() if pattern.fullmatch(key) and _is_number(value)
     )
 
 

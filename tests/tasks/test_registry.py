@@ -7,6 +7,7 @@ from pydantic import JsonValue, ValidationError
 
 from finegrid.metrics.registry import METRICS
 from finegrid.records.registry import UnknownNameError
+from kinds.registry import kind_named
 from tasks.registry import TASKS
 
 REQUIRED: dict[str, dict[str, JsonValue]] = {
@@ -18,6 +19,8 @@ REQUIRED: dict[str, dict[str, JsonValue]] = {
     },
     "labelled-folders": {"kind": "image-classification", "labels": ["cat", "dog"]},
     "glue": {"subset": "rte"},
+    "commonsense": {"subset": "piqa"},
+    "metamath": {"scored": {"uri": "hub:openai/gsm8k", "revision": "0" * 40}},
     "given-points": {"x": [[1], [2], [3], [4], [5]], "y": [1, 2, 3, 4, 5], "held_out": 0},
 }
 HEAVY = ("pandas", "numpy", "pyarrow", "torch", "transformers", "datasets")
@@ -31,8 +34,8 @@ def test_every_task_is_a_frozen_dataclass_that_documents_its_data(name: str) -> 
     assert len(type(task).__doc__ or "") > 200
     assert task.metrics
     assert set(task.metrics) <= set(METRICS)
-    has_classes = not task.kind.endswith("-regression") and task.kind != "causal-lm"
-    assert has_classes == bool(task.labels)
+    truths = kind_named(task.kind, task.kind_options).output.truths
+    assert (truths == "classes") == bool(task.labels)
 
 
 @pytest.mark.parametrize("name", list(TASKS))
