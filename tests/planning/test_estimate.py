@@ -219,6 +219,10 @@ def test_checkpointed_gradients_take_less_and_longer_texts_more(network: Specifi
     assert peak(gradient_checkpointing=True) < peak() < peak(max_length=256) < peak(batch_size=50)
     assert peak(batch_size=50, micro_batch_size=5) == peak()
     assert peak(batch_size=50, micro_batch_units=5 * 128 + 127) == peak()
+    layers = 12 * (4 * 768**2 + 2 * 768 * 3072)  # of which one is de-quantised at a time
+    saved = 4 * 0.85 * layers - 8 * 768 * 3072
+    assert peak() - peak(weights="nf4") == pytest.approx(saved, rel=0.001)
+    assert peak(weights="nf4") < peak(weights="int8") < peak()
 
 
 def test_every_committed_peak_is_below_its_bound_and_not_far_below() -> None:
