@@ -108,6 +108,7 @@ OTHER_MEANINGS = {
         ("prompt", path): "the text that another one follows"
         for path in (
             *("kinds/inputs/prompts.py", "kinds/outputs/continuation.py"),
+            "tasks/shell_commands.py",
             "finegrid/planning/guess_texts.py",
         )
     },

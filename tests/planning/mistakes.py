@@ -311,7 +311,10 @@ CASES: dict[str, tuple[Path_, Any, list[str]]] = {
     "unknown scheme": (
         ("tasks", "digits", "source"),
         {"uri": "http://x"},
-        ['tasks.digits.source.uri: "http://x" ', "allowed: hub:, package:, sdist:, wheel: or path:"],
+        [
+            'tasks.digits.source.uri: "http://x" ',
+            "allowed: hub:, package:, sdist:, wheel: or path:",
+        ],
     ),
     "hub without revision": (
         ("models", "tiny"),

@@ -150,7 +150,9 @@ def test_a_touched_file_changes_nothing() -> None:
     assert plan() == before
 
 
-@pytest.mark.parametrize("name", ["smoke", "default", "article", "article-programs", "glue", "language"])
+@pytest.mark.parametrize(
+    "name", ["smoke", "default", "article", "article-programs", "glue", "language"]
+)
 def test_what_is_listed_in_full_stays_as_it_is(name: str) -> None:
     """The identities of committed runs: no file is read for them."""
     benchmark = parse_benchmark(load_yaml(REPOSITORY / "config" / f"{name}.yaml"))
