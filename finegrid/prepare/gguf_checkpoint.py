@@ -66,8 +66,8 @@ def convert(path: Path, destination: Path) -> str | None:
 
 def _untied(model: Any) -> dict[str, Any]:
     """The weights by name, each once: one that body and head share by its name in the body."""
-    prefix = f"{model.base_model_prefix}."
-    state = sorted(model.state_dict().items(), key=lambda item: not item[0].startswith(prefix))
+    start = f"{model.base_model_prefix}."
+    state = sorted(model.state_dict().items(), key=lambda item: not item[0].startswith(start))
     found, seen = {}, set[int]()
     for name, tensor in state:
         if tensor.data_ptr() not in seen:
