@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import compress, islice
-from math import isfinite, nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from finegrid.records.prepared import SPLITS, SplitName
 from kinds.contract import Composed, Examined, Kind
+from tasks.file_checks import Checks, listed, number
 from tasks.file_labels import canonical, find_labels, listed_labels, named_classes
 from tasks.file_options import (
     ClassNames,
@@ -23,7 +22,7 @@ from tasks.file_options import (
     as_words,
     words_of,
 )
-from tasks.file_tags import TAGS, mismatched, survey_tags
+from tasks.file_tags import TAGS, survey_tags
 from tasks.made_rows import MadeRows
 from tasks.splitting import divided, grouped, proportional
 from tasks.table_files import PLAIN, Format, Row, TableError, Wanted, read_rows, stored_names
@@ -33,8 +32,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
-_SHOWN = 5
 _BLOCK = 1 << 10
 """Rows that are held as Python's own values at a time."""
 _LABEL, _MADE = "label", "made"
@@ -181,7 +178,7 @@ class Reading:
         number = 0
         for path in files:
             numbers = frozenset(self._numbers(wanted))
-            check = _Checks(path, wanted, numbers, self._further(wanted), self.files, self.words)
+            check = Checks(path, wanted, numbers, self._further(wanted), self.files, self.words)
             rows = read_rows(path, wanted, split, self.how)
             made = MadeRows(path, self.kind, self.columns) if self.kind and self._is_made else None
             while block := list(islice(rows, _BLOCK)):
@@ -248,7 +245,7 @@ class Reading:
         if self.truths == "texts":
             texts = zip(*(columns[one] for one in names), strict=True)
             return pa.array([_BETWEEN.join(filter(str.strip, row)) for row in texts], pa.string())
-        parts = [list(map(_number, columns[one])) for one in names]
+        parts = [list(map(number, columns[one])) for one in names]
         return pa.array([list(row) for row in zip(*parts, strict=True)], pa.list_(pa.float32()))
 
     def _columns(self, block: Sequence[Row], wanted: Wanted) -> dict[str, list[Any]]:
@@ -294,61 +291,6 @@ class Reading:
         return set(map(str.strip, words_of(value))) if is_list else {value.strip()}
 
 
-@dataclass
-class _Checks:
-    """Collects the rows of a file that are blank, or not of the kind."""
-
-    path: Path
-    wanted: Wanted
-    numbers: frozenset[str]
-    """What has to hold numbers."""
-    further: frozenset[str] = frozenset()
-    """What may be blank."""
-    files: tuple[str, ...] = ()
-    """What has to hold files."""
-    words: tuple[str, ...] = ()
-    """What has to hold lists of words, of one length in a row."""
-    rows: int = 0
-    bad: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
-    """By column: the numbers and the places of rows."""
-    uneven: list[str] = field(default_factory=list)
-    """Rows of words that have not one tag each."""
-
-    def note(self, columns: Mapping[str, Sequence[Any]]) -> None:
-        """Look at the values of some rows."""
-        for key in self.wanted:
-            is_number = key in self.numbers
-            if key in self.further:
-                continue
-            for at, value in enumerate(columns[key]):
-                if not value or value.isspace() or (is_number and not _is_number(value)):
-                    bad = self.bad.setdefault(key, [])
-                    bad.append((self.rows + at, columns["place"][at]))
-        self.uneven += mismatched(columns, self.words)
-        self.rows += len(columns["place"])
-
-    def finish(self) -> None:
-        """Raise TableError for the rows that are bad, of the column in which the first one is."""
-        if not self.bad and self.uneven:
-            where = f"{self.path.name}, column {self.wanted[TAGS]!r}"
-            problem = f"{where}: {listed(self.uneven)}; allowed: one tag for each of the tokens"
-            raise TableError(("columns", TAGS), problem)
-        if not self.bad:
-            return
-        key = min((one for one in self.wanted if one in self.bad), key=lambda one: self.bad[one][0])
-        numbers = key in self.numbers
-        allowed = "numbers, with a point" if numbers else "text"
-        allowed = "a list of words in each row" if key in self.words else allowed
-        if key in self.files:
-            allowed = "the bytes of a file, as the datasets library keeps them in parquet"
-        elif key != "group" and not numbers:
-            allowed += f'; or drop: {{{key}: [""]}}, which leaves blank rows out'
-        where = f"{self.path.name}, column {self.wanted[key]!r}"
-        at = ("split", "group") if key == "group" else ("columns", key)
-        places = listed([place for _, place in self.bad[key]])
-        raise TableError(at, f"{where}: blank or wrong in {places}; allowed: {allowed}")
-
-
 def _made(one: Composed, value: Any) -> tuple[str, ...]:
     """The parts of a value, all of them blank where they cannot be made of it."""
     try:
@@ -368,23 +310,8 @@ def _flat(columns: Columns) -> dict[str, str | int]:
     return found
 
 
-def _number(text: str) -> float:
-    """The number; not one where a check is about to say so."""
-    return float(text) if _is_number(text) else nan
-
-
-def _is_number(label: str) -> bool:
-    return bool(_NUMBER.fullmatch(label.strip())) and isfinite(float(label))
-
-
 def _names(files: Sequence[Any]) -> str:
     return files[0].name if len(files) == 1 else f"{files[0].name} and {len(files) - 1} more"
-
-
-def listed(places: Sequence[str]) -> str:
-    """The first few places, and how many there are: `line 3, line 5 (2 in all)`."""
-    more = ", ..." if len(places) > _SHOWN else ""
-    return f"{', '.join(places[:_SHOWN])}{more} ({len(places)} in all)"
 
 
 def label_numbers(

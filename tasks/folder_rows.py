@@ -9,10 +9,11 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from finegrid.records.prepared import SPLITS, SplitName
+from tasks.file_checks import listed
 from tasks.file_kinds import Needs, needs_of
 from tasks.file_labels import find_labels, named_classes
 from tasks.file_options import ClassNames, Columns, Dropped, HeldOut, as_text
-from tasks.file_rows import Survey, label_numbers, listed
+from tasks.file_rows import Survey, label_numbers
 from tasks.folder_layout import FILE_NAME, Layout, layout
 from tasks.splitting import divided, grouped, proportional
 from tasks.table_files import PLAIN, Format, TableError, column_names, read_rows

@@ -15,7 +15,8 @@ from finegrid.records.specification import Source
 from kinds.contract import Examined
 from kinds.inputs.whole_files import wrong_files
 from kinds.registry import kind_named
-from tasks.file_rows import Survey, listed
+from tasks.file_checks import listed
+from tasks.file_rows import Survey
 from tasks.folder_layout import METADATA, Placed, empty_folders, layout
 from tasks.folder_rows import LABELLED, FolderReading
 from tasks.labelled_folders import REGISTERED

@@ -1,0 +1,86 @@
+"""What is blank or wrong in the rows of a user's own file, told at once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from math import isfinite, nan
+from pathlib import Path
+from typing import Any
+
+from tasks.file_tags import TAGS, mismatched
+from tasks.table_files import TableError, Wanted
+
+_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+_SHOWN = 5
+
+
+@dataclass
+class Checks:
+    """Collects the rows of a file that are blank, or not of the kind."""
+
+    path: Path
+    wanted: Wanted
+    numbers: frozenset[str]
+    """What has to hold numbers."""
+    further: frozenset[str] = frozenset()
+    """What may be blank."""
+    files: tuple[str, ...] = ()
+    """What has to hold files."""
+    words: tuple[str, ...] = ()
+    """What has to hold lists of words, of one length in a row."""
+    rows: int = 0
+    bad: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
+    """By column: the numbers and the places of rows."""
+    uneven: list[str] = field(default_factory=list)
+    """Rows of words that have not one tag each."""
+
+    def note(self, columns: Mapping[str, Sequence[Any]]) -> None:
+        """Look at the values of some rows."""
+        for key in self.wanted:
+            is_number = key in self.numbers
+            if key in self.further:
+                continue
+            for at, value in enumerate(columns[key]):
+                if not value or value.isspace() or (is_number and not _is_number(value)):
+                    bad = self.bad.setdefault(key, [])
+                    bad.append((self.rows + at, columns["place"][at]))
+        self.uneven += mismatched(columns, self.words)
+        self.rows += len(columns["place"])
+
+    def finish(self) -> None:
+        """Raise TableError for the rows that are bad, of the column in which the first one is."""
+        if not self.bad and self.uneven:
+            where = f"{self.path.name}, column {self.wanted[TAGS]!r}"
+            problem = f"{where}: {listed(self.uneven)}; allowed: one tag for each of the tokens"
+            raise TableError(("columns", TAGS), problem)
+        if not self.bad:
+            return
+        key = min((one for one in self.wanted if one in self.bad), key=lambda one: self.bad[one][0])
+        numbers = key in self.numbers
+        allowed = "numbers, with a point" if numbers else "text"
+        allowed = "a list of words in each row" if key in self.words else allowed
+        if key in self.files:
+            allowed = "the bytes of a file, as the datasets library keeps them in parquet"
+        elif key != "group" and not numbers:
+            allowed += f'; or drop: {{{key}: [""]}}, which leaves blank rows out'
+        where = f"{self.path.name}, column {self.wanted[key]!r}"
+        at = ("split", "group") if key == "group" else ("columns", key)
+        places = listed([place for _, place in self.bad[key]])
+        raise TableError(at, f"{where}: blank or wrong in {places}; allowed: {allowed}")
+
+
+def number(text: str) -> float:
+    """The number; not one where a check is about to say so."""
+    return float(text) if _is_number(text) else nan
+
+
+def _is_number(label: str) -> bool:
+    return bool(_NUMBER.fullmatch(label.strip())) and isfinite(float(label))
+
+
+def listed(places: Sequence[str]) -> str:
+    """The first few places, and how many there are: `line 3, line 5 (2 in all)`."""
+    more = ", ..." if len(places) > _SHOWN else ""
+    return f"{', '.join(places[:_SHOWN])}{more} ({len(places)} in all)"
