@@ -17,7 +17,7 @@ NEXT = {
     "methods/contract.py": "what a method is asked for",
     "finegrid/models/layers.py": "the layers of a model, by role",
     "methods/injection.py": "adding parameters and hooks",
-    "tests/methods/test_contract.py": "what is tested, and SETTINGS for more settings",
+    "tests/methods/cases.py": "what is tested, and SETTINGS for more settings",
 }
 """Files to read for whoever fills the template in."""
 

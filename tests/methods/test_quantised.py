@@ -12,8 +12,8 @@ from finegrid.records.training import QUANTISED, Weights
 from methods.parameters import trainable_state
 from methods.registry import METHODS
 from tests.methods.architectures import inputs, labels, tiny
+from tests.methods.cases import FITTING, Case
 from tests.methods.covering import covering, quick
-from tests.methods.test_contract import FITTING, Case
 
 MODELS = ("bert", "gpt2")
 """Plain layers, and layers that are fused and kept transposed."""

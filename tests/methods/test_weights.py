@@ -11,8 +11,8 @@ from finegrid.models.precision import hold
 from finegrid.records.training import Weights
 from methods.parameters import trainable_state
 from tests.methods.architectures import inputs, labels, tiny
+from tests.methods.cases import FITTING, Case
 from tests.methods.covering import covering, quick
-from tests.methods.test_contract import FITTING, Case
 
 TYPES: dict[Weights, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16}
 MODELS = ("bert", "gpt2", "linear-stack", "llama")

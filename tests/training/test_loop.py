@@ -19,7 +19,7 @@ from finegrid.training.evaluation import predict
 from finegrid.training.loop import Trainer, evaluation_steps
 from methods.parameters import load_trainable, trainable_state
 from methods.registry import METHODS
-from tests.methods.test_contract import settings_of
+from tests.methods.cases import settings_of
 from tests.training.assets import Assets, Event, read_history, run_folder, steps
 
 CPU = torch.device("cpu")

@@ -15,8 +15,8 @@ from finegrid.training.loop import Trainer
 from finegrid.training.optimization import make_optimizer, make_schedule
 from methods.registry import METHODS
 from tests.methods.architectures import tiny
+from tests.methods.cases import settings_of
 from tests.methods.reference import applied
-from tests.methods.test_contract import settings_of
 from tests.training.assets import Assets, rows_of_numbers
 
 LINEAR = [1 - i / 7 for i in range(7)]
