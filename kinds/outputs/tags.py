@@ -123,12 +123,9 @@ class Tags(Output):
         return {"labels": torch.zeros_like(inputs["input_ids"])}
 
     def forward(self, model: nn.Module, batch: Batch) -> torch.Tensor:
-        """The logits of the tokens, (batch, tokens, tags).
-
-        A method may let vectors of its own stand before the tokens, as a prompt: these have no tag.
-        """
+        """The logits of the tokens, (batch, tokens, tags)."""
         logits: torch.Tensor = model(**batch.inputs).logits
-        return logits[:, -batch.targets["labels"].shape[1] :]
+        return logits
 
     def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
         """Cross-entropy, summed over the words that are read."""

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from finegrid.models.network import LinearStack, Output
 from finegrid.training import experiment
@@ -61,9 +62,10 @@ class Clock:
         self.seconds = seconds
         self.calls: list[str] = []
         self.merged = False
+        self.base = nn.Identity()
 
     def __call__(self, model: Any, **_: Any) -> float:
-        name = "base" if model == "base" else "merged" if self.merged else "unmerged"
+        name = "base" if model is self.base else "merged" if self.merged else "unmerged"
         self.calls.append(name)
         slowness = 1 + 0.1 * ((len(self.calls) - 1) // 2) + (9 if len(self.calls) == 7 else 0)
         return self.seconds[name] * slowness
@@ -80,9 +82,7 @@ def test_the_base_is_timed_in_turns_and_a_drift_of_the_machine_cancels(
     clock: Any = Clock(unmerged=1.2, merged=1.04, base=1.0)
     monkeypatch.setattr(inference, "_seconds", clock)
     examples: Any = assets.splits()["validation"]
-    model: Any = "model"
-    base: Any = "base"
-    found = measure_inference(model, base, clock, examples, 8, CPU, "fp32")
+    found = measure_inference(nn.Identity(), clock.base, clock, examples, 8, CPU, "fp32")
     # The medians alone would call the merged model far slower than the base, which ran before.
     assert found.unmerged_to_base == pytest.approx(1.2)
     assert found.merged_to_base == pytest.approx(1.04)
