@@ -19,7 +19,7 @@ from finegrid.records.specification import Checkpoint, RandomModel, Source, mode
 from finegrid.rehearsal.sizes import Configuration
 
 _ROLES = ("pad", "unk", "bos", "eos", "cls", "sep", "mask")
-_LEFT = (".safetensors", ".safetensors.index.json", "manifest.json")
+_LEFT = (".gguf", ".safetensors", ".safetensors.index.json", "manifest.json")
 _CONFIGURATIONS = ("config.json", "generation_config.json")
 _VOCABULARY = 512
 _KEPT_IDS = 16
@@ -42,8 +42,10 @@ def processor_files(model: Checkpoint | RandomModel, prepared: Path) -> dict[str
         found = {path.name: path for path in folder.iterdir()}
     elif is_local(source.uri):
         found = local_files(source, taken_of_folder(source))
-    else:
+    elif source.uri.startswith("hub:"):
         found = dict(_of_cache(source))
+    else:  # an archive is fetched when its model is prepared
+        found = {}
     return {
         name: path
         for name, path in found.items()
