@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from finegrid.metrics.registry import METRICS, columns_read, metric, score_module
+from finegrid.records.prepared import SplitName
 from finegrid.records.result import Score
 from finegrid.training.batches import evaluation_batches
 from finegrid.training.data import Examples
@@ -122,6 +123,14 @@ def predictions(examples: Examples, said: Sequence[Row]) -> list[Row]:
     return [
         truth | decision | row for truth, decision, row in zip(truths, decided, said, strict=True)
     ]
+
+
+def prediction_table(split: SplitName, examples: Examples, said: list[Row]) -> pa.Table:
+    """The rows of a split in `predictions.parquet`."""
+    columns = [("split", pa.string()), ("id", pa.string()), *examples.kind.output.predicted()]
+    rows = zip(examples.ids, predictions(examples, said), strict=True)
+    found = [{"split": split, "id": one} | row for one, row in rows]
+    return pa.Table.from_pylist(found, pa.schema(columns))
 
 
 def score(rows: Sequence[Row], metrics: Sequence[str]) -> dict[str, Score]:

@@ -42,6 +42,7 @@ from finegrid.training.evaluation import (
     is_finite,
     load_metric,
     predict,
+    prediction_table,
     predictions,
     score,
 )
@@ -355,7 +356,7 @@ def scores_on(
 
 def write_predictions(said: Mapping[SplitName, list[Row]], splits: Splits, path: Path) -> None:
     """`predictions.parquet`: a row an example, by splits."""
-    tables = [_prediction_table(name, splits[name], rows) for name, rows in said.items()]
+    tables = [prediction_table(name, splits[name], rows) for name, rows in said.items()]
     pq.write_table(pa.concat_tables(tables), path)
 
 
@@ -392,10 +393,3 @@ def store(run: Run, applied: Applied, files: Mapping[str, str]) -> Reached:
         **{name: counts[name] for name in get_args(Category)},
     )
     return {"parameters": parameters, "files": {**files, **written}}
-
-
-def _prediction_table(name: SplitName, examples: Examples, said: list[Row]) -> pa.Table:
-    columns = [("split", pa.string()), ("id", pa.string()), *examples.kind.output.predicted()]
-    rows = zip(examples.ids, predictions(examples, said), strict=True)
-    found = [{"split": name, "id": one} | row for one, row in rows]
-    return pa.Table.from_pylist(found, pa.schema(columns))

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kinds.contract import Batch, Example
-from kinds.outputs.texts import LEFT_OUT, Texts
+from kinds.outputs.texts import Texts
+from kinds.outputs.token_labels import LEFT_OUT
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from finegrid.records.iob2 import names_entities
 from kinds.contract import Batch, Example, Output, Row
 from kinds.inputs.word_lists import UNREAD
-from kinds.outputs.texts import LEFT_OUT
+from kinds.outputs.token_labels import LEFT_OUT, padded
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -105,16 +105,7 @@ class Tags(Output):
 
     def collate(self, targets: Sequence[Example]) -> dict[str, torch.Tensor]:
         """Classes (batch, tokens), padded on the right with what is not learnt."""
-        import numpy as np
-        import torch
-
-        lengths = np.array([len(target["labels"]) for target in targets])
-        padded = np.empty((len(targets), lengths.max()), dtype=np.int64)
-        padded.fill(LEFT_OUT)
-        padded[np.arange(lengths.max()) < lengths[:, None]] = np.concatenate(
-            [target["labels"] for target in targets]
-        )
-        return {"labels": torch.from_numpy(padded)}
+        return {"labels": padded([target["labels"] for target in targets])}
 
     def blank(self, inputs: dict[str, torch.Tensor], terms: int) -> dict[str, torch.Tensor]:
         """The first tag at every place."""

@@ -11,14 +11,13 @@ from pydantic import AfterValidator, Field
 
 from finegrid.records.base import Positive, PositiveFloat, Record
 from kinds.contract import Batch, Example, Output, Row
+from kinds.outputs.token_labels import LEFT_OUT, padded
 
 if TYPE_CHECKING:
     import pyarrow as pa
     import torch
     from torch import nn
 
-LEFT_OUT = -100
-"""The label of a place at which nothing is learnt, as the library has it."""
 _SELECTING = "perplexity"
 """The metric of a model's loss: what selects by the loss selects by it."""
 
@@ -138,16 +137,7 @@ class Texts(Output):
 
     def collate(self, targets: Sequence[Example]) -> dict[str, torch.Tensor]:
         """Labels (batch, tokens), padded on the right with what is not learnt."""
-        import numpy as np
-        import torch
-
-        lengths = np.array([len(target["labels"]) for target in targets])
-        padded = np.empty((len(targets), lengths.max()), dtype=np.int64)
-        padded.fill(LEFT_OUT)
-        padded[np.arange(lengths.max()) < lengths[:, None]] = np.concatenate(
-            [target["labels"] for target in targets]
-        )
-        return {"labels": torch.from_numpy(padded)}
+        return {"labels": padded([target["labels"] for target in targets])}
 
     def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
         """Cross-entropy, summed over the tokens that are learnt."""

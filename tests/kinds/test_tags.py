@@ -15,7 +15,7 @@ from finegrid.models.pooling import NoClassifierError, classifier_class
 from finegrid.training.data import Examples
 from finegrid.training.encoding import encoded_rows
 from finegrid.training.evaluation import predict, predictions
-from kinds.outputs.texts import LEFT_OUT
+from kinds.outputs.token_labels import LEFT_OUT
 from kinds.registry import kind_named
 from methods.registry import METHODS
 from tests.kinds.contract import CPU, KindContract

@@ -14,7 +14,7 @@ from torch.nn.functional import cross_entropy
 from finegrid.training.data import Examples
 from finegrid.training.encoding import encoded_rows
 from finegrid.training.evaluation import predict
-from kinds.outputs.texts import LEFT_OUT
+from kinds.outputs.token_labels import LEFT_OUT
 from kinds.registry import kind_named
 from methods.registry import METHODS
 from tests.kinds.contract import CPU, KindContract

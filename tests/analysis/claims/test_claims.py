@@ -1,8 +1,6 @@
 """Claims on runs whose effects are known by construction: every verdict, every way to have none."""
 
 from collections.abc import Callable
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +17,6 @@ from tests.analysis.claims.evidence import (
     RATIO,
     Edit,
     Scores,
-    build_evidence,
     claim,
     decide,
     only,
@@ -28,11 +25,6 @@ from tests.analysis.claims.evidence import (
     timed,
     unchanged,
 )
-
-
-@pytest.fixture
-def build(tmp_path: Path) -> Callable[..., Evidence]:
-    return partial(build_evidence, tmp_path)
 
 
 def test_a_ratio_of_constants_is_exact(build: Callable[..., Evidence]) -> None:

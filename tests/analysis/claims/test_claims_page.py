@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,6 @@ from tests.analysis.claims.evidence import (
     LAYERS,
     RATIO,
     Edit,
-    build_evidence,
     claim,
     decide,
     graded,
@@ -31,11 +29,6 @@ from tests.analysis.claims.evidence import (
     scored,
     unchanged,
 )
-
-
-@pytest.fixture
-def build(tmp_path: Path) -> Callable[..., Evidence]:
-    return partial(build_evidence, tmp_path)
 
 
 def squeezed(text: str) -> str:

@@ -1,8 +1,6 @@
 """Gradients in claims: layers, steps, what explodes, and what only converged."""
 
 from collections.abc import Callable
-from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,7 +14,6 @@ from tests.analysis.claims.evidence import (
     LAYERS,
     Edit,
     Scores,
-    build_evidence,
     decide,
     flat,
     graded,
@@ -24,11 +21,6 @@ from tests.analysis.claims.evidence import (
     pair,
     unchanged,
 )
-
-
-@pytest.fixture
-def build(tmp_path: Path) -> Callable[..., Evidence]:
-    return partial(build_evidence, tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,6 @@
 """Trends and interactions of runs whose effects are known by construction."""
 
 from collections.abc import Callable
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +16,6 @@ from tests.analysis.claims.evidence import (
     DIFFERENCE,
     Edit,
     Scores,
-    build_evidence,
     claim,
     decide,
     only,
@@ -28,11 +25,6 @@ from tests.analysis.claims.evidence import (
 )
 
 SIZES = {"words-50": {"train": 50}, "words-100": {"train": 100}, "words-400": {"train": 400}}
-
-
-@pytest.fixture
-def build(tmp_path: Path) -> Callable[..., Evidence]:
-    return partial(build_evidence, tmp_path)
 
 
 def test_a_trend_is_the_slope_of_the_gap_over_doublings(build: Callable[..., Evidence]) -> None:
