@@ -56,7 +56,7 @@ rule on_a_gpu:
     output: "{number}.done"
     resources: gpu=1
     shell:
-        "touch {wildcards.number}.running; ls *.running | wc -l >> together; sleep 0.5; "
+        "touch {wildcards.number}.running; echo *.running | wc -w >> together; sleep 0.5; "
         "rm {wildcards.number}.running; touch {output}"
 """
 Snakemake = Callable[..., str]
