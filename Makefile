@@ -8,8 +8,11 @@ BENCHMARK ?= default
 CORES ?= all
 RESULTS ?= results
 READY := $(VENV)/.ready
-# Errors alone are shown. Modules are compiled when they are first imported: most of them never are.
+# Errors alone are shown. Modules are compiled afterwards, on all cores at once.
 QUIETLY := --quiet --quiet --no-compile --disable-pip-version-check
+# Where PYTHONDONTWRITEBYTECODE is set, as in many containers, each process would compile torch and
+# transformers anew, in 7 s. Templates of modules do not compile, and are left as they are.
+COMPILE := python -m compileall -qq -j 0 $(VENV)/lib
 # A file's tests stay together, as they share what they make; the longest files begin.
 TESTS := python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder --ignore tests/slurm
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
@@ -32,6 +35,7 @@ $(READY): pyproject.toml requirements.lock
 	@python -m pip install $(QUIETLY) --require-hashes -r requirements.lock
 	@PYTHONWARNINGS=ignore python -m pip install $(QUIETLY) --no-deps \
 		--no-build-isolation --editable .
+	@$(COMPILE) || true
 	@touch $@
 
 reproduce: $(READY) ## Run the default benchmark and print its table (BENCHMARK=..., CORES=...)
