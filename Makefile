@@ -15,6 +15,8 @@ QUIETLY := --quiet --quiet --no-compile --disable-pip-version-check
 COMPILE := python -m compileall -qq -j 0 $(VENV)/lib
 # A file's tests stay together, as they share what they make; the longest files begin.
 TESTS := python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder --ignore tests/slurm
+# The project's own modules are compiled as they are imported.
+unexport PYTHONDONTWRITEBYTECODE
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
