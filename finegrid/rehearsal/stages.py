@@ -127,7 +127,7 @@ class Rehearsal:
         purpose = kind_of(spec.task).purpose
         model: Small = self._stage("model", spec.model.name, lambda: self._model(spec.model))
         make = partial(small_run, spec, model.model, model.anatomies[purpose])
-        found: SmallRun = _staged("method", make)
+        found: SmallRun = _staged("settings", make)
         self.notes.shrunk |= dict.fromkeys(found.lowered)
         return found.spec
 

@@ -120,6 +120,24 @@ def test_a_trial_that_fails_is_named(
     assert "digits x network x breaks: trial: failed: ArithmeticError: planted" in done.output
 
 
+def test_a_trial_without_a_score_on_few_rows_is_no_fault(
+    rehearse: Callable[..., Result],
+    digits: Benchmark,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(name: str, rows: list[Any]) -> None:
+        raise evaluation.UndefinedScoreError(f"{name} has no value")
+
+    monkeypatch.setattr(evaluation, "compute_rows", fail)
+    digits["tuning"] = {"seed": 100}
+    done = rehearse(digits, "--keep", "kept")
+    assert done.exit_code == 0, done.output
+    assert "no score on so few rows, which is no fault: digits x network x full" in done.output
+    assert len(list(tmp_path.glob("kept/runs/*/result.json"))) == 4
+    assert not list(tmp_path.glob("kept/tuning/*"))
+
+
 def test_what_is_made_is_kept_on_request_alone(
     rehearse: Callable[..., Result], digits: Benchmark, tmp_path: Path
 ) -> None:
