@@ -24,6 +24,7 @@ class CausalLM(Kind):
     decoding: Decoding = GREEDY
     answer: Answer | None = None
     selects_by: SelectsBy = "loss"
+    several_references: bool = False
 
     @property
     def inputs(self) -> Prompts:
@@ -33,7 +34,7 @@ class CausalLM(Kind):
     @property
     def output(self) -> Continuation:
         """The second one."""
-        return Continuation(self.decoding, self.answer, self.selects_by)
+        return Continuation(self.decoding, self.answer, self.selects_by, self.several_references)
 
     def metrics(self, columns: Collection[str]) -> tuple[str, ...]:
         """Without a prompt there is nothing to write after."""

@@ -23,8 +23,9 @@ class Seq2Seq(Kind):
     decoding: Decoding = GREEDY
     answer: Answer | None = None
     selects_by: SelectsBy = "loss"
+    several_references: bool = False
 
     @property
     def output(self) -> Translation:
         """The text that comes out."""
-        return Translation(self.decoding, self.answer, self.selects_by)
+        return Translation(self.decoding, self.answer, self.selects_by, self.several_references)

@@ -12,7 +12,7 @@ from pydantic import Field, JsonValue
 from finegrid.records.prepared import SplitName
 from tasks.contract import Task
 from tasks.registry import register
-from tasks.splitting import carve, shuffled
+from tasks.splitting import held_out
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -137,9 +137,9 @@ class Commonsense(Task):
     def read(self, folder: Path) -> dict[SplitName, pd.DataFrame]:
         """See the contract; ids are the official split and the number of the row in it."""
         trained, scored = self.files()
-        official = shuffled(self._frame(folder / trained, "train"), self.split_seed)
-        held_out = carve(official, {"validation": self.validation, "train": self.train})
-        return {**held_out, "test": self._frame(folder / scored, _SUBSETS[self.subset].scored)}
+        official = self._frame(folder / trained, "train")
+        splits = held_out(official, self.validation, self.train, self.split_seed)
+        return {**splits, "test": self._frame(folder / scored, _SUBSETS[self.subset].scored)}
 
     def _frame(self, path: Path, split: str) -> pd.DataFrame:
         """Columns id, prompt and target of one official split."""

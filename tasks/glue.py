@@ -11,7 +11,7 @@ from pydantic import Field
 from finegrid.records.prepared import SplitName
 from tasks.contract import Task
 from tasks.registry import register
-from tasks.splitting import carve, shuffled
+from tasks.splitting import held_out
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -89,9 +89,9 @@ class Glue(Task):
 
     def read(self, folder: Path) -> dict[SplitName, pd.DataFrame]:
         """See the contract; ids are the official split and the row's `idx`."""
-        official = shuffled(self._frame(folder, "train"), self.split_seed)
-        held_out = carve(official, {"validation": self.validation, "train": self.train})
-        return {**held_out, "test": self._frame(folder, self._facts.scored)}
+        official = self._frame(folder, "train")
+        splits = held_out(official, self.validation, self.train, self.split_seed)
+        return {**splits, "test": self._frame(folder, self._facts.scored)}
 
     def _file(self, split: str) -> str:
         return f"{self.subset}/{split}-00000-of-00001.parquet"

@@ -14,7 +14,7 @@ from finegrid.records.prepared import SplitName
 from finegrid.records.specification import Source
 from tasks.contract import Task
 from tasks.registry import register
-from tasks.splitting import carve, shuffled
+from tasks.splitting import held_out
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,10 +71,9 @@ class MetaMath(Task):
 
     def read(self, folder: Path) -> dict[SplitName, pd.DataFrame]:
         """See the contract; ids are the data set and the number of the row in it."""
-        official = shuffled(self._trained(folder / _TRAINED), self.split_seed, "original_question")
-        sizes: dict[SplitName, int | None] = {"validation": self.validation, "train": self.train}
-        held_out = carve(official, sizes, "original_question")
-        splits = {name: rows.drop(columns="original_question") for name, rows in held_out.items()}
+        official, group = self._trained(folder / _TRAINED), "original_question"
+        parts = held_out(official, self.validation, self.train, self.split_seed, group)
+        splits = {name: rows.drop(columns=group) for name, rows in parts.items()}
         return {**splits, "test": _scored(folder / _SCORED / _SCORED_FILE)}
 
     def _trained(self, path: Path) -> pd.DataFrame:

@@ -59,6 +59,18 @@ def carve(
     return splits
 
 
+def held_out(
+    official: pd.DataFrame, validation: int, train: int | None, seed: int, group: str = "id"
+) -> dict[SplitName, pd.DataFrame]:
+    """Rows of an official training split to validate on, and `train` of the others to train on.
+
+    Both are in pseudo-random order and share no group; None takes all others. Raises ValueError as
+    `carve` does.
+    """
+    sizes: dict[SplitName, int | None] = {"validation": validation, "train": train}
+    return carve(shuffled(official, seed, group), sizes, group)
+
+
 def grouped(groups: Sequence[str], seed: int) -> list[int]:
     """Rows in pseudo-random order, those of a group one after the other, by their numbers."""
     import numpy as np

@@ -111,7 +111,7 @@ OTHER_MEANINGS = {
         for path in (
             *("kinds/inputs/prompts.py", "kinds/outputs/continuation.py"),
             *("finegrid/planning/guess_texts.py", "tasks/commonsense.py", "tasks/metamath.py"),
-            "tasks/shell_commands.py",
+            *("tasks/e2e.py", "tasks/shell_commands.py"),
         )
     },
     ("prefix", "finegrid/cli/rehearsal.py"): "the start of a temporary folder's name",

@@ -129,7 +129,8 @@ def _remarks(notes: Notes) -> Iterator[str]:
         if lines:
             more = f", and {len(lines) - _SHOWN} more" if len(lines) > _SHOWN else ""
             yield f"{title}: {', '.join(lines[:_SHOWN])}{more}"
-    yield "of each cell: its first seed, untuned; two steps or so on four rows a split"
+    trials = "one trial, and its first seed by what that chose" if notes.tried else "its first seed"
+    yield f"of each cell: {trials}; two steps or so on four rows a split"
 
 
 def _say(line: str) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import JsonValue, ValidationError
 
 from finegrid.models.anatomy import Anatomy
-from finegrid.records.specification import Task, Variant
+from finegrid.records.result import Values
+from finegrid.records.specification import Model, Specification, Task, Tuning, Variant
 from finegrid.records.training import Training
+from finegrid.records.tuning import trial
 from finegrid.rehearsal.rows import ROWS
 from finegrid.rehearsal.shrink import ShrinkError
 from methods.registry import METHODS
@@ -18,9 +21,66 @@ _WRITTEN = "max_new_tokens"
 _FEWEST_WRITTEN = 8
 _ATTEMPTS = 64
 """At halving values: more than any list of settings takes."""
+_SETTINGS = "settings."
+"""What a tuned key of a method begins with."""
 _ELSEWHERE = ("device", "devices", "nodes", "strategy", "runs_per_device", "threads")
 """What a rehearsal on one process of the CPU has at its default."""
 _EPOCHS, _EVALUATIONS = 2, 2
+
+
+@dataclass(frozen=True)
+class SmallRun:
+    """A run on a tiny model, with one trial before it where its cell is tuned."""
+
+    spec: Specification
+    lowered: tuple[str, ...]
+    """The settings of its method that were lowered."""
+
+
+def small_run(spec: Specification, model: Model, anatomy: Anatomy) -> SmallRun:
+    """The run with few steps, on a tiny model of that anatomy, with settings that fit it.
+
+    Where the cell is tuned, its trials are one, with the middle value of each tuned key. Raises
+    ShrinkError.
+    """
+    values = _middle(spec.tuning)
+    whole = trial(spec, values) if values else spec
+    variant, lowered = fitted(whole.variant, anatomy)
+    training = small_training(whole.training)
+    changed: dict[str, Any] = {"task": small_task(spec.task), "model": model}
+    changed |= {"variant": variant, "training": small_training(spec.training)}
+    if spec.tuning:
+        changed |= {"tuning": _one_trial(spec.tuning, values, variant, training)}
+    return SmallRun(spec.model_copy(update=changed), lowered)
+
+
+def _middle(tuning: Tuning | None) -> Values:
+    grid = tuning.grid if tuning else {}
+    return {key: values[len(values) // 2] for key, values in grid.items()}
+
+
+def _one_trial(tuning: Tuning, values: Values, variant: Variant, training: Training) -> Tuning:
+    """The tuning whose one trial has these values, as a small variant and training hold them."""
+    plain = training.model_dump(mode="json")
+    defaults = {key: field.default for key, field in Training.model_fields.items()}
+    grid = {
+        key: (
+            _held(variant.settings, key.removeprefix(_SETTINGS), value)
+            if key.startswith(_SETTINGS)
+            else _held(plain, key, value),
+        )
+        for key, value in values.items()
+    }
+    said = {key: plain.get(key, defaults[key]) for key in tuning.training}
+    return tuning.model_copy(update={"grid": grid, "grow": False, "training": said})
+
+
+def _held(settings: Mapping[str, JsonValue], key: str, given: JsonValue) -> JsonValue:
+    """What stands at a key with dots; what was given where nothing does, as for a default."""
+    found: Any = settings
+    for part in key.split("."):
+        found = found.get(part) if isinstance(found, Mapping) else None
+    return given if found is None else found
 
 
 def small_task(task: Task) -> Task:

@@ -19,6 +19,7 @@ from pydantic import JsonValue
 
 from finegrid.prepare.sources import DOWNLOADS, is_local
 from finegrid.prepare.task import Frames, read_task
+from finegrid.records.iob2 import GOES_ON, names_entities
 from finegrid.records.prepared import MANIFEST_FILE, SPLITS, SplitName
 from finegrid.records.specification import Source, Task
 from finegrid.rehearsal.patterns import PatternError, matching
@@ -33,7 +34,7 @@ _WORDS = (
     *("north", "river", "seven", "lamp", "quiet", "green", "window", "market", "paper", "stone"),
     *("early", "cloud", "train", "music", "garden", "letter", "bridge", "winter", "silver", "door"),
 )
-_TEXT_WORDS, _LIST = 6, 3
+_TEXT_WORDS, _LENGTHS = 6, (3, 2, 1)
 _PIXELS, _RATE = 32, 16_000
 
 
@@ -108,7 +109,7 @@ def made_rows(task: RegisteredTask, options: Mapping[str, JsonValue]) -> dict[Sp
     """Rows with the columns of a task's kind. Raises MadeRowsError."""
     kind, problem = kind_named(task.kind, task.kind_options), "none were made"
     for named, matched, labelled, length in product(
-        (True, False), (False, True), (False, True), (_LIST, 1)
+        (True, False), (False, True), (False, True), _LENGTHS
     ):
         maker = _Maker(kind, task, options, _Style(named, matched, length, labelled))
         try:
@@ -179,6 +180,8 @@ class _Maker:
             return _content(self.kind.inputs.examine, self.task.input_size, number)
         if pa.types.is_list(kind):
             return self._list(kind.value_type, number, is_true)
+        if pa.types.is_struct(kind):  # lists of one length, of the words of the row's own texts
+            return {field.name: self._value(field.type, number, is_true=False) for field in kind}
         raise MadeRowsError(f"no value of the type {kind} is made")
 
     def _list(self, kind: pa.DataType, number: int, is_true: bool) -> list[Any]:
@@ -187,8 +190,12 @@ class _Maker:
             return list(draw.random(self.task.input_size or self.style.length))
         length, labels = self.style.length, self.task.labels
         if pa.types.is_string(kind):
-            words = labels if is_true and self.style.labelled and labels else _words(number)
-            return [words[(number + place) % len(words)] for place in range(length)]
+            if not is_true:
+                return _words(number)[:length]
+            if not (self.style.labelled and labels):
+                return [self._text(number + place, is_true) for place in range(length)]
+            tags = _free(labels)
+            return [tags[(number + place) % len(tags)] for place in range(length)]
         return [0 if length == 1 else place % (len(labels) or 2) for place in range(length)]
 
     def _text(self, number: int, is_true: bool) -> str:
@@ -206,6 +213,13 @@ class _Maker:
                 except re.error:
                     continue
                 yield value
+
+
+def _free(labels: Sequence[str]) -> Sequence[str]:
+    """The labels that may stand anywhere in a list: one of IOB2 that goes on needs a beginning."""
+    if not names_entities(labels):
+        return labels
+    return [one for one in labels if not one.startswith(f"{GOES_ON}-")] or labels
 
 
 def _words(number: int) -> list[str]:

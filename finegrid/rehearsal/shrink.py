@@ -22,7 +22,7 @@ _ASIDE = frozenset(
     }
 )
 """What a configuration says of its file, of its labels and of how it was stored."""
-_SMALL = 1 << 22
+_SMALL = 1 << 23
 """Weights of blocks that a model may have which is not made smaller."""
 
 

@@ -48,8 +48,11 @@ def shallow(whole: Mapping[str, Any]) -> Configuration:
     Lists with an entry a layer are shortened alike, so that each type of layer is kept.
     """
     changed: Configuration = {}
+    stages = {
+        len(one) for key, one in whole.items() if LAYERS.fullmatch(key) and isinstance(one, list)
+    }
     for key, count in _numbers(whole, LAYERS):
-        if count <= _FEWEST_LAYERS:
+        if count <= _FEWEST_LAYERS or count in stages:  # it counts stages, each with its own depth
             continue
         lists = {
             name: value

@@ -27,7 +27,8 @@ from finegrid.records.specification import (
     model_key,
 )
 from finegrid.records.training import Training
-from finegrid.rehearsal.cells import elsewhere, fitted, small_task, small_training
+from finegrid.records.tuning import candidates, choice_file, trial, tuned
+from finegrid.rehearsal.cells import SmallRun, elsewhere, small_run, small_task, small_training
 from finegrid.rehearsal.rows import Handful, handful, words_of
 from finegrid.rehearsal.shrink import shrunk
 from finegrid.rehearsal.sizes import Configuration
@@ -42,6 +43,7 @@ from finegrid.training.encoding import encoded_folder, encoding_of
 from finegrid.training.measure import inference
 from finegrid.training.processes.exits import EXIT_TRY_AGAIN
 from finegrid.training.run import main as make_run
+from finegrid.training.tune import tune
 from tasks.registry import kind_of
 
 LOG_FILE = "rehearsal.log"
@@ -61,6 +63,8 @@ class Notes:
     elsewhere: dict[str, None] = field(default_factory=dict)
     undefined: dict[str, None] = field(default_factory=dict)
     """Cells whose few rows have no score."""
+    tried: dict[str, None] = field(default_factory=dict)
+    """Cells of which a trial was made before the run."""
 
 
 @dataclass(frozen=True)
@@ -110,24 +114,27 @@ class Rehearsal:
         try:
             small = self._small(spec)
             self._prepare(small)
-            reason = self._run(small, name)
+            trials = self._tried(small, name)
+            run = small if trials else small.model_copy(update={"tuning": None})
+            self._run("run", run, name)
         except StageError as error:
             return Outcome(name, cell, str(error))
-        done = cell.model_copy(update={"runs": {small.run: small}, "trials": {}})
-        return Outcome(name, done, reason)
+        return Outcome(name, cell.model_copy(update={"runs": {run.run: run}, "trials": trials}))
 
     def _small(self, spec: Specification) -> Specification:
         """The run on a tiny model. Raises StageError."""
-        task = small_task(spec.task)
-        self._stage("task", task.key, lambda: self._handful(task))
+        self._rows(spec.task)
         purpose = kind_of(spec.task).purpose
         model: Small = self._stage("model", spec.model.name, lambda: self._model(spec.model))
-        anatomy = model.anatomies[purpose]
-        variant, lowered = _staged("method", lambda: fitted(spec.variant, anatomy))
-        self.notes.shrunk |= dict.fromkeys(lowered)
-        training = _staged("training", lambda: small_training(spec.training))
-        changed = {"task": task, "model": model.model, "variant": variant, "training": training}
-        return spec.model_copy(update=changed | {"tuning": None})
+        make = partial(small_run, spec, model.model, model.anatomies[purpose])
+        found: SmallRun = _staged("settings", make)
+        self.notes.shrunk |= dict.fromkeys(found.lowered)
+        return found.spec
+
+    def _rows(self, task: Task) -> Handful:
+        """The rows of a task, whole or small. Raises StageError."""
+        found: Handful = self._stage("task", small_task(task).key, lambda: self._handful(task))
+        return found
 
     def _handful(self, task: Task) -> Handful:
         found = handful(task, self.before)
@@ -168,7 +175,7 @@ class Rehearsal:
         self, name: str, purposes: Sequence[Purpose], folder: Path, whole: Configuration
     ) -> Configuration:
         """Write a tokenizer, and return the keys of the configuration that it changes."""
-        tasks = {spec.task.key: small_task(spec.task) for spec in self._specs(name)}
+        tasks = {spec.task.key: spec.task for spec in self._specs(name)}
         texts = [text for task in tasks.values() for text in self._texts(task)]
         made = MadeTokens(whole, texts, follows=_goes_on(whole, purposes))
         made.write(folder)
@@ -178,10 +185,9 @@ class Rehearsal:
     def _texts(self, task: Task) -> Iterator[str]:
         """The texts of a task's rows; none where it has no rows, which its own cells say."""
         try:
-            found: Handful = self._stage("task", task.key, lambda: self._handful(task))
+            yield from words_of(self._rows(task).frames)
         except StageError:
             return
-        yield from words_of(found.frames)
 
     def _network(self, model: Network) -> Network:
         """The network as it is, with a short pretraining."""
@@ -217,12 +223,12 @@ class Rehearsal:
                 [one.loader for one in purposes if one.loader],
             ),
         )
-        self._encode(spec.task, spec.model, spec.training)
+        for one in (spec, *_staged("tuning", lambda: [*_trials(spec), *_chosen(spec)])):
+            self._encode(spec.task, spec.model, one.training)
 
     def _prepare_task(self, task: Task) -> None:
-        found: Handful = self._stage("task", task.key, lambda: self._handful(task))
         folder = self.folder / "prepared" / "tasks" / task.key
-        read = partial(_given, found)
+        read = partial(_given, self._rows(task))
         self._stage("task", str(folder), lambda: write_task(task, read, folder))
 
     def _encode(self, task: Task, model: Model, training: Training) -> None:
@@ -232,8 +238,22 @@ class Rehearsal:
         key = model_key(model)
         self._stage("encoding", str(folder), lambda: encode_task(encoding, folder, prepared, key))
 
-    def _run(self, spec: Specification, name: str) -> str | None:
-        """Why the run failed; None where it has a record of a run that has not."""
+    def _tried(self, spec: Specification, name: str) -> dict[str, Specification]:
+        """Make the trial of a tuned cell, and the choice by it; none where nothing was chosen.
+
+        Raises StageError.
+        """
+        for one in _trials(spec):
+            self._run("trial", one, name)
+            self.notes.tried[name] = None
+            choice = _staged("tuning", lambda: tune(spec, self.folder, ()))
+            if choice.chosen is None:  # a score that is undefined on so few rows
+                return {}
+            choice.write(self.folder / "tuning" / choice_file(spec))
+        return {one.run: one for one in _trials(spec)}
+
+    def _run(self, stage: str, spec: Specification, name: str) -> None:
+        """Make a run or a trial. Raises StageError where it has no record, or one of a failure."""
         file = self.folder / "specification.json"
         spec.write(file)
         last = _LastLine()
@@ -246,12 +266,12 @@ class Rehearsal:
             raise KeyboardInterrupt
         path = record_file(self.folder / "runs", spec.run)
         if path is None:
-            return f"run: exit {code}: {last.line}"
+            raise StageError(f"{stage}: exit {code}: {last.line}")
         result = Result.read(path)
         if result.state == "undefined":
             self.notes.undefined[name] = None
-        ended = result.state in ("ok", "undefined")
-        return None if ended else f"run: {result.state}: {_line(result.reason or '')}"
+        elif result.state != "ok":
+            raise StageError(f"{stage}: {result.state}: {_line(result.reason or '')}")
 
     def _stage(self, stage: str, key: str, make: Callable[[], _T]) -> _T:
         """What a stage gives, made once; an error of it is that of all that need it."""
@@ -304,6 +324,16 @@ def _staged(stage: str, make: Callable[[], _T]) -> _T:
     except Exception as error:  # whatever the stage ends with is what its cells are told
         logging.getLogger(__name__).exception("%s", stage)
         raise StageError(f"{stage}: {type(error).__name__}: {_line(str(error))}") from error
+
+
+def _trials(spec: Specification) -> list[Specification]:
+    """The one trial of a tuned run."""
+    return [trial(spec, values) for values in candidates(spec.tuning)] if spec.tuning else []
+
+
+def _chosen(spec: Specification) -> list[Specification]:
+    """What a tuned run becomes by the values of its trial."""
+    return [tuned(spec, values) for values in candidates(spec.tuning)] if spec.tuning else []
 
 
 def _line(text: str) -> str:

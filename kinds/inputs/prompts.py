@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple
 from pydantic import AfterValidator
 
 from finegrid.records.base import Record
+from finegrid.records.references import references
 from kinds.contract import Composed, Example
 from kinds.inputs.conversations import last_turn
 from kinds.inputs.text import Text, Tokenizer
@@ -91,7 +92,8 @@ class Prompts(Text):
 
         def read(rows: pa.Table) -> Any:
             names = [name for name in (_PROMPT, _TARGET) if name in rows.column_names]
-            return readings(zip(*(rows[name].to_pylist() for name in names), strict=True))
+            columns = (map(_whole, rows[name].to_pylist()) for name in names)
+            return readings(zip(*columns, strict=True))
 
         return Comparison(TEXT_DEFINITION, read, text_matches)
 
@@ -184,12 +186,13 @@ class Prompts(Text):
     def _rendered(self, rows: pa.Table, processor: Tokenizer) -> Iterator[_Rendered]:
         """The text of each row. Raises ValueError for a chat template that cannot be cut."""
         count, names = rows.num_rows, rows.column_names
-        given = {
-            name: rows[name].to_pylist() if name in names else [None] * count
-            for name in (_EARLIER, _PROMPT, _TARGET)
-        }
+        given = (
+            rows[name].to_pylist() if name in names else [None] * count
+            for name in (_EARLIER, _PROMPT)
+        )
+        learnt = (references(one)[0] for one in rows[_TARGET].to_pylist())
         template = self.encoding.template
-        for earlier, prompt, target in zip(*given.values(), strict=True):
+        for earlier, prompt, target in zip(*given, learnt, strict=True):
             if template != "chat" and earlier not in (None, _NO_TURNS):
                 raise ValueError(
                     f"encoding.template: {template!r} would leave out the turns before a question; "
@@ -201,6 +204,11 @@ class Prompts(Text):
                 yield _Rendered(prompt or "", target, is_whole=False)
             else:
                 yield _Rendered(template.format(prompt=prompt or ""), target, is_whole=False)
+
+
+def _whole(text: str | list[str]) -> str:
+    """One text of several that are right."""
+    return " ".join(references(text))
 
 
 def _read(keys: Sequence[str]) -> tuple[str, str]:

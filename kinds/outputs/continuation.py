@@ -27,10 +27,10 @@ class Continuation(Texts):
         self, rows: pa.Table, inputs: Sequence[Example], processor: Any, max_length: int
     ) -> list[Example]:
         """At each place the token that comes next, where that is the target's."""
-        references = rows["target"].to_pylist()
+        targets = rows["target"].to_pylist()
         return [
             {"labels": _next_tokens(one), "reference": reference}
-            for one, reference in zip(inputs, references, strict=True)
+            for one, reference in zip(inputs, targets, strict=True)
         ]
 
     def joined(self, targets: Sequence[Example]) -> Example:

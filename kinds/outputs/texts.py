@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, Field
 
 from finegrid.records.base import Positive, PositiveFloat, Record
+from finegrid.records.references import references
 from kinds.contract import Batch, Example, Output, Row
 from kinds.outputs.token_labels import LEFT_OUT, padded
 
@@ -72,19 +73,28 @@ class Texts(Output):
     answer: Answer | None = None
     """Where the answer stands in a text; None: the whole text is the answer."""
     selects_by: SelectsBy = "loss"
+    several_references: bool = False
+    """Whether a target is a list of texts that are all right, of which the first is learnt."""
 
     def schema(self) -> pa.Schema:
-        """Column `target`: the text."""
+        """Column `target`: the text, or a list of texts."""
         import pyarrow as pa
 
-        return pa.schema([("target", pa.string())])
+        return pa.schema([("target", self._true())])
+
+    def _true(self) -> pa.DataType:
+        """The type of what is true."""
+        import pyarrow as pa
+
+        return pa.list_(pa.string()) if self.several_references else pa.string()
 
     def predicted(self) -> pa.Schema:
         """The text that is true and what a model wrote, the answer in each, and their tokens."""
         import pyarrow as pa
 
-        texts = ("reference", "answer", "text", "extracted", "end")
-        columns = dict.fromkeys(texts, pa.string()) | {"tokens": pa.int64()}
+        columns = dict.fromkeys(("reference", "answer"), self._true())
+        columns |= dict.fromkeys(("text", "extracted", "end"), pa.string())
+        columns |= {"tokens": pa.int64()}
         columns |= {"target_tokens": pa.int64(), "log_likelihood": pa.float64()}
         return pa.schema(columns)
 
@@ -94,21 +104,30 @@ class Texts(Output):
 
     def problems(self, rows: pa.Table, labels: Sequence[str]) -> Iterator[str]:
         """Blank targets, and a pattern of answers that matches none of them."""
-        import pyarrow.compute as pc
-
-        blank = pc.equal(pc.utf8_trim_whitespace(rows["target"]), "").to_numpy().nonzero()[0]
-        if len(blank):
-            first = rows["id"][int(blank[0])].as_py()
+        if blank := self._blank(rows["target"]):
+            first = rows["id"][blank[0]].as_py()
             yield f"{len(blank)} blank targets, the first in row {first!r}; allowed: texts"
         if self.answer is not None:
             targets = rows["target"].to_pylist()
-            lacking = [at for at, text in enumerate(targets) if self.answer_in(text) is None]
+            lacking = [at for at, one in enumerate(targets) if None in self._answers(one)]
             if lacking:
                 first = rows["id"][lacking[0]].as_py()
                 yield (
                     f"answer: {self.answer!r} matches nothing in {len(lacking)} of {len(targets)} "
                     f"targets, the first in row {first!r}; allowed: a pattern of all answers"
                 )
+
+    def _blank(self, targets: pa.ChunkedArray) -> list[int]:
+        """The rows without a text that is true, or with one that is blank."""
+        import pyarrow.compute as pc
+
+        if self.several_references:
+            rows = enumerate(targets.to_pylist())
+            return [at for at, texts in rows if not (texts and all(map(str.strip, texts)))]
+        found: list[int] = (
+            pc.equal(pc.utf8_trim_whitespace(targets), "").to_numpy().nonzero()[0].tolist()
+        )
+        return found
 
     def counts(self, rows: pa.Table, labels: Sequence[str]) -> dict[str, int]:
         """None: there are no names to count by."""
@@ -123,10 +142,10 @@ class Texts(Output):
         return {}
 
     def encoded(self, target: Example) -> pa.Schema:
-        """A list of 32-bit integers, and the text; a pack has no text."""
+        """A list of 32-bit integers, and what is true; a pack has no text."""
         import pyarrow as pa
 
-        types = {"labels": pa.list_(pa.int32()), "reference": pa.string()}
+        types = {"labels": pa.list_(pa.int32()), "reference": self._true()}
         return pa.schema([(name, one) for name, one in types.items() if name in target])
 
     def weight(self, target: Example) -> int:
@@ -172,9 +191,10 @@ class Texts(Output):
         return (_SELECTING,) if self.selects_by == "loss" else tuple(metrics)
 
     def truth(self, target: Example) -> Row:
-        """The text, and the answer in it."""
-        text = target["reference"]
-        return {"reference": text, "answer": self.answer_in(text)}
+        """The text, and the answer in it; lists of both where several texts are right."""
+        texts = references(target["reference"])
+        reference = texts if self.several_references else texts[0]
+        return {"reference": reference, "answer": self._answer(reference)}
 
     def decide(self, said: Sequence[Row]) -> list[Row]:
         """The answers in what is true and in what the model wrote, empty where it holds none.
@@ -185,7 +205,7 @@ class Texts(Output):
             raise ValueError("references are missing")
         return [
             {
-                "answer": self.answer_in(row["reference"]),
+                "answer": self._answer(row["reference"]),
                 "extracted": None if row["text"] is None else self.answer_in(row["text"]) or "",
             }
             for row in said
@@ -199,6 +219,14 @@ class Texts(Output):
             "texts hold no answer": sum(self.answer_in(text) is None for text in written),
         }
         return {what: count for what, count in found.items() if count}
+
+    def _answer(self, reference: str | list[str]) -> str | list[str | None] | None:
+        """The answer in what is true, or those in each of several."""
+        found = self._answers(reference)
+        return found if self.several_references else found[0]
+
+    def _answers(self, reference: str | list[str]) -> list[str | None]:
+        return list(map(self.answer_in, references(reference)))
 
     def answer_in(self, text: str) -> str | None:
         """The last answer in a text, without the spaces about it; None where there is none."""

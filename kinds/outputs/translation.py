@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from finegrid.records.references import references
 from kinds.contract import Batch, Example
 from kinds.outputs.texts import Texts
 
@@ -28,15 +29,16 @@ class Translation(Texts):
         self, rows: pa.Table, inputs: Sequence[Example], processor: Any, max_length: int
     ) -> list[Example]:
         """The tokens of each target."""
-        texts = rows["target"].to_pylist()
-        found = processor.tokenizer(text_target=texts)["input_ids"]
+        targets = rows["target"].to_pylist()
+        learnt = [references(one)[0] for one in targets]
+        found = processor.tokenizer(text_target=learnt)["input_ids"]
         return [
-            _target(ids, text, processor.end, max_length)
-            for ids, text in zip(found, texts, strict=True)
+            _target(ids, target, processor.end, max_length)
+            for ids, target in zip(found, targets, strict=True)
         ]
 
     def encoded(self, target: Example) -> pa.Schema:
-        """A list of 32-bit integers, the text, and how many tokens were cut off."""
+        """A list of 32-bit integers, what is true, and how many tokens were cut off."""
         import pyarrow as pa
 
         return super().encoded(target).append(pa.field("left_out", pa.int32()))
@@ -66,10 +68,10 @@ def _begun(model: Any, labels: torch.Tensor) -> torch.Tensor:
     return begun
 
 
-def _target(ids: list[int], text: str, end: int, max_length: int) -> Example:
+def _target(ids: list[int], reference: str | list[str], end: int, max_length: int) -> Example:
     whole = ids if ids[-1:] == [end] else [*ids, end]
     return {
         "labels": whole[:max_length],
-        "reference": text,
+        "reference": reference,
         "left_out": max(0, len(whole) - max_length),
     }

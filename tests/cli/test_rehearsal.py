@@ -94,6 +94,50 @@ def test_a_metric_that_fails_is_named_with_every_cell(
     assert "0 of 2 cells rehearsed" in done.output
 
 
+def test_a_tuned_cell_has_a_trial_before_its_run(
+    rehearse: Callable[..., Result], digits: Benchmark, tmp_path: Path
+) -> None:
+    digits["tuning"] = {"seed": 100, "learning_rates": 3, "grow": True, "training": {"epochs": 1}}
+    done = rehearse(digits, "--keep", "kept")
+    assert done.exit_code == 0, done.output
+    assert "one trial, and its first seed by what that chose" in done.output
+    runs = [json.loads(path.read_text()) for path in tmp_path.glob("kept/runs/*/result.json")]
+    assert [one["spec"]["role"] for one in runs].count("trial") == 2
+    for one in runs:
+        if one["spec"]["role"] == "run":
+            assert one["tuning"]["chosen"] == {"learning_rate": 0.01}
+
+
+def test_a_trial_that_fails_is_named(
+    rehearse: Callable[..., Result], digits: Benchmark, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    METHODS.get("full")
+    monkeypatch.setitem(METHODS._entries, "breaks", Breaks)
+    digits["grids"][0]["variants"] = {"breaks": {"method": "breaks"}}
+    digits["tuning"] = {"seed": 100}
+    done = rehearse(digits)
+    assert done.exit_code == 1
+    assert "digits x network x breaks: trial: failed: ArithmeticError: planted" in done.output
+
+
+def test_a_trial_without_a_score_on_few_rows_is_no_fault(
+    rehearse: Callable[..., Result],
+    digits: Benchmark,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(name: str, rows: list[Any]) -> None:
+        raise evaluation.UndefinedScoreError(f"{name} has no value")
+
+    monkeypatch.setattr(evaluation, "compute_rows", fail)
+    digits["tuning"] = {"seed": 100}
+    done = rehearse(digits, "--keep", "kept")
+    assert done.exit_code == 0, done.output
+    assert "no score on so few rows, which is no fault: digits x network x full" in done.output
+    assert len(list(tmp_path.glob("kept/runs/*/result.json"))) == 4
+    assert not list(tmp_path.glob("kept/tuning/*"))
+
+
 def test_what_is_made_is_kept_on_request_alone(
     rehearse: Callable[..., Result], digits: Benchmark, tmp_path: Path
 ) -> None:

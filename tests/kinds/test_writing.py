@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy
 
 from finegrid.training.data import Examples
 from finegrid.training.encoding import encoded_rows
-from finegrid.training.evaluation import predict
+from finegrid.training.evaluation import predict, prediction_table, score
 from kinds.outputs.token_labels import LEFT_OUT
 from kinds.registry import kind_named
 from methods.registry import METHODS
@@ -143,6 +143,32 @@ def test_the_loss_is_the_library_s_over_the_target_alone(tmp_path: Path, model_t
         (said,) = output.predict(model, batch)
         assert said["log_likelihood"] == pytest.approx(-expected.item(), abs=1e-4)
         assert said["target_tokens"] == len(TARGETS[at].split()) + 1
+
+
+@pytest.mark.parametrize("model_type", ["llama", "t5"])
+def test_of_several_references_the_first_is_learnt_and_all_are_kept(
+    tmp_path: Path, model_type: str
+) -> None:
+    folder, model = write_writer(tmp_path / "writer", model_type), writer(model_type)
+    lists, options = [[text, "dull plot", "warm"] for text in TARGETS], {"several_references": True}
+    one = of_type(folder, model_type, {})
+    several = of_type(folder, model_type, options, target=lists)
+    for at in range(8):
+        assert list(several.targets[at]["labels"]) == list(one.targets[at]["labels"])
+    said = predict(model, several, 8, CPU, "fp32", metrics=("bleu",))
+    table = prediction_table("test", several, said)
+    assert table["reference"].to_pylist() == table["answer"].to_pylist() == lists
+    rows = [row | {"text": "warm", "extracted": "warm"} for row in table.to_pylist()]
+    assert score(rows, ("exact_match", "bleu"))["exact_match"].value == 1
+
+
+def test_every_one_of_several_references_is_a_text_with_an_answer() -> None:
+    output = kind_named("seq2seq", {"several_references": True, "answer": r"\d+"}).output
+    given = [["1"], [], ["2", " "], ["3", "none"]]
+    rows = pa.table({"id": list("abcd"), "target": pa.array(given, pa.list_(pa.string()))})
+    blank, lacking = output.problems(rows, ())
+    assert blank == "2 blank targets, the first in row 'b'; allowed: texts"
+    assert "matches nothing in 2 of 4 targets, the first in row 'c'" in lacking
 
 
 def test_without_a_prompt_every_token_but_the_first_is_learnt(tmp_path: Path) -> None:

@@ -1,10 +1,14 @@
 """Metrics of texts: their statistics give the scores of independent libraries."""
 
 import math
+from collections.abc import Callable
+from itertools import zip_longest
 
 import numpy as np
 import pyarrow as pa
 import pytest
+import sacrebleu
+from rouge_score.rouge_scorer import RougeScorer
 
 from finegrid.metrics.contract import Floats, Metric
 from finegrid.metrics.registry import METRICS, metric
@@ -105,6 +109,52 @@ def test_the_standard_error_is_the_jackknife_s(name: str) -> None:
         return
     others = [recorded(name, table.take(np.delete(np.arange(12), item))) for item in range(12)]
     assert error == pytest.approx(math.sqrt(11 * float(np.var(others))), rel=1e-6)
+
+
+Given = list[list[str]]
+
+
+def by_rouge(texts: list[str], given: Given) -> float:
+    scorer = RougeScorer(["rougeL"])
+    pairs = zip(given, texts, strict=True)
+    return float(np.mean([scorer.score_multi(*pair)["rougeL"].fmeasure for pair in pairs]))
+
+
+SEVERAL: dict[str, Callable[[list[str], Given], float]] = {
+    "bleu": lambda texts, given: sacrebleu.corpus_bleu(texts, list(zip_longest(*given))).score,
+    "chrf": lambda texts, given: sacrebleu.corpus_chrf(texts, list(zip_longest(*given))).score,
+    "rouge_l": by_rouge,
+    "exact_match": lambda texts, given: float(
+        np.mean([text in one for text, one in zip(texts, given, strict=True)])
+    ),
+}
+"""What a library says of texts with as many references as each has."""
+
+
+@pytest.mark.parametrize("name", SEVERAL)
+def test_of_several_references_the_library_s_choice_counts(name: str) -> None:
+    rng = np.random.default_rng(4)
+    for items in (1, 2, 5, 40):
+        first, second = metric(name).columns
+        counts = rng.integers(1, 5, items)
+        given = [
+            [" ".join(rng.choice(WORDS, rng.integers(1, 9))) for _ in range(count)]
+            for count in counts
+        ]
+        texts = [changed(one[-1], rng) for one in given]
+        table = pa.table({first: given, second: texts})
+        expected = pytest.approx(SEVERAL[name](texts, given), abs=TOLERANCE)
+        assert recorded(name, table) == expected
+        assert found(name, table)[0] == expected
+
+
+@pytest.mark.parametrize("name", SEVERAL)
+def test_a_list_of_one_reference_is_that_reference(name: str) -> None:
+    table = draw(name, np.random.default_rng(5), 20)
+    first, second = metric(name).columns
+    lists = pa.table({first: [[one] for one in table[first].to_pylist()], second: table[second]})
+    assert found(name, lists)[0] == found(name, table)[0]
+    assert recorded(name, lists) == recorded(name, table)
 
 
 def test_an_answer_that_is_missing_is_wrong() -> None:

@@ -10,9 +10,11 @@ from finegrid.planning.benchmark import parse_benchmark
 from finegrid.planning.plan import make_plan
 from tasks.digits import Digits
 from tests.models.texts import write_tokenizer
-from tests.planning.mistakes import CASES, Path_, changed
+from tests.planning.misfits import MISFITS
+from tests.planning.mistakes import MISTAKES, Path_, changed
 
 Problems = Callable[[Any], list[str]]
+CASES = MISTAKES | MISFITS
 
 
 def test_positions_that_no_token_can_take_are_not_allowed(

@@ -11,6 +11,7 @@ from finegrid.rehearsal.patterns import matching
 from finegrid.rehearsal.shrink import shrunk
 
 WRITES, TELLS = Purpose("AutoModelForCausalLM"), Purpose("AutoModelForSequenceClassification")
+SHOWS = Purpose("AutoModelForImageClassification")
 
 
 def tiny(purpose: Purpose, **configuration: Any) -> dict[str, Any]:
@@ -18,7 +19,7 @@ def tiny(purpose: Purpose, **configuration: Any) -> dict[str, Any]:
     source = Source(uri="path:nowhere")
     model = RandomModel(kind="random", name="m", configuration=configuration, tokenizer=source)
     found = shrunk(model, [purpose], lambda whole: {})
-    assert found.anatomies[purpose].block_weights < 1 << 21
+    assert found.anatomies[purpose].block_weights < 1 << 23
     return found.configuration
 
 
@@ -28,6 +29,16 @@ def test_grouped_heads_keep_their_ratio_and_ties_stay() -> None:
     assert found["num_attention_heads"] == 3 * found["num_key_value_heads"] > 3
     assert found["hidden_size"] == found["num_attention_heads"] * found["head_dim"]
     assert found["tie_word_embeddings"] is True
+
+
+def test_stages_keep_their_number_and_get_fewer_blocks() -> None:
+    found = tiny(SHOWS, model_type="swin", depths=[2, 2, 6, 2], num_heads=[3, 6, 12, 24])
+    assert found["depths"] == [2, 2, 2, 2]
+    assert found["embed_dim"] == 48
+
+
+def test_a_model_that_is_small_may_stay_whole() -> None:
+    assert tiny(SHOWS, model_type="mobilevit")["hidden_sizes"] == [144, 192, 240]
 
 
 def test_every_type_of_layer_stays() -> None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from finegrid.metrics.contract import Floats, Metric, ratio
 from finegrid.metrics.registry import register
+from finegrid.records.references import references
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -23,7 +24,8 @@ class Bleu(Metric):
 
     Papineni et al. 2002, P02-1040: min(1, exp(1 - r / c)) exp(mean_n log p_n), n from 1 to 4. A p_n
     without a match is 1 / (2^k matches), k counting such orders from the first (Post 2018,
-    arXiv:1804.08771; the words are those of its tokenizer 13a).
+    arXiv:1804.08771; the words are those of its tokenizer 13a). Of several references an n-gram
+    counts as often as any one has it, and r is the length that is closest.
     """
 
     defined_on: ClassVar = "texts"
@@ -35,7 +37,7 @@ class Bleu(Metric):
 
         scorer = BLEU(effective_order=True)  # of sentences: it changes no count
         pairs = zip(*(predictions[name].to_pylist() for name in self.columns), strict=True)
-        scored = (scorer.sentence_score(text, [reference]) for reference, text in pairs)
+        scored = (scorer.sentence_score(text, references(given)) for given, text in pairs)
         rows = [[one.sys_len, one.ref_len, *one.counts, *one.totals] for one in scored]
         return np.array(rows, dtype=np.float64).reshape(-1, 2 + 2 * _ORDERS)
 

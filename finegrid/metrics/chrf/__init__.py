@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from finegrid.metrics.contract import Floats, Metric, ratio
 from finegrid.metrics.registry import register
+from finegrid.records.references import references
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -23,7 +25,8 @@ class ChrF(Metric):
     """chrF of the corpus, 0 to 100, as sacrebleu computes it with its defaults.
 
     Popovic 2015, W15-3049: (1 + b^2) P R / (b^2 P + R), b = 2, P and R the means over n from 1 to 6
-    of the share of n-grams of characters that match, spaces left out.
+    of the share of n-grams of characters that match, spaces left out. Of several references the one
+    counts that the text scores best against.
     """
 
     defined_on: ClassVar = "texts"
@@ -32,8 +35,17 @@ class ChrF(Metric):
     def statistics(self, predictions: pa.Table) -> Floats:
         """n-grams of the text, of the reference, and matches, by order, shape (items, 18)."""
         pairs = zip(*(predictions[name].to_pylist() for name in self.columns), strict=True)
-        rows = [_counts(*("".join(text.split()) for text in pair)) for pair in pairs]
+        rows = [self._best(references(given), text) for given, text in pairs]
         return np.array(rows, dtype=np.float64).reshape(-1, 3 * _ORDERS)
+
+    def _best(self, given: Sequence[str], text: str) -> list[int]:
+        """The counts against the reference of the best score, of equals the first."""
+        found = "".join(text.split())
+        rows = [_counts("".join(one.split()), found) for one in given]
+        if len(rows) == 1:
+            return rows[0]
+        scores = np.nan_to_num(self.total(np.array(rows, dtype=np.float64)))
+        return rows[int(scores.argmax())]
 
     def total(self, sums: Floats) -> Floats:
         """chrF of the sums; NaN without a character of a reference."""

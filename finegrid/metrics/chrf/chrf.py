@@ -2,23 +2,25 @@
 
 from typing import Any
 
-import datasets
 import evaluate
 from sacrebleu import corpus_chrf
+
+from finegrid.metrics.texts import streams, text_features
+from finegrid.records.references import references as texts_of
 
 
 class ChrF(evaluate.Metric):
     """chrF of the corpus, 0 to 100, by sacrebleu with its defaults."""
 
     def _info(self) -> evaluate.MetricInfo:
-        features = datasets.Features(
-            {"predictions": datasets.Value("string"), "references": datasets.Value("string")}
-        )
         return evaluate.MetricInfo(
-            description=__doc__ or "", citation="", inputs_description="", features=features
+            description=__doc__ or "",
+            citation="",
+            inputs_description="",
+            features=text_features(),
         )
 
     def _compute(self, predictions: Any, references: Any) -> dict[str, float]:
-        if not any(text.split() for text in references):
+        if not any(text.split() for given in references for text in texts_of(given)):
             return {"chrf": float("nan")}
-        return {"chrf": float(corpus_chrf(list(predictions), [list(references)]).score)}
+        return {"chrf": float(corpus_chrf(list(predictions), streams(references)).score)}

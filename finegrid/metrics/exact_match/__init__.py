@@ -9,6 +9,7 @@ import numpy as np
 
 from finegrid.metrics.contract import Floats, Metric, ratio
 from finegrid.metrics.registry import register
+from finegrid.records.references import references
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 @register("exact_match")
 @dataclass(frozen=True)
 class ExactMatch(Metric):
-    """The share of texts whose answer is the reference's, sign by sign."""
+    """The share of texts whose answer is the reference's, or any reference's, sign by sign."""
 
     binary: ClassVar[bool] = True
     defined_on: ClassVar = "texts"
@@ -26,7 +27,7 @@ class ExactMatch(Metric):
     def statistics(self, predictions: pa.Table) -> Floats:
         """1 for a right item, and 1, shape (items, 2)."""
         pairs = zip(*(predictions[name].to_pylist() for name in self.columns), strict=True)
-        right = [found == answer for answer, found in pairs]
+        right = [found in references(given) for given, found in pairs]
         return np.column_stack([np.array(right, dtype=np.float64), np.ones(len(right))])
 
     def total(self, sums: Floats) -> Floats:

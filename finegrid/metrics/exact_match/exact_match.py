@@ -2,22 +2,24 @@
 
 from typing import Any
 
-import datasets
 import evaluate
+
+from finegrid.metrics.texts import text_features
+from finegrid.records.references import references as texts_of
 
 
 class ExactMatch(evaluate.Metric):
     """The share of predicted texts that equal the reference."""
 
     def _info(self) -> evaluate.MetricInfo:
-        features = datasets.Features(
-            {"predictions": datasets.Value("string"), "references": datasets.Value("string")}
-        )
         return evaluate.MetricInfo(
-            description=__doc__ or "", citation="", inputs_description="", features=features
+            description=__doc__ or "",
+            citation="",
+            inputs_description="",
+            features=text_features(),
         )
 
     def _compute(self, predictions: Any, references: Any) -> dict[str, float]:
-        pairs = zip(predictions, references, strict=True)
-        right = sum(found == answer for found, answer in pairs)
+        pairs = zip(predictions, map(texts_of, references), strict=True)
+        right = sum(found in answers for found, answers in pairs)
         return {"exact_match": right / len(references) if references else float("nan")}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from finegrid.metrics.contract import Floats, Metric, ratio
 from finegrid.metrics.registry import register
+from finegrid.records.references import references
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -23,7 +25,8 @@ class RougeL(Metric):
     """The mean of 2 P R / (P + R), P and R the longest common subsequence in words of each text.
 
     Lin 2004, aclanthology W04-1013, as the package rouge-score computes it: words are made of a-z
-    and 0-9 in small letters, without stemming. 0 where a text has no such word.
+    and 0-9 in small letters, without stemming. 0 where a text has no such word. Of several
+    references the best one counts.
     """
 
     defined_on: ClassVar = "texts"
@@ -32,7 +35,7 @@ class RougeL(Metric):
     def statistics(self, predictions: pa.Table) -> Floats:
         """The F-measure of each item, and 1, shape (items, 2)."""
         pairs = zip(*(predictions[name].to_pylist() for name in self.columns), strict=True)
-        found = [_f_measure(*map(_words, pair)) for pair in pairs]
+        found = [_best(references(given), text) for given, text in pairs]
         return np.column_stack([np.array(found, dtype=np.float64), np.ones(len(found))])
 
     def total(self, sums: Floats) -> Floats:
@@ -42,6 +45,11 @@ class RougeL(Metric):
 
 def _words(text: str) -> list[str]:
     return _WORDS.findall(text.lower())
+
+
+def _best(given: Sequence[str], text: str) -> float:
+    found = _words(text)
+    return max(_f_measure(_words(one), found) for one in given)
 
 
 def _f_measure(reference: list[str], found: list[str]) -> float:
