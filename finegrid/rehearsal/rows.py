@@ -102,15 +102,17 @@ class _Style:
     """Of lists."""
     labelled: bool
     """Whether texts of lists are labels."""
+    only: str | None
+    """The label that all of them are; None: each in turn."""
 
 
 def made_rows(task: RegisteredTask, options: Mapping[str, JsonValue]) -> dict[SplitName, pa.Table]:
     """Rows with the columns of a task's kind. Raises MadeRowsError."""
     kind, problem = kind_named(task.kind, task.kind_options), "none were made"
-    for named, matched, labelled, length in product(
-        (True, False), (False, True), (False, True), (_LIST, 1)
+    for only, named, matched, labelled, length in product(
+        (None, *task.labels), (True, False), (False, True), (False, True), (_LIST, 1)
     ):
-        maker = _Maker(kind, task, options, _Style(named, matched, length, labelled))
+        maker = _Maker(kind, task, options, _Style(named, matched, length, labelled, only))
         try:
             made = {name: maker.table(name) for name in SPLITS}
         except (PatternError, pa.ArrowException) as error:
@@ -187,7 +189,8 @@ class _Maker:
             return list(draw.random(self.task.input_size or self.style.length))
         length, labels = self.style.length, self.task.labels
         if pa.types.is_string(kind):
-            words = labels if is_true and self.style.labelled and labels else _words(number)
+            shown = (self.style.only,) if self.style.only is not None else labels
+            words = shown if is_true and self.style.labelled and shown else _words(number)
             return [words[(number + place) % len(words)] for place in range(length)]
         return [0 if length == 1 else place % (len(labels) or 2) for place in range(length)]
 
