@@ -25,6 +25,7 @@ from analysis.frame import (
     SELECTED,
     SETTING,
     STRIPPED,
+    TASK_REMARKS,
     TRIALS,
     TUNED,
     tidy,
@@ -313,16 +314,18 @@ def _provenance(result: Result | None) -> Row:
 
 
 def _base(spec: Specification | None, result: Result | None) -> Row:
-    """What is unusual about a checkpoint; there is no such column where nothing is."""
+    """What is unusual about a checkpoint, or a task; there is no such column where nothing is."""
     model = None if spec is None else spec.model
     kept = isinstance(model, Checkpoint) and model.keeps_head
     drawn = result.provenance.drawn_modules if result else ()
     stripped = result.provenance.stripped if result else ()
+    remarks = result.provenance.task_remarks if result else ()
     found = {
         KEPT_HEAD: kept or None,
         DRAWN: " ".join(drawn),
         STRIPPED: " ".join(stripped),
         DEQUANTISED: result.provenance.dequantised if result else None,
+        TASK_REMARKS: "; ".join(remarks),
     }
     return {key: value for key, value in found.items() if value}
 

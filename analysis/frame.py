@@ -30,11 +30,13 @@ DRAWN = "base_drawn_modules"
 STRIPPED = "base_stripped"
 DEQUANTISED = "base_dequantised"
 """What the base's weights were de-quantised from."""
+TASK_REMARKS = "task_remarks"
+"""What a reader of the scores has to know of the task."""
 COUNTED = "counted"
 """What a reader has to know of examples and of the test predictions."""
 SELECTED = "selected_by"
 """The metric that decides on validation, where it is not the one of the table."""
-TEXT_BASE = (DRAWN, STRIPPED, DEQUANTISED, COSTS_OF, COUNTED, SELECTED)
+TEXT_BASE = (DRAWN, STRIPPED, DEQUANTISED, TASK_REMARKS, COSTS_OF, COUNTED, SELECTED)
 TEXT_PROVENANCE = (
     "fingerprint",
     "cost_fingerprint",

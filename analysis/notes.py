@@ -19,7 +19,16 @@ from analysis.comparisons.contenders import (
     NOT_SIGNIFICANT,
     WORSE,
 )
-from analysis.frame import COUNTED, DEQUANTISED, DRAWN, KEPT_HEAD, SIGNS, STRIPPED, present
+from analysis.frame import (
+    COUNTED,
+    DEQUANTISED,
+    DRAWN,
+    KEPT_HEAD,
+    SIGNS,
+    STRIPPED,
+    TASK_REMARKS,
+    present,
+)
 from analysis.metric import metric_named
 from analysis.quantities import count_text
 from analysis.statistics.bootstrap import RESAMPLES
@@ -62,6 +71,7 @@ def notes(frame: pd.DataFrame, summary: pd.DataFrame) -> list[str]:
         *falling_notes(frame),
         *budget_notes(frame),
         *base_notes(frame),
+        *task_notes(frame),
         *counted_notes(frame),
         *_conditions(parts),
         *_split_notes(parts),
@@ -88,15 +98,19 @@ def coverage(frame: pd.DataFrame) -> str:
 def base_notes(frame: pd.DataFrame) -> list[str]:
     """A line for each model whose checkpoint is not read as it stands, or not in the usual way."""
     return [
-        *_by_model(frame, KEPT_HEAD, "{model}: every run starts from the checkpoint's own head."),
-        *_by_model(
+        *_by("model", frame, KEPT_HEAD, "{name}: every run starts from the checkpoint's own head."),
+        *_by(
+            "model",
             frame,
             DRAWN,
-            "{model}: the checkpoint lacks {value}, which is part of the head: drawn by the run's "
+            "{name}: the checkpoint lacks {value}, which is part of the head: drawn by the run's "
             "seed, trained by every method and counted as head.",
         ),
-        *_by_model(
-            frame, STRIPPED, "{model}: {value} was taken off the names of the checkpoint's weights."
+        *_by(
+            "model",
+            frame,
+            STRIPPED,
+            "{name}: {value} was taken off the names of the checkpoint's weights.",
         ),
         *dequantised_notes(frame),
     ]
@@ -104,14 +118,20 @@ def base_notes(frame: pd.DataFrame) -> list[str]:
 
 def dequantised_notes(frame: pd.DataFrame) -> list[str]:
     """A line for each model of a runs table whose weights are not those that were pretrained."""
-    return _by_model(frame, DEQUANTISED, "{model}: its weights were {value}.")
+    return _by("model", frame, DEQUANTISED, "{name}: its weights were {value}.")
 
 
-def _by_model(frame: pd.DataFrame, column: str, text: str) -> list[str]:
+def _by(what: str, frame: pd.DataFrame, column: str, text: str) -> list[str]:
+    """A line for each value of a column that the runs of a task, or of a model, have."""
     if column not in frame:
         return []
-    found = frame.dropna(subset=column)[["model", column]].drop_duplicates()
-    return [text.format(model=m, value=v) for m, v in found.itertuples(index=False)]
+    found = frame.dropna(subset=column)[[what, column]].drop_duplicates()
+    return [text.format(name=name, value=value) for name, value in found.itertuples(index=False)]
+
+
+def task_notes(frame: pd.DataFrame) -> list[str]:
+    """A line for each task of a runs table whose scores have to be read in a way of their own."""
+    return _by("task", frame, TASK_REMARKS, "{name}: {value}.")
 
 
 def counted_notes(frame: pd.DataFrame) -> list[str]:

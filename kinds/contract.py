@@ -20,6 +20,7 @@ from kinds.inputs.parts import Composed as Composed
 from kinds.inputs.parts import Examined as Examined
 from kinds.inputs.parts import Facts as Facts
 from kinds.inputs.parts import RowError as RowError
+from kinds.inputs.parts import SettingError as SettingError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from finegrid.records.encoded import Processor
+    from finegrid.records.prepared import SplitName
     from finegrid.records.specification import Model
     from kinds.inputs.duplicates import Comparison
 
@@ -361,9 +363,17 @@ class Kind(ABC):
         """
         raise NotImplementedError(f"{type(self).__name__} makes no rows")
 
-    def found(self, splits: Collection[pa.Table]) -> dict[str, Any]:
-        """What the rows of a task decide of the kind's fields, where its user leaves them open."""
+    def found(self, splits: Mapping[SplitName, pa.Table]) -> dict[str, Any]:
+        """What the rows of a task decide of the kind's fields, where its user leaves them open.
+
+        A row has a column `place` beside its own. Raises SettingError for a field that does not go
+        with the rows.
+        """
         return {}
+
+    def remarks(self) -> Iterator[str]:
+        """What a reader of a task's scores has to know of the kind's fields, in half sentences."""
+        yield from ()
 
     @property
     def purpose(self) -> Purpose:

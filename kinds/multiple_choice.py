@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -17,6 +17,8 @@ from kinds.registry import register
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from finegrid.records.prepared import SplitName
 
 
 @register("multiple-choice")
@@ -51,11 +53,11 @@ class MultipleChoice(Kind):
         answer = answer_among(values["answer"], texts, names, self.answer_is)
         return {"context": context, "question": question, "choices": texts, "answer": answer}
 
-    def found(self, splits: Collection[pa.Table]) -> dict[str, Any]:
+    def found(self, splits: Mapping[SplitName, pa.Table]) -> dict[str, Any]:
         """The most choices."""
         import pyarrow.compute as pc
 
         if self.choices is not None:
             return {}
-        counts = [pc.max(pc.list_value_length(rows["choices"])).as_py() for rows in splits]
+        counts = [pc.max(pc.list_value_length(rows["choices"])).as_py() for rows in splits.values()]
         return {"choices": max(counts)}

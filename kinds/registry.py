@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 
 from pydantic import JsonValue
 
@@ -22,6 +22,11 @@ def kind_named(name: str, options: Mapping[str, JsonValue] | None = None) -> Kin
     Raises UnknownNameError, or pydantic.ValidationError that names the option.
     """
     return KINDS.build(name, options) if options else KINDS.get(name)()
+
+
+def told(kind: Kind, labels: Sequence[str]) -> Kind:
+    """The kind with the names of a task's labels, where it has them."""
+    return replace(kind, labels=tuple(labels)) if hasattr(kind, LABELS) else kind  # type: ignore[type-var]
 
 
 def with_labels(

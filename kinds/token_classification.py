@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from kinds.contract import Kind
+from kinds.contract import Kind, Row, RowError
+from kinds.inputs.values import texts_in
 from kinds.inputs.word_lists import WordLists
+from kinds.outputs.tag_schemes import PLAIN, Scheme, scheme_of
 from kinds.outputs.tags import Tags
 from kinds.registry import register
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from finegrid.records.prepared import SplitName
 
 
 @register("token-classification")
@@ -17,12 +25,46 @@ class TokenClassification(Kind):
     """Words -> a tag each."""
 
     loader: ClassVar = "AutoModelForTokenClassification"
+    makes_rows: ClassVar = True
     inputs = WordLists()
 
     labels: tuple[str, ...] = ()
     """The names of the tags, by the index of their class."""
+    scheme: Scheme | None = None
+    """How tags name entities; None: as all rows of a task do."""
 
     @property
     def output(self) -> Tags:
         """The tags."""
-        return Tags(self.labels)
+        return Tags(self.labels, self.scheme)
+
+    def row(self, values: Mapping[str, Any]) -> Row:
+        """The words, and their tags without the spaces about them."""
+        words, tags = (_words(name, values[name]) for name in ("tokens", "tags"))
+        if len(words) != len(tags):
+            counts = f"{len(words)} tokens and {len(tags)} tags"
+            raise RowError("tags", f"{counts}; allowed: one tag for each of the tokens")
+        return {"tokens": words, "tags": list(map(str.strip, tags))}
+
+    def found(self, splits: Mapping[SplitName, pa.Table]) -> dict[str, Any]:
+        """The scheme by which the tags of all rows name entities."""
+        rows = [
+            (f"{split}, {place}", tags)
+            for split, part in splits.items()
+            for place, tags in zip(part["place"].to_pylist(), part["tags"].to_pylist(), strict=True)
+        ]
+        return {"scheme": scheme_of(rows, self.labels, self.scheme)}
+
+    def remarks(self) -> Iterator[str]:
+        """By which scheme entities are read."""
+        if self.scheme == PLAIN:
+            yield "tags are plain: no entities are read of them"
+        elif self.scheme is not None:
+            yield f"entities are read by {self.scheme}, as seqeval does in its strict mode"
+
+
+def _words(name: str, value: Any) -> list[str]:
+    found = texts_in(value)
+    if not found:
+        raise RowError(name, f"{value!r:.60} is no list of words; allowed: a list of words")
+    return found

@@ -9,7 +9,6 @@ from math import isfinite, nan
 from pathlib import Path
 from typing import Any
 
-from tasks.file_tags import TAGS, mismatched
 from tasks.table_files import TableError, Wanted
 
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
@@ -28,13 +27,9 @@ class Checks:
     """What may be blank."""
     files: tuple[str, ...] = ()
     """What has to hold files."""
-    words: tuple[str, ...] = ()
-    """What has to hold lists of words, of one length in a row."""
     rows: int = 0
     bad: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
     """By column: the numbers and the places of rows."""
-    uneven: list[str] = field(default_factory=list)
-    """Rows of words that have not one tag each."""
 
     def note(self, columns: Mapping[str, Sequence[Any]]) -> None:
         """Look at the values of some rows."""
@@ -46,21 +41,15 @@ class Checks:
                 if not value or value.isspace() or (is_number and not _is_number(value)):
                     bad = self.bad.setdefault(key, [])
                     bad.append((self.rows + at, columns["place"][at]))
-        self.uneven += mismatched(columns, self.words)
         self.rows += len(columns["place"])
 
     def finish(self) -> None:
         """Raise TableError for the rows that are bad, of the column in which the first one is."""
-        if not self.bad and self.uneven:
-            where = f"{self.path.name}, column {self.wanted[TAGS]!r}"
-            problem = f"{where}: {listed(self.uneven)}; allowed: one tag for each of the tokens"
-            raise TableError(("columns", TAGS), problem)
         if not self.bad:
             return
         key = min((one for one in self.wanted if one in self.bad), key=lambda one: self.bad[one][0])
         numbers = key in self.numbers
         allowed = "numbers, with a point" if numbers else "text"
-        allowed = "a list of words in each row" if key in self.words else allowed
         if key in self.files:
             allowed = "the bytes of a file, as the datasets library keeps them in parquet"
         elif key != "group" and not numbers:

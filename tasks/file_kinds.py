@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,8 +22,6 @@ class Needs:
     """Columns of text, in their order."""
     numbers: tuple[str, ...]
     """What rows of numbers are made of: several columns of a table each."""
-    words: tuple[str, ...]
-    """Columns of lists of words, those of tags among them."""
     files: tuple[str, ...]
     """What the bytes of a file are."""
     optional: tuple[str, ...]
@@ -51,8 +49,7 @@ class Needs:
     @property
     def names(self) -> tuple[str, ...]:
         """All of them."""
-        words = (one for one in self.words if one not in self.truth)
-        return (*self.texts, *self.numbers, *words, *self.files, *self.made, *self.truth)
+        return (*self.texts, *self.numbers, *self.files, *self.made, *self.truth)
 
     @property
     def labelled(self) -> bool:
@@ -105,29 +102,18 @@ def needs_of(name: str) -> Needs:
     texts = tuple(one for one, found in read.items() if pa.types.is_string(found))
     numbers = tuple(one for one, found in read.items() if _is_of_numbers(found))
     files = tuple(one for one, found in read.items() if pa.types.is_binary(found))
-    words = tuple(_words(kind)) if kind.output.truths == "tags" else ()
     return Needs(
         kind=name,
         texts=texts,
         numbers=numbers,
-        words=words,
         files=files,
-        made=tuple(one for one in read if one not in (*texts, *numbers, *words, *files)),
+        made=tuple(one for one in read if one not in (*texts, *numbers, *files)),
         several=kind.several,
         optional=kind.inputs.optional,
         truth=tuple(kind.output.schema().names),
         composed=kind.inputs.composed,
         truths=kind.output.truths,
     )
-
-
-def _words(kind: Kind) -> Iterator[str]:
-    """The columns of lists of words, those of what is true among them."""
-    import pyarrow as pa
-
-    for one in (*kind.inputs.schema(), *kind.output.schema()):
-        if one.type.equals(pa.list_(pa.string())):
-            yield one.name
 
 
 def _is_of_numbers(kind: Any) -> bool:
@@ -151,7 +137,7 @@ def kinds_like(kind: str) -> list[str]:
         name
         for name in KINDS
         if (one := needs_of(name)).texts == own.texts
-        and (one.numbers, one.files, one.words) == (own.numbers, own.files, own.words)
+        and (one.numbers, one.files, one.made) == (own.numbers, own.files, own.made)
     ]
 
 

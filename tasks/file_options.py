@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ast
-import json
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -63,6 +61,17 @@ Columns = dict[str, OneOrSeveral]
 """The columns that are read, by what a kind calls them; no other is."""
 
 
+def flat(columns: Columns) -> dict[str, str | int]:
+    """Column by its key; the i-th of several has the key `key[i]`."""
+    found: dict[str, str | int] = {}
+    for key, name in columns.items():
+        if isinstance(name, tuple):
+            found |= {f"{key}[{at}]": one for at, one in enumerate(name)}
+        elif name is not None:
+            found[key] = name
+    return found
+
+
 class HeldOut(Record):
     """The shares of the training file that become other splits, between 0 and 1."""
 
@@ -86,36 +95,6 @@ def as_text(value: Any) -> str:
     is_nan = isinstance(value, float) and value != value
     no_text = value is None or is_nan or isinstance(value, list | tuple | dict | bytes)
     return "" if no_text else str(value)
-
-
-def as_words(value: Any) -> str:
-    """A list of words as JSON; empty where there is none, or not only words.
-
-    In a cell of text it stands as JSON or Python writes it.
-    """
-    if isinstance(value, str):
-        value = _listed(value)
-    if not isinstance(value, list | tuple) or not value:
-        return ""
-    words = list(map(as_text, value))
-    is_whole = all(word or isinstance(one, str) for word, one in zip(words, value, strict=True))
-    return json.dumps(words, ensure_ascii=False) if is_whole else ""
-
-
-def words_of(text: str) -> list[str]:
-    """What `as_words` has made a text of."""
-    found: list[str] = json.loads(text) if text else []
-    return found
-
-
-def _listed(text: str) -> Any:
-    """What a cell holds; None where that is no value of JSON or Python."""
-    for read in (json.loads, ast.literal_eval):
-        try:
-            return read(text.strip())
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
-            continue
-    return None
 
 
 def as_content(value: Any) -> bytes:

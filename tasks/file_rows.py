@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from finegrid.records.prepared import SPLITS, SplitName
-from kinds.contract import Composed, Examined, Kind
+from kinds.contract import Composed, Examined, Kind, SettingError
+from kinds.inputs.values import texts_in
+from kinds.registry import told
 from tasks.file_checks import Checks, listed, number
 from tasks.file_labels import canonical, find_labels, listed_labels, named_classes
 from tasks.file_options import (
@@ -19,8 +21,7 @@ from tasks.file_options import (
     HeldOut,
     as_content,
     as_text,
-    as_words,
-    words_of,
+    flat,
 )
 from tasks.file_tags import TAGS, survey_tags
 from tasks.made_rows import MadeRows
@@ -53,8 +54,6 @@ class Survey(NamedTuple):
     """Names of the whole files that are rows, below their folder."""
     remarks: tuple[str, ...] = ()
     """What a user should know of them."""
-    tags: Mapping[SplitName, pa.Table] = {}
-    """The places and the named tags of rows of words; empty for other kinds."""
     found: Mapping[str, Any] = {}
     """What the rows decide of the fields of their kind."""
 
@@ -73,8 +72,6 @@ class Reading:
     """The columns of which several are made."""
     files: tuple[str, ...] = ()
     """Columns that hold whole files: their bytes, alone or as the datasets library keeps them."""
-    words: tuple[str, ...] = ()
-    """Columns that hold lists of words, or of tags."""
     examine: Callable[[bytes], Examined] | None = None
     """What looks at them, if anything does."""
     examined: list[tuple[str, Examined]] = field(default_factory=list)
@@ -104,21 +101,31 @@ class Reading:
         rows = self.load(paths, keep_texts=False)
         counts = {name: part.num_rows for name, part in rows.items()}
         if self.truths == TAGS:
-            stored = stored_names(paths["train"][0], _flat(self.columns)[TAGS])
+            stored = stored_names(paths["train"][0], flat(self.columns)[TAGS])
             written, names, tags = survey_tags(rows, labels, stored)
-            return Survey(written, names, counts, tags=tags)
+            return Survey(written, names, counts, found=self._decided(tags, names))
         if not self.classes:
-            decided = self.kind.found(rows.values()) if self._is_made and self.kind else {}
-            return Survey((), (), counts, found=decided)
+            return Survey((), (), counts, found=self._decided(rows))
         found = find_labels(rows["train"]["label"].unique().to_pylist())
         if len(found) < 2:
             where = f"{_names(paths['train'])}, column {self.columns[_LABEL]!r}"
             problem = f"{where}: all rows are {found[0]!r}; allowed: 2 labels or more"
             raise TableError(("columns", "label"), problem)
-        stored = stored_names(paths["train"][0], _flat(self.columns)[_LABEL])
+        stored = stored_names(paths["train"][0], flat(self.columns)[_LABEL])
         written, names = named_classes(found, labels, stored)
         label_numbers(rows, written)
         return Survey(written, names, counts)
+
+    def _decided(
+        self, rows: Mapping[SplitName, pa.Table], labels: Sequence[str] = ()
+    ) -> Mapping[str, Any]:
+        """What rows that a kind has made decide of its fields. Raises TableError."""
+        if self.kind is None or not self.kind.makes_rows:
+            return {}
+        try:
+            return told(self.kind, labels).found(rows)
+        except SettingError as error:
+            raise TableError((error.key,), str(error)) from error
 
     def load(self, paths: Paths, *, keep_texts: bool = True) -> dict[SplitName, pa.Table]:
         """The checked rows of every split, in the order of their files.
@@ -166,19 +173,18 @@ class Reading:
         """The rows of a split, numbered over all of its files."""
         import pyarrow as pa
 
-        wanted = _flat(self.columns)
+        wanted = flat(self.columns)
         if cut is not None and cut.group is not None:
             wanted["group"] = cut.group
         kept = list(self._kept()) if keep_texts or self._is_made else []
-        is_tagged = self.truths == TAGS
-        label = [TAGS] if is_tagged else [_LABEL] if self._is_labelled else []
+        label = [_LABEL] if self._is_labelled else []
         order = dict.fromkeys(
             ["id", "place", *kept, *label, *(["group"] if "group" in wanted else [])]
         )
         number = 0
         for path in files:
             numbers = frozenset(self._numbers(wanted))
-            check = Checks(path, wanted, numbers, self._further(wanted), self.files, self.words)
+            check = Checks(path, wanted, numbers, self._further(wanted), self.files)
             rows = read_rows(path, wanted, split, self.how)
             made = MadeRows(path, self.kind, self.columns) if self.kind and self._is_made else None
             while block := list(islice(rows, _BLOCK)):
@@ -235,13 +241,9 @@ class Reading:
         several = self.columns.get(key)
         if key in self.files:
             return pa.array(columns[key], pa.binary())
-        if key in self.words:
-            rows = map(words_of, columns[key])
-            found = [[one.strip() for one in row] if key == TAGS else row for row in rows]
-            return pa.array(found, pa.list_(pa.string()))
         if not isinstance(several, tuple):
             return pa.array(columns[key], pa.string())
-        names = _flat({key: several})
+        names = flat({key: several})
         if self.truths == "texts":
             texts = zip(*(columns[one] for one in names), strict=True)
             return pa.array([_BETWEEN.join(filter(str.strip, row)) for row in texts], pa.string())
@@ -258,14 +260,8 @@ class Reading:
                 found |= dict(zip(one.parts, map(list, zip(*made, strict=True)), strict=True))
                 found[key] = list(map(max, made))  # blank where nothing could be made
             else:
-                found[key] = list(map(self._reader(key), values))
+                found[key] = list(map(as_content if key in self.files else as_text, values))
         return found
-
-    def _reader(self, key: str) -> Callable[[Any], Any]:
-        """What makes text, or bytes, of a value of a column."""
-        if key in self.words:
-            return as_words
-        return as_content if key in self.files else as_text
 
     def _examine(self, columns: Mapping[str, Sequence[Any]]) -> None:
         """Look at the files of some rows."""
@@ -278,17 +274,18 @@ class Reading:
         """The rows that have none of the values to drop; of whole files, none of the ids."""
         kept = [True] * len(columns["id"])
         for key, values in self.drop.items():
-            if values and key in columns:
-                rows = [self._held(key, one) for one in columns["id" if key in self.files else key]]
+            if values and (rows := self._held(key, columns)):
                 met = [held & {*values} for held in rows]
                 self._unused.difference_update((key, text) for text in set().union(*met))
                 kept = [is_kept and not one for is_kept, one in zip(kept, met, strict=True)]
         return {key: list(compress(values, kept)) for key, values in columns.items()}
 
-    def _held(self, key: str, value: str) -> set[str]:
-        """What a row may be dropped for: its value, or any of its words."""
-        is_list = key in self.words and value
-        return set(map(str.strip, words_of(value))) if is_list else {value.strip()}
+    def _held(self, key: str, columns: Mapping[str, Sequence[Any]]) -> list[set[str]]:
+        """What each row may be dropped for: a text, any text of a list, or the id of a file."""
+        if self._is_made and key in self.columns:
+            values = (row.get(key) for row in columns[_MADE])
+            return [{text.strip() for text in (as_text(one), *texts_in(one))} for one in values]
+        return [{text.strip()} for text in columns.get("id" if key in self.files else key, ())]
 
 
 def _made(one: Composed, value: Any) -> tuple[str, ...]:
@@ -297,17 +294,6 @@ def _made(one: Composed, value: Any) -> tuple[str, ...]:
         return one.make(value)
     except ValueError:
         return ("",) * len(one.parts)
-
-
-def _flat(columns: Columns) -> dict[str, str | int]:
-    """Column by its key; the i-th of several has the key `key[i]`."""
-    found: dict[str, str | int] = {}
-    for key, name in columns.items():
-        if isinstance(name, tuple):
-            found |= {f"{key}[{at}]": one for at, one in enumerate(name)}
-        elif name is not None:
-            found[key] = name
-    return found
 
 
 def _names(files: Sequence[Any]) -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from finegrid.records.prepared import SplitName
 from tasks.file_labels import canonical, find_labels, listed_labels, named_classes
-from tasks.file_options import ClassNames, words_of
+from tasks.file_options import ClassNames
 from tasks.table_files import TableError
 
 if TYPE_CHECKING:
@@ -76,16 +76,3 @@ def _named(split: str, rows: pa.Table, written: Sequence[str], names: Sequence[s
         )
     found = pa.array([[name_of[tag] for tag in row] for row in tags], pa.list_(pa.string()))
     return rows.set_column(rows.column_names.index(TAGS), TAGS, found)
-
-
-def mismatched(columns: Mapping[str, Sequence[Any]], words: Sequence[str]) -> list[str]:
-    """Where rows stand whose lists are not of one length, and how long these are."""
-    if not words:
-        return []
-    found = []
-    for place, *lists in zip(columns["place"], *(columns[key] for key in words), strict=True):
-        counts = [len(words_of(one)) for one in lists]
-        if len(set(counts)) > 1:
-            shown = " and ".join(f"{n} {key}" for n, key in zip(counts, words, strict=True))
-            found.append(f"{place} has {shown}")
-    return found

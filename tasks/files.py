@@ -100,8 +100,8 @@ class Files(Task):
         paths = {name: [folder / file for file in files] for name, files in named}
         needs, said = needs_of(self.kind), (self.split, self.format, self.drop)
         kind = kind_named(self.kind, self.asked)
-        lists = needs.composed, needs.files, needs.words
-        how = Reading(self.columns, needs.truths, *said, *lists, kind=kind)
+        held = needs.composed, needs.files
+        how = Reading(self.columns, needs.truths, *said, *held, kind=kind)
         rows = how.load(paths)
         if needs.truths == "tags":
             return named_tags(rows, self.written or self.labels, self.labels)

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-ENDINGS = (".conll", ".iob", ".iob2", ".bio")
+UNIVERSAL = (".conllu", ".conllup")
+ENDINGS = (".conll", *UNIVERSAL, ".iob", ".iob2", ".bio")
+FIELDS = ("ID", "FORM", "LEMMA", "UPOS", "XPOS", "FEATS", "HEAD", "DEPREL", "DEPS", "MISC")
+"""The columns of CoNLL-U, as universaldependencies.org/format names them."""
 _DOCUMENT = "-DOCSTART-"
 """The word of a line that begins a document, and is no sentence."""
+_COMMENT = "#"
+_COLUMNS = re.compile(r"#\s*global\.columns\s*=\s*(.+)")
+"""What names the columns of CoNLL-U Plus, in the first line of a file."""
+_NO_WORD = re.compile(r"\d+-\d+|\d+\.\d+")
+"""The ID of a token of several words, which follow, or of an empty node."""
 
 
 class SentenceError(Exception):
@@ -25,28 +34,68 @@ class Sentence(NamedTuple):
         return [word[at] for word in self.words]
 
 
-def sentences(lines: Iterable[str], delimiter: str | None = None) -> Iterator[Sentence]:
+class Layout(NamedTuple):
+    """How the lines of a file are read."""
+
+    universal: bool = False
+    """Whether it is CoNLL-U: columns have names, and lines that are no words of a text are none."""
+    comments: bool = False
+    """Whether lines before the first word of a sentence that begin with # are none."""
+    delimiter: str | None = None
+    """What divides values; None: tabs where a line has any, else spaces."""
+
+
+def column_names(lines: Iterable[str], layout: Layout) -> list[str | int]:
+    """The columns of a file: their names in CoNLL-U, else their numbers. Raises SentenceError."""
+    if not layout.universal:
+        first = next(sentences(lines, layout), None)
+        return list(range(len(first.words[0]))) if first else []
+    named = _COLUMNS.match(next(iter(lines), ""))
+    return [*named[1].split()] if named else [*FIELDS]
+
+
+def has_comments(lines: Iterable[str], layout: Layout) -> bool:
+    """Whether the first lines begin with # and have more or less values than the one after them."""
+    counts = set[int]()
+    for line in lines:
+        count = len(_values(line, layout.delimiter))
+        if count and not line.startswith(_COMMENT):
+            return bool(counts - {count})
+        counts |= {count} - {0}
+    return False
+
+
+def sentences(lines: Iterable[str], layout: Layout) -> Iterator[Sentence]:
     """The sentences of a file, each at the line that it begins at.
 
-    Values are divided by the delimiter; without one by tabs where a line has any, else by spaces.
-    Raises SentenceError for a line with more or less of them than the first one has.
+    Raises SentenceError for a line with more or less values than the first one has.
     """
-    start, words, width = 0, list[list[str]](), 0
+    start, words, width, first = 0, list[list[str]](), 0, ""
     for number, line in enumerate(lines, 1):
-        values = _values(line, delimiter)
+        may_say = layout.universal or (layout.comments and not words)
+        if may_say and line.startswith(_COMMENT):
+            continue
+        values = _values(line, layout.delimiter)
         if not values or values[0] == _DOCUMENT:
             if words:
                 yield Sentence(f"line {start}", words)
             words = []
             continue
-        width = width or len(values)
+        width, first = width or len(values), first or line
         if len(values) != width:
-            counts = f"{len(values)} values; allowed: {width}, as in the lines before"
-            raise SentenceError(f", line {number}: {counts}")
+            raise SentenceError(f", line {number}: {_other_width(len(values), width, line, first)}")
+        if layout.universal and _NO_WORD.fullmatch(values[0]):
+            continue
         start = start if words else number
         words.append(values)
     if words:
         yield Sentence(f"line {start}", words)
+
+
+def _other_width(count: int, width: int, *lines: str) -> str:
+    may_say = any(line.startswith(_COMMENT) for line in lines)
+    hint = "; or format.comments: true, where lines of # before a sentence are no words"
+    return f"{count} values; allowed: {width}, as in the lines before{hint if may_say else ''}"
 
 
 def _values(line: str, delimiter: str | None) -> list[str]:

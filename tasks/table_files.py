@@ -5,7 +5,6 @@ from __future__ import annotations
 import codecs
 import csv
 import gzip
-import json
 import sys
 import zlib
 from collections import Counter
@@ -19,20 +18,18 @@ from pydantic import AfterValidator, Field, PlainValidator
 
 from finegrid.records.base import Record
 from finegrid.records.identity import text_files
-from tasks import parquet_files, sentence_files
+from tasks import json_files, parquet_files, sentence_files
+from tasks.json_files import JsonError
 from tasks.parquet_files import ParquetError
 from tasks.sentence_files import SentenceError
 
 DELIMITERS = {".csv": ",;\t", ".tsv": "\t", ".txt": "\t,;"}
-_JSON = (".json", ".jsonl", ".ndjson")
 PARQUET = ".parquet"
-ENDINGS = (*DELIMITERS, *_JSON, PARQUET, *sentence_files.ENDINGS)
+ENDINGS = (*DELIMITERS, *json_files.ENDINGS, PARQUET, *sentence_files.ENDINGS)
 """What the names of table files end with, before a `.gz`."""
 TEXT_FOLDER = ("text", "label", "file")
 """The columns of a folder of texts: a file is a row, the folder's name its label."""
 _SHOWN_COLUMNS, _SHOWN_SIGNS = 20, 40
-_SAID = {"content", "value"}
-"""What holds the text of a turn of a conversation."""
 Row = tuple[str, tuple[Any, ...]]
 """Where a row stands, `line 3` or `row 3`, and the values of the wanted columns."""
 Wanted = Mapping[str, str | int]
@@ -75,10 +72,17 @@ class Format(Record):
     """Whether quotes stand about values; else a quote is a sign like any other."""
     sentences: Annotated[bool, Field(exclude_if=lambda value: not value)] = False
     """Whether a line is a word and a blank line ends a sentence, whatever a file's name ends in."""
+    comments: Annotated[bool, Field(exclude_if=lambda value: not value)] = False
+    """Whether lines before a sentence of such a file that begin with # are no words."""
 
     def has_sentences(self, name: str) -> bool:
         """Whether a file of that name has a word a line."""
         return self.sentences or ending_of(name) in sentence_files.ENDINGS
+
+    def layout(self, name: str) -> sentence_files.Layout:
+        """How the lines of a file of that name are read."""
+        universal = ending_of(name) in sentence_files.UNIVERSAL
+        return sentence_files.Layout(universal, self.comments, self.delimiter)
 
 
 PLAIN = Format()
@@ -111,26 +115,30 @@ def read_rows(path: Path, columns: Wanted, split: str, how: Format = PLAIN) -> I
         elif (ending := _known_ending(path, split)) in DELIMITERS:
             yield from _delimited(path, columns, how)
         else:
-            yield from (_json(path, columns, how) if ending in _JSON else _parquet(path, columns))
+            yield from (
+                _json(path, columns, how)
+                if ending in json_files.ENDINGS
+                else _parquet(path, columns)
+            )
 
 
 def column_names(path: Path, split: str, how: Format = PLAIN) -> list[str | int]:
     """The columns of a file, by their names or, where it has no header, by their numbers.
 
-    Those of JSON are the keys of the first object. Raises TableError and OSError.
+    Those of JSON are the keys of the first object, and of records in it. Raises TableError and
+    OSError.
     """
     with _errors(path, split, how):
         if path.is_dir():
             return list(TEXT_FOLDER)
         if how.has_sentences(path.name):
             with _opened(path, how) as stream:
-                sentence = next(sentence_files.sentences(stream, how.delimiter), None)
-            return list(range(len(sentence.words[0]))) if sentence else []
+                return sentence_files.column_names(stream, how.layout(path.name))
         if (ending := _known_ending(path, split)) == PARQUET:
             return list(parquet_files.names(path))
         with _opened(path, how) as stream:
-            if ending in _JSON:
-                return list(next(_objects(path, stream), ("", {}))[1])
+            if ending in json_files.ENDINGS:
+                return [*json_files.keys(next(json_files.objects(stream, ending), ("", {}))[1])]
             delimiter = how.delimiter or _delimiter(path, {}, how)
             first = next(_records(_reader(stream, delimiter, how)), ("", []))[1]
             return list(first) if how.header else list(range(len(first)))
@@ -152,7 +160,7 @@ def _errors(path: Path, split: str, how: Format) -> Iterator[None]:
         raise TableError(("files", split), _undecodable(path, how)) from error
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise TableError(("files", split), f"{path.name}: no whole gzip file: {error}") from error
-    except (_FileError, ParquetError, SentenceError) as error:
+    except (_FileError, JsonError, ParquetError, SentenceError) as error:
         raise TableError(("files", split), f"{path.name}{error}") from error
 
 
@@ -211,7 +219,7 @@ def _places(path: Path, names: Sequence[str | int], columns: Wanted) -> list[int
 def _no_column(path: Path, name: str | int, names: Sequence[str | int]) -> str:
     numbered = bool(names) and isinstance(names[0], int)
     if numbered and isinstance(name, str):
-        has = f"0 to {len(names) - 1}, for format.header is false"
+        has = f"0 to {len(names) - 1}, for no line of it names columns"
     elif numbered:
         has = f"0 to {len(names) - 1}"
     elif isinstance(name, int):
@@ -286,71 +294,33 @@ def _delimiter(path: Path, columns: Wanted, how: Format) -> str:
 
 def _json(path: Path, columns: Wanted, how: Format) -> Iterator[Row]:
     """The objects of a list, or of lines; a key that some objects lack has no value there."""
+    wanted, has = [*map(str, columns.values())], dict[str, None]()
     with _opened(path, how) as stream:
-        objects = _objects(path, stream)
-        first = next(objects, None)
-        if first is None:
-            raise _FileError(" is empty; allowed: one JSON object a line, or a list of them")
-        has: dict[str, None] = {}
-        place, found = first
-        second = next(objects, None)
-        if found and second is None and all(map(_holds_several, found.values())):
-            allowed = "allowed: one object a row, in a list or a line each"
-            raise _FileError(f": its first object holds columns or lists, no row; {allowed}")
-        while True:
-            has |= dict.fromkeys(found)
-            yield place, tuple(found.get(str(name)) for name in columns.values())
-            if second is None:
-                break
-            (place, found), second = second, next(objects, None)
-        _places(path, list(has), columns)
-
-
-def _holds_several(value: Any) -> bool:
-    """Whether a value is a column or a list of rows; the turns of a conversation are one value."""
-    if isinstance(value, list):
-        return not value or not all(isinstance(one, dict) and _SAID & one.keys() for one in value)
-    return isinstance(value, dict)
-
-
-def _objects(path: Path, stream: IO[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Place and object, one a line or, in a `.json`, of a list that the first line opens."""
-    may_be_list = ending_of(path.name) == _JSON[0]
-    for number, line in enumerate(stream, 1):
-        if may_be_list and number == 1 and line.lstrip().startswith("["):
-            yield from _items(line + stream.read())
-            return
-        if line.strip():
-            yield f"line {number}", _object(f"line {number}", line)
-
-
-def _items(text: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    try:
-        found = json.loads(text)
-    except ValueError as error:
-        raise _FileError(f": no JSON: {error}") from error
-    for number, item in enumerate(found, 1):
-        if not isinstance(item, dict):
-            raise _FileError(f", item {number}: no JSON object; allowed: a list of objects")
-        yield f"item {number}", item
-
-
-def _object(place: str, line: str) -> dict[str, Any]:
-    try:
-        found = json.loads(line)
-    except ValueError as error:
-        raise _FileError(f", {place}: no JSON: {error}") from error
-    if not isinstance(found, dict):
-        raise _FileError(f", {place}: no JSON object; allowed: one object a line")
-    return found
+        for place, found in json_files.rows(stream, ending_of(path.name)):
+            values = tuple(json_files.value_at(found, name) for name in wanted)
+            there = (name for name, one in zip(wanted, values, strict=True) if one is not None)
+            has |= dict.fromkeys((*found, *there))
+            yield place, values
+    _places(path, list(has), columns)
 
 
 def _sentences(path: Path, columns: Wanted, how: Format) -> Iterator[Row]:
-    """Sentences, whose columns have numbers: a value is a list with one of each word."""
-    places: list[int] = []
+    """Sentences: a value is a list with one of each word. Columns with names have numbers too."""
+    layout = how.layout(path.name)
     with _opened(path, how) as stream:
-        for one in sentence_files.sentences(stream, how.delimiter):
-            places = places or _places(path, range(len(one.words[0])), columns)
+        names = sentence_files.column_names(stream, layout)
+    if not names:
+        return
+    places = [
+        at
+        for key, name in columns.items()
+        for at in _places(path, range(len(names)) if isinstance(name, int) else names, {key: name})
+    ]
+    with _opened(path, how) as stream:
+        for one in sentence_files.sentences(stream, layout):
+            if (count := len(one.words[0])) != len(names):
+                allowed = f"allowed: {len(names)}, one a column"
+                raise _FileError(f", {one.place}: {count} values; {allowed}")
             yield one.place, tuple(map(one.column, places))
 
 
@@ -358,6 +328,18 @@ def _parquet(path: Path, columns: Wanted) -> Iterator[Row]:
     _places(path, parquet_files.names(path), columns)
     for number, values in enumerate(parquet_files.rows(path, list(columns.values())), 1):
         yield f"row {number}", values
+
+
+def has_comments(path: Path, how: Format = PLAIN) -> bool:
+    """Whether a file of sentences, other than CoNLL-U, begins with lines of # that are no words.
+
+    Raises TableError and OSError.
+    """
+    layout = how.layout(path.name)
+    if not how.has_sentences(path.name) or layout.universal:
+        return False
+    with _errors(path, "train", how), _opened(path, how) as stream:
+        return sentence_files.has_comments(stream, layout)
 
 
 def stored_names(path: Path, column: str | int) -> tuple[str, ...]:

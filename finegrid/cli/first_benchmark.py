@@ -179,6 +179,8 @@ def _name(source: str) -> str:
     """A name made of that of a file, a folder or a repository."""
     last = source.rstrip("/").rpartition(":")[2].rpartition("/")[2]
     stem = re.sub(
-        r"\.(csv|tsv|txt|json|jsonl|ndjson|parquet|conll|iob2?|bio|ya?ml)(\.gz)?$", "", last.lower()
+        r"\.(csv|tsv|txt|json|jsonl|ndjson|parquet|conllup?|conll|iob2?|bio|ya?ml)(\.gz)?$",
+        "",
+        last.lower(),
     )
     return re.sub(r"[^a-z0-9._-]+", "-", stem).lstrip("._-")[:40] or "mine"

@@ -354,7 +354,8 @@ def _wrong_kind(task: RegisteredTask) -> str | None:
     """What is wrong with a task's kind, or with its labels for that kind; None where they fit."""
     if task.kind not in KINDS:
         return unknown_name("kind", task.kind, list(KINDS))
-    problem = kind_named(task.kind).output.label_problem(task.labels)
+    output = kind_named(task.kind, task.kind_options).output
+    problem = output.label_problem(task.labels)
     return f"kind {task.kind}: {problem}" if problem else None
 
 

@@ -19,7 +19,14 @@ from finegrid.records.prepared import SplitName
 from tasks.file_kinds import kind_reading, kinds_like, needs_of
 from tasks.file_options import Columns, as_text
 from tasks.file_tags import TAGS
-from tasks.table_files import DELIMITERS, Format, column_names, ending_of, read_rows
+from tasks.table_files import (
+    DELIMITERS,
+    Format,
+    column_names,
+    ending_of,
+    has_comments,
+    read_rows,
+)
 
 _LABELS = (
     *("label", "labels", "goldlabel", "target", "class", "classindex", "category", "sentiment"),
@@ -135,10 +142,10 @@ def guess(paths: Paths, given: Options) -> Guess:
         texts = _of_folders(paths["train"])
         reasons.append("each label is the folder of its texts")
     else:
-        how = _with_header(path, how, reasons)
+        how = _with_comments(path, _with_header(path, how, reasons), reasons)
         said = given.text, given.label, given.kind
         if given.pair is None and (tagged := guess_tags(paths["train"], how, *said)):
-            return _of_tags(tagged, how, paths)
+            return _of_tags(tagged, how, paths, reasons)
         found = columns_of(paths["train"], how)
         if answers := _answers(found, paths, how, given):
             return _of_texts(answers, found, how, paths, reasons)
@@ -162,8 +169,8 @@ def _written(columns: Sequence[_Column], given: Options) -> Texts | None:
     return guess_texts({column.key: column.name for column in columns}, given.kind)
 
 
-def _of_tags(tagged: TaggedWords, how: Format, paths: Paths) -> Guess:
-    reasons = list(tagged.reasons)
+def _of_tags(tagged: TaggedWords, how: Format, paths: Paths, reasons: list[str]) -> Guess:
+    reasons += tagged.reasons
     shares = shares_of(paths, reasons)
     words = _Column(tagged.columns[TAGS], words=tagged.words)
     length = _max_length([words], reasons)
@@ -213,6 +220,16 @@ def _with_header(path: Path, how: Format, reasons: list[str]) -> Format:
         return how
     reasons.append(f"no header, for the first line holds {numbers[0]!r}: columns by their numbers")
     return how.model_copy(update={"header": False})
+
+
+def _with_comments(path: Path, how: Format, reasons: list[str]) -> Format:
+    """Whether lines of # are no words, of a file with a word a line."""
+    if path.is_dir() or not has_comments(path, how):
+        return how
+    reasons.append(
+        "lines of # before a sentence are no words, for they have other counts of values"
+    )
+    return how.model_copy(update={"comments": True})
 
 
 def columns_of(files: Sequence[Path], how: Format, without: Sequence[str] = ()) -> list[_Column]:

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
 from pydantic import JsonValue
 
 from finegrid.planning.own_files import Paths
-from kinds.contract import RowError
+from kinds.contract import Kind, RowError
 from kinds.registry import KINDS, kind_named
 from tasks.file_kinds import Needs, needs_of
-from tasks.file_options import Columns
+from tasks.file_options import Columns, flat
+from tasks.made_rows import MadeRows
 from tasks.table_files import Format, read_rows
 
 _ANSWERS, _CHOICES, _ANSWER = "answers", "choices", "answer"
 _CONTEXTS = ("context", "article", "passage", "premise", "sent1")
-_QUESTIONS = ("question", "questionstem", "ctx", "query", "goal", "sent2", "sentence")
-_LISTS = ("choices", "options", "endings")
+_QUESTIONS = ("questionstem", "question", "ctx", "query", "goal", "sent2", "sentence")
+_LISTS = ("choices", "questionchoices", "options", "endings")
 _SEVERAL = re.compile(r"(ending|choice|option|sol|answer)[0-9a-e]")
 _RIGHT = ("answer", "answerkey", "label", "correct", "gold", "correctanswer")
 
@@ -47,7 +49,7 @@ def guess_answers(
             continue
         if needs.truth == (_ANSWERS,) and (found := _spans(needs, keys, paths, how)):
             return found
-        if _CHOICES in needs.made and (found := _choices(needs, keys)):
+        if _CHOICES in needs.made and (found := _choices(needs, keys, paths, how)):
             return found
     return None
 
@@ -83,7 +85,9 @@ def _counted(kind: str, columns: Columns, paths: Paths, how: Format) -> Iterator
                     yield len(row[_ANSWERS]["text"])
 
 
-def _choices(needs: Needs, keys: Mapping[str, str | int]) -> Answers | None:
+def _choices(
+    needs: Needs, keys: Mapping[str, str | int], paths: Paths, how: Format
+) -> Answers | None:
     """Choices in a list or in columns of their own, and the one that is right."""
     several = tuple(keys[name] for name in sorted(keys) if _SEVERAL.fullmatch(name))
     listed = next((keys[name] for name in _LISTS if name in keys), None)
@@ -98,4 +102,30 @@ def _choices(needs: Needs, keys: Mapping[str, str | int]) -> Answers | None:
     texts = tuple(one for one in (context, question) if one is not None)
     shown = ", ".join(map(str, several)) if choices == several else str(choices)
     reason = f"{needs.kind}, for {shown} are usual names of choices, and {right} of the right one"
-    return Answers(needs.kind, columns, texts, {}, reason)
+    asked = _reading(needs.kind, columns, paths, how)
+    more = "".join(f"; as {value}, {right} fits all rows" for value in asked.values())
+    return Answers(needs.kind, columns, texts, asked, reason + more)
+
+
+def _reading(kind: str, columns: Columns, paths: Paths, how: Format) -> dict[str, JsonValue]:
+    """What has to be said of the answers: that they count from 1 on, where only that fits."""
+    from_one: dict[str, JsonValue] = {"answer_is": "number"}
+    wanted = flat(columns)
+    for said in ({}, from_one):
+        made = kind_named(kind, said)
+        rows = (
+            MadeRows(path, made, columns).values(values, wanted)
+            for split, files in paths.items()
+            for path in files
+            for _, values in read_rows(path, wanted, split, how)
+        )
+        if all(map(partial(_is_made, made), rows)):
+            return said
+    return {}
+
+
+def _is_made(kind: Kind, values: Mapping[str, Any]) -> bool:
+    try:
+        return bool(kind.row(values))
+    except RowError:
+        return False

@@ -7,9 +7,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from kinds.contract import SettingError
+from kinds.inputs.values import texts_in
+from kinds.outputs.tag_schemes import scheme_of
 from kinds.registry import KINDS
 from tasks.file_kinds import Needs, needs_of
-from tasks.file_options import as_words, words_of
 from tasks.file_tags import TAGS
 from tasks.table_files import Format, column_names, read_rows
 
@@ -45,7 +47,7 @@ def guess_tags(
     if needs is None or len(set(names)) < len(names):
         return None
     rows = list(_rows(files[0], names, how))
-    lists = {name: [words_of(as_words(row[at])) for row in rows] for at, name in enumerate(names)}
+    lists = {name: [texts_in(row[at]) for row in rows] for at, name in enumerate(names)}
     filled = {name: found for name, found in lists.items() if found and all(found)}
     numbered = [name for name in filled if isinstance(name, int)]
     tokens = _pick(filled, text, _TOKENS) if not numbered else numbered[0]
@@ -60,7 +62,7 @@ def guess_tags(
     tags = _pick(beside, label, _NAMES) if not numbered else numbered[-1]
     if tags is None or tags not in beside:
         return None
-    (words,) = (name for name in needs.words if name != TAGS)
+    (words,) = needs.made
     reasons = [f"{needs.kind}, for {tokens} and {tags} hold lists of one length, a tag a word"]
     reasons += _remarks(beside, tags)
     return TaggedWords(needs.kind, {words: tokens, TAGS: tags}, lengths, tuple(reasons))
@@ -70,8 +72,15 @@ def _remarks(beside: Mapping[str | int, list[list[str]]], tags: str | int) -> It
     if len(beside) > 1:
         others = ", ".join(str(name) for name in beside if name != tags)
         yield f"tags: {tags}; {others} may be tags as well: --label"
-    if all(tag.isdecimal() for row in beside[tags] for tag in row):
+    rows = [(f"row {number}", row) for number, row in enumerate(beside[tags], 1)]
+    labels = sorted({tag for _, row in rows for tag in row})
+    if all(map(str.isdecimal, labels)):
         yield "the tags are numbers; where their names are known, labels: [O, B-..., ...] says them"
+        return
+    try:
+        yield f"scheme: {scheme_of(rows, labels, None)}, as planning finds it in all rows"
+    except SettingError as error:
+        yield f"scheme: {error}"
 
 
 def _pick(columns: Iterable[str | int], said: str | None, usual: Sequence[str]) -> Any:

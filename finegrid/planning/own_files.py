@@ -20,7 +20,6 @@ from finegrid.planning.own_folders import (
     remarks_on,
     surveyed_folder,
 )
-from finegrid.planning.own_tags import check_tags
 from finegrid.planning.schema import Benchmark, TaskEntry
 from finegrid.prepare.examined import Examiner
 from finegrid.prepare.sources import Hash
@@ -29,7 +28,7 @@ from finegrid.records.identity import folder_sha256, text_files
 from finegrid.records.prepared import SplitName
 from finegrid.records.registry import UnknownNameError, unknown_name
 from finegrid.records.specification import Source
-from kinds.registry import KINDS, LABELS
+from kinds.registry import KINDS, LABELS, kind_named, with_labels
 from tasks import sentence_files
 from tasks.file_kinds import Needs, needs_of
 from tasks.file_options import Columns, Dropped, OneOrSeveral, SplitFiles
@@ -117,7 +116,6 @@ def surveyed(entry: TaskEntry, paths: Paths, examiner: Examiner) -> Survey:
         _dropped(entry, paths),
         needs.composed,
         files=needs.files,
-        words=needs.words,
         examine=partial(examiner.of_content, needs.kind),
         kind=KINDS.build(needs.kind, _asked(entry)),
     )
@@ -126,10 +124,9 @@ def surveyed(entry: TaskEntry, paths: Paths, examiner: Examiner) -> Survey:
     except OSError as error:
         problem = f"{error.filename} cannot be read: {error.strerror}"
         raise TableError(("files",), problem) from error
-    if survey.tags:
-        check_tags(entry, survey)
-    else:
-        _check_classes(entry, len(survey.names))
+    made = kind_named(needs.kind, with_labels(needs.kind, _options(entry, survey), survey.names))
+    _check_columns(entry, made.output.predicted().names)
+    _check_classes(entry, len(survey.names) if needs.classes else 0)
     return survey._replace(remarks=remarks_on(needs.kind, reading.examined))
 
 
@@ -138,7 +135,7 @@ def as_registered(entry: TaskEntry, source: Source, names: SplitFiles, survey: S
     paths = {name: tuple(map(Path, files)) for name, files in names.named.items()}
     names_of = _needs(entry).known
     columns, dropped = _columns(entry, paths), _dropped(entry, paths)
-    asked = _asked(entry) | dict(survey.found)
+    asked = _options(entry, survey)
     options: dict[str, JsonValue] = {
         "splits": names.model_dump(mode="json"),
         "columns": {name: _plain(columns.get(name)) for name in names_of},
@@ -201,9 +198,14 @@ def _dropped(entry: TaskEntry, paths: Mapping[SplitName, Sequence[Path]]) -> Dro
 def _check_format(entry: TaskEntry, paths: Paths) -> None:
     """Refuse a word on how a file is written where no file is written so."""
     endings = {ending_of(path.name) for files in paths.values() for path in files}
-    divided = {*DELIMITERS, *sentence_files.ENDINGS}
+    sentences = endings & {*sentence_files.ENDINGS} or entry.format.sentences
     for key in sorted(entry.format.model_fields_set):
-        has = endings & divided or (key == "encoding" and endings - {"", ".parquet"})
+        has = (
+            endings & {*DELIMITERS}
+            or sentences
+            or (key == "encoding" and endings - {"", ".parquet"})
+        )
+        has = sentences if key == "comments" else has
         if not has and entry.format != PLAIN:
             those = ", ".join(sorted(ending or "a folder of texts" for ending in endings))
             problem = f"no file of {those} has that; allowed: no such key"
@@ -231,6 +233,11 @@ def _asked(entry: TaskEntry) -> dict[str, JsonValue]:
         raise TableError(place, refused(first["input"], str(first["msg"]))) from error
 
 
+def _options(entry: TaskEntry, survey: Survey) -> dict[str, JsonValue]:
+    """The same, with what the rows decide."""
+    return _asked(entry) | dict(survey.found)
+
+
 def _check_truths(entry: TaskEntry) -> str:
     """What is true of a row; names of classes, and metrics, have to be for that."""
     truths = _needs(entry).truths
@@ -252,6 +259,15 @@ def _check_metrics(entry: TaskEntry, wanted: str) -> None:
             raise TableError(("metrics",), refused(name, problem))
         if (entry.metrics or ()).count(name) > 1:
             raise TableError(("metrics",), f"{name!r} stands twice; allowed: once")
+
+
+def _check_columns(entry: TaskEntry, has: Sequence[str]) -> None:
+    """Refuse metrics that read what the predictions of a task do not hold."""
+    for name in entry.metrics or ():
+        if lacking := sorted({*metric(name).columns} - {*has}):
+            fit = (one for one in METRICS if {*metric(one).columns} <= {*has})
+            reads = f"it reads {', '.join(lacking)}, which no prediction of this task has"
+            raise TableError(("metrics",), refused(name, f"{reads}; allowed: {', '.join(fit)}"))
 
 
 def _check_classes(entry: TaskEntry, classes: int) -> None:

@@ -116,16 +116,18 @@ class TaskEntry(Record):
     choices: int | None = None
     """The most choices of a question; None: as many as the files have."""
     answer_is: str | None = None
-    """What names the choice that is the answer: `index`, `number`, `letter` or `text`."""
+    """What names the choice that is the answer: `index`, `number`, `letter`, `text` or `label`."""
     unanswerable: bool | None = None
     """Whether questions may have no answer."""
+    scheme: str | None = None
+    """How tags name entities, as `IOB2`; None: as all rows do."""
 
     @property
     def of_kind(self) -> dict[str, JsonValue]:
         """What is said of the kind."""
         keys = (
             *("encoding", "decoding", "answer", "selects_by"),
-            *("choices", "answer_is", "unanswerable"),
+            *("choices", "answer_is", "unanswerable", "scheme"),
         )
         return {key: value for key in keys if (value := getattr(self, key)) is not None}
 

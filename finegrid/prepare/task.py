@@ -217,9 +217,10 @@ def _overlap(
 
 
 def _sentence(manifest: PreparedTask) -> str:
-    """What the splits share, and what is in none of them, for a log."""
+    """What the splits share, what is in none of them, and how to read the task, for a log."""
     dropped = (f"dropped {count}: {reason}" for reason, count in manifest.dropped.items())
-    return f"{manifest.key}: {'; '.join([*map(_shared, manifest.overlaps), *dropped])}"
+    said = kind_named(manifest.kind, manifest.kind_options).remarks()
+    return f"{manifest.key}: {'; '.join([*map(_shared, manifest.overlaps), *dropped, *said])}"
 
 
 def _shared(one: Overlap) -> str:

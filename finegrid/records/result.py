@@ -226,6 +226,8 @@ class Provenance(Record):
     """Words of a wrapper that were taken off the names of the checkpoint's weights."""
     dequantised: str | None = Field(default=None, exclude_if=lambda value: value is None)
     """What the checkpoint's weights were de-quantised from, where a file held them in few bits."""
+    task_remarks: tuple[str, ...] = Field(default=(), exclude_if=lambda value: not value)
+    """What a reader of the scores has to know of the task, as the scheme of its tags."""
     started_at: str
     """UTC, ISO 8601."""
 

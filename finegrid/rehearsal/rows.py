@@ -19,7 +19,6 @@ from pydantic import JsonValue
 
 from finegrid.prepare.sources import DOWNLOADS, is_local
 from finegrid.prepare.task import Frames, read_task
-from finegrid.records.iob2 import GOES_ON, names_entities
 from finegrid.records.prepared import MANIFEST_FILE, SPLITS, SplitName
 from finegrid.records.specification import Source, Task
 from finegrid.rehearsal.patterns import PatternError, matching
@@ -103,15 +102,17 @@ class _Style:
     """Of lists."""
     labelled: bool
     """Whether texts of lists are labels."""
+    only: str | None
+    """The label that all of them are; None: each in turn."""
 
 
 def made_rows(task: RegisteredTask, options: Mapping[str, JsonValue]) -> dict[SplitName, pa.Table]:
     """Rows with the columns of a task's kind. Raises MadeRowsError."""
     kind, problem = kind_named(task.kind, task.kind_options), "none were made"
-    for named, matched, labelled, length in product(
-        (True, False), (False, True), (False, True), _LENGTHS
+    for only, named, matched, labelled, length in product(
+        (None, *task.labels), (True, False), (False, True), (False, True), _LENGTHS
     ):
-        maker = _Maker(kind, task, options, _Style(named, matched, length, labelled))
+        maker = _Maker(kind, task, options, _Style(named, matched, length, labelled, only))
         try:
             made = {name: maker.table(name) for name in SPLITS}
         except (PatternError, pa.ArrowException) as error:
@@ -190,12 +191,12 @@ class _Maker:
             return list(draw.random(self.task.input_size or self.style.length))
         length, labels = self.style.length, self.task.labels
         if pa.types.is_string(kind):
-            if not is_true:
-                return _words(number)[:length]
-            if not (self.style.labelled and labels):
+            shown = (self.style.only,) if self.style.only is not None else labels
+            if is_true and self.style.labelled and shown:
+                return [shown[(number + place) % len(shown)] for place in range(length)]
+            if is_true:
                 return [self._text(number + place, is_true) for place in range(length)]
-            tags = _free(labels)
-            return [tags[(number + place) % len(tags)] for place in range(length)]
+            return _words(number)[:length]
         return [0 if length == 1 else place % (len(labels) or 2) for place in range(length)]
 
     def _text(self, number: int, is_true: bool) -> str:
@@ -213,13 +214,6 @@ class _Maker:
                 except re.error:
                     continue
                 yield value
-
-
-def _free(labels: Sequence[str]) -> Sequence[str]:
-    """The labels that may stand anywhere in a list: one of IOB2 that goes on needs a beginning."""
-    if not names_entities(labels):
-        return labels
-    return [one for one in labels if not one.startswith(f"{GOES_ON}-")] or labels
 
 
 def _words(number: int) -> list[str]:

@@ -40,6 +40,7 @@ class Reached(TypedDict, total=False):
     drawn_modules: tuple[str, ...]
     stripped: tuple[str, ...]
     dequantised: str | None
+    task_remarks: tuple[str, ...]
     encoded_by: dict[str, str]
     """Package -> the version that encoded the data."""
     losses: Losses | None
@@ -121,6 +122,7 @@ def record(
         "drawn_modules": reached.get("drawn_modules", ()),
         "stripped": reached.get("stripped", ()),
         "dequantised": reached.get("dequantised"),
+        "task_remarks": reached.get("task_remarks", ()),
         "packages": _packages(origin.packages, reached.get("encoded_by", {})),
     }
     memory = reached.get("memory")

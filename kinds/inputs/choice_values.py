@@ -8,8 +8,8 @@ from typing import Any, Literal
 from kinds.contract import RowError
 from kinds.inputs.values import columns_of, plain, text_of
 
-AnswerIs = Literal["index", "number", "letter", "text"]
-"""The place of a choice from 0 or from 1 on, its letter, or its text."""
+AnswerIs = Literal["index", "number", "letter", "text", "label"]
+"""The place of a choice from 0 or from 1 on, its letter, its text, or what the data label it."""
 _ALLOWED = (
     "allowed: a list of 2 texts or more, a record of lists `text` and `label`, or a column each"
 )
@@ -88,14 +88,17 @@ def _why(
         )
     letters = f"A to {chr(ord('A') + len(texts) - 1)}"
     index = f"0 to {len(texts) - 1}"
-    forms = {
+    forms: dict[AnswerIs | None, str] = {
         "index": index,
         "number": f"1 to {len(texts)}",
         "letter": letters,
         "text": "the text of a choice",
         None: f"{index}, {letters}, or the text of a choice",
     }
-    allowed = f"{', '.join(labels)}, or the text of a choice" if labels else forms[answer_is]
+    forms["label"] = ", ".join(labels) or "none, for the choices have no labels"
+    if labels and answer_is is None:
+        forms[None] = f"{forms['label']}, or the text of a choice"
+    allowed = forms[answer_is]
     return f"{text!r} names none of {len(texts)} choices; allowed: {allowed}"
 
 

@@ -54,3 +54,11 @@ class RowError(ValueError):
     def __init__(self, column: str, problem: str) -> None:
         super().__init__(problem)
         self.column = column
+
+
+class SettingError(ValueError):
+    """A field of a kind that does not go with the rows of a task, by its name."""
+
+    def __init__(self, key: str, problem: str) -> None:
+        super().__init__(problem)
+        self.key = key

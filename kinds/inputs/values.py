@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -24,6 +25,29 @@ def plain(value: Any) -> Any:
     except ValueError:
         return value
     return found if isinstance(found, list | Mapping) else value
+
+
+def texts_in(value: Any) -> list[str]:
+    """The texts of a list, which a text may hold as JSON or Python writes it; else none.
+
+    Numbers stand as texts; a list with anything else holds no texts.
+    """
+    found = _literal(value) if isinstance(value, str) else value
+    if not isinstance(found, list | tuple):
+        return []
+    texts = list(map(text_of, found))
+    is_whole = all(text or one == "" for text, one in zip(texts, found, strict=True))
+    return texts if is_whole else []
+
+
+def _literal(text: str) -> Any:
+    """What a cell holds; None where that is no value of JSON or Python."""
+    for read in (json.loads, ast.literal_eval):
+        try:
+            return read(text.strip())
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            continue
+    return None
 
 
 def columns_of(value: Any, *names: str) -> tuple[Any, ...] | None:

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from finegrid.records.iob2 import names_entities
 from kinds.contract import Batch, Example, Output, Row
 from kinds.inputs.word_lists import UNREAD
+from kinds.outputs.tag_schemes import GRAMMARS, PLAIN, Grammar, Scheme, names_entities
 from kinds.outputs.token_labels import LEFT_OUT, padded
 
 if TYPE_CHECKING:
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from torch import nn
 
 _SHOWN = 5
-_ENTITIES = ("span_f1", "span_precision", "span_recall")
+_OF_ENTITIES = ("span_f1", "span_precision", "span_recall", "token_accuracy")
+_OF_WORDS = ("token_accuracy", "token_macro_f1")
 
 
 @dataclass(frozen=True)
@@ -26,18 +27,26 @@ class Tags(Output):
     """The tag of the largest logit at the first token of each word, learnt by cross-entropy.
 
     The other tokens of a word have no part in the loss. A word that the model does not read gets no
-    tag, which metrics count as wrong.
+    tag, which metrics count as wrong. Where tags name entities, these are among the predictions: an
+    entity is its type, its first word and the one behind its last, as `PER:0:2`.
     """
 
     truths: ClassVar = "tags"
 
     labels: tuple[str, ...] = ()
     """The names of the tags, by the index of their class."""
+    scheme: Scheme | None = None
+    """How tags name entities; None is for tags whose names are those of no scheme."""
 
     @property
-    def metrics(self) -> tuple[str, ...]:  # type: ignore[override]  # as the tags' names say
-        """Those of entities where the tags name some, and the accuracy of tags."""
-        return (*(_ENTITIES if names_entities(self.labels) else ()), "token_accuracy")
+    def metrics(self) -> tuple[str, ...]:  # type: ignore[override]  # as the scheme says
+        """Those of entities and the accuracy of tags, or those of single words."""
+        return _OF_ENTITIES if self._grammar else _OF_WORDS
+
+    @property
+    def _grammar(self) -> Grammar | None:
+        """The scheme's; None of tags that name no entities."""
+        return GRAMMARS.get(self.scheme) if self.scheme else None
 
     def schema(self) -> pa.Schema:
         """Column `tags`: the name of each word's tag."""
@@ -46,19 +55,24 @@ class Tags(Output):
         return pa.schema([("tags", pa.list_(pa.string()))])
 
     def predicted(self) -> pa.Schema:
-        """Words with their true and predicted tags, which of them were read, and their classes."""
+        """Words with true and predicted tags and entities, which were read, and their classes."""
         import pyarrow as pa
 
         words, numbers = pa.list_(pa.string()), pa.list_(pa.int64())
-        columns = dict.fromkeys(("tokens", "tags", "predicted"), words)
+        entities = ("entities", "predicted_entities") if self._grammar else ()
+        columns = dict.fromkeys(("tokens", "tags", "predicted", *entities), words)
         return pa.schema(columns | {"read": numbers, "classes": numbers})
 
     def label_problem(self, labels: Sequence[str]) -> str | None:
-        """Tags have names, which are two or more."""
-        return None if len(labels) >= 2 else f"labels: {list(labels)}; allowed: 2 tags or more"
+        """Tags have names, which are two or more, and a scheme where these look like one's."""
+        if len(labels) < 2:
+            return f"labels: {list(labels)}; allowed: 2 tags or more"
+        if self.scheme is None and names_entities(labels):
+            return f"scheme: None; allowed for such tags: {', '.join((*GRAMMARS, PLAIN))}"
+        return None
 
     def problems(self, rows: pa.Table, labels: Sequence[str]) -> Iterator[str]:
-        """Rows that have not one tag for each word, and tags that have no name."""
+        """Rows without one tag for each word, with tags that have no name, or not in the scheme."""
         known = set(labels)
         columns = (rows[name] for name in ("id", "tokens", "tags"))
         for row, words, tags in zip(*columns, strict=True):
@@ -69,6 +83,9 @@ class Tags(Output):
             if wrong := [str(tag) for tag in tags.as_py() if tag not in known]:
                 shown = ", ".join(labels[:_SHOWN]) + (", ..." if len(labels) > _SHOWN else "")
                 yield f"{wrong[0]!r} in row {row.as_py()!r} is no tag of the task; allowed: {shown}"
+                return
+            if self._grammar and (misfit := self._grammar.misfit(tags.as_py())):
+                yield f"row {row.as_py()!r} is not in {self.scheme}: {misfit}"
                 return
 
     def counts(self, rows: pa.Table, labels: Sequence[str]) -> dict[str, int]:
@@ -139,17 +156,25 @@ class Tags(Output):
         return [{"classes": _classes(*one)} for one in zip(classes, is_finite, places, strict=True)]
 
     def truth(self, target: Example) -> Row:
-        """The words, their tags, and which of the words are read."""
-        return {name: list(target[name]) for name in ("tokens", "tags")} | {
-            "read": [int(word) for word in target["read"]]
-        }
+        """The words, their tags and entities, and which of the words are read."""
+        words, tags = (list(target[name]) for name in ("tokens", "tags"))
+        read = [int(word) for word in target["read"]]
+        return {"tokens": words, "tags": tags, **self._entities("entities", tags), "read": read}
 
     def decide(self, said: Sequence[Row]) -> list[Row]:
-        """The names of the tags; none for a word that is not read.
+        """The names of the tags, none for a word that is not read, and the entities that they name.
 
         Raises ValueError for a class that is none, or for other words than are read.
         """
-        return [{"predicted": self._named(row)} for row in said]
+        named = map(self._named, said)
+        return [{"predicted": one, **self._entities("predicted_entities", one)} for one in named]
+
+    def _entities(self, column: str, tags: Sequence[str | None]) -> dict[str, list[str]]:
+        """A column of the entities, in the order of their words; none of plain tags."""
+        if self._grammar is None:
+            return {}
+        found = sorted(self._grammar.entities(tags), key=lambda one: one[1])
+        return {column: [":".join(map(str, one)) for one in found]}
 
     def _named(self, row: Row) -> list[str | None]:
         read, classes = row["read"], row["classes"]

@@ -328,6 +328,7 @@ def test_an_unusual_base_is_told_below_the_table(plan: Plan, runs: Path, tmp_pat
     def edit(record: dict[str, Any]) -> None:
         record["provenance"] |= {"drawn_modules": ["bert.pooler"], "stripped": ["module."]}
         record["provenance"]["dequantised"] = "de-quantised from 4 bits (Q4_1 100.0 %)"
+        record["provenance"]["task_remarks"] = ["entities are read by IOB1", "words too"]
 
     rewrite(run, edit)
     text = written(collect(plan, runs).assign(base_head_kept=True), tmp_path)
@@ -335,3 +336,4 @@ def test_an_unusual_base_is_told_below_the_table(plan: Plan, runs: Path, tmp_pat
     assert text.count("tiny: the checkpoint lacks bert.pooler, which is part of the head: ") == 1
     assert text.count("tiny: module. was taken off the names of the checkpoint's weights.") == 1
     assert text.count("tiny: its weights were de-quantised from 4 bits (Q4_1 100.0 %).") == 1
+    assert text.count("letters: entities are read by IOB1; words too.") == 1

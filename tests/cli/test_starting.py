@@ -257,6 +257,25 @@ def test_a_slip_is_one_line(arguments: list[str], message: str) -> None:
     assert done.stderr.count("\n") == 1
 
 
+def test_the_scheme_of_tags_is_said_by_init_and_check() -> None:
+    """Of a file in BIOES, with lines of comments, and of one of Universal Dependencies."""
+    names = "\n".join(f"# id {n}\nEva _ _ B-PER\nEk _ _ E-PER\nleft _ _ O\n" for n in range(20))
+    values = (("1", f"Eva{n}", "_", f"TAG{n % 2}", *"______") for n in range(20))
+    words = "".join("\t".join(row) + "\n\n" for row in values)
+    files = {"names.conll": names, "words.conllu": words}
+    for name, content in files.items():
+        Path(name).write_text(content)
+        done = init(name, str(packaged_model()))
+        assert done.exit_code == 0, done.output
+    first, second = entry("names.yaml"), entry("words.yaml")
+    assert (first["columns"], first["format"]) == ({"tokens": 0, "tags": 3}, {"comments": True})
+    assert second["columns"] == {"tokens": "FORM", "tags": "UPOS"}
+    said = CliRunner().invoke(app, ["check", "names.yaml"]).stdout
+    assert "tasks.names: entities are read by BIOES, as seqeval does in its strict mode" in said
+    said = CliRunner().invoke(app, ["check", "words.yaml"]).stdout
+    assert "tasks.words: tags are plain: no entities are read of them" in said
+
+
 def test_what_the_plan_finds_is_said_after_the_file_is_written(model: str) -> None:
     rows = [["text", "label"], *([sentence(n) if n != 5 else "", str(n % 2)] for n in range(20))]
     done = init(write("a.csv", rows), model)

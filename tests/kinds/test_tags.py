@@ -67,7 +67,7 @@ def write_tagger(folder: Path, model_type: str, single: str = "<s> $A </s>") -> 
 def examples(
     folder: Path, words: Sequence[Any], tags: Sequence[Any], max_length: int = 16
 ) -> Examples:
-    kind = kind_named("token-classification", {"labels": list(LABELS)})
+    kind = kind_named("token-classification", {"labels": list(LABELS), "scheme": "IOB2"})
     ids = [str(number) for number in range(len(words))]
     rows = pa.table({"id": ids, "tokens": words, "tags": tags})
     processor = kind.inputs.processor(folder)
@@ -82,7 +82,7 @@ class Tagging(KindContract):
 
     kind = "token-classification"
     labels = LABELS
-    options: ClassVar = {"labels": list(LABELS)}
+    options: ClassVar = {"labels": list(LABELS), "scheme": "IOB2"}
     columns: ClassVar = {"tokens": WORDS, "tags": TAGS}
     max_length = 7
 
@@ -190,6 +190,7 @@ def test_words_behind_the_length_are_counted_and_wrong(tmp_path: Path) -> None:
     rows = predictions(found, predict(tagger("bert"), found, 4, CPU, "fp32"))
     for row, words, tags in zip(rows, WORDS, TAGS, strict=True):
         assert (row["tokens"], row["tags"]) == (words, tags)
+        assert all(int(one.split(":")[2]) <= 3 for one in row["predicted_entities"])
         assert [tag is None for tag in row["predicted"]] == [at > 2 for at in range(len(words))]
 
 
@@ -217,7 +218,7 @@ def test_a_slow_tokenizer_is_refused(tmp_path: Path) -> None:
 
 
 def test_rows_and_labels_that_do_not_fit_are_named() -> None:
-    output = kind_named("token-classification", {"labels": list(LABELS)}).output
+    output = kind_named("token-classification", {"labels": list(LABELS), "scheme": "IOB1"}).output
     uneven = pa.table({"id": ["a"], "tokens": [["the", "plot"]], "tags": [["O"]]})
     assert list(output.problems(uneven, LABELS)) == [
         "2 tokens and 1 tags in row 'a'; allowed: one tag a token"
@@ -226,14 +227,20 @@ def test_rows_and_labels_that_do_not_fit_are_named() -> None:
     (problem,) = output.problems(unknown, LABELS)
     assert problem.startswith("'B-X' in row 'a' is no tag of the task")
     assert output.label_problem(["O"])
+    other = pa.table({"id": ["a"], "tokens": [["the"]], "tags": [["B-FILM"]]})
+    assert list(output.problems(other, LABELS)) == [
+        "row 'a' is not in IOB1: 'B-FILM' between 'O' and 'O' is in no entity"
+    ]
+    unsaid = kind_named("token-classification", {"labels": list(LABELS)}).output
+    assert str(unsaid.label_problem(LABELS)).startswith("scheme: None; allowed for such tags: IOB1")
 
 
 def test_tags_that_name_no_entities_are_scored_by_their_accuracy() -> None:
-    def metrics(*labels: str) -> tuple[str, ...]:
-        return kind_named("token-classification", {"labels": list(labels)}).output.metrics
+    def metrics(scheme: str | None) -> tuple[str, ...]:
+        return kind_named("token-classification", {"scheme": scheme}).output.metrics
 
-    assert metrics(*LABELS) == ("span_f1", "span_precision", "span_recall", "token_accuracy")
-    assert metrics("NOUN", "VERB") == ("token_accuracy",)
+    assert metrics("BIOES") == ("span_f1", "span_precision", "span_recall", "token_accuracy")
+    assert metrics("plain") == metrics(None) == ("token_accuracy", "token_macro_f1")
 
 
 def test_a_pooling_and_a_model_without_such_a_class_are_refused() -> None:

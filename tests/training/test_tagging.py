@@ -63,6 +63,9 @@ def test_a_run_is_scored_predicted_and_read_again(tagging: Assets, tmp_path: Pat
     test = result.metrics.test
     assert list(test) == ["span_f1", "span_precision", "span_recall", "token_accuracy"]
     assert result.metrics.trivial is None
+    assert result.provenance.task_remarks == (
+        "entities are read by IOB2, as seqeval does in its strict mode",
+    )
     cut = result.metrics.counted["test examples lack their end"]
 
     table = pq.read_table(folder / PREDICTIONS_FILE)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from finegrid.metrics.classes import one_hot
-from finegrid.metrics.contract import Floats, Metric, ratio
+from finegrid.metrics.classes import mean_f1, one_hot
+from finegrid.metrics.contract import Floats, Metric
 from finegrid.metrics.registry import register
 
 if TYPE_CHECKING:
@@ -32,7 +32,4 @@ class MacroF1(Metric):
 
     def total(self, sums: Floats) -> Floats:
         """The mean F1 of the classes that occur."""
-        hits, extra, missed = np.split(sums, 3, axis=-1)
-        occurring = 2 * hits + extra + missed
-        each = ratio(2 * hits, occurring, undefined=0.0)
-        return ratio(each.sum(axis=-1), (occurring != 0).sum(axis=-1).astype(np.float64))
+        return mean_f1(sums)

@@ -10,11 +10,11 @@ from finegrid.metrics.tags import scored
 
 
 class SpanPrecision(evaluate.Metric):
-    """Precision of entities of strict IOB2."""
+    """Precision of entities, which are texts."""
 
     def _info(self) -> evaluate.MetricInfo:
-        tags = datasets.Sequence(datasets.Value("string"))
-        features = datasets.Features({"predictions": tags, "references": tags})
+        texts = datasets.Sequence(datasets.Value("string"))
+        features = datasets.Features({"predictions": texts, "references": texts})
         return evaluate.MetricInfo(
             description=__doc__ or "", citation="", inputs_description="", features=features
         )

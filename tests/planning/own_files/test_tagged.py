@@ -10,7 +10,6 @@ import pytest
 
 from finegrid.planning.guess import Options, guess
 from finegrid.prepare.task import prepare_task
-from finegrid.records.iob2 import entities
 from kinds.registry import kind_named
 from tests.planning.own_files.tables import SPLIT, Problems, own, planned, written
 
@@ -112,32 +111,45 @@ BAD: dict[str, tuple[str, dict[str, Any], list[str]]] = {
     "a tag too few": (
         broken(ner_tags=["O", "O", "O"]),
         {},
-        ["columns.tags: a.jsonl, column 'ner_tags': line 4 has 4 tokens and 3 tags (1 in all)"],
+        ["columns.tags: a.jsonl, column 'ner_tags': line 4: 4 tokens and 3 tags; allowed: one tag"],
     ),
     "no list": (
         broken(tokens="Anna Ek left 3"),
         {},
-        ["columns.tokens: a.jsonl, column 'tokens': blank or wrong in line 4", "a list of words"],
+        ["columns.tokens: a.jsonl, column 'tokens': line 4: 'Anna Ek left 3' is no list of words"],
     ),
     "an empty list": (
         broken(tokens=[], ner_tags=[]),
         {},
-        ["columns.tokens: ", "line 4 (1 in all)"],
+        ["columns.tokens: ", "line 4: [] is no list of words"],
     ),
     "a missing word": (broken(tokens=["Anna", None, "left", "3"]), {}, ["columns.tokens: "]),
-    "no strict IOB2": (
+    "no scheme": (
         broken(ner_tags=["I-PER", "I-PER", "O", "O"]),
         {"split": None, "files": {"train": "a.jsonl", "validation": "b.jsonl", "test": "c.jsonl"}},
         [
-            'metrics: "span_f1" is not allowed; which such tags are scored by where metrics names',
-            "train, line 4: 'I-PER' follows 'O'",
-            "allowed: token_accuracy",
+            "scheme: the tags fit none: of IOB1 train, line 1: 'B-LOC' between 'O' and 'O' is ",
+            "of IOB2 train, line 4: 'I-PER' between 'O' and 'I-PER' is in no entity",
+            "allowed: plain, which scores single words",
         ],
+    ),
+    "another scheme": (
+        lines(ROWS),
+        {"scheme": "BIOES"},
+        ['scheme: "BIOES" is not allowed: of BIOES ', "allowed: IOB2, plain"],
+    ),
+    "an unknown scheme": (
+        lines(ROWS),
+        {"scheme": "IOB3"},
+        ['scheme: "IOB3" is not allowed', "IOB2"],
     ),
     "a score of entities of what are none": (
         lines([row | {"ner_tags": ["N"] * (len(row["tokens"]) - 1) + ["V"]} for row in ROWS]),
         {"metrics": ["token_accuracy", "span_f1"]},
-        ['metrics: "span_f1" is not allowed', "'N' is no tag of IOB2", "allowed: token_accuracy"],
+        [
+            'metrics: "span_f1" is not allowed; it reads entities, predicted_entities, which no',
+            "allowed: token_accuracy, token_macro_f1",
+        ],
     ),
     "a metric of classes": (
         lines(ROWS),
@@ -210,5 +222,99 @@ def test_tables_of_other_kinds_stay_theirs() -> None:
     )
 
 
-def test_entities_are_what_stands_in_the_rows() -> None:
-    assert entities(ROWS[1]["ner_tags"]) == {("PER", 0, 2)}
+OTHERS = {
+    "IOB1": ["I-PER", "I-PER", "B-PER", "O"],
+    "IOE1": ["I-PER", "E-PER", "I-PER", "O"],
+    "IOE2": ["I-PER", "E-PER", "E-PER", "O"],
+    "BIOES": ["B-PER", "E-PER", "S-PER", "O"],
+    "BILOU": ["B-PER", "L-PER", "U-PER", "O"],
+}
+
+
+@pytest.mark.parametrize("scheme", OTHERS)
+def test_the_scheme_of_the_rows_is_found_and_said(
+    small: dict[str, Any], tmp_path: Path, scheme: str
+) -> None:
+    """Each row has two people, who touch: what would be one entity by other schemes."""
+    rows = [{"tokens": ["A", "B", "C", f"{n}"], "ner_tags": OTHERS[scheme]} for n in range(20)]
+    task = planned(small, files=written("a.jsonl", lines(rows)), **SAID)
+    assert task.options["asked"] == {"scheme": scheme}
+    manifest = prepare_task(task, tmp_path / "task")
+    assert manifest.metrics[0] == "span_f1"
+    kind = kind_named(manifest.kind, manifest.kind_options)
+    assert list(kind.remarks()) == [
+        f"entities are read by {scheme}, as seqeval does in its strict mode"
+    ]
+    target = {"tokens": rows[0]["tokens"], "tags": OTHERS[scheme], "read": []}
+    assert kind.output.truth(target)["entities"] == ["PER:0:2", "PER:2:3"]
+
+
+UNIVERSAL = """\
+# sent_id = {n}
+# text = Das ist im Haus {n}
+1\tDas\tdas\tPRON\tPDS\t_\t4\tnsubj\t_\t_
+2\tist\tsein\tAUX\tVAFIN\t_\t4\tcop\t_\t_
+3-4\tim\t_\t_\t_\t_\t_\t_\t_\t_
+3\tin\tin\tADP\tAPPR\t_\t5\tcase\t_\t_
+4\tdem\tder\tDET\tART\t_\t5\tdet\t_\t_
+5\tHaus\tHaus\tNOUN\tNN\t_\t0\troot\t_\t_
+5.1\tsteht\tstehen\tVERB\t_\t_\t_\t_\t_\t_
+6\t{n}\t{n}\tNUM\tCARD\t_\t5\tnummod\t_\t_
+"""
+WORDS = ["Das", "ist", "in", "dem", "Haus"]
+
+
+@pytest.mark.parametrize(
+    ("columns", "tags"),
+    [
+        ({"tokens": "FORM", "tags": "UPOS"}, ["PRON", "AUX", "ADP", "DET", "NOUN", "NUM"]),
+        ({"tokens": 1, "tags": "XPOS"}, ["PDS", "VAFIN", "APPR", "ART", "NN", "CARD"]),
+        ({"tokens": 1, "tags": 7}, ["nsubj", "cop", "case", "det", "root", "nummod"]),
+    ],
+    ids=str,
+)
+def test_words_of_universal_dependencies_are_read_by_names_and_numbers(
+    small: dict[str, Any], tmp_path: Path, columns: dict[str, Any], tags: list[str]
+) -> None:
+    """Of a token of several words these are read, and no empty node is."""
+    file = written("de.conllu", "\n".join(UNIVERSAL.format(n=n) for n in range(10)))
+    task = planned(small, files=file, **SAID | {"columns": columns})
+    manifest = prepare_task(task, tmp_path / "task")
+    assert manifest.metrics == ("token_accuracy", "token_macro_f1")
+    assert manifest.kind_options["scheme"] == "plain"
+    rows = pq.read_table(tmp_path / "task" / "train.parquet").to_pylist()
+    assert all(row["tokens"][:5] == WORDS and row["tags"] == tags for row in rows)
+    found = guess({"train": (Path(file),)}, Options())
+    assert found.columns == {"tokens": "FORM", "tags": "UPOS"}
+
+
+def test_columns_of_conllu_plus_have_the_names_of_the_first_line(small: dict[str, Any]) -> None:
+    rows = "\n".join(f"1\tAnna\tB-PER\n2\tleft {n}\tO\n" for n in range(10))
+    file = written("a.conllup", f"# global.columns = ID FORM MY:NER\n{rows}")
+    said = SAID | {"columns": {"tokens": "FORM", "tags": "MY:NER"}}
+    assert planned(small, files=file, **said).options["asked"] == {"scheme": "IOB2"}
+
+
+def test_wrong_files_of_universal_dependencies_are_named(
+    small: dict[str, Any], problems: Problems
+) -> None:
+    written("a.conllu", UNIVERSAL.format(n=1))
+    wrong: dict[str, Any] = {"tokens": "FORM", "tags": "POS"}
+    (line,) = problems(own(small, files="a.conllu", **SAID | {"columns": wrong}))
+    assert "columns.tags: a.conllu has no column 'POS'; allowed: 'ID', 'FORM', 'LEMMA'" in line
+    written("b.conllu", "1\tAnna\tB-PER\n")
+    said = SAID | {"columns": {"tokens": "FORM", "tags": "UPOS"}}
+    (line,) = problems(own(small, files="b.conllu", **said))
+    assert "files.train: b.conllu, line 1: 3 values; allowed: 10, one a column" in line
+
+
+def test_lines_of_comments_are_passed_over_where_it_is_said(
+    small: dict[str, Any], problems: Problems
+) -> None:
+    """As those of MultiCoNER; inside a sentence # is a word."""
+    rows = "\n".join(f"# id {n}\nAnna _ _ B-PER\n# _ _ O\n" for n in range(10))
+    said = SAID | {"files": written("a.conll", rows), "columns": {"tokens": 0, "tags": 3}}
+    (line,) = problems(own(small, **said))
+    assert "line 2: 4 values; allowed: 3, as in the lines before; or format.comments: true" in line
+    assert planned(small, **said, format={"comments": True}).options["labels"] == ["B-PER", "O"]
+    assert guess({"train": (Path("a.conll"),)}, Options()).how.comments

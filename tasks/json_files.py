@@ -1,0 +1,89 @@
+"""JSON as a table: the objects of a list or of lines, and what stands in them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import IO, Any
+
+LIST = ".json"
+"""What the name of a file ends with that may be a list; others have an object a line."""
+ENDINGS = (LIST, ".jsonl", ".ndjson")
+_SAID = {"content", "value"}
+"""What holds the text of a turn of a conversation."""
+Object = tuple[str, dict[str, Any]]
+"""Where an object stands, `line 3` or `item 3`, and the object."""
+
+
+class JsonError(Exception):
+    """What is wrong inside a file, after the file's name: `, line 3: ...`."""
+
+
+def rows(stream: IO[str], ending: str) -> Iterator[Object]:
+    """The objects of a file. Raises JsonError where it has none, or where they are no rows."""
+    found = objects(stream, ending)
+    first, second = next(found, None), next(found, None)
+    if first is None:
+        raise JsonError(" is empty; allowed: one JSON object a line, or a list of them")
+    if first[1] and second is None and all(map(_holds_several, first[1].values())):
+        allowed = "allowed: one object a row, in a list or a line each"
+        raise JsonError(f": its first object holds columns or lists, no row; {allowed}")
+    yield first
+    if second is not None:
+        yield second
+        yield from found
+
+
+def objects(stream: IO[str], ending: str) -> Iterator[Object]:
+    """One a line or, of a file that may be one, of a list that the first line opens."""
+    for number, line in enumerate(stream, 1):
+        if ending == LIST and number == 1 and line.lstrip().startswith("["):
+            yield from _items(line + stream.read())
+            return
+        if line.strip():
+            yield f"line {number}", _object(f"line {number}", line)
+
+
+def keys(found: Mapping[str, Any]) -> Iterator[str]:
+    """The keys of an object, and those of records in it behind a dot."""
+    for key, value in found.items():
+        yield key
+        if isinstance(value, dict):
+            yield from (f"{key}.{inner}" for inner in value)
+
+
+def value_at(found: Mapping[str, Any], name: str) -> Any:
+    """The value of a key, or of one of a record in it, as `question.stem`; None without one."""
+    if name in found:
+        return found[name]
+    key, _, inner = name.partition(".")
+    record = found.get(key)
+    return value_at(record, inner) if inner and isinstance(record, dict) else None
+
+
+def _holds_several(value: Any) -> bool:
+    """Whether a value is a column or a list of rows; the turns of a conversation are one value."""
+    if isinstance(value, list):
+        return not value or not all(isinstance(one, dict) and _SAID & one.keys() for one in value)
+    return isinstance(value, dict)
+
+
+def _items(text: str) -> Iterator[Object]:
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise JsonError(f": no JSON: {error}") from error
+    for number, item in enumerate(found, 1):
+        if not isinstance(item, dict):
+            raise JsonError(f", item {number}: no JSON object; allowed: a list of objects")
+        yield f"item {number}", item
+
+
+def _object(place: str, line: str) -> dict[str, Any]:
+    try:
+        found = json.loads(line)
+    except ValueError as error:
+        raise JsonError(f", {place}: no JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise JsonError(f", {place}: no JSON object; allowed: one object a line")
+    return found
