@@ -24,7 +24,8 @@ class Accuracy(Metric):
 
     def statistics(self, predictions: pa.Table) -> Floats:
         """1 for a right item, and 1, shape (items, 2)."""
-        right = floats(predictions, "prediction") == floats(predictions, "label")
+        label, prediction = (floats(predictions, name) for name in self.columns)
+        right = prediction == label
         return np.column_stack([right, np.ones(len(right))])
 
     def total(self, sums: Floats) -> Floats:
