@@ -33,7 +33,7 @@ _WORDS = (
     *("north", "river", "seven", "lamp", "quiet", "green", "window", "market", "paper", "stone"),
     *("early", "cloud", "train", "music", "garden", "letter", "bridge", "winter", "silver", "door"),
 )
-_TEXT_WORDS, _LIST = 6, 3
+_TEXT_WORDS, _LISTS = 6, (3, 2, 1)
 _PIXELS, _RATE = 32, 16_000
 
 
@@ -108,7 +108,7 @@ def made_rows(task: RegisteredTask, options: Mapping[str, JsonValue]) -> dict[Sp
     """Rows with the columns of a task's kind. Raises MadeRowsError."""
     kind, problem = kind_named(task.kind, task.kind_options), "none were made"
     for named, matched, labelled, length in product(
-        (True, False), (False, True), (False, True), (_LIST, 1)
+        (True, False), (False, True), (False, True), _LISTS
     ):
         maker = _Maker(kind, task, options, _Style(named, matched, length, labelled))
         try:
