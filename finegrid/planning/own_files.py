@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import JsonValue, ValidationError
 
@@ -29,7 +29,7 @@ from finegrid.records.identity import folder_sha256, text_files
 from finegrid.records.prepared import SplitName
 from finegrid.records.registry import UnknownNameError, unknown_name
 from finegrid.records.specification import Source
-from kinds.registry import KINDS, LABELS
+from kinds.registry import KINDS, LABELS, kind_named
 from tasks import sentence_files
 from tasks.file_kinds import Needs, needs_of
 from tasks.file_options import Columns, Dropped, OneOrSeveral, SplitFiles
@@ -43,6 +43,9 @@ from tasks.table_files import (
     TableError,
     ending_of,
 )
+
+if TYPE_CHECKING:
+    from finegrid.metrics.contract import WeightedMetric
 
 _TEXT, _LABEL, _ = TEXT_FOLDER
 Paths = dict[SplitName, tuple[Path, ...]]
@@ -242,16 +245,22 @@ def _check_truths(entry: TaskEntry) -> str:
 
 
 def _check_metrics(entry: TaskEntry, wanted: str) -> None:
-    """Refuse metrics that are not known, or that score something else than what is true."""
+    """Refuse metrics that are not known, or that score something else than what is there."""
+    predicted = kind_named(str(entry.kind)).output.predicted().names
+    fit = [one for one in METRICS if _scores(METRICS.get(one), wanted, predicted)]
     for name in entry.metrics or ():
         if name not in METRICS:
             raise TableError(("metrics",), unknown_name("metric", name, list(METRICS)))
-        if not METRICS.get(name).is_defined_on(wanted):
-            fit = ", ".join(one for one in METRICS if METRICS.get(one).is_defined_on(wanted))
-            problem = f"kind {entry.kind!r} has {wanted}; allowed: {fit}"
+        if name not in fit:
+            problem = f"kind {entry.kind!r} has {wanted}; allowed: {', '.join(fit)}"
             raise TableError(("metrics",), refused(name, problem))
         if (entry.metrics or ()).count(name) > 1:
             raise TableError(("metrics",), f"{name!r} stands twice; allowed: once")
+
+
+def _scores(metric: type[WeightedMetric], truths: str, predicted: Sequence[str]) -> bool:
+    """Whether a metric is one of what is true, and reads what stands in the predictions."""
+    return metric.is_defined_on(truths) and set(metric.columns) <= set(predicted)
 
 
 def _check_classes(entry: TaskEntry, classes: int) -> None:
