@@ -53,8 +53,9 @@ def log_likelihoods(logits: torch.Tensor, labels: torch.Tensor) -> list[float]:
     """The log-likelihood of the labels of each sequence, in nats, by logits as above."""
     from torch.nn.functional import cross_entropy
 
+    # along another dimension than the last one the library loses digits of a large vocabulary
     losses = cross_entropy(
-        logits.transpose(1, 2), labels, reduction="none", ignore_index=LEFT_OUT
-    )  # (batch, tokens)
-    found: list[float] = (-losses.double().sum(dim=1)).cpu().tolist()
+        logits.flatten(0, 1), labels.flatten(), reduction="none", ignore_index=LEFT_OUT
+    )
+    found: list[float] = (-losses.view(labels.shape).double().sum(dim=1)).cpu().tolist()
     return found

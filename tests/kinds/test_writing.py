@@ -14,7 +14,7 @@ from torch.nn.functional import cross_entropy
 from finegrid.training.data import Examples
 from finegrid.training.encoding import encoded_rows
 from finegrid.training.evaluation import predict
-from kinds.outputs.token_labels import LEFT_OUT
+from kinds.outputs.token_labels import LEFT_OUT, log_likelihoods
 from kinds.registry import kind_named
 from methods.registry import METHODS
 from tests.kinds.contract import CPU, KindContract
@@ -143,6 +143,18 @@ def test_the_loss_is_the_library_s_over_the_target_alone(tmp_path: Path, model_t
         (said,) = output.predict(model, batch)
         assert said["log_likelihood"] == pytest.approx(-expected.item(), abs=1e-4)
         assert said["target_tokens"] == len(TARGETS[at].split()) + 1
+
+
+def test_likelihoods_are_exact_over_a_large_vocabulary() -> None:
+    """Those of fp64, to what rounding leaves of 12 terms in fp32: along the vocabulary, no other
+    dimension, the library sums in an order that keeps it."""
+    draw = torch.Generator().manual_seed(0)
+    logits = 3 * torch.randn(2, 12, 49_152, generator=draw)
+    labels = torch.randint(49_152, (2, 12), generator=draw)
+    labels[1, 4:] = LEFT_OUT
+    each = logits.double().log_softmax(dim=-1).gather(2, labels.clamp(min=0)[..., None])[..., 0]
+    expected = each.masked_fill(labels == LEFT_OUT, 0).sum(dim=1).tolist()
+    assert log_likelihoods(logits, labels) == pytest.approx(expected, abs=5e-5)
 
 
 def test_without_a_prompt_every_token_but_the_first_is_learnt(tmp_path: Path) -> None:
