@@ -190,16 +190,17 @@ def test_the_space_before_a_choice_is_the_choice_s(tmp_path: Path) -> None:
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
     made = Tokenizer(models.BPE())
-    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)  # type: ignore[assignment]
-    made.decoder = decoders.ByteLevel()  # type: ignore[assignment]
+    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    made.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(special_tokens=list(SPECIAL), show_progress=False)
     made.train_from_iterator(["Q: the film A: was great"] * 3, trainer)
     folder = folder_of(tmp_path, "gpt2")
     made.save(str(folder / "tokenizer.json"))
-    rows = [{"question": "the film", "choices": ["was", "great"], "answer": 0}]
+    choices = ["was", "great"]
+    rows = [{"question": "the film", "choices": choices, "answer": 0}]
     found = examples(folder, rows, encoding={"template": "Q: {question} A: {choice}"})
     tokenizer = found.processor.tokenizer
-    for at, choice in enumerate(rows[0]["choices"]):
+    for at, choice in enumerate(choices):
         ids, asked = found.inputs[at]["input_ids"].tolist(), found.inputs[at]["prompt"]
         assert ids == tokenizer(f"Q: the film A: {choice}")["input_ids"]
         assert [tokenizer.decode(part) for part in (ids[:asked], ids[asked:])] == [

@@ -1,5 +1,7 @@
 """Rows that are made for a rehearsal, where those of the task are not here."""
 
+from typing import Any
+
 import pytest
 
 from finegrid.rehearsal.rows import made_rows
@@ -9,7 +11,7 @@ from tasks.registry import TASKS
 @pytest.mark.parametrize("kind", ["multiple-choice", "multiple-choice-lm"])
 def test_questions_have_no_more_choices_than_their_task_says(kind: str) -> None:
     """As those of PIQA, of which each has two."""
-    options = {
+    options: dict[str, Any] = {
         "kind": kind,
         "splits": {"train": ["a.jsonl"], "validation": ["b.jsonl"], "test": ["c.jsonl"]},
         "columns": {"question": "goal", "choices": ["sol1", "sol2"], "answer": "label"},

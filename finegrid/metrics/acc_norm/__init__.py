@@ -17,5 +17,5 @@ class AccNorm(Accuracy):
     Length-normalised accuracy, as lm-evaluation-harness computes its `acc_norm` (Gao et al. 2021).
     """
 
-    defined_on: ClassVar = "choices"
+    defined_on: ClassVar[str | tuple[str, ...] | None] = "choices"
     columns: ClassVar[tuple[str, ...]] = ("label", "prediction_norm")

@@ -20,7 +20,7 @@ class Accuracy(Metric):
     """The share of predictions that equal the label."""
 
     binary: ClassVar[bool] = True
-    defined_on: ClassVar = ("classes", "choices")
+    defined_on: ClassVar[str | tuple[str, ...] | None] = ("classes", "choices")
 
     def statistics(self, predictions: pa.Table) -> Floats:
         """1 for a right item, and 1, shape (items, 2)."""
