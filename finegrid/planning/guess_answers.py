@@ -98,7 +98,7 @@ def _choices(needs: Needs, keys: Mapping[str, str | int]) -> Answers | None:
     texts = tuple(one for one in (context, question) if one is not None)
     shown = ", ".join(map(str, several)) if choices == several else str(choices)
     reason = f"{needs.kind}, for {shown} are usual names of choices, and {right} of the right one"
-    others = [one.kind for one in map(needs_of, KINDS) if one.names == needs.names]
-    if len(others) > 1:
-        reason += f"; these read the same columns: {', '.join(others)}"
+    like = [one.kind for one in map(needs_of, KINDS) if one.names == needs.names]
+    if others := [name for name in like if name != needs.kind]:
+        reason += f"; the same columns are read by {', '.join(others)}"
     return Answers(needs.kind, columns, texts, {}, reason)

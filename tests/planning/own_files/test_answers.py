@@ -272,7 +272,7 @@ def test_such_tables_are_guessed(encoder: dict[str, Any]) -> None:
         {"context": "sent1", "question": "sent2", "choices": tuple(ENDINGS), "answer": "label"},
     )
     assert (race.kind, race.columns) == ("multiple-choice", {"context": "article"} | MC)
-    assert "these read the same columns: multiple-choice, multiple-choice-lm" in race.reasons[0]
+    assert "the same columns are read by multiple-choice-lm" in race.reasons[0]
     asked = Options(kind="multiple-choice-lm")
     likeliest = guess({"train": (Path("race.jsonl"),)}, asked)
     assert (likeliest.kind, likeliest.columns) == ("multiple-choice-lm", race.columns)
