@@ -256,6 +256,10 @@ class Output(ABC):
         """The target of several examples that are packed as one."""
         raise NotImplementedError(f"{type(self).__name__} packs no targets")
 
+    def is_learnt(self, target: Example) -> bool:
+        """Whether training takes an example: of several of a row at least one is taken."""
+        return True
+
     def left_out(self, target: Example) -> int:
         """The terms of the loss that a target lacks, for the length holds no more of them."""
         return 0

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from kinds.contract import Kind, Row, RowError
 from kinds.inputs.choice_values import AnswerIs, answer_among, choices_of
-from kinds.inputs.choices import Choices
+from kinds.inputs.choices import AskedChoices, Choices
 from kinds.inputs.values import text_of
 from kinds.outputs.one_choice import OneChoice
 from kinds.registry import register
@@ -37,7 +37,7 @@ class MultipleChoice(Kind):
     """What the answer column holds; None: whatever names one choice alone in every row."""
 
     @property
-    def inputs(self) -> Choices:
+    def inputs(self) -> AskedChoices:
         """The question with each of its choices."""
         return Choices(self.choices)
 

@@ -109,7 +109,8 @@ OTHER_MEANINGS = {
     **{
         ("prompt", path): "the text that another one follows"
         for path in (
-            *("kinds/inputs/prompts.py", "kinds/outputs/continuation.py"),
+            *("kinds/inputs/prompts.py", "kinds/inputs/prompted_choices.py"),
+            "kinds/outputs/token_labels.py",
             *("finegrid/planning/guess_texts.py", "tasks/commonsense.py", "tasks/metamath.py"),
             *("tasks/e2e.py", "tasks/shell_commands.py"),
         )

@@ -104,7 +104,14 @@ def _choices(
     reason = f"{needs.kind}, for {shown} are usual names of choices, and {right} of the right one"
     asked = _reading(needs.kind, columns, paths, how)
     more = "".join(f"; as {value}, {right} fits all rows" for value in asked.values())
-    return Answers(needs.kind, columns, texts, asked, reason + more)
+    return Answers(needs.kind, columns, texts, asked, reason + more + _alike(needs))
+
+
+def _alike(needs: Needs) -> str:
+    """The other kinds that read the same columns."""
+    like = (one.kind for one in map(needs_of, KINDS) if one.names == needs.names)
+    others = [name for name in like if name != needs.kind]
+    return f"; the same columns are read by {', '.join(others)}" if others else ""
 
 
 def _reading(kind: str, columns: Columns, paths: Paths, how: Format) -> dict[str, JsonValue]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import JsonValue, ValidationError
 
@@ -42,6 +42,9 @@ from tasks.table_files import (
     TableError,
     ending_of,
 )
+
+if TYPE_CHECKING:
+    from finegrid.metrics.contract import WeightedMetric
 
 _TEXT, _LABEL, _ = TEXT_FOLDER
 Paths = dict[SplitName, tuple[Path, ...]]
@@ -249,13 +252,13 @@ def _check_truths(entry: TaskEntry) -> str:
 
 
 def _check_metrics(entry: TaskEntry, wanted: str) -> None:
-    """Refuse metrics that are not known, or that score something else than what is true."""
+    """Refuse metrics that are not known, or that score something else than what is there."""
+    fit = [one for one in METRICS if METRICS.get(one).is_defined_on(wanted)]
     for name in entry.metrics or ():
         if name not in METRICS:
             raise TableError(("metrics",), unknown_name("metric", name, list(METRICS)))
-        if not METRICS.get(name).is_defined_on(wanted):
-            fit = ", ".join(one for one in METRICS if METRICS.get(one).is_defined_on(wanted))
-            problem = f"kind {entry.kind!r} has {wanted}; allowed: {fit}"
+        if name not in fit:
+            problem = f"kind {entry.kind!r} has {wanted}; allowed: {', '.join(fit)}"
             raise TableError(("metrics",), refused(name, problem))
         if (entry.metrics or ()).count(name) > 1:
             raise TableError(("metrics",), f"{name!r} stands twice; allowed: once")

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
-from itertools import chain
+from itertools import chain, compress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -67,16 +67,20 @@ class _Encoder:
     processor: Any = None
     made_of: Processor | None = None
 
-    def encode(self, rows: pa.Table) -> _Chunk:
-        """The rows, encoded. Raises ValueError for a length that leaves nothing of an example."""
+    def encode(self, rows: pa.Table, split: SplitName) -> _Chunk:
+        """The rows of a split, encoded; of the training split what is learnt.
+
+        Raises ValueError for a length that leaves nothing of an example.
+        """
         inputs = self.kind.inputs.encode(rows, self.processor, self.max_length)
         targets = self.kind.output.encode(rows, inputs, self.processor, self.max_length)
-        pairs = zip(inputs, targets, strict=True)
+        encoded = encoded_rows(self.kind, rows["id"].to_pylist(), inputs, targets)
+        kept = [split != "train" or self.kind.output.is_learnt(target) for target in targets]
         cut = sum(
             bool(self.kind.inputs.left_out(one) or self.kind.output.left_out(target))
-            for one, target in pairs
+            for one, target in compress(zip(inputs, targets, strict=True), kept)
         )
-        return _Chunk(encoded_rows(self.kind, rows["id"].to_pylist(), inputs, targets), cut)
+        return _Chunk(encoded if all(kept) else encoded.filter(pa.array(kept)), cut)
 
 
 def encode_task(encoding: Encoding, destination: Path, prepared: Path, model: str = "") -> Encoded:
@@ -129,7 +133,7 @@ def _encode_split(
     check_files(source, {file: task.splits[name].file_sha256})
     count = units = longest = 0
     with atomic_path(path) as temporary:
-        counted = _Counted(_chunks(source / file, encoder))
+        counted = _Counted(_chunks(source / file, encoder, name))
         chunks = iter(counted)
         if name == "train" and encoder.kind.inputs.packs:
             chunks = packed(encoder.kind, chunks, encoder.max_length)
@@ -145,12 +149,12 @@ def _encode_split(
     )
 
 
-def _chunks(file: Path, encoder: _Encoder) -> Iterator[_Chunk]:
+def _chunks(file: Path, encoder: _Encoder, split: SplitName) -> Iterator[_Chunk]:
     """The rows of a split, encoded a few at a time."""
     with pq.ParquetFile(file) as rows:
         count = _chunk_rows(rows.metadata, encoder)
         for batch in rows.iter_batches(batch_size=count):
-            yield encoder.encode(pa.Table.from_batches([batch]))
+            yield encoder.encode(pa.Table.from_batches([batch]), split)
 
 
 def _chunk_rows(metadata: Any, encoder: _Encoder) -> int:

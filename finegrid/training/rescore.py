@@ -115,7 +115,7 @@ def _wrong_trivial(metrics: Metrics, table: pd.DataFrame, output: Output) -> Ite
         return
     truths = output.restored([row | {"prediction": trivial.prediction} for row in rows])
     for name, score in trivial.test.items():
-        again = constant_score(name, {"prediction": truths[0]["prediction"]}, truths)
+        again = constant_score(name, truths[0]["prediction"], truths)
         if score is None or again is None:
             if score != again:
                 yield f"trivial {name}: recorded {score}, again {again}"

@@ -21,14 +21,8 @@ _LENGTHS, _LEFT_OUT = "lengths", "left_out"
 
 
 @dataclass(frozen=True)
-class Choices(Text):
-    """One sequence a choice: the context and then the question with the choice, as a pair.
-
-    Without a context the question is the first of the pair and the choice the second. Sequences
-    that are longer than `max_length` lose tokens of the longer of both. All examples of a task have
-    as many sequences: those that a question has no choice for hold one token that pads, and what a
-    model says of them counts for nothing. The size of an example is that of all its sequences.
-    """
+class AskedChoices(Text):
+    """The columns of a question with its choices, however a model reads them."""
 
     columns: ClassVar[tuple[str, ...]] = ("context", "question")
     optional: ClassVar[tuple[str, ...]] = ("context",)
@@ -71,6 +65,21 @@ class Choices(Text):
 
         return Comparison(TEXT_DEFINITION, read, text_matches)
 
+    def units(self, examples: int, file_bytes: int, max_length: int, model: Model) -> int:
+        """A context is read with each choice: the length alone is a bound."""
+        return examples * max_length * self.most
+
+
+@dataclass(frozen=True)
+class Choices(AskedChoices):
+    """One sequence a choice: the context and then the question with the choice, as a pair.
+
+    Without a context the question is the first of the pair and the choice the second. Sequences
+    that are longer than `max_length` lose tokens of the longer of both. All examples of a task have
+    as many sequences: those that a question has no choice for hold one token that pads, and what a
+    model says of them counts for nothing. The size of an example is that of all its sequences.
+    """
+
     def encode(self, rows: pa.Table, processor: Tokenizer, max_length: int) -> list[Example]:
         """Token ids and what else the model reads, choice after choice, and the length of each.
 
@@ -111,10 +120,6 @@ class Choices(Text):
     def longest(self, max_length: int, model: Model) -> int:
         """So many tokens a choice."""
         return max_length * self.most
-
-    def units(self, examples: int, file_bytes: int, max_length: int, model: Model) -> int:
-        """A context is read with each choice: the length alone is a bound."""
-        return examples * self.longest(max_length, model)
 
     def collate(
         self, examples: Sequence[Example], fillers: Mapping[str, int]

@@ -13,6 +13,7 @@ from finegrid.records.base import Record
 from finegrid.records.references import references
 from kinds.contract import Composed, Example
 from kinds.inputs.conversations import last_turn
+from kinds.inputs.decoders import SEES_AHEAD, beginning, chat, ids_of
 from kinds.inputs.text import Text, Tokenizer
 
 if TYPE_CHECKING:
@@ -27,8 +28,6 @@ _COUNTS = ("prompt", "left_out")
 """What stands beside an example's tokens."""
 _NO_TURNS = "[]"
 _FORMAT_FIELDS = frozenset({_PROMPT})
-_FIXED_DATE = "26 Jul 2024"
-"""What chat templates that name a day are given: an encoding is the same on every one."""
 
 
 def _template(text: str) -> str:
@@ -141,7 +140,7 @@ class Prompts(Text):
     def unfit(self, model: Model, anatomy: Anatomy) -> str | None:
         """A model that sees what it is to write, or would let packed examples see each other."""
         if not anatomy.causal:
-            return "its tokens see those after them, which are to be learnt; allowed: a decoder"
+            return SEES_AHEAD
         if self.packs and not anatomy.packs:
             return (
                 "encoding.packing: true, and nothing keeps the model's attention within a packed "
@@ -224,16 +223,10 @@ def _chat(tokenizer: Any, earlier: str | None, prompt: str, target: str) -> _Ren
     """
     import json
 
-    if tokenizer.chat_template is None:
-        raise ValueError(
-            "encoding.template: chat, and the tokenizer has no chat template; allowed: none, or a "
-            "text with {prompt}"
-        )
     turns = [*json.loads(earlier or _NO_TURNS), {"role": "user", "content": prompt}]
+    start = chat(tokenizer, turns, is_answered=False)
     answered = [*turns, {"role": "assistant", "content": target}]
-    how = {"tokenize": False, "date_string": _FIXED_DATE}
-    start = tokenizer.apply_chat_template(turns, add_generation_prompt=True, **how)
-    whole = tokenizer.apply_chat_template(answered, add_generation_prompt=False, **how)
+    whole = chat(tokenizer, answered, is_answered=True)
     if not whole.startswith(start):
         raise ValueError(
             "encoding.template: chat, and the tokenizer's chat template makes another beginning of "
@@ -245,8 +238,8 @@ def _chat(tokenizer: Any, earlier: str | None, prompt: str, target: str) -> _Ren
 
 def _prompt_ids(rendered: Sequence[_Rendered], named: Tokenizer) -> list[list[int]]:
     """The tokens of the prompts, with those that begin a text; never none."""
-    begins = _beginning(named)
-    found = _ids(named, [one.prompt for one in rendered])
+    begins = beginning(named)
+    found = ids_of(named, [one.prompt for one in rendered])
     return [
         (([] if one.is_whole else begins) + ids) or [named.first]
         for one, ids in zip(rendered, found, strict=True)
@@ -255,30 +248,13 @@ def _prompt_ids(rendered: Sequence[_Rendered], named: Tokenizer) -> list[list[in
 
 def _target_ids(rendered: Sequence[_Rendered], named: Tokenizer) -> list[list[int]]:
     """The tokens of the targets up to the one that ends a text, which is added where none does."""
-    found = _ids(named, [one.target for one in rendered])
+    found = ids_of(named, [one.target for one in rendered])
     return [[*_without_end(ids, named.end), named.end] for ids in found]
 
 
 def _without_end(ids: list[int], end: int) -> list[int]:
     """The tokens before the last one that ends a text: behind it, nothing is learnt."""
     return ids[: len(ids) - 1 - ids[::-1].index(end)] if end in ids else ids
-
-
-def _ids(named: Tokenizer, texts: list[str]) -> list[list[int]]:
-    found: list[list[int]] = named.tokenizer(texts, add_special_tokens=False)["input_ids"]
-    return found
-
-
-def _beginning(named: Tokenizer) -> list[int]:
-    """The special tokens that the tokenizer puts before a text: all but one that ends it."""
-    ids: list[int] = named.tokenizer("")["input_ids"]
-    return ids[:-1] if ids and ids[-1] == named.end and len(ids) > 1 else _not_end(ids, named)
-
-
-def _not_end(ids: list[int], named: Tokenizer) -> list[int]:
-    """A lone token that ends texts begins none, unless it is the one that does both."""
-    both = named.tokenizer.bos_token_id == named.end
-    return ids if both or ids != [named.end] else []
 
 
 def _check_room(rows: pa.Table, prompts: Sequence[list[int]], max_length: int) -> None:

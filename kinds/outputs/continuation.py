@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from kinds.contract import Batch, Example
 from kinds.outputs.texts import Texts
-from kinds.outputs.token_labels import LEFT_OUT
+from kinds.outputs.token_labels import next_tokens
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -29,7 +29,7 @@ class Continuation(Texts):
         """At each place the token that comes next, where that is the target's."""
         targets = rows["target"].to_pylist()
         return [
-            {"labels": _next_tokens(one), "reference": reference}
+            {"labels": next_tokens(one), "reference": reference}
             for one, reference in zip(inputs, targets, strict=True)
         ]
 
@@ -54,8 +54,3 @@ class Continuation(Texts):
         """What the model says at every place, (batch, tokens, vocabulary)."""
         found: torch.Tensor = model(**batch.inputs, use_cache=False).logits
         return found
-
-
-def _next_tokens(example: Example) -> list[int]:
-    ids, prompt = example["input_ids"], int(example["prompt"])
-    return [LEFT_OUT] * (prompt - 1) + [int(one) for one in ids[prompt:]] + [LEFT_OUT]

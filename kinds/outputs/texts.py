@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field
 from finegrid.records.base import Positive, PositiveFloat, Record
 from finegrid.records.references import references
 from kinds.contract import Batch, Example, Output, Row
-from kinds.outputs.token_labels import LEFT_OUT, padded
+from kinds.outputs.token_labels import LEFT_OUT, learnt, log_likelihoods, padded, summed_loss
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -150,9 +150,7 @@ class Texts(Output):
 
     def weight(self, target: Example) -> int:
         """The tokens that are learnt."""
-        import numpy as np
-
-        return int((np.asarray(target["labels"]) != LEFT_OUT).sum())
+        return learnt(target["labels"])
 
     def collate(self, targets: Sequence[Example]) -> dict[str, torch.Tensor]:
         """Labels (batch, tokens), padded on the right with what is not learnt."""
@@ -160,22 +158,12 @@ class Texts(Output):
 
     def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
         """Cross-entropy, summed over the tokens that are learnt."""
-        from torch.nn.functional import cross_entropy
-
-        logits, labels = self.forward(model, batch).float(), batch.targets["labels"]
-        return cross_entropy(
-            logits.flatten(0, 1), labels.flatten(), reduction="sum", ignore_index=LEFT_OUT
-        )
+        return summed_loss(self.forward(model, batch).float(), batch.targets["labels"])
 
     def predict(self, model: nn.Module, batch: Batch) -> list[Row]:
         """The log-likelihood of each target, in nats, and the tokens that it is the sum over."""
-        from torch.nn.functional import cross_entropy
-
-        logits, labels = self.forward(model, batch).float(), batch.targets["labels"]
-        losses = cross_entropy(
-            logits.transpose(1, 2), labels, reduction="none", ignore_index=LEFT_OUT
-        )  # (batch, tokens)
-        likelihoods = (-losses.double().sum(dim=1)).cpu().tolist()
+        labels = batch.targets["labels"]
+        likelihoods = log_likelihoods(self.forward(model, batch).float(), labels)
         counts = (labels != LEFT_OUT).sum(dim=1).cpu().tolist()
         names = ("log_likelihood", "target_tokens")
         return [dict(zip(names, one, strict=True)) for one in zip(likelihoods, counts, strict=True)]

@@ -7,13 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
+from typer.testing import CliRunner
+from typer.testing import Result as Said
 
 from finegrid.cli.main import app
 from finegrid.cli.shared import EXIT_CONFIGURATION
+from finegrid.records.result import RESULT_FILE, Result
 from finegrid.training import evaluation
+from finegrid.training.rescore import Rescored, rescore
 from methods.full import Full
 from methods.registry import METHODS
+from tests.small import ARCHIVE
 
 CONFIG = Path(__file__).parents[2] / "config"
 Benchmark = dict[str, Any]
@@ -38,11 +42,11 @@ class Breaks(Full):
 @pytest.fixture
 def rehearse(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quiet_process: None
-) -> Callable[..., Result]:
+) -> Callable[..., Said]:
     """What the command says of a benchmark's content, from a folder with no other file."""
     monkeypatch.chdir(tmp_path)
 
-    def call(content: Benchmark, *arguments: str) -> Result:
+    def call(content: Benchmark, *arguments: str) -> Said:
         Path("small.yaml").write_text(json.dumps(content), encoding="utf-8")
         return CliRunner().invoke(app, ["rehearse", "small.yaml", *arguments])
 
@@ -57,7 +61,7 @@ def digits(small: Benchmark) -> Benchmark:
 
 
 def test_every_cell_passes_and_nothing_is_left(
-    rehearse: Callable[..., Result], small: Benchmark, tmp_path: Path
+    rehearse: Callable[..., Said], small: Benchmark, tmp_path: Path
 ) -> None:
     done = rehearse(small)
     assert done.exit_code == 0, done.output
@@ -67,7 +71,7 @@ def test_every_cell_passes_and_nothing_is_left(
 
 
 def test_a_method_that_raises_is_named_with_its_cell(
-    rehearse: Callable[..., Result], digits: Benchmark, monkeypatch: pytest.MonkeyPatch
+    rehearse: Callable[..., Said], digits: Benchmark, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     METHODS.get("full")  # else the first use would read over what is planted
     monkeypatch.setitem(METHODS._entries, "breaks", Breaks)
@@ -82,7 +86,7 @@ def test_a_method_that_raises_is_named_with_its_cell(
 
 
 def test_a_metric_that_fails_is_named_with_every_cell(
-    rehearse: Callable[..., Result], digits: Benchmark, monkeypatch: pytest.MonkeyPatch
+    rehearse: Callable[..., Said], digits: Benchmark, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*given: object, **named: object) -> None:
         raise ValueError("planted in a metric")
@@ -138,8 +142,42 @@ def test_a_trial_without_a_score_on_few_rows_is_no_fault(
     assert not list(tmp_path.glob("kept/tuning/*"))
 
 
+def test_choices_by_likelihood_are_rehearsed_whole(
+    rehearse: Callable[..., Said], small: Benchmark, tmp_path: Path
+) -> None:
+    """The right choice is learnt, all are scored, and the scores come out of the predictions."""
+    columns = {"question": "goal", "choices": ["sol1", "sol2"], "answer": "label"}
+    rows = [
+        {"goal": f"open jar {n}", "sol1": f"twist {n}", "sol2": "eat it all", "label": n % 2}
+        for n in range(20)
+    ]
+    Path("piqa.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    small["models"]["tiny"]["configuration"]["model_type"] = "llama"
+    small["models"]["tiny"]["tokenizer"] = ARCHIVE  # it is not here: a decoder's is made
+    small["grids"] = [small["grids"][1] | {"tasks": ["piqa"]}]
+    small["tasks"] = {
+        "piqa": {
+            **{"kind": "multiple-choice-lm", "files": "piqa.jsonl", "columns": columns},
+            "encoding": {"template": "Question: {question}\nAnswer: {choice}"},
+            "split": {"validation": 0.2, "test": 0.2},
+        }
+    }
+    done = rehearse(small, "--keep", "kept")
+    assert done.exit_code == 0, done.output
+    (manifest,) = Path("kept/prepared/encoded").glob("*/manifest.json")
+    counts = {name: one["n"] for name, one in json.loads(manifest.read_text())["splits"].items()}
+    assert counts == {"train": 4, "validation": 8, "test": 8}
+    (folder,) = Path("kept/runs").iterdir()
+    metrics = Result.read(folder / RESULT_FILE).metrics
+    assert metrics is not None
+    assert {name: one.n for name, one in metrics.test.items()} == {"accuracy": 4, "acc_norm": 4}
+    assert metrics.trivial is not None
+    assert metrics.trivial.test["acc_norm"] == metrics.trivial.test["accuracy"]
+    assert rescore(folder) == Rescored(4, ())
+
+
 def test_what_is_made_is_kept_on_request_alone(
-    rehearse: Callable[..., Result], digits: Benchmark, tmp_path: Path
+    rehearse: Callable[..., Said], digits: Benchmark, tmp_path: Path
 ) -> None:
     digits["grids"][0]["training"] = {"device": "cuda", "dtype": "bf16"}
     kept = rehearse(digits, "--keep", "kept")
@@ -153,7 +191,7 @@ def test_what_is_made_is_kept_on_request_alone(
 
 
 def test_a_wrong_benchmark_is_refused_as_ever(
-    rehearse: Callable[..., Result], digits: Benchmark
+    rehearse: Callable[..., Said], digits: Benchmark
 ) -> None:
     digits["grids"][0]["variants"]["full"]["method"] = "ful"
     done = rehearse(digits)

@@ -7,7 +7,7 @@ import io
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import compress, pairwise
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -38,6 +38,9 @@ class Bench:
     rows: pa.Table
     processor: Any
     examples: Examples
+    """What is learnt: one of each row."""
+    whole: Examples
+    """What is predicted: all that each row is made into."""
     model: nn.Module
 
     def loss(self, *indices: int) -> torch.Tensor:
@@ -47,7 +50,7 @@ class Bench:
     def said(self, batch_size: int) -> list[Row]:
         """What the model says, in batches of that size."""
         metrics = self.examples.kind.output.metrics
-        return predict(self.model, self.examples, batch_size, CPU, "fp32", metrics=metrics)
+        return predict(self.model, self.whole, batch_size, CPU, "fp32", metrics=metrics)
 
     def gradient(self, sizes: Sequence[int]) -> dict[str, torch.Tensor]:
         """The gradient of the mean over all terms, in micro-batches of these sizes."""
@@ -99,15 +102,17 @@ class KindContract(ABC):
         inputs = kind.inputs.encode(rows, processor, self.longest())
         targets = kind.output.encode(rows, inputs, processor, self.longest())
         table = pa.Table.from_batches([encoded_rows(kind, given["id"], inputs, targets)])
-        examples = Examples(kind, table, kind.inputs.fillers(processor), folder)
-        return Bench(rows, processor, examples, self.model())
+        whole = Examples(kind, table, kind.inputs.fillers(processor), folder)
+        learnt = [at for at, target in enumerate(targets) if kind.output.is_learnt(target)]
+        examples = replace(whole, table=table.take(learnt)) if len(learnt) < len(whole) else whole
+        return Bench(rows, processor, examples, whole, self.model())
 
     def test_its_rows_are_what_it_says(self, bench: Bench) -> None:
         inputs, output = bench.examples.kind.inputs, bench.examples.kind.output
         assert set(inputs.optional) <= set(inputs.schema().names)
         assert not set(inputs.schema().names) & set(output.schema().names)
         assert {*inputs.schema().names, *output.schema().names} >= set(self.columns)
-        rows = predictions(bench.examples, bench.said(ROWS))
+        rows = predictions(bench.whole, bench.said(ROWS))
         assert all(set(row) == set(output.predicted().names) for row in rows)
         assert output.label_problem(self.labels) is None
         assert list(inputs.problems(bench.rows)) == []
@@ -120,9 +125,11 @@ class KindContract(ABC):
         inputs, output = examples.kind.inputs, examples.kind.output
         backwards = bench.rows.take(list(reversed(range(ROWS))))
         again = inputs.encode(backwards, bench.processor, self.longest())
-        assert_equal(again[::-1], [examples.inputs[at] for at in range(ROWS)])
         targets = output.encode(backwards, again, bench.processor, self.longest())
-        assert_equal(targets[::-1], [examples.targets[at] for at in range(ROWS)])
+        learnt = list(map(output.is_learnt, targets))
+        for found, known in ((again, examples.inputs), (targets, examples.targets)):
+            kept = list(compress(found, learnt))
+            assert_equal(kept[::-1], [known[at] for at in range(ROWS)])
 
     def test_encoded_examples_are_read_from_a_file_as_they_were(
         self, bench: Bench, tmp_path: Path
@@ -201,7 +208,7 @@ class KindContract(ABC):
 
     def test_predictions_survive_a_file_and_score_again_to_the_bit(self, bench: Bench) -> None:
         output, said = bench.examples.kind.output, bench.said(ROWS)
-        rows, file = predictions(bench.examples, said), io.BytesIO()
+        rows, file = predictions(bench.whole, said), io.BytesIO()
         pq.write_table(pa.Table.from_pylist(rows, output.predicted()), file)
         stored = pq.read_table(file).to_pylist()
         for row, decided in zip(rows, output.decide(stored), strict=True):

@@ -10,6 +10,7 @@ from finegrid.records.specification import RandomModel, Source
 from kinds.registry import KINDS
 from tests.kinds import (
     test_multiple_choice,
+    test_multiple_choice_lm,
     test_question_answering,
     test_tags,
     test_writing,
@@ -182,5 +183,6 @@ def test_every_kind_of_ours_is_held_to_the_contract() -> None:
     )
     held = {case.kind for base in bases for case in base.__subclasses__()}
     held |= {test_multiple_choice.TestMultipleChoice.kind}
+    held |= {test_multiple_choice_lm.TestMultipleChoiceLM.kind}
     held |= {test_question_answering.TestQuestionAnswering.kind}
     assert held == {name for name in KINDS if not KINDS.distributions(name)}

@@ -113,7 +113,7 @@ def windows(folder: Path, stride: int | None = 2, max_length: int = 9, **options
     batch = encoded_rows(kind, rows["id"].to_pylist(), inputs, targets)
     examples = Examples(kind, pa.Table.from_batches([batch]), kind.inputs.fillers(processor))
     model = model_of(AutoModelForQuestionAnswering, num_labels=2)
-    return Bench(rows, processor, examples, model)
+    return Bench(rows, processor, examples, examples, model)
 
 
 def test_windows_overlap_by_the_stride_and_hold_the_whole_context(tmp_path: Path) -> None:

@@ -25,7 +25,10 @@ def _undefined_scores_warn() -> Iterator[None]:
 
 
 def table(label: Floats, prediction: Floats) -> pa.Table:
-    return pa.table({"label": label.astype(float), "prediction": prediction.astype(float)})
+    """Predictions, whatever a metric calls them."""
+    predicted = {metric(name).columns[1] for name in NAMES}
+    found = dict.fromkeys(sorted(predicted), prediction.astype(float))
+    return pa.table({"label": label.astype(float)} | found)
 
 
 def of_classes(name: str) -> bool:

@@ -20,11 +20,12 @@ class Accuracy(Metric):
     """The share of predictions that equal the label."""
 
     binary: ClassVar[bool] = True
-    defined_on: ClassVar = ("classes", "choices")
+    defined_on: ClassVar[str | tuple[str, ...] | None] = ("classes", "choices")
 
     def statistics(self, predictions: pa.Table) -> Floats:
         """1 for a right item, and 1, shape (items, 2)."""
-        right = floats(predictions, "prediction") == floats(predictions, "label")
+        label, prediction = (floats(predictions, name) for name in self.columns)
+        right = prediction == label
         return np.column_stack([right, np.ones(len(right))])
 
     def total(self, sums: Floats) -> Floats:

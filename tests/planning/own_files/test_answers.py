@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -51,6 +52,13 @@ def encoder(small: dict[str, Any]) -> dict[str, Any]:
     for name, rows in (("race", RACE), ("squad", SQUAD)):
         written(f"{name}.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
     return copy.deepcopy(small)
+
+
+@pytest.fixture
+def decoder(encoder: dict[str, Any]) -> dict[str, Any]:
+    """The same benchmark with a decoder."""
+    encoder["models"]["tiny"]["configuration"]["model_type"] = "llama"
+    return encoder
 
 
 def planned(content: dict[str, Any], **said: Any) -> Task:
@@ -100,6 +108,79 @@ def test_answers_of_squad_are_read(encoder: dict[str, Any], tmp_path: Path) -> N
     assert len(rows_of(dropped, tmp_path)) == len(SQUAD) - 1
 
 
+PIQA = [
+    {"goal": f"open jar {n}", "sol1": "twist", "sol2": f"eat {n}", "label": n % 2}
+    for n in range(12)
+]
+HELLASWAG = [
+    {
+        "ind": n,
+        "activity_label": "Cooking",
+        "ctx_a": f"A man {n} stirs.",
+        "ctx_b": "he",
+        "ctx": f"A man {n} stirs. he",
+        "endings": ["eats.", "sings.", f"swims {n}.", "flies."],
+        "source_id": f"activitynet~{n}",
+        "label": str(n % 4),
+    }
+    for n in range(12)
+]
+ARC = [
+    {
+        "id": f"Mercury_{n}",
+        "question": f"Which is {n}?",
+        "choices": {"text": ["dew", "rock", f"ice {n}"], "label": list("123" if n % 2 else "ABC")},
+        "answerKey": "2" if n % 2 else "C",
+    }
+    for n in range(12)
+]
+LAYOUTS: dict[str, tuple[list[dict[str, Any]], dict[str, Any], dict[str, Any]]] = {
+    "piqa": (
+        PIQA,
+        {
+            "columns": {"question": "goal", "choices": ["sol1", "sol2"], "answer": "label"},
+            "encoding": {"template": "Question: {question}\nAnswer: {choice}"},
+        },
+        {"question": "open jar 5", "choices": ["twist", "eat 5"], "answer": 1},
+    ),
+    "hellaswag": (
+        HELLASWAG,
+        {
+            "columns": {
+                **{"context": "activity_label", "question": "ctx"},
+                **{"choices": "endings", "answer": "label"},
+            },
+            "encoding": {"template": "{context}: {question} {choice}"},
+        },
+        {
+            **{"context": "Cooking", "question": "A man 5 stirs. he"},
+            **{"choices": ["eats.", "sings.", "swims 5.", "flies."], "answer": 1},
+        },
+    ),
+    "arc": (
+        ARC,
+        {"columns": {"question": "question", "choices": "choices", "answer": "answerKey"}},
+        {"question": "Which is 5?", "choices": ["dew", "rock", "ice 5"], "answer": 1},
+    ),
+}
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "parquet"])
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_public_layouts_of_choices_by_likelihood_take_no_code(
+    decoder: dict[str, Any], tmp_path: Path, name: str, ending: str
+) -> None:
+    """PIQA, HellaSwag and ARC as they are on the Hub."""
+    rows, said, expected = LAYOUTS[name]
+    if ending == "parquet":
+        pq.write_table(pa.Table.from_pylist(rows), f"{name}.parquet")
+    else:
+        written(f"{name}.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    task = planned(decoder, kind="multiple-choice-lm", files=f"{name}.{ending}", **said)
+    assert rows_of(task, tmp_path)[5] == expected
+    assert dict(task.options["asked"])["choices"] == len(expected["choices"])  # type: ignore[arg-type]
+
+
 MC = {"question": "question", "choices": "options", "answer": "answer"}
 BAD: dict[str, tuple[dict[str, Any], str]] = {
     "no answers, and nothing said of them": (
@@ -130,6 +211,29 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "a metric of two classes": (
         {"kind": "multiple-choice", "files": "race.jsonl", "columns": MC, "metrics": ["f1"]},
         "has choices; allowed: accuracy",
+    ),
+    "a metric of likelihoods": (
+        {"kind": "multiple-choice", "files": "race.jsonl", "columns": MC, "metrics": ["acc_norm"]},
+        "kind 'multiple-choice' has choices; allowed: accuracy",
+    ),
+    "an encoder that is to say how likely a choice is": (
+        {"kind": "multiple-choice-lm", "files": "race.jsonl", "columns": MC},
+        "allowed: a decoder",
+    ),
+    "a template that leaves out a column": (
+        {
+            **{"kind": "multiple-choice-lm", "files": "race.jsonl"},
+            "columns": MC | {"context": "article"},
+            "encoding": {"template": "Q: {question}\nA: {choice}"},
+        },
+        "columns.context: race.jsonl, column 'article': line 1: encoding.template: ",
+    ),
+    "a template without a choice": (
+        {
+            **{"kind": "multiple-choice-lm", "files": "race.jsonl", "columns": MC},
+            "encoding": {"template": "Q: {question}"},
+        },
+        'encoding.template: "Q: {question}" is not allowed',
     ),
     "several columns of one text": (
         {
@@ -168,6 +272,10 @@ def test_such_tables_are_guessed(encoder: dict[str, Any]) -> None:
         {"context": "sent1", "question": "sent2", "choices": tuple(ENDINGS), "answer": "label"},
     )
     assert (race.kind, race.columns) == ("multiple-choice", {"context": "article"} | MC)
+    assert "the same columns are read by multiple-choice-lm" in race.reasons[0]
+    asked = Options(kind="multiple-choice-lm")
+    likeliest = guess({"train": (Path("race.jsonl"),)}, asked)
+    assert (likeliest.kind, likeliest.columns) == ("multiple-choice-lm", race.columns)
     assert (squad.kind, squad.columns, squad.asked) == (
         "question-answering",
         SPANS,

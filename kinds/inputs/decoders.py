@@ -1,0 +1,46 @@
+"""What inputs share that a decoder reads from left to right."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kinds.inputs.text import Tokenizer
+
+SEES_AHEAD = "its tokens see those after them, which are to be learnt; allowed: a decoder"
+"""Why a model is refused that is no decoder."""
+_FIXED_DATE = "26 Jul 2024"
+"""What chat templates that name a day are given: an encoding is the same on every one."""
+
+
+def ids_of(named: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
+    """The tokens of each text, without those that begin or end it."""
+    found: list[list[int]] = named.tokenizer(list(texts), add_special_tokens=False)["input_ids"]
+    return found
+
+
+def beginning(named: Tokenizer) -> list[int]:
+    """The special tokens that the tokenizer puts before a text: all but one that ends it."""
+    ids: list[int] = named.tokenizer("")["input_ids"]
+    return ids[:-1] if ids and ids[-1] == named.end and len(ids) > 1 else _not_end(ids, named)
+
+
+def chat(tokenizer: Any, turns: Sequence[Mapping[str, str]], *, is_answered: bool) -> str:
+    """A conversation by the tokenizer's template: up to where an answer begins, or with it.
+
+    Raises ValueError for a tokenizer without a template.
+    """
+    if tokenizer.chat_template is None:
+        raise ValueError(
+            "encoding.template: chat, and the tokenizer has no chat template; allowed: none, or a "
+            "text of your own"
+        )
+    how = {"tokenize": False, "date_string": _FIXED_DATE}
+    found: str = tokenizer.apply_chat_template(turns, add_generation_prompt=not is_answered, **how)
+    return found
+
+
+def _not_end(ids: list[int], named: Tokenizer) -> list[int]:
+    """A lone token that ends texts begins none, unless it is the one that does both."""
+    both = named.tokenizer.bos_token_id == named.end
+    return ids if both or ids != [named.end] else []
