@@ -53,6 +53,11 @@ class Task(ABC):
         return with_labels(self.kind, {}, self.labels)
 
     @property
+    def unpacks(self) -> bool:
+        """Whether an archive among its files is read as the folder that it unpacks to."""
+        return False
+
+    @property
     def metrics(self) -> tuple[str, ...]:
         """Names of registered metrics, the kind's own by default; the first decides."""
         return kind_named(self.kind, self.kind_options).output.metrics

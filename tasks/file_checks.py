@@ -13,6 +13,8 @@ from tasks.table_files import TableError, Wanted
 
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 _SHOWN = 5
+_DIVIDING = {"group": "group", "split": "column"}
+"""What is read to divide rows, and the key of `split` that names its column."""
 
 
 @dataclass
@@ -52,10 +54,10 @@ class Checks:
         allowed = "numbers, with a point" if numbers else "text"
         if key in self.files:
             allowed = "the bytes of a file, as the datasets library keeps them in parquet"
-        elif key != "group" and not numbers:
+        elif key not in _DIVIDING and not numbers:
             allowed += f'; or drop: {{{key}: [""]}}, which leaves blank rows out'
         where = f"{self.path.name}, column {self.wanted[key]!r}"
-        at = ("split", "group") if key == "group" else ("columns", key)
+        at = ("split", _DIVIDING[key]) if key in _DIVIDING else ("columns", key)
         places = listed([place for _, place in self.bad[key]])
         raise TableError(at, f"{where}: blank or wrong in {places}; allowed: {allowed}")
 

@@ -24,6 +24,7 @@ from tasks.file_options import (
     flat,
 )
 from tasks.file_tags import TAGS, survey_tags
+from tasks.given_splits import by_value, check_groups
 from tasks.made_rows import MadeRows
 from tasks.splitting import divided, grouped, proportional
 from tasks.table_files import PLAIN, Format, Row, TableError, Wanted, read_rows, stored_names
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 _BLOCK = 1 << 10
 """Rows that are held as Python's own values at a time."""
-_LABEL, _MADE = "label", "made"
+_LABEL, _MADE, _GROUP, _SPLIT = "label", "made", "group", "split"
 _BETWEEN = "\n\n"
 """What stands between the columns that make a text together."""
 Paths = Mapping[SplitName, Sequence[Path]]
@@ -138,7 +139,7 @@ class Reading:
         self._unused.update((key, value) for key, values in self.drop.items() for value in values)
         found: dict[SplitName, pa.Table] = {}
         for name, files in paths.items():
-            cut = self.split if self.split and self.split.shares and name == "train" else None
+            cut = self.split if self.split and self.split.divides and name == "train" else None
             batches = [one for one in self._batches(files, name, cut, keep_texts) if one.num_rows]
             if not batches:
                 raise TableError(
@@ -154,7 +155,28 @@ class Reading:
         """The splits that the training file becomes."""
         import numpy as np
 
-        groups = rows["group"].to_pylist() if split.group is not None else None
+        found: dict[SplitName, pa.Table] = {}
+        if split.column is not None:
+            given = np.array(by_value(rows[_SPLIT].to_pylist(), split), dtype=object)
+            found = {name: rows.filter(given == name) for name in split.by_value}
+            rows = rows.filter(given == "train")
+            if not rows.num_rows:
+                raise TableError(("split", "values"), "they leave nothing to train on")
+        found |= self._shares(rows, split)
+        if split.group is not None and split.column is not None:
+            check_groups(
+                [(name, one) for name, part in found.items() for one in part[_GROUP].to_pylist()]
+            )
+        kept = [name for name in rows.column_names if name not in (_GROUP, _SPLIT)]
+        return {name: part.select(kept) for name, part in found.items()}
+
+    def _shares(self, rows: pa.Table, split: HeldOut) -> dict[SplitName, pa.Table]:
+        """The splits that are held out of the training rows by shares, and what is left."""
+        import numpy as np
+
+        if not split.shares:
+            return {"train": rows}
+        groups = rows[_GROUP].to_pylist() if split.group is not None else None
         if groups is not None:
             order = grouped(groups, split.seed)
         else:
@@ -164,8 +186,7 @@ class Reading:
             parts = np.array(divided(order, split.shares, groups))
         except ValueError as error:
             raise TableError(("split",), str(error)) from error
-        kept = [name for name in rows.column_names if name != "group"]
-        return {name: rows.select(kept).filter(parts == name) for name in ("train", *split.shares)}
+        return {name: rows.filter(parts == name) for name in ("train", *split.shares)}
 
     def _batches(
         self, files: Sequence[Path], split: SplitName, cut: HeldOut | None, keep_texts: bool
@@ -175,12 +196,13 @@ class Reading:
 
         wanted = flat(self.columns)
         if cut is not None and cut.group is not None:
-            wanted["group"] = cut.group
+            wanted[_GROUP] = cut.group
+        if cut is not None and cut.column is not None:
+            wanted[_SPLIT] = cut.column
         kept = list(self._kept()) if keep_texts or self._is_made else []
         label = [_LABEL] if self._is_labelled else []
-        order = dict.fromkeys(
-            ["id", "place", *kept, *label, *(["group"] if "group" in wanted else [])]
-        )
+        beside = [name for name in (_GROUP, _SPLIT) if name in wanted]
+        order = dict.fromkeys(["id", "place", *kept, *label, *beside])
         number = 0
         for path in files:
             numbers = frozenset(self._numbers(wanted))
@@ -198,8 +220,9 @@ class Reading:
                 columns = self._without_dropped(columns)
                 check.note(columns)
                 self._examine(columns)
-                if _LABEL in label:
-                    columns[_LABEL] = list(map(str.strip, columns[_LABEL]))
+                for key in (*label, *beside):
+                    if key in (_LABEL, _SPLIT):
+                        columns[key] = list(map(str.strip, columns[key]))
                 arrays = made.arrays(columns[_MADE], columns["place"]) if made is not None else {}
                 yield pa.record_batch({key: self._array(key, columns, arrays) for key in order})
             check.finish()
@@ -217,7 +240,7 @@ class Reading:
     def _numbers(self, wanted: Wanted) -> Iterator[str]:
         """What has to hold a number in every row."""
         for key in wanted if self._is_labelled else ():
-            if key not in self.columns and key != "group":
+            if key not in self.columns and key not in (_GROUP, _SPLIT):
                 yield key  # one of several columns
             elif key == _LABEL and not self.classes:
                 yield key
@@ -225,7 +248,7 @@ class Reading:
     def _further(self, wanted: Wanted) -> frozenset[str]:
         """The columns behind the first of those that make a text together: they may be blank."""
         if self._is_made:  # the kind itself looks at its values
-            return frozenset(wanted) - {"group"}
+            return frozenset(wanted) - {_GROUP, _SPLIT}
         if self._is_labelled:
             return frozenset()
         return frozenset(key for key in wanted if key.endswith("]") and not key.endswith("[0]"))

@@ -126,10 +126,15 @@ def _labelled(rows: pa.Table, labels: NDArray[Any]) -> pa.Table:
 def split_problem(splits: SplitFiles, split: HeldOut | None) -> tuple[str, str] | None:
     """What is wrong with the files and shares of the splits, as key and sentence."""
     shares = split.shares if split else {}
+    by_value = split.by_value if split else {}
+    if split and (split.lists or split.group_pattern is not None):
+        key = "lists" if split.lists else "group_pattern"
+        return f"split.{key}", "the files are tables; allowed: for folders of whole files"
     for name in ("validation", "test"):
-        if name in splits.named and name in shares:
+        taken = name in shares or name in by_value
+        if name in splits.named and taken:
             return f"split.{name}", "files names it too; allowed: one of the two"
-        if name not in splits.named and name not in shares:
+        if name not in splits.named and not taken:
             return f"files.{name}", "this split is missing; allowed: a file, or a share in split"
     if sum(shares.values()) >= 1:
         return "split", f"shares of {sum(shares.values()):g} leave nothing to train on"

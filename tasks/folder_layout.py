@@ -17,7 +17,10 @@ sounds have it."""
 FILE_NAME = "file_name"
 """The column of it that names a file, from its own folder on."""
 _METADATA_ENDINGS = (".csv", ".jsonl", ".parquet")
-_ALLOWED = "allowed: <label>/<file>, <split>/<label>/<file>, or a metadata.csv beside the files"
+_ALLOWED = (
+    "allowed: <label>/<file>, <split>/<label>/<file>, or a metadata.csv beside the files; or "
+    "metadata, or split.lists with train, which name the files"
+)
 
 
 class Placed(NamedTuple):
@@ -51,13 +54,13 @@ def layout(names: Sequence[str]) -> Layout:
         for name, (*folders, file) in below.items():
             if len(folders) > 1:
                 raise TableError(("files",), f"{name!r} lies too deep; {_ALLOWED}")
-            if not folders and _is_metadata(file):
+            if not folders and is_metadata(file):
                 metadata[split] = name
             elif not folders and split is None and is_split:
                 beside.append(name)
             else:
                 files.append(Placed(name, split or "train", folders[0] if folders else None))
-    for name in [name for name in beside if _is_metadata(PurePosixPath(name).name)]:
+    for name in [name for name in beside if is_metadata(PurePosixPath(name).name)]:
         metadata[None] = name
         beside.remove(name)
     return Layout(tuple(files), metadata, tuple(beside))
@@ -84,19 +87,21 @@ def _groups(inside: _Parts, *, is_split: bool) -> dict[SplitName | None, _Parts]
 def _unwrapped(inside: _Parts) -> tuple[_Parts, list[str]]:
     """The parts below folders that hold all the others, and the files that lie beside these.
 
-    A folder is such a wrapper where it is the only one, and holds folders.
+    A folder is such a wrapper where it is the only one, and holds folders or metadata.
     """
     beside: list[str] = []
     while True:
         deeper = {name: parts for name, parts in inside.items() if len(parts) > 1}
         is_one = len({parts[0] for parts in deeper.values()}) == 1
-        if not is_one or not any(len(parts) > 2 for parts in deeper.values()):
+        wraps = any(len(parts) > 2 or is_metadata(parts[-1]) for parts in deeper.values())
+        if not is_one or not wraps:
             return inside, beside
         beside += [name for name in inside if name not in deeper]
         inside = {name: parts[1:] for name, parts in deeper.items()}
 
 
-def _is_metadata(file: str) -> bool:
+def is_metadata(file: str) -> bool:
+    """Whether a file of that name says more of the files beside it."""
     path = PurePosixPath(file)
     return path.stem == METADATA and path.suffix in _METADATA_ENDINGS
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
 
 from finegrid.records.identity import shown_files
 from finegrid.records.prepared import SplitName
 from tasks.contract import Task
 from tasks.file_kinds import checked_needs, needs_of
-from tasks.file_options import Columns, Dropped, HeldOut
+from tasks.file_options import Columns, Dropped, HeldOut, Metadata
 from tasks.file_rows import label_numbers, label_values
 from tasks.folder_rows import FolderReading
 from tasks.registry import register
@@ -30,8 +33,9 @@ class LabelledFolders(Task):
 
     The layout is that of the Hub's folders of images and sounds: `<label>/<file>`, or
     `<split>/<label>/<file>`, or any of them with a `metadata.csv` that has a `file_name` and a
-    label. Hidden files are none. What `split` holds out of the training files is as the labels are
-    distributed there, or whole groups, by a column of the metadata.
+    label. Hidden files are none. Tables of other names and layouts are `metadata`. What `split`
+    holds out of the training files is as the labels are distributed there, or whole groups, or what
+    lists or the values of a column say.
     """
 
     kind: str = ""
@@ -48,6 +52,8 @@ class LabelledFolders(Task):
     """Of a file of metadata."""
     drop: Dropped = field(default_factory=dict)
     split: HeldOut | None = None
+    metadata: Annotated[Metadata | None, Field(exclude_if=lambda value: value is None)] = None
+    """Tables that name the files, where these are not called as the Hub's folders have them."""
 
     def __post_init__(self) -> None:
         """Check the options against each other. Raises ValueError."""
@@ -61,6 +67,16 @@ class LabelledFolders(Task):
     def metrics(self) -> tuple[str, ...]:
         """Those that are named, or the kind's."""
         return self.scores or super().metrics
+
+    @property
+    def unpacks(self) -> bool:
+        """See the contract."""
+        return True
+
+    def dropped(self, folder: Path) -> Mapping[str, int]:
+        """Files that neither a list nor the value of a column puts into a split."""
+        left_out = FolderReading.of(self).members(folder, shown_files(folder)).left_out
+        return {"in no split, by lists or values": len(left_out)} if left_out else {}
 
     def read(self, folder: Path) -> dict[SplitName, pa.Table]:
         """See the contract; the id of a row is the name of its file below the folder."""

@@ -12,12 +12,13 @@ from finegrid.planning.guess import LENGTHS, Guess, GuessError, Options, guess, 
 from finegrid.planning.guess_folder import guess_folder
 from finegrid.planning.guess_stored import guess_stored
 from finegrid.planning.lock import HUB
-from finegrid.planning.locking import fetched_data
+from finegrid.planning.locking import fetched_data, fetched_folder
 from finegrid.planning.own_files import paths_of
 from finegrid.planning.schema import FilesEntry, TaskEntry
 from finegrid.prepare.examined import Examiner
 from finegrid.prepare.hub import HubError
 from finegrid.prepare.model import CONFIGURATION_FILE
+from finegrid.prepare.packed import is_packed, opened
 from finegrid.prepare.sources import SourceError
 from finegrid.records.write import write_text
 from tasks.table_files import TableError, stored_files
@@ -87,15 +88,26 @@ def _length(found: Guess, uri: str) -> str:
 
 
 def _guessed(data: str, given: Options, examiner: Examiner) -> Guess:
-    folder = Path(data).expanduser()
-    is_folder = not data.startswith(HUB) and folder.is_dir()
-    if is_folder and (found := guess_folder(folder, given, examiner)):
+    if found := _guessed_folder(data, given, examiner):
         return found
     entry = TaskEntry(kind=text_kind(classes=True), files=FilesEntry(path=data))
     paths = fetched_data(entry, data).paths if data.startswith(HUB) else paths_of(entry)
     if stored := stored_files(paths["train"][0]):
         return guess_stored(paths, stored, given, examiner)
     return guess(paths, given)
+
+
+def _guessed_folder(data: str, given: Options, examiner: Examiner) -> Guess | None:
+    """The guess for a folder of whole files, an archive of one, or one of the Hub; else None."""
+    if data.startswith(HUB):
+        fetched = fetched_folder(data)
+        place = fetched.path if fetched else None
+    else:
+        place = Path(data).expanduser()
+    if place is None or not (place.is_dir() or (place.is_file() and is_packed(place.name))):
+        return None
+    with opened(place) as folder:
+        return guess_folder(folder, given, examiner)
 
 
 def _in_options(error: Exception) -> str:
@@ -140,6 +152,8 @@ def _longest(uri: str) -> int:
 def _entry(data: str, found: Guess) -> str:
     """The task's entry, a line a key."""
     keys: dict[str, Any] = {"kind": found.kind, "files": data}
+    if found.metadata is not None:
+        keys["metadata"] = found.metadata
     if found.columns is not None:
         keys["columns"] = {key: name for key, name in found.columns.items() if name is not None}
     keys |= found.asked
@@ -147,15 +161,15 @@ def _entry(data: str, found: Guess) -> str:
         keys["format"] = how
     if found.dropped:
         keys["drop"] = {"label": list(found.dropped)}
-    if found.shares:
-        keys["split"] = found.shares
+    if split := found.divided | found.shares:
+        keys["split"] = split
     return "\n".join(f"    {key}: {_flow(value)}" for key, value in keys.items())
 
 
 def _flow(value: Any) -> str:
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key}: {_flow(one)}" for key, one in value.items()) + "}"
-    if isinstance(value, tuple):
+    if isinstance(value, tuple | list):
         return "[" + ", ".join(map(_scalar, value)) + "]"
     return _scalar(value)
 
@@ -179,7 +193,7 @@ def _name(source: str) -> str:
     """A name made of that of a file, a folder or a repository."""
     last = source.rstrip("/").rpartition(":")[2].rpartition("/")[2]
     stem = re.sub(
-        r"\.(csv|tsv|txt|json|jsonl|ndjson|parquet|conllup?|conll|iob2?|bio|ya?ml)(\.gz)?$",
+        r"\.(csv|tsv|txt|json|jsonl|ndjson|parquet|conllup?|conll|iob2?|bio|ya?ml|zip|tgz|tar)(\.gz|\.bz2|\.xz)?$",
         "",
         last.lower(),
     )

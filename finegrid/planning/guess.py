@@ -78,6 +78,10 @@ class Guess:
     reasons: tuple[str, ...]
     asked: dict[str, JsonValue] = field(default_factory=dict)
     """What the entry says of the kind."""
+    metadata: dict[str, JsonValue] | None = None
+    """The tables that name the files of a folder."""
+    divided: dict[str, JsonValue] = field(default_factory=dict)
+    """What the entry says of splits beside shares."""
 
 
 @dataclass

@@ -7,15 +7,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from finegrid.planning.guess import GROUPS, Guess, GuessError, Options, key_of, shares_of
+from finegrid.planning.guess_named import Named, guess_named
 from finegrid.planning.own_folders import START_BYTES, passed_over
 from finegrid.prepare.examined import Examiner
-from finegrid.records.identity import shown_files
+from finegrid.prepare.sources import tree_files
 from kinds.contract import Examined
 from kinds.registry import KINDS, kind_named
 from tasks.file_kinds import needs_of
-from tasks.file_options import Columns
+from tasks.file_options import Columns, Dropped, HeldOut, Metadata
 from tasks.folder_layout import Layout, layout
-from tasks.folder_rows import FolderReading
+from tasks.folder_rows import FolderReading, is_set_apart
 from tasks.table_files import PLAIN, column_names
 
 _LOOKED_AT = 20
@@ -32,24 +33,48 @@ def guess_folder(folder: Path, given: Options, examiner: Examiner) -> Guess | No
 
     Raises GuessError, TableError, OSError.
     """
-    names = shown_files(folder)
+    names = tree_files(folder)
     kind = _kind(folder, names, given)
     if kind is None:
         return None
-    found = layout(names)
-    reasons = [f"{kind}, for the folder holds {kind_named(kind).inputs.modality}"]
-    columns = _metadata_columns(folder, found)
-    reasons += [*_of_labels(found, columns, given), *_of_groups(columns)]
-    if others := passed_over(folder, FolderReading(needs_of(kind))):
+    named = guess_named(folder, names, given)
+    reasons = [f"{kind}, for the folder holds {kind_named(kind).inputs.modality}", *named.reasons]
+    label, dropped = named.label, list[str]()
+    if not named.names_all:
+        found = layout(names)
+        columns, label = _metadata_columns(folder, found), given.label
+        reasons += [*_of_labels(found, columns, given), *_of_groups(columns)]
+        dropped = _set_apart(found, reasons)
+    own: Columns | None = {_LABEL: label} if label and label != _LABEL else None
+    reading = _reading(kind, own, dropped, named)
+    if others := passed_over(folder, reading):
         shown = ", ".join(others[:_SHOWN]) + (", ..." if len(others) > _SHOWN else "")
         reasons.append(f"{len(others)} files are passed over: {shown}")
-    splits = {one.split: () for one in found.files}
-    shares = shares_of(splits, reasons)
-    labelled = {one.name for one in found.files if one.label or found.metadata} - set(others)
-    examined = [examiner.of_file(kind, folder / name) for name in sorted(labelled)]
+    rows = reading.members(folder, names).rows
+    shares = shares_of({row.split for row in rows}, reasons)
+    examined = [examiner.of_file(kind, folder / name) for name in sorted(row.name for row in rows)]
     length = max_length(kind, examined, reasons)
-    own: Columns | None = {_LABEL: given.label} if given.label and given.label != _LABEL else None
-    return Guess(kind, own, PLAIN, (), shares, length, tuple(reasons))
+    said = (own, PLAIN, tuple(dropped), shares, length, tuple(reasons))
+    return Guess(kind, *said, metadata=named.metadata, divided=named.split)
+
+
+def _reading(
+    kind: str, columns: Columns | None, dropped: Sequence[str], named: Named
+) -> FolderReading:
+    """How an entry with this guess is read."""
+    split = HeldOut.model_validate(named.split) if named.split else None
+    metadata = Metadata.model_validate(named.metadata) if named.metadata else None
+    drop: Dropped = {_LABEL: tuple(dropped)} if dropped else {}
+    return FolderReading(needs_of(kind), columns or {}, drop, split, PLAIN, metadata)
+
+
+def _set_apart(found: Layout, reasons: list[str]) -> list[str]:
+    """Folders that say by the form of their names that they are no label."""
+    labels = sorted({one.label for one in found.files if one.label})
+    apart = [label for label in labels if is_set_apart(label)]
+    if apart:
+        reasons.append(f"left out, for a name of that form is no label: {', '.join(apart)}")
+    return apart
 
 
 def max_length(kind: str, found: Sequence[Examined], reasons: list[str]) -> int | None:

@@ -26,20 +26,36 @@ from finegrid.planning.lock import (
     hub_files,
     model_uri,
 )
+from finegrid.planning.own_folders import holds_files
 from finegrid.planning.pinning import local_source
 from finegrid.planning.schema import TaskEntry
 from finegrid.prepare import hub, sources
 from finegrid.prepare.examined import Examiner
 from finegrid.prepare.model import BESIDE, CONFIGURATION_FILE
-from finegrid.prepare.sources import Hash, SourceError
+from finegrid.prepare.packed import is_packed
+from finegrid.prepare.sources import (
+    TREE,
+    UNWANTED,
+    Hash,
+    SourceError,
+    patterns,
+    tree_files,
+)
 from finegrid.problems import ConfigurationError, Location, Problems, explain, refused
-from finegrid.records.identity import content_hash, file_sha256
+from finegrid.records.identity import content_hash, file_sha256, tree_sha256
+from finegrid.records.registry import UnknownNameError
 from finegrid.records.specification import Source
 from finegrid.records.weights import INDEX_FILE, WEIGHTS_FILE, WeightsError, shards
+from tasks.file_kinds import needs_of
 from tasks.file_options import SplitFiles
 from tasks.table_files import TableError
 
 _MODEL = r"hub:(?P<repository>[\w.-]+/[\w.-]+)"
+_WHOLE = (
+    *(".jpg", ".jpeg", ".png", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"),
+    *(".wav", ".flac", ".mp3", ".ogg", ".opus", ".aiff", ".aif", ".au"),
+)
+"""What the names of pictures and recordings end in."""
 _DATA = rf"{_MODEL}(?:/(?P<group>.+))?"
 T = TypeVar("T")
 
@@ -126,7 +142,11 @@ class _Resolver:
     def _of_hub(self, entry: TaskEntry, data_set: str, at: Location) -> own_files.Found:
         """A task whose files are a data set of the Hub, which are fetched and read."""
         try:
+            if needs_of(str(entry.kind)).files and (folder := fetched_folder(data_set)):
+                return own_files.of_folder(entry, folder.path, folder.source, self.examiner)
             data = fetched_data(entry, data_set)
+        except UnknownNameError as error:
+            raise _UnresolvedError((*at, "kind"), str(error)) from error
         except (hub.HubError, SourceError) as error:
             raise _UnresolvedError((*at, "files"), f"{data_set}: {error}") from error
         survey = own_files.surveyed(entry, data.paths, self.examiner)
@@ -180,18 +200,57 @@ def fetched_data(entry: TaskEntry, data_set: str) -> FetchedData:
 
     Raises HubError, SourceError, TableError.
     """
+    repository, group = _named(data_set)
+    listed = hub.listing(repository, "dataset")
+    layout = own_files.layout_of(entry, list(listed.files), group)
+    names = tuple(file for files in layout.values() for file in files)
+    folder = hub.snapshot(repository, "dataset", listed.commit, names)
+    hashes = {name: _sha256(folder / name, listed.files[name]) for name in names}
+    paths = {split: tuple(folder / file for file in files) for split, files in layout.items()}
+    uri = f"{HUB}{repository}"
+    return FetchedData(Source(uri=uri, revision=listed.commit, sha256=hashes), layout, paths)
+
+
+class FetchedFolder(NamedTuple):
+    """A data set of the Hub that is a folder of whole files, in the cache of the Hub's library."""
+
+    source: Source
+    path: Path
+
+
+def fetched_folder(data_set: str) -> FetchedFolder | None:
+    """All files of a data set of the Hub as it is now, or of a folder of it.
+
+    None where they are tables that hold files. Raises HubError, SourceError, TableError.
+    """
+    repository, group = _named(data_set)
+    listed = hub.listing(repository, "dataset")
+    below = f"{group.rstrip('/')}/" if group else ""
+    hashes = {name: known for name, known in listed.files.items() if name.startswith(below)}
+    if any(map(holds_files, hashes)) or not any(map(_is_whole, hashes)):
+        return None
+    tree = f"{below}{TREE}"
+    found = hub.snapshot(repository, "dataset", listed.commit, patterns((tree,)), UNWANTED)
+    folder = found / below
+    names = tree_files(folder)
+    known = {name: _sha256(folder / name, hashes.get(f"{below}{name}")) for name in names}
+    digest = tree_sha256(folder, names, lambda path: known[path.relative_to(folder).as_posix()])
+    source = Source(uri=f"{HUB}{repository}", revision=listed.commit, sha256={tree: digest})
+    return FetchedFolder(source, folder)
+
+
+def _is_whole(name: str) -> bool:
+    """Whether a file may be an example by itself, or an archive of such."""
+    return is_packed(name) or name.lower().endswith(_WHOLE)
+
+
+def _named(data_set: str) -> tuple[str, str | None]:
+    """The repository that is named, and a configuration or folder of it. Raises TableError."""
     match = re.fullmatch(_DATA, data_set)
     if match is None:
         allowed = "allowed: hub:<owner>/<name>, or hub:<owner>/<name>/<configuration>"
         raise TableError(("files",), refused(data_set, allowed))
-    listed = hub.listing(match["repository"], "dataset")
-    layout = own_files.layout_of(entry, list(listed.files), match["group"])
-    names = tuple(file for files in layout.values() for file in files)
-    folder = hub.snapshot(match["repository"], "dataset", listed.commit, names)
-    hashes = {name: _sha256(folder / name, listed.files[name]) for name in names}
-    paths = {split: tuple(folder / file for file in files) for split, files in layout.items()}
-    uri = f"{HUB}{match['repository']}"
-    return FetchedData(Source(uri=uri, revision=listed.commit, sha256=hashes), layout, paths)
+    return match["repository"], match["group"]
 
 
 def _model_files(repository: str) -> dict[str, Any]:

@@ -7,22 +7,25 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from pydantic import JsonValue, ValidationError
 
 from finegrid.metrics.registry import METRICS, metric
 from finegrid.planning.layouts import Layout, table_layout, text_layout
 from finegrid.planning.own_folders import (
+    check_columns,
     folder_as_registered,
     folder_of,
     reads_tables,
     remarks_on,
+    source_of,
     surveyed_folder,
 )
 from finegrid.planning.schema import Benchmark, TaskEntry
 from finegrid.prepare.examined import Examiner
-from finegrid.prepare.sources import Hash
+from finegrid.prepare.packed import opened
+from finegrid.prepare.sources import Hash, SourceError
 from finegrid.problems import Location, Problems, dump_settings, refused
 from finegrid.records.identity import folder_sha256, text_files
 from finegrid.records.prepared import SplitName
@@ -42,9 +45,6 @@ from tasks.table_files import (
     TableError,
     ending_of,
 )
-
-if TYPE_CHECKING:
-    from finegrid.metrics.contract import WeightedMetric
 
 _TEXT, _LABEL, _ = TEXT_FOLDER
 Paths = dict[SplitName, tuple[Path, ...]]
@@ -87,12 +87,8 @@ def remarks(benchmark: Benchmark, examiner: Examiner) -> Iterator[str]:
 def of_files(entry: TaskEntry, examiner: Examiner) -> Found:
     """The registered task of an entry whose files lie on this machine. Raises TableError."""
     if _needs(entry).files and not reads_tables(entry):
-        folder = folder_of(entry)
-        _check_truths(entry)
-        survey = surveyed_folder(entry, folder, examiner)
-        _check_classes(entry, len(survey.names))
-        keys = folder_as_registered(entry, folder, survey, examiner.hashed)
-        return Found(TaskEntry(**keys), survey.counts, survey.remarks)
+        place = folder_of(entry)
+        return of_folder(entry, place, source_of(place, examiner.hashed), examiner)
     paths = paths_of(entry)
     survey = surveyed(entry, paths, examiner)
     source, names = _source(paths, examiner.hashed)
@@ -100,11 +96,31 @@ def of_files(entry: TaskEntry, examiner: Examiner) -> Found:
     return Found(made, survey.counts, survey.remarks)
 
 
+def of_folder(entry: TaskEntry, place: Path, source: Source, examiner: Examiner) -> Found:
+    """The registered task of an entry whose files lie below a folder, or in an archive of one.
+
+    Raises TableError.
+    """
+    _check_truths(entry)
+    check_columns(entry, _needs(entry))
+    try:
+        with opened(place) as folder:
+            survey = surveyed_folder(entry, folder, examiner)
+    except SourceError as error:
+        raise TableError(("files",), str(error)) from error
+    _check_classes(entry, len(survey.names))
+    keys = folder_as_registered(entry, source, survey)
+    return Found(TaskEntry(**keys), survey.counts, survey.remarks)
+
+
 def surveyed(entry: TaskEntry, paths: Paths, examiner: Examiner) -> Survey:
     """What the rows at these paths hold, all checked with what the entry says of them.
 
     Raises TableError.
     """
+    if entry.metadata is not None:
+        problem = "the files are tables themselves; allowed: for folders of whole files"
+        raise TableError(("metadata",), problem)
     columns = _columns(entry, paths)
     files = SplitFiles(**{name: tuple(map(str, found)) for name, found in paths.items()})
     if wrong := split_problem(files, entry.split):
@@ -161,8 +177,8 @@ def layout_of(entry: TaskEntry, names: Sequence[str], group: str | None = None) 
     """
     texts = text_layout(names, entry.drop.get(_LABEL, ())) if group is None else None
     layout = texts or table_layout(names, group)
-    shares = entry.split.shares if entry.split else {}
-    return {split: files for split, files in layout.items() if split not in shares}
+    taken = {*entry.split.shares, *entry.split.by_value} if entry.split else set()
+    return {split: files for split, files in layout.items() if split not in taken - {"train"}}
 
 
 def _needs(entry: TaskEntry) -> Needs:

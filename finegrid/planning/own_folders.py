@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from finegrid.prepare.examined import Examiner
-from finegrid.prepare.sources import TREE, Hash
+from finegrid.prepare.packed import is_packed
+from finegrid.prepare.sources import TREE, Hash, tree_files
 from finegrid.records.identity import files_below, shown_files, tree_sha256
+from finegrid.records.registry import unknown_name
 from finegrid.records.specification import Source
 from kinds.contract import Examined
 from kinds.inputs.whole_files import wrong_files
 from kinds.registry import kind_named
 from tasks.file_checks import listed
+from tasks.file_kinds import Needs
 from tasks.file_rows import Survey
-from tasks.folder_layout import METADATA, Placed, empty_folders, layout
-from tasks.folder_rows import LABELLED, FolderReading
+from tasks.folder_layout import METADATA, empty_folders
+from tasks.folder_rows import LABELLED, FolderReading, Members, check_set_apart
 from tasks.labelled_folders import REGISTERED
-from tasks.table_files import PARQUET, TableError, ending_of
+from tasks.table_files import ENDINGS, PARQUET, TableError, ending_of
 
 if TYPE_CHECKING:
     from finegrid.planning.schema import TaskEntry
@@ -36,28 +39,45 @@ def reads_tables(entry: TaskEntry) -> bool:
         return True
     folder = Path(path).expanduser()
     names = shown_files(folder) if folder.is_dir() else [path] if folder.is_file() else []
-    return any(_is_table(name) for name in names)
+    return any(map(holds_files, names))
 
 
-def _is_table(name: str) -> bool:
+def holds_files(name: str) -> bool:
     """Whether a file may hold other files in a column, as no file of metadata does."""
     return ending_of(name) == PARQUET and Path(name).stem != METADATA
 
 
 def folder_of(entry: TaskEntry) -> Path:
-    """The folder that an entry names. Raises TableError for what is none."""
+    """The folder that an entry names, or an archive of one. Raises TableError for what is none."""
     allowed = (
-        "allowed: a folder on this machine, of <label>/<file> or <split>/<label>/<file>, or tables "
-        "in parquet"
+        "allowed: a folder on this machine, or an archive of one, of <label>/<file> or "
+        "<split>/<label>/<file>, or tables in parquet"
     )
     path = entry.files.path if entry.files else None
     if path is None:
         raise TableError(("files",), f"kind {entry.kind!r} reads whole files; {allowed}")
     folder = Path(path).expanduser()
-    if not folder.is_dir():
+    if not folder.is_dir() and not (folder.is_file() and is_packed(folder.name)):
         what = "is a file" if folder.is_file() else f"does not exist in {Path.cwd()}"
+        if folder.is_file() and ending_of(folder.name) in ENDINGS:
+            what = f"is a table; to read the files that it names: {_as_metadata(folder)}"
         raise TableError(("files",), f"{path!r} {what}; {allowed}")
     return folder
+
+
+def check_columns(entry: TaskEntry, needs: Needs) -> None:
+    """Refuse columns that no table beside whole files is read for. Raises TableError."""
+    for name, column in (entry.columns or {}).items():
+        if name not in needs.names:
+            raise TableError(("columns", name), unknown_name("key", name, list(needs.names)))
+        if name in needs.files and column is not None and entry.metadata is None:
+            allowed = "allowed: beside metadata, which names a table"
+            raise TableError(("columns", name), f"no table is named that has {column!r}; {allowed}")
+
+
+def _as_metadata(table: Path) -> str:
+    """The keys of an entry that read the files that a table names."""
+    return f"files: {table.parent.as_posix()}, metadata: {table.name}"
 
 
 def surveyed_folder(entry: TaskEntry, folder: Path, examiner: Examiner) -> Survey:
@@ -65,23 +85,38 @@ def surveyed_folder(entry: TaskEntry, folder: Path, examiner: Examiner) -> Surve
 
     Raises TableError.
     """
-    names = shown_files(folder)
-    if empty := empty_folders(folder, names):
+    names = tree_files(folder)
+    reading = FolderReading.of(entry, str(entry.kind))
+    if not reading.is_named and (empty := empty_folders(folder, names)):
         problem = f"{listed(empty)}: empty; allowed: 1 file or more in every folder"
         raise TableError(("files",), problem)
     if not names:
         raise TableError(("files",), f"{folder} holds no files; allowed: 1 or more")
-    reading = FolderReading.of(entry, str(entry.kind))
     try:
-        others = set(reading.unlabelled(folder, names))
+        members = reading.members(folder, names)
         kind = str(entry.kind)
-        _check_starts(entry, folder, layout(names).files, others, examiner)
+        if reading.needs.classes and entry.labels is None:
+            check_set_apart(sorted({row.label for row in members.rows}))
+        _check_starts(kind, folder, members, examiner)
         survey = reading.survey(folder, names, entry.labels)
         found = [(name, examiner.of_file(kind, folder / name)) for name in survey.files]
     except OSError as error:
-        problem = f"{error.filename} cannot be read: {error.strerror}"
-        raise TableError(("files",), problem) from error
-    return survey._replace(remarks=remarks_on(kind, found))
+        raise _unreadable(error) from error
+    return survey._replace(remarks=(*remarks_on(kind, found), *_unused(members)))
+
+
+def _unreadable(error: OSError) -> TableError:
+    return TableError(("files",), f"{error.filename} cannot be read: {error.strerror}")
+
+
+def _unused(members: Members) -> Iterator[str]:
+    """What of a folder's files is in no split, or is named by no table, though it may be meant."""
+    endings = {Path(row.name).suffix.lower() for row in members.rows}
+    alike = [name for name in members.passed_over if Path(name).suffix.lower() in endings]
+    if members.left_out:
+        yield f"in no split, by lists or values: {listed(members.left_out)}"
+    if alike:
+        yield f"passed over, for no table or list names them: {listed(alike)}"
 
 
 def remarks_on(kind: str, found: Sequence[tuple[str, Examined]]) -> tuple[str, ...]:
@@ -98,47 +133,33 @@ def remarks_on(kind: str, found: Sequence[tuple[str, Examined]]) -> tuple[str, .
 
 def passed_over(folder: Path, reading: FolderReading) -> list[str]:
     """Files below a folder that are no rows: hidden ones, and those that have no label."""
-    names = shown_files(folder)
+    names = tree_files(folder)
     every = [path.relative_to(folder).as_posix() for path in files_below(folder)]
-    return sorted({*every} - {*names} | {*reading.unlabelled(folder, names)})
+    members = reading.members(folder, names)
+    return sorted({*every} - {*names} | {*members.unlabelled, *members.passed_over})
 
 
-def _check_starts(
-    entry: TaskEntry,
-    folder: Path,
-    files: Sequence[Placed],
-    others: set[str],
-    examiner: Examiner,
-) -> None:
+def _check_starts(kind: str, folder: Path, members: Members, examiner: Examiner) -> None:
     """Refuse files whose first bytes are none of what the kind reads, and such as have no label."""
-    kind = str(entry.kind)
     inputs = kind_named(kind).inputs
     (column,) = inputs.schema().names
-    dropped = {*entry.drop.get(column, ())}
-    labels = {*entry.drop.get("label", ())}
-    wrong, lost = list[str](), list[str]()
-    for one in files:
-        if one.name in dropped or one.label in labels:
-            continue
-        if one.name not in others and not examiner.of_file(kind, folder / one.name).problem:
-            continue
-        with (folder / one.name).open("rb") as file:
-            is_readable = inputs.is_readable(file.read(START_BYTES))
-        if one.name in others and is_readable:
-            lost.append(one.name)
-        elif one.name not in others and not is_readable:
-            wrong.append(one.name)
-    if lost:
+
+    def is_readable(name: str) -> bool:
+        with (folder / name).open("rb") as file:
+            return inputs.is_readable(file.read(START_BYTES))
+
+    if lost := [name for name in members.unlabelled if is_readable(name)]:
         raise TableError(("files",), f"no label for {listed(lost)}; {LABELLED}")
-    if wrong:
+    suspects = (
+        row.name for row in members.rows if examiner.of_file(kind, folder / row.name).problem
+    )
+    if wrong := [name for name in suspects if not is_readable(name)]:
         allowed = f"allowed: {inputs.modality} alone, or drop: {{{column}: [...]}} with these names"
         raise TableError(("files",), f"no {inputs.modality}: {listed(wrong)}; {allowed}")
 
 
-def folder_as_registered(
-    entry: TaskEntry, folder: Path, survey: Survey, hashed: Hash
-) -> dict[str, Any]:
-    """The keys of the registered task that reads the folder of an entry. Raises TableError."""
+def folder_as_registered(entry: TaskEntry, source: Source, survey: Survey) -> dict[str, Any]:
+    """The keys of the registered task that reads the folder of an entry from a source."""
     options = {
         "kind": entry.kind,
         "columns": dict(entry.columns or {}),
@@ -149,14 +170,24 @@ def folder_as_registered(
         "drop": {key: list(values) for key, values in entry.drop.items()},
         "split": entry.split.model_dump(mode="json") if entry.split else None,
     }
-    return {"task": REGISTERED, "source": _source(folder, hashed), "options": options}
+    if entry.metadata is not None:
+        options["metadata"] = entry.metadata.model_dump(mode="json")
+    return {"task": REGISTERED, "source": source, "options": options}
 
 
-def _source(folder: Path, hashed: Hash) -> Source:
-    """The folder with the hash of all files below it. Raises TableError."""
-    digest = tree_sha256(folder, shown_files(folder), hashed)
+def source_of(place: Path, hashed: Hash) -> Source:
+    """The folder with the hash of all files below it, or the archive with its own.
+
+    Raises TableError.
+    """
     try:
-        return Source(uri=f"path:{folder.as_posix()}", sha256={TREE: digest})
+        if place.is_dir():
+            hashes = {TREE: tree_sha256(place, tree_files(place), hashed)}
+        else:
+            hashes = {place.name: hashed(place)}
+        return Source(uri=f"path:{place.as_posix()}", sha256=hashes)
     except ValidationError as error:
-        problem = f"the folder {folder.as_posix()!r} cannot be named; allowed: plain signs"
+        problem = f"the folder {place.as_posix()!r} cannot be named; allowed: plain signs"
         raise TableError(("files",), problem) from error
+    except OSError as error:
+        raise _unreadable(error) from error

@@ -17,7 +17,16 @@ from finegrid.records.claims import Claims
 from finegrid.records.prepared import SPLITS, SplitName
 from finegrid.records.specification import LEARNING_RATE, Head, Pooling, Source
 from finegrid.records.training import Multiple, Optimizer, Training
-from tasks.file_options import ClassNames, Columns, Dropped, HeldOut, Parts, Text
+from tasks.file_options import (
+    ClassNames,
+    Columns,
+    Dropped,
+    HeldOut,
+    Metadata,
+    Parts,
+    Text,
+    one_table,
+)
 from tasks.table_files import Format
 
 Seed = Annotated[int, Field(ge=0)]
@@ -105,6 +114,8 @@ class TaskEntry(Record):
     drop: Dropped = {}
     """Rows to leave out."""
     split: HeldOut | None = None
+    metadata: Annotated[Metadata | None, BeforeValidator(one_table)] = None
+    """The tables that name the files of a folder, for kinds that read whole files."""
     encoding: dict[str, JsonValue] | None = None
     """How rows become what a model reads, where the kind has a say in it."""
     decoding: dict[str, JsonValue] | None = None

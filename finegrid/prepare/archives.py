@@ -1,7 +1,8 @@
-"""Archives of a package index: a source distribution or a wheel, by hash, and the files in it."""
+"""Archives: those of a package index, by hash, those of data, and the files in them."""
 
 from __future__ import annotations
 
+import lzma
 import os
 import re
 import shutil
@@ -17,14 +18,20 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from finegrid.records.identity import is_left_behind
+
 _SDIST_END, _WHEEL_END = ".tar.gz", ".whl"
 _PIP_READS = re.compile(
     r"(PIP|SSL|XDG|LC)_\w+|(https?|all|no)_proxy|(HTTPS?|ALL|NO)_PROXY|REQUESTS_CA_BUNDLE|"
     r"CURL_CA_BUNDLE|PATH|HOME|LANG|TMPDIR|VIRTUAL_ENV"
 )
 """Variables that pip gets: it runs the build of a source distribution, which gets them as well."""
-_BROKEN = (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError)
-"""What reading a damaged archive raises, or one that is packed in an unknown way."""
+_ZIPS = (_WHEEL_END, ".zip")
+_BROKEN = (
+    *(tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError),
+    RuntimeError,
+)
+"""What reading a damaged archive raises, or one that is packed in an unknown way or encrypted."""
 
 
 class SourceError(Exception):
@@ -121,6 +128,27 @@ def unpack(archive: Path, path: str, scratch: Path) -> dict[str, Path]:
     return found
 
 
+def unpack_whole(archive: Path, target: Path) -> None:
+    """Copy the regular files of an archive below a folder, under the names that they have in it.
+
+    Links, and what file managers leave, are no files. Raises SourceError for a name that leads
+    outside, and for an archive that is damaged or holds no file.
+    """
+    count = 0
+    with _opened(archive) as members:
+        for one in members:
+            if not one.whole_name.strip("./"):
+                continue  # the folder itself
+            check_name(one.whole_name)
+            if is_left_behind(one.whole_name.removeprefix("./").rstrip("/")):
+                continue
+            if (stream := one.read()) is not None:
+                _write(stream, target / one.whole_name)
+                count += 1
+    if not count:
+        raise SourceError(f"{archive.name} holds no files")
+
+
 def check_name(name: str) -> None:
     """Refuse a name that would leave the folder that it belongs to. Raises SourceError."""
     path = PurePosixPath(name)
@@ -154,7 +182,7 @@ class _Member:
 def _opened(archive: Path) -> Iterator[list[_Member]]:
     """The members of an archive, while it is open. Raises SourceError for a damaged one."""
     try:
-        if archive.name.endswith(_WHEEL_END):
+        if archive.name.lower().endswith(_ZIPS):
             with zipfile.ZipFile(archive) as wheel:
                 yield [_of_zip(wheel, one) for one in wheel.infolist()]
         else:

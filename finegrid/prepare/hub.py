@@ -47,11 +47,15 @@ def listing(repository: str, repo_type: RepositoryType) -> Listing:
 
 
 def snapshot(
-    repository: str, repo_type: RepositoryType, commit: str, wanted: tuple[str, ...] | None
+    repository: str,
+    repo_type: RepositoryType,
+    commit: str,
+    wanted: tuple[str, ...] | None,
+    unwanted: tuple[str, ...] = (),
 ) -> Path:
     """A folder with files of a repository, `wanted` or all, in the library's own cache.
 
-    Files lie in it as links into that cache. Raises HubError.
+    Both are names, or patterns of them. Files lie in it as links into that cache. Raises HubError.
     """
     import huggingface_hub
 
@@ -61,6 +65,7 @@ def snapshot(
             repo_type=repo_type,
             revision=commit,
             allow_patterns=None if wanted is None else list(wanted),
+            ignore_patterns=list(unwanted) or None,
         )
     return Path(found)
 

@@ -7,6 +7,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable
+from glob import escape
 from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
@@ -40,9 +41,14 @@ Hash = Callable[[Path], str]
 _Parts = dict[str, str]
 _CODE = (".py", ".pyc", ".pyd", ".so", ".sh", ".ipynb")
 _PICKLES = (".bin", ".ckpt", ".dill", ".joblib", ".pickle", ".pkl", ".pt", ".pth")
+REFUSED = (*_CODE, *_PICKLES)
+"""What the names of files end in that no source brings."""
+UNWANTED = tuple(f"*{ending}" for ending in REFUSED)
+"""Patterns of their names."""
 _Names = tuple[str, ...] | None
 TREE = "**/"
-"""The name that stands for all files below a source, as one: hidden ones are none of them."""
+"""The name that stands for all files below a source, as one: hidden ones are none of them, and code
+and pickles stay where they are. `<folder>/**/` is all below one of its folders."""
 
 
 def fetch(
@@ -94,8 +100,7 @@ def problems(
         wanted = tuple(sorted({*(listed or ()), *(files or ())})) or None
         found = _chosen(source, _from_disk(parts, wanted), wanted)
         # Which of a folder's other files are fetched, if any, the task or the model decides.
-        names = shown_files(found[TREE]) if TREE in found else wanted
-        _check_kinds(names or (), source.uri)
+        _check_kinds(wanted or (), source.uri)
         hashes = {
             name: _folder_hash(name, found[name], hashed)
             if is_folder(name)
@@ -202,19 +207,24 @@ def is_folder(name: str) -> bool:
     return name.endswith("/")
 
 
+def is_tree(name: str) -> bool:
+    """Whether a name stands for all files below a source, or below a folder of it."""
+    return name.endswith(TREE)
+
+
 def _bringer(name: str) -> Callable[[Path, Path, str | None], str]:
-    if name == TREE:
+    if is_tree(name):
         return _bring_tree
     return _bring_texts if is_folder(name) else _bring
 
 
 def _target(destination: Path, name: str) -> Path:
-    return destination if name == TREE else destination / name
+    return destination if is_tree(name) else destination / name
 
 
 def _folder_hash(name: str, folder: Path, hashed: Hash) -> str:
-    if name == TREE:
-        return tree_sha256(folder, shown_files(folder), hashed)
+    if is_tree(name):
+        return tree_sha256(folder, tree_files(folder), hashed)
     return _texts_sha256(folder)
 
 
@@ -235,9 +245,8 @@ def _bring_texts(folder: Path, target: Path, expected: str | None) -> str:
 
 
 def _bring_tree(folder: Path, target: Path, expected: str | None) -> str:
-    """Copy all shown files below a folder and return the hash of what they hold together."""
-    names = shown_files(folder)
-    _check_kinds(names, folder.name)
+    """Copy the files below a folder and return the hash of what they hold together."""
+    names = tree_files(folder)
     for name in names:
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(folder / name, target / name)
@@ -245,6 +254,11 @@ def _bring_tree(folder: Path, target: Path, expected: str | None) -> str:
     if problem := _mismatch(TREE, expected, found):
         raise SourceError(problem)
     return found
+
+
+def tree_files(folder: Path) -> list[str]:
+    """Names of the files below a folder that are taken of it as a whole: no code, no pickles."""
+    return [name for name in shown_files(folder) if not name.lower().endswith(REFUSED)]
 
 
 def _inside(path: Path, root: Path) -> Path:
@@ -260,7 +274,7 @@ def _listing(folder: Path, wanted: _Names, root: Path | None = None) -> dict[str
     names = wanted
     if names is None:
         names = tuple(path.relative_to(folder).as_posix() for path in files_below(folder))
-    paths = {name: folder if name == TREE else folder / name for name in names}
+    paths = {name: folder / name.removesuffix(TREE) for name in names}
     return {name: _inside(path, root) for name, path in paths.items()} if root else paths
 
 
@@ -305,11 +319,23 @@ def _from_hub(
 ) -> dict[str, Path]:
     """Files of a hub repository at the source's revision, in the hub library's own cache."""
     try:
-        folder = hub.snapshot(parts["repository"], repo_type, str(source.revision), wanted)
+        unwanted = UNWANTED if any(map(is_tree, wanted or ())) else ()
+        folder = hub.snapshot(
+            parts["repository"], repo_type, str(source.revision), patterns(wanted), unwanted
+        )
     except hub.HubError as error:
         raise DownloadError(f"{source.uri} at {source.revision}: {error}") from error
     # A snapshot links to `blobs` beside it, so the repository's whole cache folder is its ground.
     return _listing(folder, wanted, folder.parent.parent)
+
+
+def patterns(wanted: _Names) -> _Names:
+    """The patterns of names that the Hub's library takes: a tree is all below a folder."""
+    if wanted is None:
+        return None
+    return tuple(
+        f"{escape(name.removesuffix(TREE))}*" if is_tree(name) else name for name in wanted
+    )
 
 
 def _from_archive(source: Source, parts: _Parts, cache: Path, scratch: Path) -> dict[str, Path]:

@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
+from finegrid.prepare.packed import unpack_below
 from finegrid.prepare.sources import DOWNLOADS, SourceError, fetch
 from finegrid.records.identity import canonical_json, content_hash, file_sha256
 from finegrid.records.prepared import (
@@ -78,6 +79,8 @@ def read_task(task: Task, cache: Path = DOWNLOADS) -> Read:
             fetch(task.source, Path(folder), registered.files(), cache=cache)
         for name, (source, files) in registered.beside().items():
             fetch(source, Path(folder) / name, files, cache=cache)
+        if registered.unpacks:
+            unpack_below(Path(folder))
         return Read(registered.read(Path(folder)), registered.dropped(Path(folder)))
 
 

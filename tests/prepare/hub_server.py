@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-_LARGE = (".safetensors", ".parquet", "tokenizer.json")
+_LARGE = (".safetensors", ".parquet", "tokenizer.json", ".zip", ".wav")
 _TYPES = {"datasets/": "dataset", "": "model"}
 _API = re.compile(r"/api/(?P<type>model|dataset)s/(?P<name>[^/]+/[^/]+)(?P<rest>/.*)?")
 _FILE = re.compile(

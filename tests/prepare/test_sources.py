@@ -346,6 +346,7 @@ def test_a_hub_source_brings_the_files_asked_for_alone(
             "repo_type": "dataset",
             "revision": REVISION,
             "allow_patterns": ["sub/b"],
+            "ignore_patterns": None,
         }
     ]
 
