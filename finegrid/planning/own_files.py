@@ -31,6 +31,7 @@ from finegrid.records.identity import folder_sha256, text_files
 from finegrid.records.prepared import SplitName
 from finegrid.records.registry import UnknownNameError, unknown_name
 from finegrid.records.specification import Source
+from kinds.contract import Output
 from kinds.registry import KINDS, LABELS, kind_named, with_labels
 from tasks import sentence_files
 from tasks.file_kinds import Needs, needs_of
@@ -47,6 +48,8 @@ from tasks.table_files import (
 )
 
 _TEXT, _LABEL, _ = TEXT_FOLDER
+_OF_TASKS = (LABELS, "several_references")
+"""What a task says of its kind that is no key of one of own files, where a target is one text."""
 Paths = dict[SplitName, tuple[Path, ...]]
 
 
@@ -102,6 +105,7 @@ def of_folder(entry: TaskEntry, place: Path, source: Source, examiner: Examiner)
     Raises TableError.
     """
     _check_truths(entry)
+    _check_fit(entry, kind_named(str(entry.kind), _asked(entry)).output)
     check_columns(entry, _needs(entry))
     try:
         with opened(place) as folder:
@@ -144,7 +148,7 @@ def surveyed(entry: TaskEntry, paths: Paths, examiner: Examiner) -> Survey:
         problem = f"{error.filename} cannot be read: {error.strerror}"
         raise TableError(("files",), problem) from error
     made = kind_named(needs.kind, with_labels(needs.kind, _options(entry, survey), survey.names))
-    _check_columns(entry, made.output.predicted().names)
+    _check_fit(entry, made.output)
     _check_classes(entry, len(survey.names) if needs.classes else 0)
     return survey._replace(remarks=remarks_on(needs.kind, reading.examined))
 
@@ -238,7 +242,7 @@ def _asked(entry: TaskEntry) -> dict[str, JsonValue]:
     """
     name, given = str(entry.kind), entry.of_kind
     every = [one.name for one in fields(KINDS.get(name))]  # type: ignore[arg-type]
-    known = [one for one in every if one != LABELS]  # a key of the task itself
+    known = [one for one in every if one not in _OF_TASKS]
     for key in given:
         if key not in known:
             allowed = f"allowed for kind {name!r}: {', '.join(known) or 'no such key'}"
@@ -263,30 +267,32 @@ def _check_truths(entry: TaskEntry) -> str:
     if entry.labels is not None and not _needs(entry).named:
         raise TableError(("labels",), f"kind {entry.kind!r} has no classes; allowed: no such key")
     _asked(entry)
-    _check_metrics(entry, truths)
+    _check_metrics(entry)
     return truths
 
 
-def _check_metrics(entry: TaskEntry, wanted: str) -> None:
-    """Refuse metrics that are not known, or that score something else than what is there."""
-    fit = [one for one in METRICS if METRICS.get(one).is_defined_on(wanted)]
+def _check_metrics(entry: TaskEntry) -> None:
+    """Refuse metrics that are not known, and one that stands twice."""
     for name in entry.metrics or ():
         if name not in METRICS:
             raise TableError(("metrics",), unknown_name("metric", name, list(METRICS)))
-        if name not in fit:
-            problem = f"kind {entry.kind!r} has {wanted}; allowed: {', '.join(fit)}"
-            raise TableError(("metrics",), refused(name, problem))
         if (entry.metrics or ()).count(name) > 1:
             raise TableError(("metrics",), f"{name!r} stands twice; allowed: once")
 
 
-def _check_columns(entry: TaskEntry, has: Sequence[str]) -> None:
-    """Refuse metrics that read what the predictions of a task do not hold."""
+def _check_fit(entry: TaskEntry, output: Output) -> None:
+    """Refuse metrics of something else than what is true, or of what predictions do not hold."""
+    has = {*output.predicted().names}
+    own = [name for name in METRICS if METRICS.get(name).is_defined_on(output.truths)]
+    fit = [name for name in own if has >= {*metric(name).columns}]
     for name in entry.metrics or ():
-        if lacking := sorted({*metric(name).columns} - {*has}):
-            fit = (one for one in METRICS if {*metric(one).columns} <= {*has})
-            reads = f"it reads {', '.join(lacking)}, which no prediction of this task has"
-            raise TableError(("metrics",), refused(name, f"{reads}; allowed: {', '.join(fit)}"))
+        if name in fit:
+            continue
+        why = f"kind {entry.kind!r} has {output.truths}"
+        if name in own:
+            lacking = ", ".join(sorted({*metric(name).columns} - has))
+            why = f"it reads {lacking}, which no prediction of this task has"
+        raise TableError(("metrics",), refused(name, f"{why}; allowed: {', '.join(fit)}"))
 
 
 def _check_classes(entry: TaskEntry, classes: int) -> None:

@@ -99,7 +99,7 @@ def test_a_metric_that_fails_is_named_with_every_cell(
 
 
 def test_a_tuned_cell_has_a_trial_before_its_run(
-    rehearse: Callable[..., Result], digits: Benchmark, tmp_path: Path
+    rehearse: Callable[..., Said], digits: Benchmark, tmp_path: Path
 ) -> None:
     digits["tuning"] = {"seed": 100, "learning_rates": 3, "grow": True, "training": {"epochs": 1}}
     done = rehearse(digits, "--keep", "kept")
@@ -113,7 +113,7 @@ def test_a_tuned_cell_has_a_trial_before_its_run(
 
 
 def test_a_trial_that_fails_is_named(
-    rehearse: Callable[..., Result], digits: Benchmark, monkeypatch: pytest.MonkeyPatch
+    rehearse: Callable[..., Said], digits: Benchmark, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     METHODS.get("full")
     monkeypatch.setitem(METHODS._entries, "breaks", Breaks)
@@ -125,7 +125,7 @@ def test_a_trial_that_fails_is_named(
 
 
 def test_a_trial_without_a_score_on_few_rows_is_no_fault(
-    rehearse: Callable[..., Result],
+    rehearse: Callable[..., Said],
     digits: Benchmark,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

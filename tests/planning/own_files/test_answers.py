@@ -210,11 +210,11 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a metric of two classes": (
         {"kind": "multiple-choice", "files": "race.jsonl", "columns": MC, "metrics": ["f1"]},
-        "has choices; allowed: accuracy",
+        "kind 'multiple-choice' has choices; allowed: accuracy",
     ),
     "a metric of likelihoods": (
         {"kind": "multiple-choice", "files": "race.jsonl", "columns": MC, "metrics": ["acc_norm"]},
-        "kind 'multiple-choice' has choices; allowed: accuracy",
+        "it reads prediction_norm, which no prediction of this task has; allowed: accuracy",
     ),
     "an encoder that is to say how likely a choice is": (
         {"kind": "multiple-choice-lm", "files": "race.jsonl", "columns": MC},
