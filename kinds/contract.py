@@ -51,8 +51,7 @@ class Inputs(ABC):
     composed: ClassVar[Mapping[str, Composed]] = {}
     """Columns of a table that all of the kind's are made of."""
     divides: ClassVar[bool] = False
-    """Whether a row may become several examples, which stand one after another. Training counts
-    these, and all that is predicted and scored counts rows."""
+    """Whether a row may become several examples, side by side; scores count rows."""
     packages: ClassVar[tuple[str, ...]] = ()
     """The distributions that encode: an encoding names their versions."""
     part: ClassVar[str | None] = None
@@ -278,10 +277,7 @@ class Output(ABC):
 
     @abstractmethod
     def blank(self, inputs: dict[str, torch.Tensor], terms: int) -> dict[str, torch.Tensor]:
-        """Targets for blank inputs, of a real batch's shapes and types.
-
-        No example brings more than so many terms of the loss, and one of them brings as many.
-        """
+        """Targets for blank inputs, of a real batch's shapes, with at most so many terms each."""
 
     @abstractmethod
     def forward(self, model: nn.Module, batch: Batch) -> torch.Tensor:
@@ -370,8 +366,7 @@ class Kind(ABC):
     def found(self, splits: Mapping[SplitName, pa.Table]) -> dict[str, Any]:
         """What the rows of a task decide of the kind's fields, where its user leaves them open.
 
-        A row has a column `place` beside its own. Raises SettingError for a field that does not go
-        with the rows.
+        Rows have a column `place`, too. Raises SettingError for a field that they contradict.
         """
         return {}
 
