@@ -90,6 +90,8 @@ def prepare_model(
         fitted = _make_random(model, destination, cache, loaders)
     else:
         pretraining = _make_network(model, tasks, destination)
+    # A repository may hold a file of that name, which no model is loaded from.
+    (destination / MANIFEST_FILE).unlink(missing_ok=True)
     files = {path.name: file_sha256(path) for path in sorted(destination.iterdir())}
     manifest = PreparedModel(
         key=model_key(model),

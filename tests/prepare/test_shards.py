@@ -1,6 +1,7 @@
 """Which files of a checkpoint are fetched: one, or shards. Nothing is loaded."""
 
 import hashlib
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from transformers import AutoTokenizer
 
 from finegrid.prepare.model import BESIDE, prepare_model
 from finegrid.prepare.sources import DownloadError, SourceError
+from finegrid.records.damage import check_files
 from finegrid.records.identity import file_sha256
 from finegrid.records.prepared import MANIFEST_FILE
 from finegrid.records.specification import Checkpoint, RandomModel, Source
@@ -47,6 +49,16 @@ def sharded(whole: Path, tmp_path: Path) -> tuple[Path, list[str]]:
         if path.name != WEIGHTS_FILE:
             (folder / path.name).write_bytes(path.read_bytes())
     return folder, names
+
+
+def test_a_file_with_the_name_of_our_manifest_is_left_behind(whole: Path, tmp_path: Path) -> None:
+    """As web applications have it, beside the model that they serve."""
+    folder = tmp_path / "source"
+    shutil.copytree(whole, folder)
+    (folder / MANIFEST_FILE).write_text('{"start_url": "/"}')
+    manifest = prepare_model(checkpoint(folder), tmp_path / "out", tmp_path, tmp_path)
+    assert MANIFEST_FILE not in manifest.files
+    check_files(tmp_path / "out", manifest.files)
 
 
 def test_each_shard_is_taken_and_hashed(sharded: tuple[Path, list[str]], tmp_path: Path) -> None:
