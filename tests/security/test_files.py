@@ -273,7 +273,7 @@ def test_a_record_names_no_module_of_its_own(tmp_path: Path, canary: Path, form:
     (folder / "trap.py").write_text(f"open({str(canary)!r}, 'w')\n")
     steps = len(Path(metrics.__file__).parent.parts) - 1
     name = form.format(folder=folder).replace("../..//", "../" * steps)
-    with pytest.raises(ValueError, match=r"metric .* is not allowed; allowed: accuracy, bleu"):
+    with pytest.raises(ValueError, match=r"metric .* is not allowed; allowed: .*accuracy, bleu"):
         compute(name, [0], [0])
 
 

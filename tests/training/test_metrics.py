@@ -80,6 +80,7 @@ def r2(found: Values, true: Values) -> float:
 
 
 REFERENCES: dict[str, Callable[[Values, Values], float]] = {
+    "acc_norm": accuracy,  # of predictions by another rule
     "accuracy": accuracy,
     "f1": f1,
     "macro_f1": macro_f1,
