@@ -178,6 +178,7 @@ CASES: dict[str, Case] = {
         "token-classification",
         {"tokens": "tokens", "tags": "tags"},
         labels=("B-PER", "I-PER", "I-LOC", "B-LOC", "O"),
+        asked={"scheme": "IOB2"},
     ),
     "multiple-choice": Case(
         "multiple-choice",
