@@ -118,6 +118,22 @@ def test_applying_leaves_the_global_generator_alone() -> None:
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
+def test_the_generator_alone_decides_what_is_drawn() -> None:
+    """Ten seeds give ten first factors, and a seed the same whatever was drawn before."""
+
+    def drawn(seed: int) -> torch.Tensor:
+        model = tiny("bert")
+        torch.rand(seed)
+        build("lora").apply(model, torch.Generator().manual_seed(seed))
+        factors = (p for name, p in model.named_parameters() if "lora_A" in name)
+        return next(factors).detach()
+
+    found = [drawn(seed) for seed in range(10)]
+    assert len({one.numpy().tobytes() for one in found}) == 10
+    torch.manual_seed(1)
+    assert torch.equal(drawn(3), found[3])
+
+
 def test_our_defaults_are_written_down() -> None:
     method = build("lora", lora_alpha=4)
     assert isinstance(method, OnLayers)
