@@ -50,7 +50,7 @@ from finegrid.records.result import (
     Trial,
     Trivial,
 )
-from finegrid.records.specification import LEARNING_RATE, Checkpoint, Specification
+from finegrid.records.specification import LEARNING_RATE, Specification, keeps_head
 from finegrid.records.tuning import effective
 
 Row = dict[str, Any]
@@ -315,8 +315,7 @@ def _provenance(result: Result | None) -> Row:
 
 def _base(spec: Specification | None, result: Result | None) -> Row:
     """What is unusual about a checkpoint, or a task; there is no such column where nothing is."""
-    model = None if spec is None else spec.model
-    kept = isinstance(model, Checkpoint) and model.keeps_head
+    kept = spec is not None and keeps_head(spec.model)
     drawn = result.provenance.drawn_modules if result else ()
     stripped = result.provenance.stripped if result else ()
     remarks = result.provenance.task_remarks if result else ()

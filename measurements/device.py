@@ -45,7 +45,7 @@ from finegrid.training.run import prepare_environment
 from measurements.clock import name_of
 from measurements.measure import machine
 from measurements.reviews import write_reviews
-from methods.registry import METHODS
+from methods.registry import training_methods
 from tasks.registry import kind_of
 from workflow.pipeline import Pipeline
 from workflow.surroundings import shut_out_working_folder
@@ -249,7 +249,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m measurements.device", description=__doc__)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cuda")
-    parser.add_argument("--methods", nargs="+", choices=list(METHODS), default=list(METHODS))
+    methods = training_methods()
+    parser.add_argument("--methods", nargs="+", choices=methods, default=methods)
     parser.add_argument("--output", type=Path, help="the table, Markdown")
     options = parser.parse_args(arguments)
     if options.device == "cuda" and not torch.cuda.is_available():

@@ -35,7 +35,7 @@ from finegrid.training.libraries import load_libraries
 from finegrid.training.run import prepare_environment
 from measurements.measure import machine
 from measurements.reviews import write_reviews
-from methods.registry import METHODS
+from methods.registry import METHODS, training_methods
 from workflow.pipeline import Pipeline
 from workflow.surroundings import ROOT, shut_out_working_folder
 
@@ -77,15 +77,14 @@ class Found:
 
 
 def benchmark(models: Sequence[str]) -> dict[str, Any]:
-    """Every method, in every way that is measured of it."""
+    """Every method that trains, in every way that is measured of it."""
     content: dict[str, Any] = yaml.safe_load(TEMPLATE.read_text(encoding="utf-8"))
     content["models"] = {name: content["models"][name] for name in models}
-    grids = [
-        (own, list(content["tasks"]), WAYS)
-        for own in [[name for name in METHODS if not METHODS.distributions(name)]]
-    ]
+    own = [name for name in training_methods() if not METHODS.distributions(name)]
     brought = [name for name in METHODS if METHODS.distributions(name)]
-    grids.append((brought, list(content["tasks"])[:1], {"whole": {}}))
+    tasks = list(content["tasks"])
+    whole: dict[str, Any] = {"whole": {}}
+    grids = [(own, tasks, WAYS), (brought, tasks[:1], whole)]
     content["grids"] = [
         {
             "tasks": tasks,

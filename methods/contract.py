@@ -31,7 +31,7 @@ class Method(ABC):
     """A way to fine-tune. A subclass is a frozen dataclass whose fields are its hyper-parameters.
 
     Fields carry their constraints (`Annotated[int, Field(ge=1)]`); the planner checks them. The
-    task's head is trained by every method and counted apart.
+    task's head is trained by every method that trains anything, and counted apart.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -46,6 +46,8 @@ class Method(ABC):
     """Whether `apply` draws initial values, so that another seed gives others."""
     mergeable: ClassVar[bool] = False
     """Whether `merge` exists."""
+    trains: ClassVar[bool] = True
+    """Whether anything is trained, the task's head included; where nothing is, no step is taken."""
     trains_base: ClassVar[bool] = False
     """Whether the base's own matrices are trained, so that gradients and state are as large."""
     unfreezes: ClassVar[bool] = False
@@ -96,7 +98,7 @@ class Method(ABC):
         model.requires_grad_(requires_grad=False)
         self.inject(model, generator)
         for module in head_modules(model):
-            module.requires_grad_(requires_grad=True)
+            module.requires_grad_(requires_grad=self.trains)
         if not self.trains_base:
             _hold_trained(model)
 
@@ -110,7 +112,7 @@ class Method(ABC):
 
     def expected_parameters(self, model: nn.Module) -> int:
         """Closed form of all trainable parameters; the model may be on the meta device."""
-        head = sum(parameter.numel() for parameter in head_parameters(model))
+        head = sum(parameter.numel() for parameter in head_parameters(model)) if self.trains else 0
         return head + self.body_parameters(model)
 
     def finish(self, model: nn.Module) -> None:  # noqa: B027  # most methods keep all of it

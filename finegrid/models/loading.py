@@ -26,7 +26,7 @@ from finegrid.models.seeds import seed_global
 from finegrid.records.damage import check_complete, check_files
 from finegrid.records.labels import kept_head_problem
 from finegrid.records.prepared import PreparedModel, PreparedTask
-from finegrid.records.specification import Checkpoint, Model
+from finegrid.records.specification import keeps_head
 from finegrid.records.training import Weights
 from finegrid.records.weights import WEIGHTS_FILE, WeightsError
 
@@ -96,11 +96,6 @@ def blank_model(
     add_unread(model, prepared.drawn_modules)
     quantise(model, weights, double=double)
     return model
-
-
-def keeps_head(model: Model) -> bool:
-    """Whether runs start from the head that the checkpoint holds."""
-    return isinstance(model, Checkpoint) and model.keeps_head
 
 
 def _load_network(folder: Path, widths: tuple[int, ...], weights: Weights) -> nn.Module:

@@ -32,6 +32,7 @@ from finegrid.prepare.tokenizer_file import TokenizerError
 from finegrid.problems import Location, Problems, dump_settings, refused
 from finegrid.records.registry import unknown_name
 from finegrid.records.specification import (
+    LEARNING_RATE,
     Checkpoint,
     Model,
     Network,
@@ -109,13 +110,19 @@ class Catalogue:
             self.problems.add(at, unknown_name("model", name, list(self._models)))
         return self._models.get(name, {})
 
-    def training(self, merged: dict[str, Any], at: Location) -> Training | None:
-        """Training settings with all defaults filled in."""
+    def training(
+        self, merged: dict[str, Any], at: Location, *, trains: bool = True
+    ) -> Training | None:
+        """Training settings with all defaults filled in. What `trains` has a learning rate."""
         try:
-            return Training.model_validate_json(json.dumps(merged))
+            found = Training.model_validate_json(json.dumps(merged))
         except ValidationError as error:
             self.problems.explain(error, Training.model_json_schema(), at)
             return None
+        if trains and found.learning_rate is None:
+            self.problems.add((*at, LEARNING_RATE), "this key is required")
+            return None
+        return found
 
     def _resolve_task(self, name: str) -> TaskPlan | None:
         at: Location = ("tasks", name)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from finegrid.metrics.registry import columns_read
 from finegrid.models.coverage import LINEAR
 from finegrid.problems import refused
-from finegrid.records.specification import Model
+from finegrid.records.specification import Model, keeps_head
 from finegrid.records.training import Training, is_quantised
 from kinds.contract import Kind
 from kinds.registry import KINDS, kind_named
@@ -57,6 +57,11 @@ def mismatches(
         yield None, f"training.weights: {refused(training.weights, _MISSING)}"
     if problem := method.weights_problem(training.weights) or _unquantised(model, training):
         yield ("training", "weights"), refused(training.weights, problem)
+    if not method.trains and model.anatomy.head and not keeps_head(record):
+        reason = (
+            f"nothing is trained, and {name} has a head that is new to task {task.record.name!r}"
+        )
+        yield ("method",), f"{reason}; allowed: head: keep, or models without a new head"
     yield from _unknown_groups(training, method)
     for key, why in record.unusable.items():
         value, default = getattr(training, key), Training.model_fields[key].default

@@ -36,7 +36,7 @@ from finegrid.records.identity import content_hash
 from finegrid.records.merge import deep_merge
 from finegrid.records.plan import Cell, Plan
 from finegrid.records.registry import RegistrationError
-from finegrid.records.specification import Specification, Variant
+from finegrid.records.specification import Specification, Tuning, Variant
 from finegrid.records.training import Training
 from kinds.registry import kind_named
 from methods.contract import Method
@@ -217,12 +217,17 @@ class _Planner:
                 variant=variant.record,
                 training=training,
                 seed=seed,
-                tuning=plan_tuning(self.benchmark.tuning, grid, training.learning_rate),
+                tuning=self._tuning(grid, training, variant),
             )
             for seed in self.benchmark.seeds
         ]
         named = ((spec.run, spec) for spec in settled(specs))
         return {run: spec for run, spec in named if self._is_safe(run, spec, variant.at)}
+
+    def _tuning(self, grid: Grid, training: Training, variant: _Variant) -> Tuning | None:
+        if self.benchmark.tuning is None or not variant.method.trains:
+            return None
+        return plan_tuning(self.benchmark.tuning, grid, training)
 
     def _training(self, grid: Grid, variant: _Variant) -> Training | None:
         entry = variant.entry
@@ -233,7 +238,8 @@ class _Planner:
             merged["learning_rate"] = entry.learning_rate
         merged = deep_merge(merged, {"learning_rates": entry.learning_rates})
         merged = deep_merge(merged, _nested(variant.training))
-        return self.catalogue.training(merged, (*variant.at, "training"))
+        at = (*variant.at, "training")
+        return self.catalogue.training(merged, at, trains=variant.method.trains)
 
     def _is_safe(self, run: str, spec: Specification, at: Location) -> bool:
         safe = re.fullmatch(NAME_PATTERN, run) is not None

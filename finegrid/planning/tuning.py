@@ -10,6 +10,7 @@ from finegrid.planning.schema import Grid, PartialTraining, TuningEntry
 from finegrid.problems import Location, Problems, dotted, dump_settings, explain
 from finegrid.records.merge import deep_merge
 from finegrid.records.specification import LEARNING_RATE, Specification, Tuning
+from finegrid.records.training import Training
 from finegrid.records.tuning import candidates, rounded, trial, tuned
 from methods.registry import METHODS
 
@@ -17,13 +18,13 @@ _OTHERS: Location = ("tuning", "others")
 _TUNED = dotted(_OTHERS)
 
 
-def plan_tuning(entry: TuningEntry | None, grid: Grid, centre: float) -> Tuning | None:
-    """The tuning of a variant whose learning rates lie evenly, on a log scale, about `centre`."""
-    if entry is None:
-        return None
+def plan_tuning(entry: TuningEntry, grid: Grid, training: Training) -> Tuning:
+    """The tuning of a variant whose learning rates lie evenly, on a log scale, about its own."""
     middle = (entry.learning_rates - 1) / 2
     steps = [number - middle for number in range(entry.learning_rates)]
-    rates: tuple[JsonValue, ...] = tuple(rounded(centre * entry.ratio**step) for step in steps)
+    rates: tuple[JsonValue, ...] = tuple(
+        rounded(training.rate * entry.ratio**step) for step in steps
+    )
     return Tuning(
         seed=entry.seed,
         grid={LEARNING_RATE: rates, **entry.others},

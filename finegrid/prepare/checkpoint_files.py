@@ -16,7 +16,13 @@ from finegrid.models.anatomy import Anatomy
 from finegrid.prepare.gguf_file import gguf_name
 from finegrid.prepare.sources import local_files
 from finegrid.records.labels import kept_head_problem
-from finegrid.records.specification import Checkpoint, Model, RandomModel, Source
+from finegrid.records.specification import (
+    Checkpoint,
+    Model,
+    RandomModel,
+    Source,
+    keeps_head,
+)
 from finegrid.records.weights import Shape, WeightsError, stored_shapes
 
 ADAPTER_FILE = "adapter_config.json"
@@ -44,7 +50,7 @@ def problems(model: Checkpoint, anatomy: Anatomy | None) -> Iterator[str]:
     if anatomy is None:
         return
     yield from _body_problems(shapes, anatomy, model.configuration)
-    if model.keeps_head and (lost := _lost_heads(shapes, anatomy)):
+    if keeps_head(model) and (lost := _lost_heads(shapes, anatomy)):
         yield f"head: keep, and the checkpoint has no {', '.join(lost)}; allowed: head: new"
 
 
@@ -71,7 +77,7 @@ def head_problem(model: Model, labels: Sequence[str], width: int) -> str | None:
 
     `width` is how many outputs the task takes.
     """
-    if not isinstance(model, Checkpoint) or not model.keeps_head:
+    if not isinstance(model, Checkpoint) or not keeps_head(model):
         return None
     unknown = model.source.uri.startswith("hub:") and "id2label" not in model.configuration
     return None if unknown else kept_head_problem(model.configuration, labels, width)

@@ -38,6 +38,7 @@ from finegrid.records.specification import (
     Network,
     RandomModel,
     Source,
+    keeps_head,
     model_key,
 )
 from finegrid.records.weights import INDEX_FILE, WEIGHTS_FILE, WeightsError, shards, weight_files
@@ -229,10 +230,9 @@ def _fit(model: Checkpoint | RandomModel, folder: Path, loaders: Sequence[str]) 
     from finegrid.models.alone import check_alone
     from finegrid.models.pretrained import fit
 
-    keeps_head = isinstance(model, Checkpoint) and model.keeps_head
     stripped, drawn = dict[str, None](), dict[str, None]()
     for loader in loaders:
-        found = fit(folder, loader, model.pooling, keeps_head=keeps_head)
+        found = fit(folder, loader, model.pooling, keeps_head=keeps_head(model))
         check_alone(found.model, folder)
         stripped |= dict.fromkeys(found.stripped)
         drawn |= dict.fromkeys(found.drawn)

@@ -45,7 +45,7 @@ class Memory(Record):
 
 
 class Time(Record):
-    """Wall-clock seconds, and throughput over the training steps alone."""
+    """Wall-clock seconds, and throughput over the training steps alone: null without any."""
 
     setup_seconds: Seconds
     """Before the first step: what is read, loaded and built, the metrics' libraries included."""
@@ -53,11 +53,11 @@ class Time(Record):
     """Training steps only, evaluations excluded."""
     evaluate_seconds: Seconds
     """Predictions and scores, on validation and test."""
-    step_median_seconds: Seconds
-    step_p95_seconds: Seconds
+    step_median_seconds: Seconds | None
+    step_p95_seconds: Seconds | None
     tokens_per_second: Seconds | None
     """Real tokens, padding excluded; null for inputs that are not made of tokens."""
-    examples_per_second: Seconds
+    examples_per_second: Seconds | None
     steps: Count
 
 

@@ -136,11 +136,6 @@ class Checkpoint(Transformer):
     processor: dict[str, JsonValue] = Field(default={}, exclude_if=lambda value: not value)
     """What its preprocessor_config.json says, where a task's inputs are processed by it."""
 
-    @property
-    def keeps_head(self) -> bool:
-        """Whether runs start from the head that the checkpoint holds."""
-        return self.head == "keep"
-
 
 class RandomModel(Transformer):
     """A transformers model made on the spot from a configuration and a seed."""
@@ -197,6 +192,11 @@ class Network(Record):
 
 
 Model = Annotated[Checkpoint | RandomModel | Network, Field(discriminator="kind")]
+
+
+def keeps_head(model: Checkpoint | RandomModel | Network) -> bool:
+    """Whether runs start from the head that the checkpoint holds."""
+    return isinstance(model, Checkpoint) and model.head == "keep"
 
 
 def model_key(model: Checkpoint | RandomModel | Network) -> str:

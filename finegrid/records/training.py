@@ -44,7 +44,10 @@ class Optimizer(Record):
 class Training(Record):
     """How a run is trained. Lengths in tokens, sizes in examples."""
 
-    learning_rate: PositiveFloat
+    learning_rate: PositiveFloat | None = Field(
+        default=None, exclude_if=lambda value: value is None
+    )
+    """None where nothing is trained."""
     learning_rates: dict[str, PositiveFloat | Multiple] = Field(
         default={}, exclude_if=lambda value: not value
     )
@@ -108,8 +111,15 @@ class Training(Record):
         """The learning rate of a group that has one of its own."""
         given = self.learning_rates[group]
         if isinstance(given, str):
-            return float(given.removesuffix(_TIMES)) * self.learning_rate
+            return float(given.removesuffix(_TIMES)) * self.rate
         return given
+
+    @property
+    def rate(self) -> float:
+        """The learning rate. Raises ValueError where none is given."""
+        if self.learning_rate is None:
+            raise ValueError("learning_rate: this key is required")
+        return self.learning_rate
 
     @property
     def devices_per_node(self) -> int:

@@ -369,12 +369,16 @@ def times(course: Course, trained: Trained, scored: Scored) -> Time:
         setup_seconds=course.setup_seconds,
         train_seconds=total,
         evaluate_seconds=trained.evaluate_seconds + scored.seconds,
-        step_median_seconds=median(steps),
-        step_p95_seconds=quantiles(steps, n=20)[-1] if len(steps) > 1 else steps[0],
-        tokens_per_second=None if trained.tokens is None else trained.tokens / total,
-        examples_per_second=trained.examples / total,
+        step_median_seconds=median(steps) if steps else None,
+        step_p95_seconds=_p95(steps) if steps else None,
+        tokens_per_second=trained.tokens / total if steps and trained.tokens is not None else None,
+        examples_per_second=trained.examples / total if steps else None,
         steps=len(steps),
     )
+
+
+def _p95(values: Sequence[float]) -> float:
+    return quantiles(values, n=20)[-1] if len(values) > 1 else values[0]
 
 
 def store(run: Run, applied: Applied, files: Mapping[str, str]) -> Reached:

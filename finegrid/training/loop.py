@@ -128,10 +128,11 @@ class Trainer:
         Raises UndefinedScoreError where the state that would be kept has no validation score.
 
         The batches are all drawn beforehand: where the order stands, the number of the step says.
+        Where nothing is trained there are none, and the model is scored as it came.
         """
         plan = [
             batch
-            for _ in range(self.training.epochs)
+            for _ in range(self.training.epochs if self._layers else 0)
             for batch in epoch_batches(self.train_split.sizes, self.training.batch_size, order)
         ]
         self.optimizer = make_optimizer(self.model, self.training)
@@ -185,6 +186,8 @@ class Trainer:
                 self.evaluate(number)
                 self.evaluated = number
                 self.between(self)
+        if not plan:
+            self.evaluate(0)
 
     def step(self, number: int, batch: list[int]) -> None:
         """One optimizer step on a batch, in micro-batches; logs it."""
@@ -287,7 +290,7 @@ class Trainer:
         """
         training = self.training
         is_plain = self.group.size == 1 and isinstance(self.output, Logits)
-        if training.evaluations == 1 or not is_plain:
+        if training.evaluations == 1 or not is_plain or not self._layers:
             return None
         split = self.splits["validation"]
         batches = evaluation_batches(split.sizes, training.evaluation_batch_size)

@@ -15,8 +15,9 @@ def make_optimizer(model: nn.Module, training: Training) -> torch.optim.Optimize
     """The named optimizer over the trainable parameters.
 
     Weight decay spares vectors (biases and norms), as is the custom since BERT. Adam and AdamW
-    run fused: one pass over memory, with bits of its own. Raises ValueError for a learning rate of
-    a group of which nothing is trained.
+    run fused: one pass over memory, with bits of its own. Where nothing is trained there is nothing
+    to step. Raises ValueError for a learning rate of a group of which nothing is trained, and
+    without one where something is.
     """
     chosen = training.optimizer
     groups = [
@@ -24,12 +25,11 @@ def make_optimizer(model: nn.Module, training: Training) -> torch.optim.Optimize
         for name, parameters in _groups(model, training).items()
         for part in _by_decay(name, parameters, training)
     ]
+    rate = training.rate if any(group["params"] for group in groups) else 0.0
     if chosen.name == "sgd":
-        return torch.optim.SGD(groups, lr=training.learning_rate, momentum=chosen.momentum)
+        return torch.optim.SGD(groups, lr=rate, momentum=chosen.momentum)
     kind = torch.optim.AdamW if chosen.name == "adamw" else torch.optim.Adam
-    return kind(
-        groups, lr=training.learning_rate, betas=chosen.betas, eps=chosen.epsilon, fused=True
-    )
+    return kind(groups, lr=rate, betas=chosen.betas, eps=chosen.epsilon, fused=True)
 
 
 def _groups(model: nn.Module, training: Training) -> dict[str | None, list[nn.Parameter]]:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from measurements import device, inference
-from methods.registry import METHODS
+from methods.registry import training_methods
 
 
 def test_a_device_s_table_says_what_each_method_does_there(tmp_path: Path) -> None:
@@ -22,7 +22,9 @@ def test_a_device_s_table_says_what_each_method_does_there(tmp_path: Path) -> No
 @pytest.mark.usefixtures("quiet_process")
 def test_every_method_is_tried_on_a_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert [spec.variant.method for spec in device.planned(list(METHODS))] == list(METHODS)
+    assert [
+        spec.variant.method for spec in device.planned(training_methods())
+    ] == training_methods()
 
 
 def test_a_pass_is_held_against_the_plain_base(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from methods.contract import Method
 from methods.parameters import (
     trainable_state,
 )
-from methods.registry import METHODS
+from methods.registry import METHODS, training_methods
 from tests.methods.architectures import TINY, anatomy, labels, logits, tiny
 
 SETTINGS: dict[str, list[dict[str, Any]]] = {
@@ -170,7 +170,7 @@ _TRAINED: dict[Case, dict[str, torch.Tensor]] = {}
 
 MATRIX = [
     Case(name, model_type, settings)
-    for name in METHODS
+    for name in training_methods()
     for settings in settings_of(name)
     for model_type in architectures(name)
 ]

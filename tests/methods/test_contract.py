@@ -20,7 +20,7 @@ from methods.parameters import (
     load_trainable,
     trainable_state,
 )
-from methods.registry import METHODS
+from methods.registry import training_methods
 from tests.methods.architectures import TINY, anatomy, inputs, labels, logits, tiny
 from tests.methods.cases import (
     CHECKPOINTED,
@@ -56,8 +56,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def test_every_method_fits_some_architecture() -> None:
-    assert {case.name for case in FITTING} == set(METHODS)
-    assert set(SETTINGS) | set(STAND_INS) | set(ROUNDED_MERGES) <= set(METHODS)
+    assert {case.name for case in FITTING} == set(training_methods())
+    assert set(SETTINGS) | set(STAND_INS) | set(ROUNDED_MERGES) <= set(training_methods())
 
 
 def test_every_settings_fit_some_architecture() -> None:

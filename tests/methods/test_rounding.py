@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from methods.parameters import trainable_state
-from methods.registry import METHODS
+from methods.registry import METHODS, training_methods
 from tests.methods.architectures import anatomy, inputs, tiny
 
 STEP = 1.003
@@ -33,7 +33,7 @@ and so is that of a combination, whose other parts are seen alone. The encoder o
 in fp32; so little of its change reaches the prompt that the base's own rounding hides it."""
 CASES = [
     (name, model_type, settings)
-    for name in METHODS
+    for name in training_methods()
     if name not in EXEMPT and (":" not in name or name in BRIDGED)
     for settings in SETTINGS.get(name, [{}])
     for model_type in ("bert", "gpt2", "llama")

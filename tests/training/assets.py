@@ -42,16 +42,18 @@ from finegrid.training.experiment import Run, perform
 from finegrid.training.record import Reached
 from finegrid.training.run import main
 from kinds.registry import kind_named
-from methods.registry import METHODS
+from methods.registry import METHODS, training_methods
 
 SIZES: dict[SplitName, int] = {"train": 50, "validation": 21, "test": 24}
 LABELS = ("negative", "positive")
 WIDTHS = (12, 16, 10, 3)
+WRITER = "llama"
+"""The tiny model that writes texts."""
 _NOUNS = ("film", "plot", "actor", "scene", "music", "ending")
 _ADJECTIVES = (("dull", "weak", "awful", "slow"), ("great", "warm", "clever", "moving"))
 _SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
 Event = dict[str, Any]
-OWN_METHODS = tuple(name for name in METHODS if ":" not in name)
+OWN_METHODS = tuple(name for name in training_methods() if ":" not in name)
 """Those whose defaults fit the tiny models; a bridge's are chosen for large ones."""
 
 

@@ -18,7 +18,7 @@ from finegrid.training import loop
 from finegrid.training.evaluation import predict
 from finegrid.training.loop import Trainer, evaluation_steps
 from methods.parameters import load_trainable, trainable_state
-from methods.registry import METHODS
+from methods.registry import training_methods
 from tests.methods.cases import settings_of
 from tests.training.assets import Assets, Event, read_history, run_folder, steps
 
@@ -92,7 +92,7 @@ SPARED = "test_gradient_checkpointing_recomputes_and_changes_nothing"
     "method",
     [
         pytest.param(name, marks=() if name in ("lora", "prefix") else pytest.mark.thorough(SPARED))
-        for name in METHODS
+        for name in training_methods()
     ],
 )
 def test_gradient_checkpointing_recomputes_and_changes_nothing(assets: Assets, method: str) -> None:

@@ -1,6 +1,5 @@
 """Losses count tokens: how a batch is cut, among micro-batches and processes, changes no step."""
 
-import random
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -8,56 +7,19 @@ from typing import Any
 import pytest
 from torch.nn.functional import cross_entropy
 
-from finegrid.prepare.model import prepare_model
-from finegrid.records.specification import RandomModel, Source, Specification, Task, model_key
+from finegrid.records.specification import Specification
 from finegrid.training.processes.distributed import ALONE
 from finegrid.training.processes.launch import run_workers
 from finegrid.training.processes.signals import Interruption
-from kinds.registry import kind_named
-from tests.kinds.writing import OWN, SIZES, write_writer
-from tests.models.texts import WORDS
 from tests.training.assets import SIZES as ROWS
-from tests.training.assets import Assets, write_task
+from tests.training.assets import WRITER, Assets
 from tests.training.disturbances import forked_workers
 from tests.training.test_distributed import TOLERANCE, Outcome, perform
-
-MODEL = "llama"
-
-
-@pytest.fixture(scope="module")
-def writers(tmp_path_factory: pytest.TempPathFactory) -> Assets:
-    """A tiny Llama, and answers of one to nine words: a few hold most of a batch's tokens."""
-    root = tmp_path_factory.mktemp("writers")
-    draw = random.Random(0)  # noqa: S311 - examples, no secrets
-    rows = [
-        {
-            "id": f"n{number}",
-            "prompt": " ".join(draw.choices(WORDS, k=draw.randint(1, 4))),
-            "target": " ".join(draw.choices(WORDS, k=draw.choice((1, 1, 2, 9)))),
-        }
-        for number in range(sum(ROWS.values()))
-    ]
-    task = Task(name="notes", task="rated-snippets", source=Source(uri="path:none"))
-    write_task(root / "prepared", task, "causal-lm", (), rows, metrics=("perplexity",))
-    folder = write_writer(root / "writer", MODEL)
-    model = RandomModel.model_validate(
-        {
-            "kind": "random",
-            "name": MODEL,
-            "configuration": {"model_type": MODEL, **SIZES, **OWN[MODEL][1]},
-            "tokenizer": Source(uri=f"path:{folder}"),
-        }
-    )
-    prepared = root / "prepared"
-    loaders = [str(kind_named("causal-lm").loader)]
-    places = prepared / "models" / model_key(model), prepared / "tasks", root / "downloads"
-    prepare_model(model, *places, loaders)
-    return Assets(prepared, {MODEL: task}, {MODEL: model})
 
 
 def specification(writers: Assets, **training: Any) -> Specification:
     options: dict[str, Any] = {"dropout": 0.0, "epochs": 2, "evaluations": 2, "learning_rate": 1e-3}
-    spec = writers.specification("lora", model=MODEL, **(options | training))
+    spec = writers.specification("lora", model=WRITER, **(options | training))
     writers.encode(spec)
     return spec
 
@@ -99,7 +61,7 @@ def test_the_loss_is_the_mean_over_the_tokens_of_the_batch(writers: Assets, tmp_
     """Of the first step, by the library's own cross entropy over all tokens that are learnt."""
     spec = specification(writers, batch_size=ROWS["train"], evaluations=1, epochs=1)
     found = perform({"all": spec}, writers.prepared, tmp_path, ALONE, Interruption())
-    examples = writers.splits(MODEL)["train"]
+    examples = writers.splits(WRITER)["train"]
     batch = examples.batch(range(len(examples)))
     model = writers.applied(spec).train()
     logits = model(**batch.inputs).logits

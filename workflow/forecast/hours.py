@@ -104,7 +104,8 @@ def _cost_key(spec: Specification) -> str:
     plain = json.loads(spec.model_dump_json())
     for key in _NOT_OF_COST:
         del plain[key]
-    del plain["training"][LEARNING_RATE], plain["variant"]["name"]
+    plain["training"].pop(LEARNING_RATE, None)
+    del plain["variant"]["name"]
     return canonical_json(plain)
 
 

@@ -14,7 +14,7 @@ from finegrid.training.loop import Step, Trainer
 from finegrid.training.measure.cell import CellCosts
 from finegrid.training.measure.inference import measure_inference
 from finegrid.training.measure.memory import METERED, probe_memory
-from finegrid.training.measure.prediction import with_prediction
+from finegrid.training.measure.prediction import NOTHING_TRAINED, with_prediction
 from finegrid.training.measure.traces import Traces
 from finegrid.training.record import Reached
 from finegrid.training.shrink import is_out_of_memory, one_line
@@ -83,6 +83,8 @@ def _taken(known: Costs, cell: CellCosts | None) -> Reached:
 
 def measure_memory(subject: Subject) -> Reached:
     """Measure memory with the method as it was trained; the kept state is put back."""
+    if not subject.method.trains:
+        return {"memory_reason": NOTHING_TRAINED}
     trainer, device = subject.trainer, subject.device
     if device.type not in METERED:
         return {"memory_reason": f"memory is not measured on {device.type}"}

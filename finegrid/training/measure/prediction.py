@@ -71,6 +71,7 @@ _LIMIT_WORDS = (
 )
 """Words of the errors of the same kind that have no class of their own."""
 _NOT_PREDICTABLE, _RUN_FAILS = "not predictable", "the run fails"
+NOTHING_TRAINED = "nothing is trained: there is no step to measure"
 _STEPS = 2
 """The first step makes the optimizer's state, the second is the one that repeats."""
 
@@ -171,6 +172,8 @@ def predict(question: Question) -> Prediction:
     An error that is none of tracing itself is one that the run meets as well, unless it may come
     of what the benchmark leaves out of a repository's configuration.
     """
+    if not METHODS.get(question.spec.variant.method).trains:
+        return Prediction(peak_bytes=None, reason=NOTHING_TRAINED)
     try:
         return Prediction(peak_bytes=_trace(question))
     except Exception as error:

@@ -54,7 +54,7 @@ class Group:
 
     def spread(self, model: nn.Module, training: Training) -> nn.Module:
         """The model as the processes train it together: itself, wrapped, or sharded in place."""
-        if self.size == 1:
+        if self.size == 1 or not any(p.requires_grad for p in model.parameters()):
             return model
         if training.strategy == "fsdp":
             self.meet()
