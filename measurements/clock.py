@@ -1,14 +1,20 @@
-"""What the measurements of steps and passes have in common: their setting, and its clock."""
+"""What measurements of steps and passes have in common: their setting, its clock, their page."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
 from statistics import quantiles
 
 import torch
+
+from finegrid.records.write import write_text
+from measurements.measure import machine
 
 SECONDS = {
     "cpu": "Seconds are processor seconds of one process with one thread, which other processes "
@@ -43,6 +49,34 @@ class Setting:
         ids = torch.randint(1000, 30000, (self.batch, self.tokens), generator=draw)
         found = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
         return {name: tensor.to(self.device) for name, tensor in found.items()}
+
+
+@dataclass
+class Page:
+    """A document of tables: what made it, on what machine, beside how much other work."""
+
+    title: str
+    module: str
+    device: str
+    lines: list[str] = field(default_factory=list)
+    loads: list[float] = field(default_factory=lambda: [os.getloadavg()[0]])
+
+    def add(self, lines: Iterable[str]) -> None:
+        """Add a table, when it is measured."""
+        self.lines += lines
+        self.loads.append(os.getloadavg()[0])
+
+    def write(self, path: Path, notes: str, packages: Sequence[str]) -> None:
+        """Write it with its notes, and the versions of these packages."""
+        heading = [
+            f"# {self.title}",
+            "",
+            f"Made by `python -m measurements.{self.module}` on {datetime.now(UTC):%Y-%m-%d}.",
+            f"{machine(packages)}{name_of(self.device)}.",
+        ]
+        load = f"{min(self.loads):.1f} to {max(self.loads):.1f}"
+        loads = f"- Load of the machine: {load}; alone, a process makes 1."
+        write_text(path, "\n".join([*heading, *self.lines, notes + loads, ""]))
 
 
 def dtypes(device: str) -> list[str]:

@@ -7,12 +7,10 @@ python -m measurements.inference [--minutes 2] [--batches 1 32] [--dtypes fp32 b
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
 from statistics import median
@@ -21,9 +19,7 @@ import torch
 from torch import nn
 
 from finegrid.models.seeds import make_deterministic
-from finegrid.records.write import write_text
-from measurements.clock import SECONDS, Setting, add_setting, dtypes, name_of, spread
-from measurements.measure import machine
+from measurements.clock import SECONDS, Page, Setting, add_setting, dtypes, spread
 from measurements.steps import FEWEST, PACKAGES, Case, base, read_cases
 
 TABLE = Path(__file__).with_suffix(".md")
@@ -122,20 +118,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     make_deterministic(threads=1, device=options.device)
     cases = [case for case in known if case.label in options.cases]
-    lines, loads = list[str](), [os.getloadavg()[0]]
+    page = Page("A forward pass, by method", "inference", options.device)
     for dtype, batch in product(options.dtypes or dtypes(options.device), options.batches):
         setting = Setting(dtype, options.device, batch, TOKENS)
-        lines += section(setting, measured(cases, setting, options.minutes))
-        loads.append(os.getloadavg()[0])
-    heading = [
-        "# A forward pass, by method",
-        "",
-        f"Made by `python -m measurements.inference` on {datetime.now(UTC):%Y-%m-%d}.",
-        f"{machine(PACKAGES)}{name_of(options.device)}.",
-    ]
-    notes = NOTES.format(tokens=TOKENS, seconds=SECONDS[options.device])
-    load = f"- Load of the machine: {min(loads):.1f} to {max(loads):.1f}; alone, a pass makes 1."
-    write_text(options.output, "\n".join([*heading, *lines, notes + load, ""]))
+        page.add(section(setting, measured(cases, setting, options.minutes)))
+    page.write(
+        options.output, NOTES.format(tokens=TOKENS, seconds=SECONDS[options.device]), PACKAGES
+    )
 
 
 if __name__ == "__main__":

@@ -7,12 +7,10 @@ python -m measurements.steps [--minutes 4] [--dtypes fp32 bf16] [--cases "LoRA 8
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from statistics import median
@@ -27,10 +25,8 @@ from transformers import BertConfig, BertForSequenceClassification
 from finegrid.models.head import head_parameters
 from finegrid.models.seeds import make_deterministic
 from finegrid.records.training import Training
-from finegrid.records.write import write_text
 from finegrid.training.optimization import make_optimizer
-from measurements.clock import SECONDS, Setting, add_setting, dtypes, name_of, spread
-from measurements.measure import machine
+from measurements.clock import SECONDS, Page, Setting, add_setting, dtypes, spread
 from methods.contract import Method
 from methods.registry import METHODS
 
@@ -216,24 +212,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, default=TABLE, help="the table, Markdown")
     options = parser.parse_args(arguments)
     make_deterministic(threads=1, device=options.device)
-    lines, loads = list[str](), [os.getloadavg()[0]]
+    page = Page("A training step, by method", "steps", options.device)
     for dtype in options.dtypes or dtypes(options.device):
         cases = [case for case in known if case.label in options.cases]
         setting = Setting(dtype, options.device, options.batch, options.tokens)
-        lines += section(dtype, measured(cases, setting, options.minutes))
-        loads.append(os.getloadavg()[0])
-        sys.stderr.write("\n".join(lines) + "\n")
-    heading = [
-        "# A training step, by method",
-        "",
-        f"Made by `python -m measurements.steps` on {datetime.now(UTC):%Y-%m-%d}.",
-        f"{machine(PACKAGES)}{name_of(options.device)}.",
-    ]
+        page.add(section(dtype, measured(cases, setting, options.minutes)))
+        sys.stderr.write("\n".join(page.lines) + "\n")
     notes = NOTES.format(
         batch=options.batch, tokens=options.tokens, seconds=SECONDS[options.device]
     )
-    load = f"- Load of the machine: {min(loads):.1f} to {max(loads):.1f}; alone, a step makes 1."
-    write_text(options.output, "\n".join([*heading, *lines, notes + load, ""]))
+    page.write(options.output, notes, PACKAGES)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from measurements import device, inference
+from measurements import device, inference, packing
 from methods.registry import training_methods
 
 
@@ -36,3 +36,13 @@ def test_a_pass_is_held_against_the_plain_base(tmp_path: Path) -> None:
     ratios = [[float(cell.split()[0]) for cell in row[3:-1] if "(" in cell] for row in rows]
     assert [len(one) for one in ratios] == [1, 2]
     assert all(0.2 < ratio < 5 for one in ratios for ratio in one)
+
+
+def test_a_step_on_several_batches_is_held_against_as_many_steps(tmp_path: Path) -> None:
+    table = tmp_path / "packing.md"
+    smallest = ["--minutes", "0", "--batches", "2", "--tokens", "4", "--dtypes", "fp32"]
+    packing.main([*smallest, "--output", str(table)])
+    (row,) = [line for line in table.read_text().splitlines() if line.startswith("| 2 ")]
+    _, _, _, *ratios, _ = (cell.strip() for cell in row.split("|"))
+    assert len(ratios) == 3
+    assert all(0 < float(ratio.split()[0]) < 3 for ratio in ratios)
