@@ -10,6 +10,7 @@ from workflow.scheduling import (
     attempts,
     is_batch,
     limit_gpus,
+    look_when_jobs_end,
     offer_worker,
     tell_attempts,
 )
@@ -37,6 +38,7 @@ workflow.default_target = "all"
 onstart:
     tell_attempts(workflow)
     offer_worker(workflow)
+    look_when_jobs_end(workflow)
     limit_gpus(
         workflow,
         PIPELINE.most_gpus,

@@ -16,11 +16,12 @@ HEAD = f"""
 import sys
 
 sys.path.insert(0, {str(REPOSITORY)!r})
-from workflow.scheduling import attempts, limit_gpus, tell_attempts
+from workflow.scheduling import attempts, limit_gpus, look_when_jobs_end, tell_attempts
 
 
 onstart:
     tell_attempts(workflow)
+    look_when_jobs_end(workflow)
     limit_gpus(workflow, 1)
 
 """
@@ -59,6 +60,36 @@ rule on_a_gpu:
         "touch {wildcards.number}.running; echo *.running | wc -w >> together; sleep 0.5; "
         "rm {wildcards.number}.running; touch {output}"
 """
+LOOKS = """
+from snakemake.scheduling.job_scheduler import JobScheduler
+
+def look(scheduler, jobs, select=JobScheduler.job_selector):
+    with open("looks", "a") as stream:
+        stream.write("x")
+    return select(scheduler, jobs)
+
+JobScheduler.job_selector = look
+
+rule all:
+    input: expand("{number}.quick", number=range(20)), "long", "waiting"
+
+rule quick:
+    output: "{number}.quick"
+    priority: 2
+    shell: "touch {output}"
+
+rule long:
+    output: "long"
+    priority: 1
+    threads: 4
+    shell: "wc -c < looks > before; sleep 4; wc -c < looks > {output}"
+
+rule waiting:
+    output: "waiting"
+    threads: 4
+    shell: "touch {output}"
+"""
+"""A job that waits for the cores of another, after others have ended."""
 Snakemake = Callable[..., str]
 BEYOND = pytest.mark.thorough("test_no_more_gpu_jobs_run_at_a_time_than_there_are_gpus")
 
@@ -90,6 +121,20 @@ def test_a_job_knows_its_attempt_and_how_many_there_are(
     assert snakemake(ATTEMPTS, "tried", "--retries", "2") == expected
     # As on a cluster: the process of the job is another Snakemake, which retries nothing.
     assert (tmp_path / "told").read_text() == expected
+
+
+def test_jobs_are_looked_at_when_one_ends(snakemake: Snakemake, tmp_path: Path) -> None:
+    """Not all the time, and more often with each job that has ended, on the cores of the runs."""
+    during = int(snakemake(LOOKS, "long")) - int((tmp_path / "before").read_text())
+    assert during <= 2
+
+
+def test_a_limit_of_jobs_a_second_that_is_asked_for_stays(
+    snakemake: Snakemake, tmp_path: Path
+) -> None:
+    limit = ["--max-jobs-per-timespan", "10/1s"]
+    during = int(snakemake(LOOKS, "long", *limit)) - int((tmp_path / "before").read_text())
+    assert during > 2
 
 
 @pytest.mark.thorough("test_a_job_knows_its_attempt_and_how_many_there_are")
