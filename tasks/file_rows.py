@@ -321,10 +321,10 @@ class Reading:
 
     def _lists(self, block: Sequence[Row], wanted: Wanted) -> set[str]:
         """The columns of a text that is true, and of which some row has a list."""
-        true = {at: key for at, key in enumerate(wanted) if key in self._true}
+        names, rows = self._true, (values for _, values in block)
         if self.truths != "texts":
             return set()
-        rows = (values for _, values in block)
+        true = {at: key for at, key in enumerate(wanted) if key in names}
         return {key for row in rows for at, key in true.items() if isinstance(row[at], list)}
 
     def _examine(self, columns: Mapping[str, Sequence[Any]]) -> None:

@@ -11,7 +11,8 @@ from pydantic import AfterValidator, Field
 
 from finegrid.records.base import Positive, PositiveFloat, Record
 from finegrid.records.references import references
-from kinds.contract import Batch, Example, Output, Row
+from kinds.contract import Batch, Example, Row
+from kinds.outputs.cross_entropy import CrossEntropy
 from kinds.outputs.token_labels import LEFT_OUT, learnt, log_likelihoods, padded, summed_loss
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ SelectsBy = Literal["loss", "metric"]
 
 
 @dataclass(frozen=True)
-class Texts(Output):
+class Texts(CrossEntropy):
     """A text, learnt by the cross-entropy of its tokens."""
 
     metrics: ClassVar[tuple[str, ...]] = ("exact_match", "rouge_l", _SELECTING)
@@ -156,9 +157,10 @@ class Texts(Output):
         """Labels (batch, tokens), padded on the right with what is not learnt."""
         return {"labels": padded([target["labels"] for target in targets])}
 
-    def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
-        """Cross-entropy, summed over the tokens that are learnt."""
-        return summed_loss(self.forward(model, batch).float(), batch.targets["labels"])
+    def smoothed_loss(self, model: nn.Module, batch: Batch, smoothing: float) -> torch.Tensor:
+        """Cross-entropy over the vocabulary, summed over the tokens that are learnt."""
+        logits = self.forward(model, batch).float()
+        return summed_loss(logits, batch.targets["labels"], smoothing)
 
     def predict(self, model: nn.Module, batch: Batch) -> list[Row]:
         """The log-likelihood of each target, in nats, and the tokens that it is the sum over."""
