@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _SELECTING = "perplexity"
 """The metric of a model's loss: what selects by the loss selects by it."""
+StopString = Annotated[str, Field(min_length=1)]
+"""What ends a text: never empty, which would end each at once."""
 
 
 class Decoding(Record):
@@ -41,6 +43,8 @@ class Decoding(Record):
     no_repeat_ngram_size: Annotated[int, Field(ge=0)] = 0
     length_penalty: float = 1.0
     """Of beams."""
+    stop_strings: Annotated[tuple[StopString, ...], Field(exclude_if=lambda value: not value)] = ()
+    """A text ends where it holds one of these, which is cut off with all behind it."""
 
 
 GREEDY = Decoding()
@@ -171,7 +175,7 @@ class Texts(CrossEntropy):
         return [dict(zip(names, one, strict=True)) for one in zip(likelihoods, counts, strict=True)]
 
     def write(self, model: Any, prompts: dict[str, torch.Tensor], processor: Any) -> list[Row]:
-        """The text after each prompt, its tokens, and whether it ended or was cut."""
+        """The text after each prompt, its tokens, and what ended it."""
         from kinds.outputs.generation import generate
 
         return generate(model, prompts, processor, self.decoding)
@@ -202,10 +206,11 @@ class Texts(CrossEntropy):
         ]
 
     def counted(self, said: Sequence[Row]) -> dict[str, int]:
-        """Texts that were cut, and those that hold no answer."""
+        """Texts that were cut, those that a string ended, and those that hold no answer."""
         written = [row["text"] for row in said if row["text"] is not None]
         found = {
             "texts were cut at max_new_tokens": sum(row["end"] == "length" for row in said),
+            "texts ended at a stop string": sum(row["end"] == "string" for row in said),
             "texts hold no answer": sum(self.answer_in(text) is None for text in written),
         }
         return {what: count for what, count in found.items() if count}
