@@ -92,7 +92,7 @@ class Files(Task):
 
     @property
     def _said(self) -> dict[str, JsonValue]:
-        """The same, its labels aside."""
+        """What the kind is made with, its labels aside."""
         return self.asked | ({SEVERAL: True} if self.references else {})
 
     @property

@@ -264,7 +264,7 @@ def _asked(entry: TaskEntry) -> dict[str, JsonValue]:
 
 
 def _said(entry: TaskEntry) -> dict[str, JsonValue]:
-    """The same, with what another key of the entry says of the kind."""
+    """What the kind is made with, `references` of the entry counted."""
     return _asked(entry) | ({SEVERAL: True} if entry.references else {})
 
 

@@ -20,12 +20,12 @@ class CrossEntropy(Output):
     """
 
     def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
-        """See the contract; of targets as they are."""
+        """The loss of targets as they are, summed over all terms of the batch."""
         return self.smoothed_loss(model, batch, 0.0)
 
     @abstractmethod
     def smoothed_loss(self, model: nn.Module, batch: Batch, smoothing: float) -> torch.Tensor:
-        """The same of smoothed targets, of which each term of the loss has one."""
+        """The loss () of smoothed targets, summed over all terms of the batch, in fp32."""
 
 
 def training_loss(output: Output, model: nn.Module, batch: Batch, smoothing: float) -> torch.Tensor:
@@ -52,9 +52,9 @@ def summed(logits: torch.Tensor, labels: torch.Tensor, smoothing: float) -> torc
 
 
 def summed_of_present(logits: torch.Tensor, labels: torch.Tensor, smoothing: float) -> torch.Tensor:
-    """The same where each example has classes of its own: others have a logit of minus infinity.
+    """The summed cross-entropy () of examples that lack some of the classes.
 
-    What is smoothed goes to the classes that an example has.
+    A class that an example lacks has a logit of minus infinity, and no part of a smoothed target.
     """
     if not smoothing:
         return summed(logits, labels, smoothing)
