@@ -14,6 +14,8 @@ KINDS: Registry[Kind] = Registry("kind", Kind, "kinds")
 register = KINDS.register
 LABELS = "labels"
 """The field of a kind that is told the names of its task's labels."""
+SEVERAL = "several_references"
+"""The field of a kind that says whether what is true of a row is a list of texts."""
 
 
 def kind_named(name: str, options: Mapping[str, JsonValue] | None = None) -> Kind:

@@ -29,6 +29,8 @@ class Checks:
     """What may be blank."""
     files: tuple[str, ...] = ()
     """What has to hold files."""
+    lists: set[str] = field(default_factory=set)
+    """What holds lists in some rows, where a text is asked for and a list could be."""
     rows: int = 0
     bad: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
     """By column: the numbers and the places of rows."""
@@ -54,6 +56,8 @@ class Checks:
         allowed = "numbers, with a point" if numbers else "text"
         if key in self.files:
             allowed = "the bytes of a file, as the datasets library keeps them in parquet"
+        elif key in self.lists:
+            allowed = "one text a row; or references: list, which says that a row has a list"
         elif key not in _DIVIDING and not numbers:
             allowed += f'; or drop: {{{key}: [""]}}, which leaves blank rows out'
         where = f"{self.path.name}, column {self.wanted[key]!r}"

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from finegrid.records.prepared import SPLITS, SplitName
 from kinds.contract import Composed, Examined, Kind, SettingError
-from kinds.inputs.values import texts_in
 from kinds.registry import told
 from tasks.file_checks import Checks, listed, number
 from tasks.file_labels import canonical, find_labels, listed_labels, named_classes
@@ -23,9 +22,16 @@ from tasks.file_options import (
     as_text,
     flat,
 )
+from tasks.file_references import (
+    BETWEEN,
+    ReferencesAre,
+    SeveralTexts,
+    by_source,
+    one_each,
+)
 from tasks.file_tags import TAGS, survey_tags
 from tasks.given_splits import by_value, check_groups
-from tasks.made_rows import MadeRows
+from tasks.made_rows import MadeRows, MakeRow, texts_held
 from tasks.splitting import divided, grouped, proportional
 from tasks.table_files import PLAIN, Format, Row, TableError, Wanted, read_rows, stored_names
 
@@ -37,8 +43,6 @@ if TYPE_CHECKING:
 _BLOCK = 1 << 10
 """Rows that are held as Python's own values at a time."""
 _LABEL, _MADE, _GROUP, _SPLIT = "label", "made", "group", "split"
-_BETWEEN = "\n\n"
-"""What stands between the columns that make a text together."""
 Paths = Mapping[SplitName, Sequence[Path]]
 
 
@@ -79,6 +83,8 @@ class Reading:
     """The id of each row that was read, and what was found in its file."""
     kind: Kind | None = None
     """What makes the rows, if a kind does."""
+    references: ReferencesAre | None = None
+    """Where several texts stand that are right for a source; None: there is one."""
     _unused: set[tuple[str, str]] = field(default_factory=set)
 
     @property
@@ -92,7 +98,17 @@ class Reading:
 
     @property
     def _is_made(self) -> bool:
-        return self.kind is not None and self.kind.makes_rows
+        return self.kind is not None and (self.kind.makes_rows or self.references is not None)
+
+    @property
+    def _true(self) -> tuple[str, ...]:
+        """The columns of the kind that hold what is true."""
+        return tuple(self.kind.output.schema().names) if self.kind is not None else ()
+
+    @property
+    def _maker(self) -> MakeRow | None:
+        """What makes a row, where that is not the kind."""
+        return SeveralTexts(self.references, self._true[0]).row if self.references else None
 
     def survey(self, paths: Paths, labels: ClassNames | None = None) -> Survey:
         """What files at these paths hold, all of which is checked.
@@ -145,11 +161,23 @@ class Reading:
                 raise TableError(
                     ("files", name), f"{_names(files)} has no rows; allowed: 1 or more"
                 )
-            rows = pa.Table.from_batches(batches)
+            rows = self._whole(pa.Table.from_batches(batches), files)
             found |= self._held_out(rows, cut) if cut else {name: rows}
         for key, value in sorted(self._unused):
             raise TableError(("drop", key), f"no row has {value!r}; allowed: what some rows have")
+        if self.references:
+            found["train"] = one_each(found["train"], self._true[0])
         return {name: found[name] for name in SPLITS}
+
+    def _whole(self, rows: pa.Table, files: Sequence[Path]) -> pa.Table:
+        """The rows of a split; of several that have one source, one with all of its texts."""
+        if not self.references or self.kind is None:
+            return rows
+        named = self.split or HeldOut()
+        divided_by = {_GROUP: ("group", named.group), _SPLIT: ("column", named.column)}
+        dividing = {key: one for key, one in divided_by.items() if key in rows.column_names}
+        sources = [one for one in self.kind.inputs.schema().names if one in rows.column_names]
+        return by_source(rows, sources, self._true[0], dividing, _names(files))
 
     def _held_out(self, rows: pa.Table, split: HeldOut) -> dict[SplitName, pa.Table]:
         """The splits that the training file becomes."""
@@ -208,7 +236,11 @@ class Reading:
             numbers = frozenset(self._numbers(wanted))
             check = Checks(path, wanted, numbers, self._further(wanted), self.files)
             rows = read_rows(path, wanted, split, self.how)
-            made = MadeRows(path, self.kind, self.columns) if self.kind and self._is_made else None
+            made = (
+                MadeRows(path, self.kind, self.columns, self._maker)
+                if self.kind and self._is_made
+                else None
+            )
             while block := list(islice(rows, _BLOCK)):
                 ids = [f"{split}-{at}" for at in range(number + 1, number + len(block) + 1)]
                 number += len(block)
@@ -218,6 +250,7 @@ class Reading:
                 if len(files) > 1:
                     columns["place"] = [f"{path.name}, {place}" for place in columns["place"]]
                 columns = self._without_dropped(columns)
+                check.lists |= self._lists(block, wanted)
                 check.note(columns)
                 self._examine(columns)
                 for key in (*label, *beside):
@@ -269,7 +302,7 @@ class Reading:
         names = flat({key: several})
         if self.truths == "texts":
             texts = zip(*(columns[one] for one in names), strict=True)
-            return pa.array([_BETWEEN.join(filter(str.strip, row)) for row in texts], pa.string())
+            return pa.array([BETWEEN.join(filter(str.strip, row)) for row in texts], pa.string())
         parts = [list(map(number, columns[one])) for one in names]
         return pa.array([list(row) for row in zip(*parts, strict=True)], pa.list_(pa.float32()))
 
@@ -285,6 +318,14 @@ class Reading:
             else:
                 found[key] = list(map(as_content if key in self.files else as_text, values))
         return found
+
+    def _lists(self, block: Sequence[Row], wanted: Wanted) -> set[str]:
+        """The columns of a text that is true, and of which some row has a list."""
+        names, rows = self._true, (values for _, values in block)
+        if self.truths != "texts":
+            return set()
+        true = {at: key for at, key in enumerate(wanted) if key in names}
+        return {key for row in rows for at, key in true.items() if isinstance(row[at], list)}
 
     def _examine(self, columns: Mapping[str, Sequence[Any]]) -> None:
         """Look at the files of some rows."""
@@ -307,7 +348,7 @@ class Reading:
         """What each row may be dropped for: a text, any text of a list, or the id of a file."""
         if self._is_made and key in self.columns:
             values = (row.get(key) for row in columns[_MADE])
-            return [{text.strip() for text in (as_text(one), *texts_in(one))} for one in values]
+            return list(map(texts_held, values))
         return [{text.strip()} for text in columns.get("id" if key in self.files else key, ())]
 
 

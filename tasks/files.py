@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field, JsonValue
 
 from finegrid.records.prepared import SplitName
-from kinds.registry import kind_named, with_labels
+from kinds.registry import SEVERAL, kind_named, with_labels
 from tasks.contract import Task
 from tasks.file_kinds import checked_needs, needs_of
 from tasks.file_options import Columns, Dropped, HeldOut, SplitFiles
+from tasks.file_references import ReferencesAre, check_references
 from tasks.file_rows import Reading, label_numbers, label_values
 from tasks.file_tags import named_tags
 from tasks.registry import register
@@ -56,6 +57,10 @@ class Files(Task):
         default_factory=dict
     )
     """What the benchmark says of the kind, by the fields of the kind's class."""
+    references: Annotated[ReferencesAre | None, Field(exclude_if=lambda value: value is None)] = (
+        field(default=None)
+    )
+    """Where several texts stand that are right for a source; None: there is one."""
 
     def __post_init__(self) -> None:
         """Check the options against each other. Raises ValueError."""
@@ -63,7 +68,9 @@ class Files(Task):
             raise ValueError(": ".join(problem))
         needs = checked_needs(self.kind)
         needs.check(self.columns)
-        kind_named(self.kind, self.asked)
+        kind_named(self.kind, self._said)
+        if self.references is not None:
+            check_references(self.references, self.columns, needs)
         if needs.named != bool(self.labels):
             raise ValueError(
                 f"labels: {list(self.labels)} do not go with kind {self.kind!r}; "
@@ -81,7 +88,12 @@ class Files(Task):
     @property
     def kind_options(self) -> Mapping[str, JsonValue]:
         """What the benchmark says of the kind."""
-        return with_labels(self.kind, self.asked, self.labels)
+        return with_labels(self.kind, self._said, self.labels)
+
+    @property
+    def _said(self) -> dict[str, JsonValue]:
+        """What the kind is made with, its labels aside."""
+        return self.asked | ({SEVERAL: True} if self.references else {})
 
     @property
     def input_size(self) -> int | None:
@@ -99,9 +111,11 @@ class Files(Task):
         named = self.splits.named.items()
         paths = {name: [folder / file for file in files] for name, files in named}
         needs, said = needs_of(self.kind), (self.split, self.format, self.drop)
-        kind = kind_named(self.kind, self.asked)
+        kind = kind_named(self.kind, self._said)
         held = needs.composed, needs.files
-        how = Reading(self.columns, needs.truths, *said, *held, kind=kind)
+        how = Reading(
+            self.columns, needs.truths, *said, *held, kind=kind, references=self.references
+        )
         rows = how.load(paths)
         if needs.truths == "tags":
             return named_tags(rows, self.written or self.labels, self.labels)

@@ -1,20 +1,23 @@
-"""Rows that a kind makes of what a file holds, where these are more than texts and labels."""
+"""Rows that are made of what a file holds, where these are more than texts and labels."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kinds.contract import Kind, RowError
-from tasks.file_options import Columns
+from kinds.contract import Kind, Row, RowError
+from kinds.inputs.values import texts_in
+from tasks.file_options import Columns, as_text
 from tasks.table_files import TableError, Wanted
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 _SHOWN = 5
+MakeRow = Callable[[Mapping[str, Any]], Row]
+"""Makes a row of values by column; a tuple is of several columns. Raises RowError."""
 
 
 class _Bad(NamedTuple):
@@ -32,6 +35,8 @@ class MadeRows:
     path: Path
     kind: Kind
     columns: Columns
+    make: MakeRow | None = None
+    """What makes a row; None: the kind."""
     bad: list[_Bad] = field(default_factory=list)
 
     @property
@@ -76,10 +81,21 @@ class MadeRows:
 
     def _made(self, values: Mapping[str, Any], place: str) -> dict[str, Any] | None:
         try:
-            return self.kind.row(values)
+            return self.make(values) if self.make else self.kind.row(values)
         except RowError as error:
             self.bad.append(_Bad(error.column, place, str(error)))
             return None
+
+
+def texts_held(value: Any) -> set[str]:
+    """What a row may be dropped for by one value: a text, or any text of a list.
+
+    A blank is held where there is nothing else: several columns may be blank but for one.
+    """
+    texts = {one.strip() for one in texts_in(value)}
+    if isinstance(value, tuple):
+        return (texts - {""}) or {""}
+    return texts if texts and not isinstance(value, str) else {*texts, as_text(value).strip()}
 
 
 def _shown(column: Any) -> str:

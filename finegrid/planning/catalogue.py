@@ -16,7 +16,7 @@ from finegrid.models.blueprint import Blueprint, Description, Purpose
 from finegrid.models.padding import padding_problem
 from finegrid.models.processing import ProcessorError, processor_settings
 from finegrid.planning import own_files
-from finegrid.planning.fits import unread, wrong_size
+from finegrid.planning.fits import unread, unsmoothed, wrong_size
 from finegrid.planning.schema import (
     Benchmark,
     CheckpointEntry,
@@ -336,6 +336,9 @@ class Catalogue:
         reads = of_network(network.layers, network.configuration["model_type"]).reads
         if problem := unread(reads, task) or wrong_size(network, task):
             self.problems.add((*at, "task"), problem)
+            return None
+        if problem := unsmoothed(task, training):
+            self.problems.add((*at, "training", "label_smoothing"), problem)
             return None
         return Pretraining(task=task.record, training=training, seed=entry.seed)
 

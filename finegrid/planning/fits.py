@@ -16,6 +16,7 @@ from finegrid.problems import refused
 from finegrid.records.specification import Model, keeps_head
 from finegrid.records.training import Training, is_quantised
 from kinds.contract import Kind
+from kinds.outputs.cross_entropy import CrossEntropy
 from kinds.registry import KINDS, kind_named
 from methods.contract import Method
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from finegrid.planning.catalogue import ModelPlan, TaskPlan
 
 _LENGTH = ("training", "max_length")
+_SMOOTHING = ("training", "label_smoothing")
 _BATCH_NORM = (
     "has batch norms, such as {}: what it learns of an example depends on the others of its batch, "
     "and their statistics change whatever a method freezes; allowed: models without"
@@ -63,6 +65,8 @@ def mismatches(
         )
         yield ("method",), f"{reason}; allowed: head: keep, or models without a new head"
     yield from _unknown_groups(training, method)
+    if problem := unsmoothed(task, training):
+        yield _SMOOTHING, problem
     for key, why in record.unusable.items():
         value, default = getattr(training, key), Training.model_fields[key].default
         if value != default:
@@ -103,6 +107,14 @@ def _unknown_groups(training: Training, method: Method) -> Iterator[Mismatch]:
         if name not in known:
             allowed = f"no group of this method; allowed: {', '.join(known)}"
             yield ("training", "learning_rates"), refused(name, allowed)
+
+
+def unsmoothed(task: TaskPlan, training: Training) -> str | None:
+    """Why the targets of a task cannot be smoothed, or None where they can or are not."""
+    if not training.label_smoothing or isinstance(_kind(task).output, CrossEntropy):
+        return None
+    reason = f"task {task.record.name!r} of kind {task.task.kind} is learnt by no cross-entropy"
+    return refused(training.label_smoothing, f"{reason}; allowed: 0")
 
 
 def unread(reads: str, task: TaskPlan) -> str | None:

@@ -153,7 +153,7 @@ def guess(paths: Paths, given: Options) -> Guess:
         found = columns_of(paths["train"], how)
         if answers := _answers(found, paths, how, given):
             return _of_texts(answers, found, how, paths, reasons)
-        if written := _written(found, given):
+        if written := _written(found, paths["train"], how, given):
             return _of_texts(written, found, how, paths, reasons)
         texts, label = _texts(found, given, reasons), label_of(found, given, reasons)
         kind = given.kind or _kind(label, reasons)
@@ -165,12 +165,15 @@ def guess(paths: Paths, given: Options) -> Guess:
     return Guess(kind, columns, how, dropped, shares, _max_length(texts, reasons), tuple(reasons))
 
 
-def _written(columns: Sequence[_Column], given: Options) -> Texts | None:
+def _written(
+    columns: Sequence[_Column], files: Sequence[Path], how: Format, given: Options
+) -> Texts | None:
     """The guess that texts follow from others, unless labels are named or asked for."""
     labelled = any(column.key in _LABELS and column.may_be_classes for column in columns)
     if given.text is not None or given.label is not None or (labelled and given.kind is None):
         return None
-    return guess_texts({column.key: column.name for column in columns}, given.kind)
+    keys = {column.key: column.name for column in columns}
+    return guess_texts(keys, given.kind, files, how)
 
 
 def _of_tags(tagged: TaggedWords, how: Format, paths: Paths, reasons: list[str]) -> Guess:
@@ -198,9 +201,11 @@ def _of_texts(
     paths: Paths,
     reasons: list[str],
 ) -> Guess:
-    reasons += [written.reason, *_remarks(columns)]
+    reasons += [*written.reasons, *_remarks(columns)]
     shares = shares_of(paths, reasons)
     texts = [column for column in columns if column.name in written.names]
+    if written.words:
+        texts.append(_Column("references", words=[*written.words]))
     length = _max_length(texts, reasons) if texts else LENGTHS[-1]
     said = (written.kind, written.columns, how, (), shares, length, tuple(reasons))
     return Guess(*said, written.asked)

@@ -33,7 +33,9 @@ class Answers(NamedTuple):
     names: tuple[str | int, ...]
     """The columns of text."""
     asked: dict[str, JsonValue]
-    reason: str
+    reasons: tuple[str, ...]
+    words: tuple[int, ...] = ()
+    """Of what no column of text holds."""
 
 
 def guess_answers(
@@ -67,7 +69,7 @@ def _spans(
     asked: dict[str, JsonValue] = {"unanswerable": True} if 0 in counts else {}
     lacking = f", {counts.count(0)} rows of which are empty" if asked else ""
     reason = f"{needs.kind}, for {_ANSWERS} holds texts and where each starts{lacking}"
-    return Answers(needs.kind, columns, tuple(keys[name] for name in needs.texts), asked, reason)
+    return Answers(needs.kind, columns, tuple(keys[name] for name in needs.texts), asked, (reason,))
 
 
 def _counted(kind: str, columns: Columns, paths: Paths, how: Format) -> Iterator[int | None]:
@@ -104,7 +106,7 @@ def _choices(
     reason = f"{needs.kind}, for {shown} are usual names of choices, and {right} of the right one"
     asked = _reading(needs.kind, columns, paths, how)
     more = "".join(f"; as {value}, {right} fits all rows" for value in asked.values())
-    return Answers(needs.kind, columns, texts, asked, reason + more + _alike(needs))
+    return Answers(needs.kind, columns, texts, asked, (reason + more + _alike(needs),))
 
 
 def _alike(needs: Needs) -> str:

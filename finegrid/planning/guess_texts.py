@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from pydantic import JsonValue
 
+from finegrid.planning.guess_references import Several, listed, numbered, repeated
 from kinds.registry import KINDS
 from tasks.file_kinds import Needs, needs_of
 from tasks.file_options import Columns
+from tasks.table_files import Format
 
 _PAIRS = (
     *(("prompt", "response"), ("prompt", "completion"), ("instruction", "output")),
     *(("instruction", "response"), ("question", "answer"), ("source", "target")),
     *(("article", "highlights"), ("document", "summary"), ("dialogue", "summary")),
-    *(("prompt", "target"), ("input", "output")),
+    *(("prompt", "target"), ("input", "output"), ("mr", "ref"), ("source", "reference")),
+    ("meaningrepresentation", "humanreference"),
 )
 """Usual names of a text and of the one that follows from it."""
 _BETWEEN = {"instruction": "input"}
@@ -31,13 +35,18 @@ class Texts(NamedTuple):
     names: tuple[str | int, ...]
     """The columns of text."""
     asked: dict[str, JsonValue]
-    reason: str
+    reasons: tuple[str, ...]
+    words: tuple[int, ...] = ()
+    """Of the longest text that is right in each row, where `names` lacks its columns."""
 
 
-def guess_texts(keys: Mapping[str, str | int], kind: str | None) -> Texts | None:
+def guess_texts(
+    keys: Mapping[str, str | int], kind: str | None, files: Sequence[Path], how: Format
+) -> Texts | None:
     """The guess for columns by their names, or None where they are no usual ones.
 
-    `keys` has each column by its name without case and signs; `kind` is one that was asked for.
+    `keys` has each column of the files by its name without case and signs; `kind` is one that was
+    asked for. Raises TableError and OSError.
     """
     found = [needs for needs in _writing() if kind in (None, needs.kind)]
     chats = [keys[name] for name in _CHATS if name in keys]
@@ -45,22 +54,59 @@ def guess_texts(keys: Mapping[str, str | int], kind: str | None) -> Texts | None
         if chats and (composed := next(iter(needs.composed), None)):
             reason = f"{needs.kind}, for {chats[0]} is a usual name of conversations"
             asked: dict[str, JsonValue] = {"encoding": {"template": "chat"}}
-            return Texts(needs.kind, {composed: chats[0]}, (), asked, reason)
+            return Texts(needs.kind, {composed: chats[0]}, (), asked, (reason,))
         for first, second in _PAIRS:
             if {first, second} <= keys.keys():
-                return _pair(needs, first, second, keys)
+                return _pair(needs, first, second, keys, files, how)
+        for first in dict.fromkeys(first for first, _ in _PAIRS):
+            if first in keys and (several := _several(keys, first, files, how)):
+                return _of_several(needs, first, several, keys)
     return None
 
 
-def _pair(needs: Needs, first: str, second: str, keys: Mapping[str, str | int]) -> Texts:
+def _several(
+    keys: Mapping[str, str | int], first: str, files: Sequence[Path], how: Format
+) -> Several | None:
+    """The texts that are right for a source, in columns of their own or in a list."""
+    others = {key: name for key, name in keys.items() if key != first}
+    return numbered(others, files, how) or listed(others, files, how)
+
+
+def _of_several(needs: Needs, first: str, several: Several, keys: Mapping[str, str | int]) -> Texts:
+    beside, parts = _parts(first, keys)
+    columns: Columns = {needs.texts[0]: parts if beside else parts[0]}
+    columns[needs.truth[0]] = several.columns
+    asked: dict[str, JsonValue] = {"references": several.form}
+    reasons = (f"{needs.kind}, for {first} is a usual name of a source of texts", several.reason)
+    return Texts(needs.kind, columns, parts, asked, reasons, several.words)
+
+
+def _parts(first: str, keys: Mapping[str, str | int]) -> tuple[list[str], tuple[str | int, ...]]:
+    """What adds to a source, and all columns that make it."""
     beside = [name for one, name in _BETWEEN.items() if one == first and name in keys]
-    parts = (keys[first], *(keys[name] for name in beside))
+    return beside, (keys[first], *(keys[name] for name in beside))
+
+
+def _pair(
+    needs: Needs,
+    first: str,
+    second: str,
+    keys: Mapping[str, str | int],
+    files: Sequence[Path],
+    how: Format,
+) -> Texts:
+    if several := listed({second: keys[second]}, files, how):
+        return _of_several(needs, first, several, keys)
+    beside, parts = _parts(first, keys)
     columns: Columns = {
         needs.texts[0]: parts if beside else parts[0],
         needs.truth[0]: keys[second],
     }
     reason = f"{needs.kind}, for {first} and {second} are usual names of texts of which one follows"
-    return Texts(needs.kind, columns, (*parts, keys[second]), {}, reason)
+    again = repeated(parts, files, how)
+    asked: dict[str, JsonValue] = {"references": again.form} if again else {}
+    reasons = (reason, again.reason) if again else (reason,)
+    return Texts(needs.kind, columns, (*parts, keys[second]), asked, reasons)
 
 
 def _writing() -> Iterable[Needs]:

@@ -32,10 +32,11 @@ from finegrid.records.prepared import SplitName
 from finegrid.records.registry import UnknownNameError, unknown_name
 from finegrid.records.specification import Source
 from kinds.contract import Output
-from kinds.registry import KINDS, LABELS, kind_named, with_labels
+from kinds.registry import KINDS, LABELS, SEVERAL, kind_named, with_labels
 from tasks import sentence_files
 from tasks.file_kinds import Needs, needs_of
 from tasks.file_options import Columns, Dropped, OneOrSeveral, SplitFiles
+from tasks.file_references import check_references
 from tasks.file_rows import Reading, Survey
 from tasks.files import REGISTERED, split_problem
 from tasks.table_files import (
@@ -48,8 +49,8 @@ from tasks.table_files import (
 )
 
 _TEXT, _LABEL, _ = TEXT_FOLDER
-_OF_TASKS = (LABELS, "several_references")
-"""What a task says of its kind that is no key of one of own files, where a target is one text."""
+_OF_TASKS = (LABELS, SEVERAL)
+"""What a task says of its kind that is no key of one of own files: other keys decide it."""
 Paths = dict[SplitName, tuple[Path, ...]]
 
 
@@ -131,6 +132,8 @@ def surveyed(entry: TaskEntry, paths: Paths, examiner: Examiner) -> Survey:
         raise TableError(tuple(wrong[0].split(".")), wrong[1])
     _check_format(entry, paths)
     truths, needs = _check_truths(entry), _needs(entry)
+    if entry.references is not None:
+        check_references(entry.references, columns, needs)
     reading = Reading(
         columns,
         truths,
@@ -140,7 +143,8 @@ def surveyed(entry: TaskEntry, paths: Paths, examiner: Examiner) -> Survey:
         needs.composed,
         files=needs.files,
         examine=partial(examiner.of_content, needs.kind),
-        kind=KINDS.build(needs.kind, _asked(entry)),
+        kind=KINDS.build(needs.kind, _said(entry)),
+        references=entry.references,
     )
     try:
         survey = reading.survey(paths, entry.labels)
@@ -170,6 +174,7 @@ def as_registered(entry: TaskEntry, source: Source, names: SplitFiles, survey: S
         "drop": {name: list(dropped.get(name, ())) for name in names_of},
         "split": entry.split.model_dump(mode="json") if entry.split else None,
         **({"asked": asked} if asked else {}),
+        **({"references": entry.references} if entry.references else {}),
     }
     return TaskEntry(task=REGISTERED, source=source, options=options)
 
@@ -243,6 +248,8 @@ def _asked(entry: TaskEntry) -> dict[str, JsonValue]:
     name, given = str(entry.kind), entry.of_kind
     every = [one.name for one in fields(KINDS.get(name))]  # type: ignore[arg-type]
     known = [one for one in every if one not in _OF_TASKS]
+    if entry.references is not None and SEVERAL not in every:
+        raise TableError(("references",), f"allowed for kind {name!r}: no such key")
     for key in given:
         if key not in known:
             allowed = f"allowed for kind {name!r}: {', '.join(known) or 'no such key'}"
@@ -254,6 +261,11 @@ def _asked(entry: TaskEntry) -> dict[str, JsonValue]:
         first = error.errors()[0]
         place = tuple(map(str, first["loc"]))
         raise TableError(place, refused(first["input"], str(first["msg"]))) from error
+
+
+def _said(entry: TaskEntry) -> dict[str, JsonValue]:
+    """What the kind is made with, `references` of the entry counted."""
+    return _asked(entry) | ({SEVERAL: True} if entry.references else {})
 
 
 def _options(entry: TaskEntry, survey: Survey) -> dict[str, JsonValue]:

@@ -27,6 +27,7 @@ from tasks.file_options import (
     Text,
     one_table,
 )
+from tasks.file_references import ReferencesAre
 from tasks.table_files import Format
 
 Seed = Annotated[int, Field(ge=0)]
@@ -132,6 +133,8 @@ class TaskEntry(Record):
     """Whether questions may have no answer."""
     scheme: str | None = None
     """How tags name entities, as `IOB2`; None: as all rows do."""
+    references: ReferencesAre | None = None
+    """Where several texts stand that are right for a source; None: there is one."""
 
     @property
     def of_kind(self) -> dict[str, JsonValue]:

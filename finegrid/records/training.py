@@ -74,6 +74,9 @@ class Training(Record):
     schedule: Literal["linear", "cosine", "constant"] = "linear"
     warmup_fraction: Fraction = 0.0
     gradient_clip_norm: PositiveFloat | None = 1.0
+    label_smoothing: Fraction = Field(default=0.0, exclude_if=lambda value: not value)
+    """Of a loss that is a cross-entropy: how much of each target is spread evenly over all classes.
+    No score reads it: the losses of evaluations, such as a perplexity, are of plain targets."""
     gradient_checkpointing: bool = False
     dropout: Fraction | None = None
     """Overrides every dropout of the base model; None keeps the model's own."""

@@ -38,6 +38,7 @@ from finegrid.training.optimization import make_optimizer, make_schedule
 from finegrid.training.processes.distributed import ALONE, Group
 from finegrid.training.shrink import memory_of_step
 from kinds.contract import Row
+from kinds.outputs.cross_entropy import training_loss
 from kinds.outputs.logits import Logits
 from methods.parameters import host_copy, load_trainable, trainable_state, whole
 
@@ -246,7 +247,7 @@ class Trainer:
         batch = self.train_split.batch(indices).to(self.device)
         enabled = self.training.dtype == "bf16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=enabled):
-            return self.output.loss(network, batch)
+            return training_loss(self.output, network, batch, self.training.label_smoothing)
 
     def evaluate(self, step: int) -> None:
         """Score the validation split and keep the state if the benchmark's choice says so."""

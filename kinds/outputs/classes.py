@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from kinds.contract import Batch, Example, Row
+from kinds.outputs.cross_entropy import CrossEntropy, summed
 from kinds.outputs.logits import Logits, table, wrong_labels
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class OneClass(Logits):
+class OneClass(CrossEntropy, Logits):
     """The class of the largest logit, learnt by cross-entropy."""
 
     metrics: ClassVar[tuple[str, ...]] = ("accuracy",)
@@ -75,12 +76,9 @@ class OneClass(Logits):
         count = len(next(iter(inputs.values())))
         return {"labels": torch.zeros(count, dtype=torch.long)}
 
-    def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
+    def smoothed_loss(self, model: nn.Module, batch: Batch, smoothing: float) -> torch.Tensor:
         """Cross-entropy, summed over the examples."""
-        from torch.nn.functional import cross_entropy
-
-        logits = self.forward(model, batch).float()
-        return cross_entropy(logits, batch.targets["labels"], reduction="sum")
+        return summed(self.forward(model, batch).float(), batch.targets["labels"], smoothing)
 
     def decide(self, said: Sequence[Row]) -> list[Row]:
         """The class of the largest logit, of equal ones the first."""

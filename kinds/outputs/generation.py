@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -21,18 +21,21 @@ def generate(
 ) -> list[Row]:
     """What a model writes after prompts that are padded on the left, or into its decoder.
 
-    A row has the text, its tokens with the one that ends it, and `end`: `token` where that one was
-    written, `length` where the text was cut at `max_new_tokens`.
+    A row has the text, its tokens with those that end it, and `end`: `token` where the one that
+    ends texts was written, `string` where a stop string was, before which the text is cut off, and
+    `length` where the text was cut at `max_new_tokens`.
     """
     import torch
 
     config = generation_config(model.config, named, decoding)
+    start = 1 if model.config.is_encoder_decoder else prompts["input_ids"].shape[1]
+    stops = decoding.stop_strings
+    ends = {"stopping_criteria": [_stopping(named, stops, start)]} if stops else {}
     with _alone(model, config), torch.random.fork_rng(enabled=config.do_sample):
         if config.do_sample:
             torch.manual_seed(decoding.seed)
-        found = model.generate(**prompts, generation_config=config)
-    start = 1 if model.config.is_encoder_decoder else prompts["input_ids"].shape[1]
-    return [_row(tokens, named) for tokens in found[:, start:].cpu().tolist()]
+        found = model.generate(**prompts, generation_config=config, **ends)
+    return [_row(tokens, named, stops) for tokens in found[:, start:].cpu().tolist()]
 
 
 def generation_config(config: Any, named: Tokenizer, decoding: Decoding) -> GenerationConfig:
@@ -68,8 +71,36 @@ def _alone(model: Any, config: GenerationConfig) -> Iterator[None]:
         model.generation_config = own
 
 
-def _row(tokens: list[int], named: Tokenizer) -> Row:
+def _stopping(named: Tokenizer, stops: Sequence[str], start: int) -> Any:
+    """What the library asks after each token: which texts hold a stop string.
+
+    The library's own criterion reads the prompt as well, whose end may be the start of a string.
+    """
+    import torch
+
+    def criterion(ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
+        found = [_holds(_text(tokens, named), stops) for tokens in ids[:, start:].tolist()]
+        return torch.tensor(found, device=ids.device)
+
+    return criterion
+
+
+def _holds(text: str, stops: Sequence[str]) -> bool:
+    return any(one in text for one in stops)
+
+
+def _text(tokens: list[int], named: Tokenizer) -> str:
+    text: str = named.tokenizer.decode(tokens, skip_special_tokens=True)
+    return text
+
+
+def _row(tokens: list[int], named: Tokenizer, stops: Sequence[str]) -> Row:
     ends = named.end in tokens
     written = tokens[: tokens.index(named.end)] if ends else tokens
-    text = named.tokenizer.decode(written, skip_special_tokens=True)
+    text = _text(written, named)
+    if _holds(text, stops):
+        parts = (_text(written[:count], named) for count in range(1, len(written) + 1))
+        count = next(count for count, part in enumerate(parts, 1) if _holds(part, stops))
+        text = text[: min(text.index(one) for one in stops if one in text)]
+        return {"text": text, "tokens": count, "end": "string"}
     return {"text": text, "tokens": len(written) + ends, "end": "token" if ends else "length"}

@@ -87,9 +87,10 @@ class LikeliestChoice(OneChoice):
         found: torch.Tensor = model(**batch.inputs, use_cache=False).logits
         return found
 
-    def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
+    def smoothed_loss(self, model: nn.Module, batch: Batch, smoothing: float) -> torch.Tensor:
         """Cross-entropy, summed over the tokens of the choices."""
-        return summed_loss(self.forward(model, batch).float(), batch.targets["labels"])
+        logits = self.forward(model, batch).float()
+        return summed_loss(logits, batch.targets["labels"], smoothing)
 
     def predict(self, model: nn.Module, batch: Batch) -> list[Row]:
         """The log-likelihood of each choice, in nats."""

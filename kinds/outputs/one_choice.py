@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from kinds.contract import Batch, Example, Row
+from kinds.outputs.cross_entropy import CrossEntropy, summed_of_present
 from kinds.outputs.logits import Logits
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class OneChoice(Logits):
+class OneChoice(CrossEntropy, Logits):
     """The choice of the largest logit, learnt by cross-entropy over the choices of a question."""
 
     metrics: ClassVar[tuple[str, ...]] = ("accuracy",)
@@ -103,12 +104,10 @@ class OneChoice(Logits):
         lacking = places >= batch.targets["counts"][:, None]
         return logits.masked_fill(lacking, -torch.inf)
 
-    def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
+    def smoothed_loss(self, model: nn.Module, batch: Batch, smoothing: float) -> torch.Tensor:
         """Cross-entropy over the choices of each question, summed over the questions."""
-        from torch.nn.functional import cross_entropy
-
         logits = self.forward(model, batch).float()
-        return cross_entropy(logits, batch.targets["labels"], reduction="sum")
+        return summed_of_present(logits, batch.targets["labels"], smoothing)
 
     def predict(self, model: nn.Module, batch: Batch) -> list[Row]:
         """The logits of the choices that each question has."""

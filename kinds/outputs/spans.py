@@ -8,8 +8,9 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from finegrid.records.base import Positive, Record
-from kinds.contract import Batch, Example, Output, Row
+from kinds.contract import Batch, Example, Row
 from kinds.inputs.answer_values import misplaced
+from kinds.outputs.cross_entropy import CrossEntropy, summed_of_present
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -33,7 +34,7 @@ LIKELIEST = SpanDecoding()
 
 
 @dataclass(frozen=True)
-class Spans(Output):
+class Spans(CrossEntropy):
     """Where the answer starts and ends, each learnt by cross-entropy over a window's tokens.
 
     A window that does not hold the whole answer has both at its first token, or at the one that
@@ -160,13 +161,11 @@ class Spans(Output):
         pads = batch.inputs["attention_mask"] == 0
         return logits.masked_fill(pads[..., None], -torch.inf)
 
-    def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
-        """The mean of both cross-entropies, summed over the windows."""
-        from torch.nn.functional import cross_entropy
-
+    def smoothed_loss(self, model: nn.Module, batch: Batch, smoothing: float) -> torch.Tensor:
+        """The mean of both cross-entropies over a window's tokens, summed over the windows."""
         logits = self.forward(model, batch).float()
         start, end = (
-            cross_entropy(logits[..., side], batch.targets[name], reduction="sum")
+            summed_of_present(logits[..., side], batch.targets[name], smoothing)
             for side, name in enumerate(("start", "end"))
         )
         return (start + end) / 2

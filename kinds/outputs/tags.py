@@ -7,10 +7,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from kinds.contract import Batch, Example, Output, Row
+from kinds.contract import Batch, Example, Row
 from kinds.inputs.word_lists import UNREAD
+from kinds.outputs.cross_entropy import CrossEntropy
 from kinds.outputs.tag_schemes import GRAMMARS, PLAIN, Grammar, Scheme, names_entities
-from kinds.outputs.token_labels import LEFT_OUT, padded
+from kinds.outputs.token_labels import LEFT_OUT, padded, summed_loss
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -23,7 +24,7 @@ _OF_WORDS = ("token_accuracy", "token_macro_f1")
 
 
 @dataclass(frozen=True)
-class Tags(Output):
+class Tags(CrossEntropy):
     """The tag of the largest logit at the first token of each word, learnt by cross-entropy.
 
     The other tokens of a word have no part in the loss. A word that the model does not read gets no
@@ -135,14 +136,10 @@ class Tags(Output):
         logits: torch.Tensor = model(**batch.inputs).logits
         return logits
 
-    def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
+    def smoothed_loss(self, model: nn.Module, batch: Batch, smoothing: float) -> torch.Tensor:
         """Cross-entropy, summed over the words that are read."""
-        from torch.nn.functional import cross_entropy
-
-        logits, labels = self.forward(model, batch).float(), batch.targets["labels"]
-        return cross_entropy(
-            logits.flatten(0, 1), labels.flatten(), reduction="sum", ignore_index=LEFT_OUT
-        )
+        logits = self.forward(model, batch).float()
+        return summed_loss(logits, batch.targets["labels"], smoothing)
 
     def predict(self, model: nn.Module, batch: Batch) -> list[Row]:
         """The class of the largest logit for each word that is read.

@@ -11,7 +11,8 @@ from pydantic import AfterValidator, Field
 
 from finegrid.records.base import Positive, PositiveFloat, Record
 from finegrid.records.references import references
-from kinds.contract import Batch, Example, Output, Row
+from kinds.contract import Batch, Example, Row
+from kinds.outputs.cross_entropy import CrossEntropy
 from kinds.outputs.token_labels import LEFT_OUT, learnt, log_likelihoods, padded, summed_loss
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 _SELECTING = "perplexity"
 """The metric of a model's loss: what selects by the loss selects by it."""
+StopString = Annotated[str, Field(min_length=1)]
+"""What ends a text: never empty, which would end each at once."""
 
 
 class Decoding(Record):
@@ -40,6 +43,8 @@ class Decoding(Record):
     no_repeat_ngram_size: Annotated[int, Field(ge=0)] = 0
     length_penalty: float = 1.0
     """Of beams."""
+    stop_strings: Annotated[tuple[StopString, ...], Field(exclude_if=lambda value: not value)] = ()
+    """A text ends where it holds one of these, which is cut off with all behind it."""
 
 
 GREEDY = Decoding()
@@ -62,7 +67,7 @@ SelectsBy = Literal["loss", "metric"]
 
 
 @dataclass(frozen=True)
-class Texts(Output):
+class Texts(CrossEntropy):
     """A text, learnt by the cross-entropy of its tokens."""
 
     metrics: ClassVar[tuple[str, ...]] = ("exact_match", "rouge_l", _SELECTING)
@@ -156,9 +161,10 @@ class Texts(Output):
         """Labels (batch, tokens), padded on the right with what is not learnt."""
         return {"labels": padded([target["labels"] for target in targets])}
 
-    def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
-        """Cross-entropy, summed over the tokens that are learnt."""
-        return summed_loss(self.forward(model, batch).float(), batch.targets["labels"])
+    def smoothed_loss(self, model: nn.Module, batch: Batch, smoothing: float) -> torch.Tensor:
+        """Cross-entropy over the vocabulary, summed over the tokens that are learnt."""
+        logits = self.forward(model, batch).float()
+        return summed_loss(logits, batch.targets["labels"], smoothing)
 
     def predict(self, model: nn.Module, batch: Batch) -> list[Row]:
         """The log-likelihood of each target, in nats, and the tokens that it is the sum over."""
@@ -169,7 +175,7 @@ class Texts(Output):
         return [dict(zip(names, one, strict=True)) for one in zip(likelihoods, counts, strict=True)]
 
     def write(self, model: Any, prompts: dict[str, torch.Tensor], processor: Any) -> list[Row]:
-        """The text after each prompt, its tokens, and whether it ended or was cut."""
+        """The text after each prompt, its tokens, and what ended it."""
         from kinds.outputs.generation import generate
 
         return generate(model, prompts, processor, self.decoding)
@@ -200,10 +206,11 @@ class Texts(Output):
         ]
 
     def counted(self, said: Sequence[Row]) -> dict[str, int]:
-        """Texts that were cut, and those that hold no answer."""
+        """Texts that were cut, those that a string ended, and those that hold no answer."""
         written = [row["text"] for row in said if row["text"] is not None]
         found = {
             "texts were cut at max_new_tokens": sum(row["end"] == "length" for row in said),
+            "texts ended at a stop string": sum(row["end"] == "string" for row in said),
             "texts hold no answer": sum(self.answer_in(text) is None for text in written),
         }
         return {what: count for what, count in found.items() if count}

@@ -40,12 +40,19 @@ def learnt(labels: Sequence[int]) -> int:
     return int((np.asarray(labels) != LEFT_OUT).sum())
 
 
-def summed_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy () of logits (batch, tokens, vocabulary) in fp32, summed over the labels."""
+def summed_loss(logits: torch.Tensor, labels: torch.Tensor, smoothing: float) -> torch.Tensor:
+    """Cross-entropy () of logits (batch, tokens, vocabulary) in fp32, summed over the labels.
+
+    Targets are smoothed over the whole vocabulary; a place without a label has no target.
+    """
     from torch.nn.functional import cross_entropy
 
     return cross_entropy(
-        logits.flatten(0, 1), labels.flatten(), reduction="sum", ignore_index=LEFT_OUT
+        logits.flatten(0, 1),
+        labels.flatten(),
+        reduction="sum",
+        ignore_index=LEFT_OUT,
+        label_smoothing=smoothing,
     )
 
 

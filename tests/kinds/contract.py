@@ -23,7 +23,8 @@ from finegrid.models.live import anatomy_of
 from finegrid.training.data import Examples
 from finegrid.training.encoding import encoded_rows
 from finegrid.training.evaluation import compute_rows, predict, predictions
-from kinds.contract import Row
+from kinds.contract import Batch, Row
+from kinds.outputs.cross_entropy import CrossEntropy, training_loss
 from kinds.registry import kind_named
 from methods.registry import METHODS, training_methods
 
@@ -43,21 +44,23 @@ class Bench:
     """What is predicted: all that each row is made into."""
     model: nn.Module
 
-    def loss(self, *indices: int) -> torch.Tensor:
+    def loss(self, *indices: int, smoothing: float = 0.0) -> torch.Tensor:
         """The summed loss of these examples."""
-        return self.examples.kind.output.loss(self.model, self.examples.batch(indices))
+        output, batch = self.examples.kind.output, self.examples.batch(indices)
+        return training_loss(output, self.model, batch, smoothing)
 
     def said(self, batch_size: int) -> list[Row]:
         """What the model says, in batches of that size."""
         metrics = self.examples.kind.output.metrics
         return predict(self.model, self.whole, batch_size, CPU, "fp32", metrics=metrics)
 
-    def gradient(self, sizes: Sequence[int]) -> dict[str, torch.Tensor]:
+    def gradient(self, sizes: Sequence[int], smoothing: float = 0.0) -> dict[str, torch.Tensor]:
         """The gradient of the mean over all terms, in micro-batches of these sizes."""
         self.model.zero_grad()
         ends = np.cumsum([0, *sizes]).tolist()
         for start, end in pairwise(ends):
-            (self.loss(*range(start, end)) / sum(self.examples.weights)).backward()  # type: ignore[no-untyped-call]
+            loss = self.loss(*range(start, end), smoothing=smoothing)
+            (loss / sum(self.examples.weights)).backward()  # type: ignore[no-untyped-call]
         found = self.model.named_parameters()
         return {name: p.grad.clone() for name, p in found if p.grad is not None}
 
@@ -186,6 +189,21 @@ class KindContract(ABC):
         for name, gradient in expected.items():
             torch.testing.assert_close(found[name], gradient, atol=1e-6, rtol=1e-4, msg=name)
 
+    def test_smoothed_targets_are_those_of_the_definition(self, bench: Bench) -> None:
+        """In fp64, over the classes that an example has; exact over any cut, as the plain loss."""
+        output, batch = bench.examples.kind.output, bench.examples.batch(range(ROWS))
+        if not isinstance(output, CrossEntropy):
+            with pytest.raises(ValueError, match=r"no cross-entropy; allowed: 0$"):
+                bench.loss(0, smoothing=0.1)
+            return
+        assert torch.equal(bench.loss(*range(ROWS)), output.loss(bench.model, batch))
+        whole = bench.loss(*range(ROWS), smoothing=0.1)
+        expected = smoothed(output.forward(bench.model, batch), batch, 0.1)
+        assert whole.item() == pytest.approx(expected, rel=1e-5)
+        found, other = (bench.gradient(sizes, 0.1) for sizes in ((3, 5), (ROWS,)))
+        for name, gradient in other.items():
+            torch.testing.assert_close(found[name], gradient, atol=1e-6, rtol=1e-4, msg=name)
+
     def test_predictions_do_not_depend_on_the_batch(self, bench: Bench) -> None:
         together, alone = bench.said(ROWS), bench.said(1)
         assert together[0] != together[1]
@@ -248,6 +266,25 @@ class KindContract(ABC):
         torch.optim.SGD(trained, lr=0.1).step()
         assert any(not torch.equal(*pair) for pair in zip(before, trained, strict=True))
         assert all(parameter.isfinite().all() for parameter in trained)
+
+
+def smoothed(logits: torch.Tensor, batch: Batch, smoothing: float) -> float:
+    """- sum_k q_k log p_k over all terms, q being (1 - s) of the true class and s / K of each.
+
+    Of an answer's start and end each is half a term.
+    """
+    labels = batch.targets.get("labels")
+    if labels is None:
+        labels = torch.stack([batch.targets[side] for side in ("start", "end")], dim=1)
+        logits = logits.transpose(1, 2)
+    loss = 0.0
+    for row, label in zip(logits.flatten(0, -2), labels.flatten().tolist(), strict=True):
+        if label >= 0:
+            own = row[row > -torch.inf].double()  # those of no example stand behind
+            targets = torch.full_like(own, smoothing / len(own))
+            targets[label] += 1 - smoothing
+            loss -= (targets * own.log_softmax(dim=0)).sum().item()
+    return loss if "labels" in batch.targets else loss / 2
 
 
 def assert_equal(found: Any, expected: Any) -> None:

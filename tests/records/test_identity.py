@@ -66,6 +66,7 @@ CHANGES: list[tuple[str, Any]] = [
     ("training.gradient_checkpointing", True),
     ("training.dropout", 0.0),
     ("training.dropout_scope", "trained"),
+    ("training.label_smoothing", 0.1),
     ("training.learning_rates", {"head": 1e-3}),
     ("training.evaluation_examples", 10),
     ("training.evaluations", 2),

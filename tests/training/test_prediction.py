@@ -51,6 +51,7 @@ def test_a_trace_predicts_what_the_probe_measures(
     [
         {"gradient_checkpointing": True},
         {"micro_batch_units": 64},
+        {"label_smoothing": 0.1},
         {"micro_batch_size": 4, "optimizer": {"name": "sgd"}, "dropout": 0.3},
     ],
 )

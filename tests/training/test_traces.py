@@ -41,6 +41,7 @@ def test_the_seeds_of_a_cell_share_a_trace(assets: Assets, tmp_path: Path) -> No
         {"dtype": "bf16"},
         {"gradient_checkpointing": True},
         {"micro_batch_size": 8},
+        {"label_smoothing": 0.1},
     ],
     ids=str,
 )

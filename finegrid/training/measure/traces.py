@@ -32,6 +32,7 @@ TRACE = "finegrid.training.measure.prediction"
 TRACED = (
     *("optimizer", "gradient_checkpointing", "dropout", "dropout_scope", "dtype", "device"),
     *("weights", "double_quantisation", "devices", "strategy", "micro_batch_units"),
+    "label_smoothing",
 )
 """Keys of `training` that a step's memory depends on, its batch aside."""
 _LOGGER = logging.getLogger(__name__)

@@ -94,3 +94,27 @@ def test_what_is_wrong_with_a_table_of_numbers_is_one_line(
     written("a.csv", [[*HEADER, "word"], *([*row, "x"] for row in rows)])
     (line,) = problems(benchmark(layers, **task))
     assert line.startswith(message.replace("allowed: 'a', 'b', 'c', 'y'", "allowed: ")), line
+
+
+def test_a_squared_error_has_no_targets_to_smooth(problems: Problems) -> None:
+    """Neither in a run nor in a pretraining; classes of the same rows have."""
+    table([n % 2 for n in range(20)])
+    said = "0.1 is not allowed; task 'own' of kind tabular-regression is learnt by no cross-entropy"
+    content = benchmark([3, 4, 1])
+    content["grids"][0]["training"] = {"label_smoothing": 0.1}
+    (line,) = problems(content)
+    key = "grids[0].variants.full.training.label_smoothing"
+    assert line == f"{key}: {said}; allowed: 0"
+    content = benchmark([3, 4, 1])
+    training = content["training"] | {"label_smoothing": 0.1}
+    content["models"]["stack"]["pretraining"] = {"task": "own", "training": training}
+    (line,) = problems(content)
+    assert line == f"models.stack.pretraining.training.label_smoothing: {said}; allowed: 0"
+    content = benchmark([3, 4, 2], kind="tabular-classification")
+    content["training"]["label_smoothing"] = 0.1
+    (run,) = make_plan(parse_benchmark(content)).runs.values()
+    assert run.training.label_smoothing == 0.1
+    for value in (1, -0.1, "some"):
+        content["training"]["label_smoothing"] = value
+        (line,) = problems(content)
+        assert line.startswith("training.label_smoothing: "), line
