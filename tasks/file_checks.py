@@ -9,6 +9,7 @@ from math import isfinite, nan
 from pathlib import Path
 from typing import Any
 
+from kinds.contract import Composed
 from tasks.table_files import TableError, Wanted
 
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
@@ -29,6 +30,8 @@ class Checks:
     """What may be blank."""
     files: tuple[str, ...] = ()
     """What has to hold files."""
+    composed: Mapping[str, Composed] = field(default_factory=dict)
+    """What others are made of."""
     rows: int = 0
     bad: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
     """By column: the numbers and the places of rows."""
@@ -51,7 +54,8 @@ class Checks:
             return
         key = min((one for one in self.wanted if one in self.bad), key=lambda one: self.bad[one][0])
         numbers = key in self.numbers
-        allowed = "numbers, with a point" if numbers else "text"
+        text = self.composed[key].allowed if key in self.composed else "text"
+        allowed = "numbers, with a point" if numbers else text
         if key in self.files:
             allowed = "the bytes of a file, as the datasets library keeps them in parquet"
         elif key not in _DIVIDING and not numbers:

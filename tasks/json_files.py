@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import IO, Any
 
 LIST = ".json"
@@ -11,6 +12,8 @@ LIST = ".json"
 ENDINGS = (LIST, ".jsonl", ".ndjson")
 _SAID = {"content", "value"}
 """What holds the text of a turn of a conversation."""
+_LOOKED_AT = 200
+"""Objects whose keys are the columns of a file."""
 Object = tuple[str, dict[str, Any]]
 """Where an object stands, `line 3` or `item 3`, and the object."""
 
@@ -42,6 +45,12 @@ def objects(stream: IO[str], ending: str) -> Iterator[Object]:
             return
         if line.strip():
             yield f"line {number}", _object(f"line {number}", line)
+
+
+def all_keys(stream: IO[str], ending: str) -> list[str]:
+    """The keys of the first objects of a file: an object may lack what the next one has."""
+    first = islice(rows(stream, ending), _LOOKED_AT)
+    return list(dict.fromkeys(key for _, found in first for key in keys(found)))
 
 
 def keys(found: Mapping[str, Any]) -> Iterator[str]:

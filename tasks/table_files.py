@@ -125,7 +125,7 @@ def read_rows(path: Path, columns: Wanted, split: str, how: Format = PLAIN) -> I
 def column_names(path: Path, split: str, how: Format = PLAIN) -> list[str | int]:
     """The columns of a file, by their names or, where it has no header, by their numbers.
 
-    Those of JSON are the keys of the first object, and of records in it. Raises TableError and
+    Those of JSON are the keys of the first objects, and of records in them. Raises TableError and
     OSError.
     """
     with _errors(path, split, how):
@@ -138,7 +138,7 @@ def column_names(path: Path, split: str, how: Format = PLAIN) -> list[str | int]
             return list(parquet_files.names(path))
         with _opened(path, how) as stream:
             if ending in json_files.ENDINGS:
-                return [*json_files.keys(next(json_files.objects(stream, ending), ("", {}))[1])]
+                return [*json_files.all_keys(stream, ending)]
             delimiter = how.delimiter or _delimiter(path, {}, how)
             first = next(_records(_reader(stream, delimiter, how)), ("", []))[1]
             return list(first) if how.header else list(range(len(first)))

@@ -12,13 +12,13 @@ from typing import NamedTuple
 from pydantic import JsonValue
 
 from finegrid.planning.guess_answers import Answers, guess_answers
+from finegrid.planning.guess_spans import guess_spans
 from finegrid.planning.guess_tags import TaggedWords, guess_tags
 from finegrid.planning.guess_texts import Texts, guess_texts
 from finegrid.planning.own_files import Paths
 from finegrid.records.prepared import SplitName
 from tasks.file_kinds import kind_reading, kinds_like, needs_of
 from tasks.file_options import Columns, as_text
-from tasks.file_tags import TAGS
 from tasks.table_files import (
     DELIMITERS,
     Format,
@@ -77,7 +77,7 @@ class Guess:
     """None where examples are not cut."""
     reasons: tuple[str, ...]
     asked: dict[str, JsonValue] = field(default_factory=dict)
-    """What the entry says of the kind."""
+    """What the entry says of the kind, and of rows to drop."""
     metadata: dict[str, JsonValue] | None = None
     """The tables that name the files of a folder."""
     divided: dict[str, JsonValue] = field(default_factory=dict)
@@ -148,8 +148,10 @@ def guess(paths: Paths, given: Options) -> Guess:
     else:
         how = _with_comments(path, _with_header(path, how, reasons), reasons)
         said = given.text, given.label, given.kind
-        if given.pair is None and (tagged := guess_tags(paths["train"], how, *said)):
-            return _of_tags(tagged, how, paths, reasons)
+        if given.pair is None:
+            tagged = guess_tags(paths["train"], how, *said)
+            if tagged := tagged or guess_spans(paths["train"], how, *said):
+                return _of_tags(tagged, how, paths, reasons)
         found = columns_of(paths["train"], how)
         if answers := _answers(found, paths, how, given):
             return _of_texts(answers, found, how, paths, reasons)
@@ -176,10 +178,10 @@ def _written(columns: Sequence[_Column], given: Options) -> Texts | None:
 def _of_tags(tagged: TaggedWords, how: Format, paths: Paths, reasons: list[str]) -> Guess:
     reasons += tagged.reasons
     shares = shares_of(paths, reasons)
-    words = _Column(tagged.columns[TAGS], words=tagged.words)
-    length = _max_length([words], reasons)
+    length = _max_length([_Column("words", words=tagged.words)], reasons)
     columns: Columns = dict(tagged.columns)
-    return Guess(tagged.kind, columns, how, (), shares, length, tuple(reasons))
+    said = (tagged.kind, columns, how, (), shares, length, tuple(reasons))
+    return Guess(*said, dict(tagged.asked))
 
 
 def _answers(
