@@ -14,6 +14,8 @@ from tasks.table_files import TableError, Wanted
 
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 _SHOWN = 5
+_ALLOWED = {"label": "one label a row"}
+"""What a column has to hold, where that is no text."""
 _DIVIDING = {"group": "group", "split": "column"}
 """What is read to divide rows, and the key of `split` that names its column."""
 
@@ -54,7 +56,7 @@ class Checks:
             return
         key = min((one for one in self.wanted if one in self.bad), key=lambda one: self.bad[one][0])
         numbers = key in self.numbers
-        text = self.composed[key].allowed if key in self.composed else "text"
+        text = self.composed[key].allowed if key in self.composed else _ALLOWED.get(key, "text")
         allowed = "numbers, with a point" if numbers else text
         if key in self.files:
             allowed = "the bytes of a file, as the datasets library keeps them in parquet"

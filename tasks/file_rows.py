@@ -20,6 +20,7 @@ from tasks.file_options import (
     Dropped,
     HeldOut,
     as_content,
+    as_label,
     as_text,
     flat,
 )
@@ -277,7 +278,8 @@ class Reading:
                 found |= dict(zip(one.parts, map(list, zip(*made, strict=True)), strict=True))
                 found[key] = list(map(max, made))  # blank where nothing could be made
             else:
-                found[key] = list(map(as_content if key in self.files else as_text, values))
+                plain = as_label if key == _LABEL else as_text
+                found[key] = list(map(as_content if key in self.files else plain, values))
         return found
 
     def _examine(self, columns: Mapping[str, Sequence[Any]]) -> None:

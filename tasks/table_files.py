@@ -27,6 +27,7 @@ DELIMITERS = {".csv": ",;\t", ".tsv": "\t", ".txt": "\t,;"}
 PARQUET = ".parquet"
 ENDINGS = (*DELIMITERS, *json_files.ENDINGS, PARQUET, *sentence_files.ENDINGS)
 """What the names of table files end with, before a `.gz`."""
+_WORKBOOKS = (".xlsx", ".xlsm", ".xls", ".ods")
 TEXT_FOLDER = ("text", "label", "file")
 """The columns of a folder of texts: a file is a row, the folder's name its label."""
 _SHOWN_COLUMNS, _SHOWN_SIGNS = 20, 40
@@ -147,6 +148,8 @@ def column_names(path: Path, split: str, how: Format = PLAIN) -> list[str | int]
 def _known_ending(path: Path, split: str) -> str:
     if (ending := ending_of(path.name)) not in ENDINGS:
         allowed = f"allowed endings: {', '.join(ENDINGS)}, with or without .gz"
+        if ending in _WORKBOOKS:
+            allowed = f"a workbook, to be saved as CSV in UTF-8, a sheet each; {allowed}"
         raise TableError(("files", split), f"{path.name}: {allowed}")
     return ending
 

@@ -7,24 +7,23 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pydantic import JsonValue
 
 from finegrid.planning.guess_answers import Answers, guess_answers
+from finegrid.planning.guess_format import NUMBER, guess_format
 from finegrid.planning.guess_spans import guess_spans
 from finegrid.planning.guess_tags import TaggedWords, guess_tags
-from finegrid.planning.guess_texts import Texts, guess_texts
+from finegrid.planning.guess_texts import Texts, are_instructions, guess_texts
 from finegrid.planning.own_files import Paths
 from finegrid.records.prepared import SplitName
+from kinds.registry import KINDS, kind_named
 from tasks.file_kinds import kind_reading, kinds_like, needs_of
-from tasks.file_options import Columns, as_text
+from tasks.file_options import Columns, as_label
 from tasks.table_files import (
-    DELIMITERS,
     Format,
     column_names,
-    ending_of,
-    has_comments,
     read_rows,
 )
 
@@ -41,6 +40,8 @@ _PAIRS = (
     *(("question", "sentence"), ("text1", "text2"), ("texta", "textb"), ("query", "passage")),
 )
 GROUPS = ("user", "userid", "author", "authorid", "reviewerid", "patientid", "groupid")
+_TRANSLATION = "translation."
+"""What a text of each language is called in the Hub's data sets of translations."""
 _MOST_CLASSES = 50
 _FEW_CLASSES = 20
 _TEXT_WORDS = 3
@@ -48,7 +49,6 @@ _TEXT_WORDS = 3
 LENGTHS = (32, 64, 128, 256, 512)
 _TOKENS_A_WORD = 1.4
 _SHARES: Mapping[SplitName, float] = {"validation": 0.1, "test": 0.2}
-_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 
 
 class Options(NamedTuple):
@@ -95,13 +95,16 @@ class _Column:
     numbers: int = 0
     whole: int = 0
     words: list[int] = field(default_factory=list)
+    several: int = 0
+    """Rows with a list of more than one."""
 
-    def add(self, value: str) -> None:
+    def add(self, value: Any) -> None:
         self.rows += 1
-        text = value.strip()
+        self.several += isinstance(value, list) and len(value) > 1
+        text = as_label(value).strip()
         if len(self.values) <= _MOST_CLASSES:
             self.values.add(text)
-        if _NUMBER.fullmatch(text) and isfinite(number := float(text)):
+        if NUMBER.fullmatch(text) and isfinite(number := float(text)):
             self.numbers += 1
             self.whole += number == int(number)
         self.words.append(len(text.split()))
@@ -146,7 +149,7 @@ def guess(paths: Paths, given: Options) -> Guess:
         texts = _of_folders(paths["train"])
         reasons.append("each label is the folder of its texts")
     else:
-        how = _with_comments(path, _with_header(path, how, reasons), reasons)
+        how = guess_format(path, how, reasons)
         said = given.text, given.label, given.kind
         if given.pair is None:
             tagged = guess_tags(paths["train"], how, *said)
@@ -155,10 +158,11 @@ def guess(paths: Paths, given: Options) -> Guess:
         found = columns_of(paths["train"], how)
         if answers := _answers(found, paths, how, given):
             return _of_texts(answers, found, how, paths, reasons)
-        if written := _written(found, given):
+        if written := _written(found, given, reasons):
             return _of_texts(written, found, how, paths, reasons)
         texts, label = _texts(found, given, reasons), label_of(found, given, reasons)
         kind = given.kind or _kind(label, reasons)
+        _check_labels(label.name, paths, how)
         pair = texts[1].name if len(texts) > 1 else None
         dropped = _no_labels(label, reasons) if needs_of(kind).classes else ()
         columns = {"text": texts[0].name, "text_pair": pair, "label": label.name}
@@ -167,12 +171,28 @@ def guess(paths: Paths, given: Options) -> Guess:
     return Guess(kind, columns, how, dropped, shares, _max_length(texts, reasons), tuple(reasons))
 
 
-def _written(columns: Sequence[_Column], given: Options) -> Texts | None:
+def _written(columns: Sequence[_Column], given: Options, reasons: list[str]) -> Texts | None:
     """The guess that texts follow from others, unless labels are named or asked for."""
+    keys = {column.key: column.name for column in columns}
     labelled = any(column.key in _LABELS and column.may_be_classes for column in columns)
+    labelled = labelled and not are_instructions(keys)
+    keys |= _side_by_side(columns, reasons)
     if given.text is not None or given.label is not None or (labelled and given.kind is None):
         return None
-    return guess_texts({column.key: column.name for column in columns}, given.kind)
+    return guess_texts(keys, given.kind)
+
+
+def _side_by_side(columns: Sequence[_Column], reasons: list[str]) -> dict[str, str | int]:
+    """A source and its target: a translation's two languages, or two columns without a name."""
+    found = [column.name for column in columns if str(column.name).startswith(_TRANSLATION)]
+    if not found and not any(column.may_be_classes for column in columns):
+        texts = (column for column in columns if column.mean_words >= _TEXT_WORDS)
+        found = [column.name for column in texts if isinstance(column.name, int)][:2]
+    if len(found) != 2:
+        return {}
+    source, target = found
+    reasons.append(f"source: {source}, target: {target}, for they are texts side by side")
+    return {"source": source, "target": target}
 
 
 def _of_tags(tagged: TaggedWords, how: Format, paths: Paths, reasons: list[str]) -> Guess:
@@ -216,28 +236,6 @@ def _of_folders(folders: Sequence[Path]) -> list[_Column]:
     return [text]
 
 
-def _with_header(path: Path, how: Format, reasons: list[str]) -> Format:
-    """Whether the first line names the columns: a number is no name."""
-    if ending_of(path.name) not in DELIMITERS:
-        return how
-    first = [str(name).strip() for name in column_names(path, "train", how)]
-    numbers = [name for name in first if _NUMBER.fullmatch(name)]
-    if not numbers or first == list(map(str, range(len(first)))):
-        return how
-    reasons.append(f"no header, for the first line holds {numbers[0]!r}: columns by their numbers")
-    return how.model_copy(update={"header": False})
-
-
-def _with_comments(path: Path, how: Format, reasons: list[str]) -> Format:
-    """Whether lines of # are no words, of a file with a word a line."""
-    if path.is_dir() or not has_comments(path, how):
-        return how
-    reasons.append(
-        "lines of # before a sentence are no words, for they have other counts of values"
-    )
-    return how.model_copy(update={"comments": True})
-
-
 def columns_of(files: Sequence[Path], how: Format, without: Sequence[str] = ()) -> list[_Column]:
     """The columns of some files with what their values are like, but for those `without`."""
     names = [name for name in column_names(files[0], "train", how) if name not in without]
@@ -247,8 +245,19 @@ def columns_of(files: Sequence[Path], how: Format, without: Sequence[str] = ()) 
     for path in files:
         for _, values in read_rows(path, wanted, "train", how):
             for column, value in zip(columns, values, strict=True):
-                column.add(as_text(value))
+                column.add(value)
     return columns
+
+
+def _check_labels(label: str | int, paths: Paths, how: Format) -> None:
+    """Refuse a file without the labels, as those to be predicted for a contest. Raises GuessError.
+
+    Raises TableError and OSError, too.
+    """
+    for path in (one for split, files in paths.items() if split != "train" for one in files):
+        if not path.is_dir() and label not in column_names(path, "train", how):
+            allowed = f"the training file alone, {paths['train'][0]}, of which rows are held out"
+            raise GuessError(f"{path.name} has no column {label!r} to score by; allowed: {allowed}")
 
 
 def _named(columns: Iterable[_Column], name: str, option: str) -> _Column:
@@ -275,8 +284,10 @@ def _texts(columns: list[_Column], given: Options, reasons: list[str]) -> list[_
     named = [column for column in texts if column.key in _TEXTS]
     found = sorted(named or texts, key=lambda column: -column.mean_words)
     if not found:
+        of_rows = (name for name in KINDS if kind_named(name).inputs.unit == "row")
         raise GuessError(
-            f"no column holds texts of {_TEXT_WORDS} words on average; say it: --text, and --pair"
+            f"no column holds texts of {_TEXT_WORDS} words on average; say it: --text, and --pair; "
+            f"rows of numbers are of kind {', '.join(of_rows)}, see config/README.md"
         )
     why = "a usual name, " if named else ""
     reasons.append(f"text: {found[0].name}, {why}{found[0].mean_words:.0f} words on average")
@@ -295,7 +306,9 @@ def label_of(columns: list[_Column], given: Options, reasons: list[str]) -> _Col
     if len(found) != 1:
         names = ", ".join(str(column.name) for column in found or columns)
         which = "several may be labels" if found else "none looks like a label"
-        raise GuessError(f"of the columns {names} {which}; say it: --label")
+        are_flags = found and all(column.values <= {"0", "1"} for column in found)
+        hint = ", of which one is learnt, for each is a label of 0 and 1" if are_flags else ""
+        raise GuessError(f"of the columns {names} {which}; say it: --label{hint}")
     reasons.append(f"label: {found[0].name}, {why}")
     return found[0]
 
@@ -307,6 +320,9 @@ def text_kind(*, classes: bool) -> str:
 
 def _kind(label: _Column, reasons: list[str]) -> str:
     """Classes, of words or of few whole numbers; or numbers."""
+    if label.several:
+        problem = f"{label.name}: {label.several} rows have several labels"
+        raise GuessError(f"{problem}; allowed: one label a row, for one is learnt")
     count, filled = len(label.values), label.values - {""}
     all_numbers = label.numbers == label.rows
     if all_numbers and (label.whole < label.rows or count > _FEW_CLASSES):
@@ -327,7 +343,7 @@ def _kind(label: _Column, reasons: list[str]) -> str:
 def _no_labels(label: _Column, reasons: list[str]) -> tuple[str, ...]:
     """Values beside words that are no word, such as the `-` of pairs without a majority."""
     signs = {value for value in label.values if not any(map(str.isalnum, value))}
-    words = {value for value in label.values - signs if not _NUMBER.fullmatch(value)}
+    words = {value for value in label.values - signs if not NUMBER.fullmatch(value)}
     if not signs or len(words) < 2:
         return ()
     reasons.append(f"rows whose {label.name} is {', '.join(map(repr, sorted(signs)))} are left out")

@@ -18,6 +18,8 @@ from tasks.made_rows import MadeRows
 from tasks.table_files import Format, read_rows
 
 _ANSWERS, _CHOICES, _ANSWER = "answers", "choices", "answer"
+_PLACED = ((_ANSWERS,), ("answertext", "answerstart"), ("answer", "answerstart"))
+"""Usual names of answers with their places, in a column or in two."""
 _CONTEXTS = ("context", "article", "passage", "premise", "sent1")
 _QUESTIONS = ("questionstem", "question", "ctx", "query", "goal", "sent2", "sentence")
 _LISTS = ("choices", "questionchoices", "options", "endings")
@@ -58,27 +60,33 @@ def _spans(
     needs: Needs, keys: Mapping[str, str | int], paths: Paths, how: Format
 ) -> Answers | None:
     """Columns of SQuAD's names, whose answers say where they stand."""
-    if not {*needs.texts, _ANSWERS} <= keys.keys():
+    answers = next((one for one in _PLACED if {*one} <= keys.keys()), None)
+    if answers is None or not {*needs.texts} <= keys.keys():
         return None
-    columns: Columns = {name: keys[name] for name in (*needs.texts, _ANSWERS)}
+    columns: Columns = {name: keys[name] for name in needs.texts}
+    named = tuple(keys[one] for one in answers)
+    columns[_ANSWERS] = named if len(named) > 1 else named[0]
     counts = list(_counted(needs.kind, columns, paths, how))
     if None in counts:
         return None
     asked: dict[str, JsonValue] = {"unanswerable": True} if 0 in counts else {}
     lacking = f", {counts.count(0)} rows of which are empty" if asked else ""
-    reason = f"{needs.kind}, for {_ANSWERS} holds texts and where each starts{lacking}"
+    shown = ", ".join(map(str, named))
+    hold = "hold" if len(named) > 1 else "holds"
+    reason = f"{needs.kind}, for {shown} {hold} texts and where each starts{lacking}"
     return Answers(needs.kind, columns, tuple(keys[name] for name in needs.texts), asked, reason)
 
 
 def _counted(kind: str, columns: Columns, paths: Paths, how: Format) -> Iterator[int | None]:
     """How many answers each row has; None for one that has no such answers."""
-    wanted = {name: one for name, one in columns.items() if isinstance(one, str | int)}
+    wanted = flat(columns)
     made = kind_named(kind, {"unanswerable": True})
     for split, files in paths.items():
         for path in files:
+            rows = MadeRows(path, made, columns)
             for _, values in read_rows(path, wanted, split, how):
                 try:
-                    row = made.row(dict(zip(wanted, values, strict=True)))
+                    row = made.row(rows.values(values, wanted))
                 except RowError:
                     yield None
                 else:
