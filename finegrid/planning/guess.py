@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import isfinite
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from pydantic import JsonValue
 
-from finegrid.planning.guess_answers import Answers, guess_answers
+from finegrid.planning.guess_answers import Answers, guess_answers, repeated_contexts
 from finegrid.planning.guess_format import NUMBER, guess_format
 from finegrid.planning.guess_spans import guess_spans
 from finegrid.planning.guess_tags import TaggedWords, guess_tags
@@ -157,8 +157,9 @@ def guess(paths: Paths, given: Options) -> Guess:
                 return _of_tags(tagged, how, paths, reasons)
         found = columns_of(paths["train"], how)
         if answers := _answers(found, paths, how, given):
-            return _of_texts(answers, found, how, paths, reasons)
+            return _with_groups(_of_texts(answers, found, how, paths, reasons), paths)
         if written := _written(found, given, reasons):
+            reasons += _others(written.kind) if given.kind is None else []
             return _of_texts(written, found, how, paths, reasons)
         texts, label = _texts(found, given, reasons), label_of(found, given, reasons)
         kind = given.kind or _kind(label, reasons)
@@ -226,6 +227,22 @@ def _of_texts(
     length = _max_length(texts, reasons) if texts else LENGTHS[-1]
     said = (written.kind, written.columns, how, (), shares, length, tuple(reasons))
     return Guess(*said, written.asked)
+
+
+def _with_groups(found: Guess, paths: Paths) -> Guess:
+    """The same guess, and that questions on one context are in one split, where there are such."""
+    columns = found.columns or {}
+    if not found.shares or not (why := repeated_contexts(columns, paths["train"], found.how)):
+        return found
+    reasons = (*found.reasons, f"split.group: those on one are in one split, for {why}")
+    return replace(found, divided={"group": str(columns["context"])}, reasons=reasons)
+
+
+def _others(kind: str) -> list[str]:
+    """That other kinds of models write texts too."""
+    truths = needs_of(kind).truths
+    names = ", ".join(name for name in KINDS if name != kind and needs_of(name).truths == truths)
+    return [f"kind: {names} is for models of another architecture that write: --kind"]
 
 
 def _of_folders(folders: Sequence[Path]) -> list[_Column]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from pydantic import JsonValue
@@ -13,13 +15,15 @@ from finegrid.planning.own_files import Paths
 from kinds.contract import Kind, RowError
 from kinds.registry import KINDS, kind_named
 from tasks.file_kinds import Needs, needs_of
-from tasks.file_options import Columns, flat
+from tasks.file_options import Columns, as_text, flat
 from tasks.made_rows import MadeRows
 from tasks.table_files import Format, read_rows
 
 _ANSWERS, _CHOICES, _ANSWER = "answers", "choices", "answer"
 _PLACED = ((_ANSWERS,), ("answertext", "answerstart"), ("answer", "answerstart"))
 """Usual names of answers with their places, in a column or in two."""
+_CONTEXT, _FEWEST_CONTEXTS = "context", 10
+"""The column whose values may come back, and how many different ones make splits of their own."""
 _CONTEXTS = ("context", "article", "passage", "premise", "sent1")
 _QUESTIONS = ("questionstem", "question", "ctx", "query", "goal", "sent2", "sentence")
 _LISTS = ("choices", "questionchoices", "options", "endings")
@@ -75,6 +79,21 @@ def _spans(
     hold = "hold" if len(named) > 1 else "holds"
     reason = f"{needs.kind}, for {shown} {hold} texts and where each starts{lacking}"
     return Answers(needs.kind, columns, tuple(keys[name] for name in needs.texts), asked, reason)
+
+
+def repeated_contexts(columns: Columns, files: Sequence[Path], how: Format) -> str | None:
+    """How often contexts of answers come back, where enough of them differ for splits of theirs.
+
+    Raises TableError and OSError.
+    """
+    context = columns.get(_CONTEXT) if _ANSWERS in columns else None
+    if not isinstance(context, str | int):
+        return None
+    rows = (read_rows(file, {_CONTEXT: context}, "train", how) for file in files)
+    counts = Counter(hash(as_text(value)) for file in rows for _, (value,) in file)
+    if not _FEWEST_CONTEXTS <= len(counts) < counts.total():
+        return None
+    return f"{counts.total()} questions are on {len(counts)} contexts"
 
 
 def _counted(kind: str, columns: Columns, paths: Paths, how: Format) -> Iterator[int | None]:

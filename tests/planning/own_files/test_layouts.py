@@ -170,6 +170,21 @@ def test_rows_may_stand_in_a_list_that_is_called_data() -> None:
     assert guessed("a.json", content).kind == "text-classification"
 
 
+def test_questions_on_one_context_are_kept_in_one_split() -> None:
+    rows = [
+        {"context": f"Oslo {n // 2}", "question": f"where {n}?", "answers": ANSWER}
+        for n in range(20)
+    ]
+    found = guessed("a.jsonl", lines(rows))
+    assert found.divided == {"group": "context"}
+    why = "split.group: those on one are in one split, for 20 questions are on 10 contexts"
+    assert why in found.reasons
+    assert not guessed("b.jsonl", lines(rows[:18])).divided
+
+
+ANSWER = {"text": ["Oslo"], "answer_start": [0]}
+
+
 def translations(name: str) -> None:
     rows = [
         {"id": f"{n}", "translation": {"en": text(n), "de": f"auf {text(n)}"}} for n in range(9)
@@ -188,6 +203,7 @@ def test_translations_are_read_as_the_hub_has_them(
     found = guess({"train": (Path(name),)}, Options())
     columns = {"prompt": "translation.en", "target": "translation.de"}
     assert (found.kind, found.columns) == ("causal-lm", columns)
+    assert "kind: seq2seq is for models of another architecture that write: --kind" in found.reasons
     turned = guess({"train": (Path(name),)}, Options(kind="seq2seq"))
     assert turned.columns == {"source": "translation.en", "target": "translation.de"}
     said = {"kind": "causal-lm", "columns": columns, "split": SPLIT}
