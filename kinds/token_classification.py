@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+from pydantic import Field
 
 from kinds.contract import Kind, Row, RowError
-from kinds.inputs.values import texts_in
+from kinds.inputs.entity_spans import ACCEPTED, ANSWER, SPANS, TEXT, Alignment, spans_of, tagged
+from kinds.inputs.values import text_of, texts_in
 from kinds.inputs.word_lists import WordLists
 from kinds.outputs.tag_schemes import PLAIN, Scheme, scheme_of
 from kinds.outputs.tags import Tags
@@ -32,6 +35,8 @@ class TokenClassification(Kind):
     """The names of the tags, by the index of their class."""
     scheme: Scheme | None = None
     """How tags name entities; None: as all rows of a task do."""
+    alignment: Annotated[Alignment, Field(exclude_if=lambda value: value == "strict")] = "strict"
+    """What becomes of an entity of a text that ends inside a word."""
 
     @property
     def output(self) -> Tags:
@@ -39,12 +44,23 @@ class TokenClassification(Kind):
         return Tags(self.labels, self.scheme)
 
     def row(self, values: Mapping[str, Any]) -> Row:
-        """The words, and their tags without the spaces about them."""
+        """The words, and their tags without the spaces about them; of a text, by its entities."""
+        if SPANS in values:
+            return self._of_text(values)
         words, tags = (_words(name, values[name]) for name in ("tokens", "tags"))
         if len(words) != len(tags):
             counts = f"{len(words)} tokens and {len(tags)} tags"
             raise RowError("tags", f"{counts}; allowed: one tag for each of the tokens")
         return {"tokens": words, "tags": list(map(str.strip, tags))}
+
+    def _of_text(self, values: Mapping[str, Any]) -> Row:
+        """The words of a text, and their tags by IOB2, of a row that its annotator accepted."""
+        answer = text_of(values.get(ANSWER, ACCEPTED)).strip()
+        if answer != ACCEPTED:
+            allowed = f"allowed: {ACCEPTED}; or drop: {{{ANSWER}: [{answer}]}}"
+            raise RowError(ANSWER, f"{answer!r}; {allowed}")
+        words, tags = tagged(text_of(values[TEXT]), spans_of(values[SPANS]), self.alignment)
+        return {"tokens": words, "tags": tags}
 
     def found(self, splits: Mapping[SplitName, pa.Table]) -> dict[str, Any]:
         """The scheme by which the tags of all rows name entities."""
@@ -61,6 +77,8 @@ class TokenClassification(Kind):
             yield "tags are plain: no entities are read of them"
         elif self.scheme is not None:
             yield f"entities are read by {self.scheme}, as seqeval does in its strict mode"
+        if self.alignment == "expand":
+            yield "entities that end inside a word are widened to whole words"
 
 
 def _words(name: str, value: Any) -> list[str]:

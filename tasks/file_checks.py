@@ -9,10 +9,13 @@ from math import isfinite, nan
 from pathlib import Path
 from typing import Any
 
+from kinds.contract import Composed
 from tasks.table_files import TableError, Wanted
 
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 _SHOWN = 5
+_ALLOWED = {"label": "one label a row"}
+"""What a column has to hold, where that is no text."""
 _DIVIDING = {"group": "group", "split": "column"}
 """What is read to divide rows, and the key of `split` that names its column."""
 
@@ -31,6 +34,8 @@ class Checks:
     """What has to hold files."""
     lists: set[str] = field(default_factory=set)
     """What holds lists in some rows, where a text is asked for and a list could be."""
+    composed: Mapping[str, Composed] = field(default_factory=dict)
+    """What others are made of."""
     rows: int = 0
     bad: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
     """By column: the numbers and the places of rows."""
@@ -53,7 +58,8 @@ class Checks:
             return
         key = min((one for one in self.wanted if one in self.bad), key=lambda one: self.bad[one][0])
         numbers = key in self.numbers
-        allowed = "numbers, with a point" if numbers else "text"
+        text = self.composed[key].allowed if key in self.composed else _ALLOWED.get(key, "text")
+        allowed = "numbers, with a point" if numbers else text
         if key in self.files:
             allowed = "the bytes of a file, as the datasets library keeps them in parquet"
         elif key in self.lists:

@@ -64,7 +64,16 @@ class Needs:
     @property
     def known(self) -> tuple[str, ...]:
         """All that a task may name."""
-        return (*self.names, *self.composed)
+        return (*self.names, *self.composed, *self._beside)
+
+    @property
+    def _beside(self) -> tuple[str, ...]:
+        return tuple(one for made in self.composed.values() for one in made.beside)
+
+    def listed(self, columns: Columns) -> tuple[str, ...]:
+        """What a registered task lists: columns that stand beside others only where given."""
+        apart = {*self._beside, *(one for one, made in self.composed.items() if made.beside)}
+        return tuple(one for one in self.known if one not in apart or columns.get(one) is not None)
 
     def check(self, columns: Columns) -> None:
         """Refuse columns that the kind does not read, or that it lacks. Raises TableError."""
@@ -75,6 +84,8 @@ class Needs:
             if name not in self.known:
                 problem = unknown_name("key", name, list(self.known))
                 raise TableError(("columns", name), problem)
+            if name in self._beside:
+                raise TableError(("columns", name), f"allowed: beside {', '.join(self.composed)}")
             is_wrong = isinstance(given, tuple) != (name in self.numbers)
             if given is not None and is_wrong and name not in self.joined:
                 several = "a list of columns of numbers" if name in self.numbers else "one column"
@@ -85,12 +96,17 @@ class Needs:
                 raise TableError(("columns", name), "this key is required")
 
     def _check_composed(self, name: str, columns: Columns) -> None:
-        """Refuse what stands beside a column that all others are made of. Raises TableError."""
+        """Refuse what cannot stand beside a column that others are made of. Raises TableError."""
+        made = self.composed[name]
+        allowed = f"{name} beside {', '.join(made.beside)}" if made.beside else f"{name} alone"
         for other, given in columns.items():
-            if other != name and given is not None:
-                raise TableError(("columns", other), f"{name} holds all; allowed: {name} alone")
-        if isinstance(columns[name], tuple):
-            raise TableError(("columns", name), "several columns; allowed: one column")
+            if other not in (name, *made.beside) and given is not None:
+                raise TableError(("columns", other), f"{name} holds all; allowed: {allowed}")
+            if isinstance(given, tuple):
+                raise TableError(("columns", other), "several columns; allowed: one column")
+        for other in made.beside:
+            if other not in made.optional and columns.get(other) is None:
+                raise TableError(("columns", other), f"this key is required beside {name}")
 
 
 def needs_of(name: str) -> Needs:

@@ -231,6 +231,11 @@ def as_text(value: Any) -> str:
     return "" if no_text else str(value)
 
 
+def as_label(value: Any) -> str:
+    """A label as text, which a list may hold alone; empty where there is none, or more than one."""
+    return as_text(value[0] if isinstance(value, list) and len(value) == 1 else value)
+
+
 def as_content(value: Any) -> bytes:
     """The bytes of a file, alone or beside its path; none where there are none."""
     found = value.get("bytes") if isinstance(value, dict) else value

@@ -19,6 +19,7 @@ from tasks.file_options import (
     Dropped,
     HeldOut,
     as_content,
+    as_label,
     as_text,
     flat,
 )
@@ -31,7 +32,7 @@ from tasks.file_references import (
 )
 from tasks.file_tags import TAGS, survey_tags
 from tasks.given_splits import by_value, check_groups
-from tasks.made_rows import MadeRows, MakeRow, texts_held
+from tasks.made_rows import MadeRows, MakeRow, parts_given, texts_held
 from tasks.splitting import divided, grouped, proportional
 from tasks.table_files import PLAIN, Format, Row, TableError, Wanted, read_rows, stored_names
 
@@ -118,8 +119,9 @@ class Reading:
         rows = self.load(paths, keep_texts=False)
         counts = {name: part.num_rows for name, part in rows.items()}
         if self.truths == TAGS:
-            stored = stored_names(paths["train"][0], flat(self.columns)[TAGS])
-            written, names, tags = survey_tags(rows, labels, stored)
+            column = flat(self.columns).get(TAGS)
+            stored = stored_names(paths["train"][0], column) if column is not None else ()
+            written, names, tags = survey_tags(rows, labels, stored, of_spans=column is None)
             return Survey(written, names, counts, found=self._decided(tags, names))
         if not self.classes:
             return Survey((), (), counts, found=self._decided(rows))
@@ -227,14 +229,15 @@ class Reading:
             wanted[_GROUP] = cut.group
         if cut is not None and cut.column is not None:
             wanted[_SPLIT] = cut.column
-        kept = list(self._kept()) if keep_texts or self._is_made else []
+        kept = parts_given(self.columns, self.composed) if keep_texts or self._is_made else []
         label = [_LABEL] if self._is_labelled else []
         beside = [name for name in (_GROUP, _SPLIT) if name in wanted]
         order = dict.fromkeys(["id", "place", *kept, *label, *beside])
         number = 0
         for path in files:
             numbers = frozenset(self._numbers(wanted))
-            check = Checks(path, wanted, numbers, self._further(wanted), self.files)
+            further = self._further(wanted)
+            check = Checks(path, wanted, numbers, further, self.files, self.composed)
             rows = read_rows(path, wanted, split, self.how)
             made = (
                 MadeRows(path, self.kind, self.columns, self._maker)
@@ -261,14 +264,6 @@ class Reading:
             check.finish()
             if made is not None:
                 made.finish()
-
-    def _kept(self) -> Iterator[str]:
-        """The columns that examples are made of."""
-        for key, given in self.columns.items():
-            if key in self.composed and given is not None:
-                yield from self.composed[key].parts
-            elif given is not None:
-                yield key
 
     def _numbers(self, wanted: Wanted) -> Iterator[str]:
         """What has to hold a number in every row."""
@@ -311,12 +306,13 @@ class Reading:
         columns = zip(*(values for _, values in block), strict=True)
         found: dict[str, list[Any]] = {"place": [place for place, _ in block]}
         for key, values in zip(wanted, columns, strict=True):
-            if one := self.composed.get(key):
-                made = [_made(one, value) for value in values]
+            if (one := self.composed.get(key)) and one.make:
+                made = [_made(one.parts, one.make, value) for value in values]
                 found |= dict(zip(one.parts, map(list, zip(*made, strict=True)), strict=True))
                 found[key] = list(map(max, made))  # blank where nothing could be made
             else:
-                found[key] = list(map(as_content if key in self.files else as_text, values))
+                plain = as_label if key == _LABEL else as_text
+                found[key] = list(map(as_content if key in self.files else plain, values))
         return found
 
     def _lists(self, block: Sequence[Row], wanted: Wanted) -> set[str]:
@@ -348,16 +344,20 @@ class Reading:
         """What each row may be dropped for: a text, any text of a list, or the id of a file."""
         if self._is_made and key in self.columns:
             values = (row.get(key) for row in columns[_MADE])
+            if (one := self.composed.get(key)) and one.held:
+                return list(map(one.held, values))
             return list(map(texts_held, values))
         return [{text.strip()} for text in columns.get("id" if key in self.files else key, ())]
 
 
-def _made(one: Composed, value: Any) -> tuple[str, ...]:
+def _made(
+    parts: tuple[str, ...], make: Callable[[Any], tuple[str, ...]], value: Any
+) -> tuple[str, ...]:
     """The parts of a value, all of them blank where they cannot be made of it."""
     try:
-        return one.make(value)
+        return make(value)
     except ValueError:
-        return ("",) * len(one.parts)
+        return ("",) * len(parts)
 
 
 def _names(files: Sequence[Any]) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from finegrid.records.prepared import SplitName
+from kinds.inputs.entity_spans import SPANS, both_signs
 from tasks.file_labels import canonical, find_labels, listed_labels, named_classes
 from tasks.file_options import ClassNames
 from tasks.table_files import TableError
@@ -19,20 +20,25 @@ Tables = Mapping[SplitName, "pa.Table"]
 
 
 def survey_tags(
-    rows: Tables, given: ClassNames | None, stored: Sequence[str]
+    rows: Tables, given: ClassNames | None, stored: Sequence[str], *, of_spans: bool = False
 ) -> tuple[tuple[str, ...], tuple[str, ...], dict[SplitName, pa.Table]]:
     """The tags as they are written, their names, and the rows with named tags.
 
     They are those of the training rows. Names that are given, or stored, may be of more tags: these
-    may occur elsewhere. Raises TableError.
+    may occur elsewhere, and so may, of the tags of entities that places name, B- and I- of each
+    type. Raises TableError.
     """
     found = find_labels(rows["train"][TAGS].combine_chunks().flatten().unique().to_pylist())
+    found = both_signs(found) if of_spans else found
     every = _all_named(found, given, stored)
     written, names = every if every else named_classes(found, given)
     if len(names) < 2:
         problem = f"all tags are {names[0]!r}; allowed: 2 tags or more"
-        raise TableError(("columns", TAGS), problem)
-    return written, names, {name: _named(name, part, written, names) for name, part in rows.items()}
+        raise TableError(("columns", SPANS if of_spans else TAGS), problem)
+    tagged = {
+        name: _named(name, part, written, names, of_spans=of_spans) for name, part in rows.items()
+    }
+    return written, names, tagged
 
 
 def _all_named(
@@ -60,7 +66,14 @@ def named_tags(
     }
 
 
-def _named(split: str, rows: pa.Table, written: Sequence[str], names: Sequence[str]) -> pa.Table:
+def _named(
+    split: str,
+    rows: pa.Table,
+    written: Sequence[str],
+    names: Sequence[str],
+    *,
+    of_spans: bool = False,
+) -> pa.Table:
     import pyarrow as pa
 
     name_of = dict(zip(written, names, strict=True))
@@ -68,11 +81,13 @@ def _named(split: str, rows: pa.Table, written: Sequence[str], names: Sequence[s
     unknown = {tag: at for at in reversed(range(len(tags))) for tag in tags[at]}
     if wrong := sorted({*unknown} - {*name_of}):
         place = rows["place"][min(map(unknown.__getitem__, wrong))].as_py()
+        key = SPANS if of_spans else TAGS
+        values = sorted({tag[2:] for tag in wrong}) if of_spans else wrong
         raise TableError(
-            ("columns", TAGS),
+            ("columns", key),
             f"{split}: {listed_labels(wrong)}, the first in {place}: no tags of the training data; "
             f"allowed: {listed_labels(written)}; or labels: a list that names more, or drop: "
-            f"{{tags: [{', '.join(wrong)}]}}, which leaves out rows with them",
+            f"{{{key}: [{', '.join(values)}]}}, which leaves out rows with them",
         )
     found = pa.array([[name_of[tag] for tag in row] for row in tags], pa.list_(pa.string()))
     return rows.set_column(rows.column_names.index(TAGS), TAGS, found)

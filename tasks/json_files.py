@@ -3,28 +3,37 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import IO, Any
+
+from tasks import squad
+from tasks.squad import JsonError as JsonError
 
 LIST = ".json"
 """What the name of a file ends with that may be a list; others have an object a line."""
 ENDINGS = (LIST, ".jsonl", ".ndjson")
 _SAID = {"content", "value"}
 """What holds the text of a turn of a conversation."""
+_LOOKED_AT = 200
+"""Objects whose keys are the columns of a file."""
 Object = tuple[str, dict[str, Any]]
 """Where an object stands, `line 3` or `item 3`, and the object."""
 
 
-class JsonError(Exception):
-    """What is wrong inside a file, after the file's name: `, line 3: ...`."""
-
-
 def rows(stream: IO[str], ending: str) -> Iterator[Object]:
-    """The objects of a file. Raises JsonError where it has none, or where they are no rows."""
+    """The objects of a file, or those that its only one holds in a list `data`.
+
+    Of the questions of SQuAD each is a row, with its context. Raises JsonError where a file has
+    none, or where they are no rows.
+    """
     found = objects(stream, ending)
     first, second = next(found, None), next(found, None)
     if first is None:
         raise JsonError(" is empty; allowed: one JSON object a line, or a list of them")
+    if second is None and (inner := _held_in(first[1])):
+        yield from squad.questions(inner) if squad.is_article(inner[0]) else _numbered(inner)
+        return
     if first[1] and second is None and all(map(_holds_several, first[1].values())):
         allowed = "allowed: one object a row, in a list or a line each"
         raise JsonError(f": its first object holds columns or lists, no row; {allowed}")
@@ -37,11 +46,17 @@ def rows(stream: IO[str], ending: str) -> Iterator[Object]:
 def objects(stream: IO[str], ending: str) -> Iterator[Object]:
     """One a line or, of a file that may be one, of a list that the first line opens."""
     for number, line in enumerate(stream, 1):
-        if ending == LIST and number == 1 and line.lstrip().startswith("["):
+        if ending == LIST and number == 1 and _opens(line):
             yield from _items(line + stream.read())
             return
         if line.strip():
             yield f"line {number}", _object(f"line {number}", line)
+
+
+def all_keys(stream: IO[str], ending: str) -> list[str]:
+    """The keys of the first objects of a file: an object may lack what the next one has."""
+    first = islice(rows(stream, ending), _LOOKED_AT)
+    return list(dict.fromkeys(key for _, found in first for key in keys(found)))
 
 
 def keys(found: Mapping[str, Any]) -> Iterator[str]:
@@ -68,11 +83,28 @@ def _holds_several(value: Any) -> bool:
     return isinstance(value, dict)
 
 
+def _held_in(found: Mapping[str, Any]) -> list[dict[str, Any]] | None:
+    """The records in a list `data`, which one object holds with what is said of all of them."""
+    inner = found.get("data")
+    is_table = isinstance(inner, list) and all(isinstance(one, dict) for one in inner)
+    return inner if is_table else None
+
+
+def _opens(line: str) -> bool:
+    """Whether the first line opens a list, or an object that goes over several lines."""
+    start = line.strip()
+    return start.startswith("[") or (start.startswith("{") and not start.endswith("}"))
+
+
 def _items(text: str) -> Iterator[Object]:
     try:
         found = json.loads(text)
     except ValueError as error:
         raise JsonError(f": no JSON: {error}") from error
+    yield from _numbered([found] if isinstance(found, dict) else found)
+
+
+def _numbered(found: Sequence[Any]) -> Iterator[Object]:
     for number, item in enumerate(found, 1):
         if not isinstance(item, dict):
             raise JsonError(f", item {number}: no JSON object; allowed: a list of objects")

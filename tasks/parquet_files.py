@@ -17,18 +17,40 @@ class ParquetError(Exception):
 
 
 def names(path: Path) -> list[str]:
-    """The columns of a file. Raises ParquetError and OSError, as all here do."""
+    """The columns of a file, and those of records in them behind a dot: `translation.en`.
+
+    Raises ParquetError and OSError, as all here do.
+    """
     with _opened(path) as file:
-        return list(file.schema_arrow.names)
+        return [name for one in file.schema_arrow for name in _names(one)]
+
+
+def _names(column: Any) -> Iterator[str]:
+    import pyarrow as pa
+
+    yield column.name
+    if pa.types.is_struct(column.type) and not _holds_files(column.type):
+        yield from (f"{column.name}.{inner.name}" for inner in column.type)
 
 
 def rows(path: Path, columns: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
     """The values of these columns, row by row; a column may be asked for twice."""
     with _opened(path) as file:
-        read = list(dict.fromkeys(columns))
+        own = {*file.schema_arrow.names}
+        whole = [name if name in own else name.partition(".")[0] for name in columns]
+        read = list(dict.fromkeys(whole))
         for batch in file.iter_batches(batch_size=_batch_rows(file.metadata), columns=read):
             table = batch.to_pydict()
-            yield from zip(*(table[name] for name in columns), strict=True)
+            values = (_values(table, one, at) for one, at in zip(columns, whole, strict=True))
+            yield from zip(*values, strict=True)
+
+
+def _values(table: dict[str, list[Any]], name: str, column: str) -> list[Any]:
+    """The values of a column, or of a name in the records of one."""
+    if name == column:
+        return table[column]
+    inner = name.partition(".")[2]
+    return [record and record[inner] for record in table[column]]
 
 
 def class_names(path: Path, column: str | int) -> tuple[str, ...]:

@@ -27,6 +27,7 @@ DELIMITERS = {".csv": ",;\t", ".tsv": "\t", ".txt": "\t,;"}
 PARQUET = ".parquet"
 ENDINGS = (*DELIMITERS, *json_files.ENDINGS, PARQUET, *sentence_files.ENDINGS)
 """What the names of table files end with, before a `.gz`."""
+_WORKBOOKS = (".xlsx", ".xlsm", ".xls", ".ods")
 TEXT_FOLDER = ("text", "label", "file")
 """The columns of a folder of texts: a file is a row, the folder's name its label."""
 _SHOWN_COLUMNS, _SHOWN_SIGNS = 20, 40
@@ -125,7 +126,7 @@ def read_rows(path: Path, columns: Wanted, split: str, how: Format = PLAIN) -> I
 def column_names(path: Path, split: str, how: Format = PLAIN) -> list[str | int]:
     """The columns of a file, by their names or, where it has no header, by their numbers.
 
-    Those of JSON are the keys of the first object, and of records in it. Raises TableError and
+    Those of JSON are the keys of the first objects, and of records in them. Raises TableError and
     OSError.
     """
     with _errors(path, split, how):
@@ -138,7 +139,7 @@ def column_names(path: Path, split: str, how: Format = PLAIN) -> list[str | int]
             return list(parquet_files.names(path))
         with _opened(path, how) as stream:
             if ending in json_files.ENDINGS:
-                return [*json_files.keys(next(json_files.objects(stream, ending), ("", {}))[1])]
+                return [*json_files.all_keys(stream, ending)]
             delimiter = how.delimiter or _delimiter(path, {}, how)
             first = next(_records(_reader(stream, delimiter, how)), ("", []))[1]
             return list(first) if how.header else list(range(len(first)))
@@ -147,6 +148,8 @@ def column_names(path: Path, split: str, how: Format = PLAIN) -> list[str | int]
 def _known_ending(path: Path, split: str) -> str:
     if (ending := ending_of(path.name)) not in ENDINGS:
         allowed = f"allowed endings: {', '.join(ENDINGS)}, with or without .gz"
+        if ending in _WORKBOOKS:
+            allowed = f"a workbook, to be saved as CSV in UTF-8, a sheet each; {allowed}"
         raise TableError(("files", split), f"{path.name}: {allowed}")
     return ending
 

@@ -59,11 +59,7 @@ def mismatches(
         yield None, f"training.weights: {refused(training.weights, _MISSING)}"
     if problem := method.weights_problem(training.weights) or _unquantised(model, training):
         yield ("training", "weights"), refused(training.weights, problem)
-    if not method.trains and model.anatomy.head and not keeps_head(record):
-        reason = (
-            f"nothing is trained, and {name} has a head that is new to task {task.record.name!r}"
-        )
-        yield ("method",), f"{reason}; allowed: head: keep, or models without a new head"
+    yield from _untrained_head(task, model, method)
     yield from _unknown_groups(training, method)
     if problem := unsmoothed(task, training):
         yield _SMOOTHING, problem
@@ -72,6 +68,14 @@ def mismatches(
         if value != default:
             allowed = f"{name} {why}; allowed: {json.dumps(default)}"
             yield ("training", key), refused(value, allowed)
+
+
+def _untrained_head(task: TaskPlan, model: ModelPlan, method: Method) -> Iterator[Mismatch]:
+    """A head that is drawn anew where nothing trains it."""
+    if not method.trains and model.anatomy.head and not keeps_head(model.record):
+        named = f"model {model.record.name!r} has a head that is new to task {task.record.name!r}"
+        allowed = "allowed: head: keep, or models without a new head"
+        yield ("method",), f"nothing is trained, and {named}; {allowed}"
 
 
 def _unquantised(model: ModelPlan, training: Training) -> str | None:

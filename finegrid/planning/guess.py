@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import isfinite
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pydantic import JsonValue
 
-from finegrid.planning.guess_answers import Answers, guess_answers
+from finegrid.planning.guess_answers import Answers, guess_answers, repeated_contexts
+from finegrid.planning.guess_format import NUMBER, guess_format
+from finegrid.planning.guess_spans import guess_spans
 from finegrid.planning.guess_tags import TaggedWords, guess_tags
-from finegrid.planning.guess_texts import Texts, guess_texts
+from finegrid.planning.guess_texts import Texts, are_instructions, guess_texts
 from finegrid.planning.own_files import Paths
 from finegrid.records.prepared import SplitName
+from kinds.registry import KINDS, kind_named
 from tasks.file_kinds import kind_reading, kinds_like, needs_of
-from tasks.file_options import Columns, as_text
-from tasks.file_tags import TAGS
+from tasks.file_options import Columns, as_label
 from tasks.table_files import (
-    DELIMITERS,
     Format,
     column_names,
-    ending_of,
-    has_comments,
     read_rows,
 )
 
@@ -41,6 +40,8 @@ _PAIRS = (
     *(("question", "sentence"), ("text1", "text2"), ("texta", "textb"), ("query", "passage")),
 )
 GROUPS = ("user", "userid", "author", "authorid", "reviewerid", "patientid", "groupid")
+_TRANSLATION = "translation."
+"""What a text of each language is called in the Hub's data sets of translations."""
 _MOST_CLASSES = 50
 _FEW_CLASSES = 20
 _TEXT_WORDS = 3
@@ -48,7 +49,6 @@ _TEXT_WORDS = 3
 LENGTHS = (32, 64, 128, 256, 512)
 _TOKENS_A_WORD = 1.4
 _SHARES: Mapping[SplitName, float] = {"validation": 0.1, "test": 0.2}
-_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 
 
 class Options(NamedTuple):
@@ -77,7 +77,7 @@ class Guess:
     """None where examples are not cut."""
     reasons: tuple[str, ...]
     asked: dict[str, JsonValue] = field(default_factory=dict)
-    """What the entry says of the kind."""
+    """What the entry says of the kind, and of rows to drop."""
     metadata: dict[str, JsonValue] | None = None
     """The tables that name the files of a folder."""
     divided: dict[str, JsonValue] = field(default_factory=dict)
@@ -95,13 +95,16 @@ class _Column:
     numbers: int = 0
     whole: int = 0
     words: list[int] = field(default_factory=list)
+    several: int = 0
+    """Rows with a list of more than one."""
 
-    def add(self, value: str) -> None:
+    def add(self, value: Any) -> None:
         self.rows += 1
-        text = value.strip()
+        self.several += isinstance(value, list) and len(value) > 1
+        text = as_label(value).strip()
         if len(self.values) <= _MOST_CLASSES:
             self.values.add(text)
-        if _NUMBER.fullmatch(text) and isfinite(number := float(text)):
+        if NUMBER.fullmatch(text) and isfinite(number := float(text)):
             self.numbers += 1
             self.whole += number == int(number)
         self.words.append(len(text.split()))
@@ -146,17 +149,21 @@ def guess(paths: Paths, given: Options) -> Guess:
         texts = _of_folders(paths["train"])
         reasons.append("each label is the folder of its texts")
     else:
-        how = _with_comments(path, _with_header(path, how, reasons), reasons)
+        how = guess_format(path, how, reasons)
         said = given.text, given.label, given.kind
-        if given.pair is None and (tagged := guess_tags(paths["train"], how, *said)):
-            return _of_tags(tagged, how, paths, reasons)
+        if given.pair is None:
+            tagged = guess_tags(paths["train"], how, *said)
+            if tagged := tagged or guess_spans(paths["train"], how, *said):
+                return _of_tags(tagged, how, paths, reasons)
         found = columns_of(paths["train"], how)
         if answers := _answers(found, paths, how, given):
-            return _of_texts(answers, found, how, paths, reasons)
-        if written := _written(found, paths["train"], how, given):
+            return _with_groups(_of_texts(answers, found, how, paths, reasons), paths)
+        if written := _written(found, paths["train"], how, given, reasons):
+            reasons += _others(written.kind) if given.kind is None else []
             return _of_texts(written, found, how, paths, reasons)
         texts, label = _texts(found, given, reasons), label_of(found, given, reasons)
         kind = given.kind or _kind(label, reasons)
+        _check_labels(label.name, paths, how)
         pair = texts[1].name if len(texts) > 1 else None
         dropped = _no_labels(label, reasons) if needs_of(kind).classes else ()
         columns = {"text": texts[0].name, "text_pair": pair, "label": label.name}
@@ -166,23 +173,42 @@ def guess(paths: Paths, given: Options) -> Guess:
 
 
 def _written(
-    columns: Sequence[_Column], files: Sequence[Path], how: Format, given: Options
+    columns: Sequence[_Column],
+    files: Sequence[Path],
+    how: Format,
+    given: Options,
+    reasons: list[str],
 ) -> Texts | None:
     """The guess that texts follow from others, unless labels are named or asked for."""
+    keys = {column.key: column.name for column in columns}
     labelled = any(column.key in _LABELS and column.may_be_classes for column in columns)
+    labelled = labelled and not are_instructions(keys)
+    keys |= _side_by_side(columns, reasons)
     if given.text is not None or given.label is not None or (labelled and given.kind is None):
         return None
-    keys = {column.key: column.name for column in columns}
     return guess_texts(keys, given.kind, files, how)
+
+
+def _side_by_side(columns: Sequence[_Column], reasons: list[str]) -> dict[str, str | int]:
+    """A source and its target: a translation's two languages, or two columns without a name."""
+    found = [column.name for column in columns if str(column.name).startswith(_TRANSLATION)]
+    if not found and not any(column.may_be_classes for column in columns):
+        texts = (column for column in columns if column.mean_words >= _TEXT_WORDS)
+        found = [column.name for column in texts if isinstance(column.name, int)][:2]
+    if len(found) != 2:
+        return {}
+    source, target = found
+    reasons.append(f"source: {source}, target: {target}, for they are texts side by side")
+    return {"source": source, "target": target}
 
 
 def _of_tags(tagged: TaggedWords, how: Format, paths: Paths, reasons: list[str]) -> Guess:
     reasons += tagged.reasons
     shares = shares_of(paths, reasons)
-    words = _Column(tagged.columns[TAGS], words=tagged.words)
-    length = _max_length([words], reasons)
+    length = _max_length([_Column("words", words=tagged.words)], reasons)
     columns: Columns = dict(tagged.columns)
-    return Guess(tagged.kind, columns, how, (), shares, length, tuple(reasons))
+    said = (tagged.kind, columns, how, (), shares, length, tuple(reasons))
+    return Guess(*said, dict(tagged.asked))
 
 
 def _answers(
@@ -211,34 +237,28 @@ def _of_texts(
     return Guess(*said, written.asked)
 
 
+def _with_groups(found: Guess, paths: Paths) -> Guess:
+    """The same guess, and that questions on one context are in one split, where there are such."""
+    columns = found.columns or {}
+    if not found.shares or not (why := repeated_contexts(columns, paths["train"], found.how)):
+        return found
+    reasons = (*found.reasons, f"split.group: those on one are in one split, for {why}")
+    return replace(found, divided={"group": str(columns["context"])}, reasons=reasons)
+
+
+def _others(kind: str) -> list[str]:
+    """That other kinds of models write texts too."""
+    truths = needs_of(kind).truths
+    names = ", ".join(name for name in KINDS if name != kind and needs_of(name).truths == truths)
+    return [f"kind: {names} is for models of another architecture that write: --kind"]
+
+
 def _of_folders(folders: Sequence[Path]) -> list[_Column]:
     text = _Column("text")
     for folder in folders:
         for _, (value,) in read_rows(folder, {"text": "text"}, "train"):
             text.add(value)
     return [text]
-
-
-def _with_header(path: Path, how: Format, reasons: list[str]) -> Format:
-    """Whether the first line names the columns: a number is no name."""
-    if ending_of(path.name) not in DELIMITERS:
-        return how
-    first = [str(name).strip() for name in column_names(path, "train", how)]
-    numbers = [name for name in first if _NUMBER.fullmatch(name)]
-    if not numbers or first == list(map(str, range(len(first)))):
-        return how
-    reasons.append(f"no header, for the first line holds {numbers[0]!r}: columns by their numbers")
-    return how.model_copy(update={"header": False})
-
-
-def _with_comments(path: Path, how: Format, reasons: list[str]) -> Format:
-    """Whether lines of # are no words, of a file with a word a line."""
-    if path.is_dir() or not has_comments(path, how):
-        return how
-    reasons.append(
-        "lines of # before a sentence are no words, for they have other counts of values"
-    )
-    return how.model_copy(update={"comments": True})
 
 
 def columns_of(files: Sequence[Path], how: Format, without: Sequence[str] = ()) -> list[_Column]:
@@ -250,8 +270,19 @@ def columns_of(files: Sequence[Path], how: Format, without: Sequence[str] = ()) 
     for path in files:
         for _, values in read_rows(path, wanted, "train", how):
             for column, value in zip(columns, values, strict=True):
-                column.add(as_text(value))
+                column.add(value)
     return columns
+
+
+def _check_labels(label: str | int, paths: Paths, how: Format) -> None:
+    """Refuse a file without the labels, as those to be predicted for a contest. Raises GuessError.
+
+    Raises TableError and OSError, too.
+    """
+    for path in (one for split, files in paths.items() if split != "train" for one in files):
+        if not path.is_dir() and label not in column_names(path, "train", how):
+            allowed = f"the training file alone, {paths['train'][0]}, of which rows are held out"
+            raise GuessError(f"{path.name} has no column {label!r} to score by; allowed: {allowed}")
 
 
 def _named(columns: Iterable[_Column], name: str, option: str) -> _Column:
@@ -278,8 +309,10 @@ def _texts(columns: list[_Column], given: Options, reasons: list[str]) -> list[_
     named = [column for column in texts if column.key in _TEXTS]
     found = sorted(named or texts, key=lambda column: -column.mean_words)
     if not found:
+        of_rows = (name for name in KINDS if kind_named(name).inputs.unit == "row")
         raise GuessError(
-            f"no column holds texts of {_TEXT_WORDS} words on average; say it: --text, and --pair"
+            f"no column holds texts of {_TEXT_WORDS} words on average; say it: --text, and --pair; "
+            f"rows of numbers are of kind {', '.join(of_rows)}, see config/README.md"
         )
     why = "a usual name, " if named else ""
     reasons.append(f"text: {found[0].name}, {why}{found[0].mean_words:.0f} words on average")
@@ -298,7 +331,9 @@ def label_of(columns: list[_Column], given: Options, reasons: list[str]) -> _Col
     if len(found) != 1:
         names = ", ".join(str(column.name) for column in found or columns)
         which = "several may be labels" if found else "none looks like a label"
-        raise GuessError(f"of the columns {names} {which}; say it: --label")
+        are_flags = found and all(column.values <= {"0", "1"} for column in found)
+        hint = ", of which one is learnt, for each is a label of 0 and 1" if are_flags else ""
+        raise GuessError(f"of the columns {names} {which}; say it: --label{hint}")
     reasons.append(f"label: {found[0].name}, {why}")
     return found[0]
 
@@ -310,6 +345,9 @@ def text_kind(*, classes: bool) -> str:
 
 def _kind(label: _Column, reasons: list[str]) -> str:
     """Classes, of words or of few whole numbers; or numbers."""
+    if label.several:
+        problem = f"{label.name}: {label.several} rows have several labels"
+        raise GuessError(f"{problem}; allowed: one label a row, for one is learnt")
     count, filled = len(label.values), label.values - {""}
     all_numbers = label.numbers == label.rows
     if all_numbers and (label.whole < label.rows or count > _FEW_CLASSES):
@@ -330,7 +368,7 @@ def _kind(label: _Column, reasons: list[str]) -> str:
 def _no_labels(label: _Column, reasons: list[str]) -> tuple[str, ...]:
     """Values beside words that are no word, such as the `-` of pairs without a majority."""
     signs = {value for value in label.values if not any(map(str.isalnum, value))}
-    words = {value for value in label.values - signs if not _NUMBER.fullmatch(value)}
+    words = {value for value in label.values - signs if not NUMBER.fullmatch(value)}
     if not signs or len(words) < 2:
         return ()
     reasons.append(f"rows whose {label.name} is {', '.join(map(repr, sorted(signs)))} are left out")

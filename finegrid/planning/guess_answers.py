@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from pydantic import JsonValue
@@ -13,11 +15,15 @@ from finegrid.planning.own_files import Paths
 from kinds.contract import Kind, RowError
 from kinds.registry import KINDS, kind_named
 from tasks.file_kinds import Needs, needs_of
-from tasks.file_options import Columns, flat
+from tasks.file_options import Columns, as_text, flat
 from tasks.made_rows import MadeRows
 from tasks.table_files import Format, read_rows
 
 _ANSWERS, _CHOICES, _ANSWER = "answers", "choices", "answer"
+_PLACED = ((_ANSWERS,), ("answertext", "answerstart"), ("answer", "answerstart"))
+"""Usual names of answers with their places, in a column or in two."""
+_CONTEXT, _FEWEST_CONTEXTS = "context", 10
+"""The column whose values may come back, and how many different ones make splits of their own."""
 _CONTEXTS = ("context", "article", "passage", "premise", "sent1")
 _QUESTIONS = ("questionstem", "question", "ctx", "query", "goal", "sent2", "sentence")
 _LISTS = ("choices", "questionchoices", "options", "endings")
@@ -60,27 +66,48 @@ def _spans(
     needs: Needs, keys: Mapping[str, str | int], paths: Paths, how: Format
 ) -> Answers | None:
     """Columns of SQuAD's names, whose answers say where they stand."""
-    if not {*needs.texts, _ANSWERS} <= keys.keys():
+    answers = next((one for one in _PLACED if {*one} <= keys.keys()), None)
+    if answers is None or not {*needs.texts} <= keys.keys():
         return None
-    columns: Columns = {name: keys[name] for name in (*needs.texts, _ANSWERS)}
+    columns: Columns = {name: keys[name] for name in needs.texts}
+    named = tuple(keys[one] for one in answers)
+    columns[_ANSWERS] = named if len(named) > 1 else named[0]
     counts = list(_counted(needs.kind, columns, paths, how))
     if None in counts:
         return None
     asked: dict[str, JsonValue] = {"unanswerable": True} if 0 in counts else {}
     lacking = f", {counts.count(0)} rows of which are empty" if asked else ""
-    reason = f"{needs.kind}, for {_ANSWERS} holds texts and where each starts{lacking}"
+    shown = ", ".join(map(str, named))
+    hold = "hold" if len(named) > 1 else "holds"
+    reason = f"{needs.kind}, for {shown} {hold} texts and where each starts{lacking}"
     return Answers(needs.kind, columns, tuple(keys[name] for name in needs.texts), asked, (reason,))
+
+
+def repeated_contexts(columns: Columns, files: Sequence[Path], how: Format) -> str | None:
+    """How often contexts of answers come back, where enough of them differ for splits of theirs.
+
+    Raises TableError and OSError.
+    """
+    context = columns.get(_CONTEXT) if _ANSWERS in columns else None
+    if not isinstance(context, str | int):
+        return None
+    rows = (read_rows(file, {_CONTEXT: context}, "train", how) for file in files)
+    counts = Counter(hash(as_text(value)) for file in rows for _, (value,) in file)
+    if not _FEWEST_CONTEXTS <= len(counts) < counts.total():
+        return None
+    return f"{counts.total()} questions are on {len(counts)} contexts"
 
 
 def _counted(kind: str, columns: Columns, paths: Paths, how: Format) -> Iterator[int | None]:
     """How many answers each row has; None for one that has no such answers."""
-    wanted = {name: one for name, one in columns.items() if isinstance(one, str | int)}
+    wanted = flat(columns)
     made = kind_named(kind, {"unanswerable": True})
     for split, files in paths.items():
         for path in files:
+            rows = MadeRows(path, made, columns)
             for _, values in read_rows(path, wanted, split, how):
                 try:
-                    row = made.row(dict(zip(wanted, values, strict=True)))
+                    row = made.row(rows.values(values, wanted))
                 except RowError:
                     yield None
                 else:

@@ -7,6 +7,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pydantic import JsonValue
+
 from kinds.contract import SettingError
 from kinds.inputs.values import texts_in
 from kinds.outputs.tag_schemes import scheme_of
@@ -33,6 +35,8 @@ class TaggedWords(NamedTuple):
     words: list[int]
     """How many words the rows have that were looked at."""
     reasons: tuple[str, ...]
+    asked: Mapping[str, JsonValue] = {}
+    """What the entry says beside."""
 
 
 def guess_tags(

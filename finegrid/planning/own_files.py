@@ -160,8 +160,8 @@ def surveyed(entry: TaskEntry, paths: Paths, examiner: Examiner) -> Survey:
 def as_registered(entry: TaskEntry, source: Source, names: SplitFiles, survey: Survey) -> TaskEntry:
     """The entry of the registered task that reads files of these names below a source."""
     paths = {name: tuple(map(Path, files)) for name, files in names.named.items()}
-    names_of = _needs(entry).known
     columns, dropped = _columns(entry, paths), _dropped(entry, paths)
+    names_of = _needs(entry).listed(columns)
     asked = _options(entry, survey)
     options: dict[str, JsonValue] = {
         "splits": names.model_dump(mode="json"),

@@ -135,13 +135,15 @@ class TaskEntry(Record):
     """How tags name entities, as `IOB2`; None: as all rows do."""
     references: ReferencesAre | None = None
     """Where several texts stand that are right for a source; None: there is one."""
+    alignment: str | None = None
+    """What becomes of an entity that ends inside a word: `strict` or `expand`."""
 
     @property
     def of_kind(self) -> dict[str, JsonValue]:
         """What is said of the kind."""
         keys = (
             *("encoding", "decoding", "answer", "selects_by"),
-            *("choices", "answer_is", "unanswerable", "scheme"),
+            *("choices", "answer_is", "unanswerable", "scheme", "alignment"),
         )
         return {key: value for key in keys if (value := getattr(self, key)) is not None}
 

@@ -14,6 +14,10 @@ _ROLES = {
 _ANSWERING, _ASKING = "assistant", "user"
 _KEYS = (("role", "from"), ("content", "value"))
 """The keys of a turn in either form."""
+CONVERSATION = (
+    "a list of turns of system, user (human) and assistant (gpt), each with a text, in which the "
+    "last assistant answers a user; a call of a tool is none"
+)
 
 
 def last_turn(value: Any) -> tuple[str, str, str]:

@@ -44,8 +44,19 @@ class Composed(NamedTuple):
     """A column of a table that several of a kind's are made of."""
 
     parts: tuple[str, ...]
-    make: Callable[[Any], tuple[str, ...]]
-    """The parts of a value. Raises ValueError where they cannot be made of it."""
+    make: Callable[[Any], tuple[str, ...]] | None = None
+    """The parts of a value. Raises ValueError where they cannot be made of it.
+
+    None: the kind's own `row` makes them.
+    """
+    beside: tuple[str, ...] = ()
+    """Columns that the parts are made of too."""
+    optional: tuple[str, ...] = ()
+    """Those of them that a task may lack."""
+    held: Callable[[Any], set[str]] | None = None
+    """What a row may be left out for by a value, where that is more than its texts."""
+    allowed: str = "text"
+    """What a value has to be."""
 
 
 class RowError(ValueError):

@@ -12,7 +12,7 @@ from pydantic import AfterValidator
 from finegrid.records.base import Record
 from finegrid.records.references import references
 from kinds.contract import Composed, Example
-from kinds.inputs.conversations import last_turn
+from kinds.inputs.conversations import CONVERSATION, last_turn
 from kinds.inputs.decoders import SEES_AHEAD, beginning, chat, ids_of
 from kinds.inputs.text import Text, Tokenizer
 
@@ -80,7 +80,7 @@ class Prompts(Text):
     optional: ClassVar[tuple[str, ...]] = (_PROMPT, _EARLIER)
 
     composed: ClassVar[Mapping[str, Composed]] = {
-        "messages": Composed((_EARLIER, _PROMPT, _TARGET), last_turn)
+        "messages": Composed((_EARLIER, _PROMPT, _TARGET), last_turn, allowed=CONVERSATION)
     }
 
     encoding: PromptEncoding = AS_IT_STANDS

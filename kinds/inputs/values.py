@@ -32,7 +32,7 @@ def texts_in(value: Any) -> list[str]:
 
     Numbers stand as texts; a list with anything else holds no texts.
     """
-    found = _literal(value) if isinstance(value, str) else value
+    found = literal(value) if isinstance(value, str) else value
     if not isinstance(found, list | tuple):
         return []
     texts = list(map(text_of, found))
@@ -40,7 +40,7 @@ def texts_in(value: Any) -> list[str]:
     return texts if is_whole else []
 
 
-def _literal(text: str) -> Any:
+def literal(text: str) -> Any:
     """What a cell holds; None where that is no value of JSON or Python."""
     for read in (json.loads, ast.literal_eval):
         try:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from kinds.contract import Example
+from kinds.contract import Composed, Example
+from kinds.inputs.entity_spans import ANSWER, SPANS, TEXT, types_held
 from kinds.inputs.text import Text, Tokenizer
 
 if TYPE_CHECKING:
@@ -42,6 +43,11 @@ class WordLists(Text):
 
     columns: ClassVar[tuple[str, ...]] = ("tokens",)
     optional: ClassVar[tuple[str, ...]] = ()
+    composed: ClassVar[Mapping[str, Composed]] = {
+        SPANS: Composed(
+            ("tokens", "tags"), beside=(TEXT, ANSWER), optional=(ANSWER,), held=types_held
+        )
+    }
 
     def schema(self) -> pa.Schema:
         """Column `tokens`: the words of each row."""

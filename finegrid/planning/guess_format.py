@@ -1,0 +1,78 @@
+"""How a table file is likely to be written: what its first line is, and what no line says."""
+
+from __future__ import annotations
+
+import re
+from itertools import islice
+from pathlib import Path
+
+from kinds.outputs.tag_schemes import OUTSIDE, names_entities
+from tasks.table_files import (
+    DELIMITERS,
+    Format,
+    TableError,
+    column_names,
+    ending_of,
+    has_comments,
+    read_rows,
+)
+
+NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+_TEXT = ".txt"
+_ENDS = (".", "!", "?")
+"""What a sentence ends with."""
+_MOST_WORDS = 3
+"""Of a name of a column, where all are longer."""
+_ROWS = 50
+"""That are looked at for sentences."""
+
+
+def guess_format(path: Path, how: Format, reasons: list[str]) -> Format:
+    """The format of a file, with what it does not say of itself. Raises TableError and OSError."""
+    how = _with_sentences(path, how, reasons)
+    return _with_comments(path, _with_header(path, how, reasons), reasons)
+
+
+def _with_sentences(path: Path, how: Format, reasons: list[str]) -> Format:
+    """Whether a text file has a word a line, whose last value is a tag that names entities."""
+    if ending_of(path.name) != _TEXT:
+        return how
+    as_words = how.model_copy(update={"sentences": True})
+    try:
+        names = column_names(path, "train", as_words) or [0]
+        rows = islice(read_rows(path, {"tags": names[-1]}, "train", as_words), _ROWS)
+        tags = {tag for _, row in rows for values in row for tag in values}
+    except TableError:  # it has not as many values in each line
+        return how
+    if OUTSIDE not in tags or not names_entities(sorted(tags)):
+        return how
+    reasons.append(f"a word a line, for the last value of a line is a tag, as {max(tags)!r}")
+    return as_words
+
+
+def _with_header(path: Path, how: Format, reasons: list[str]) -> Format:
+    """Whether the first line names the columns: a number is no name, nor are texts alone."""
+    if ending_of(path.name) not in DELIMITERS or how.sentences:
+        return how
+    first = [str(name).strip() for name in column_names(path, "train", how)]
+    values = [name for name in first if NUMBER.fullmatch(name)]
+    are_texts = len(first) > 1 and all(map(_is_text, first))
+    values = values or (first if are_texts else [])
+    if not values or first == list(map(str, range(len(first)))):
+        return how
+    reasons.append(f"no header, for the first line holds {values[0]!r}: columns by their numbers")
+    return how.model_copy(update={"header": False})
+
+
+def _is_text(name: str) -> bool:
+    return name.endswith(_ENDS) or len(name.split()) > _MOST_WORDS
+
+
+def _with_comments(path: Path, how: Format, reasons: list[str]) -> Format:
+    """Whether lines of # are no words, of a file with a word a line."""
+    if not has_comments(path, how):
+        return how
+    reasons.append(
+        "lines of # before a sentence are no words, for they have other counts of values"
+    )
+    return how.model_copy(update={"comments": True})
