@@ -32,11 +32,11 @@ class Checks:
     """What may be blank."""
     files: tuple[str, ...] = ()
     """What has to hold files."""
-    composed: Mapping[str, Composed] = field(default_factory=dict)
-    """What others are made of."""
     rows: int = 0
     bad: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
     """By column: the numbers and the places of rows."""
+    composed: Mapping[str, Composed] = field(default_factory=dict)
+    """Columns that others are made of."""
 
     def note(self, columns: Mapping[str, Sequence[Any]]) -> None:
         """Look at the values of some rows."""

@@ -13,6 +13,7 @@ from kinds.contract import Composed, Examined, Kind, SettingError
 from kinds.inputs.values import texts_in
 from kinds.registry import told
 from tasks.file_checks import Checks, listed, number
+from tasks.file_kinds import parts_given
 from tasks.file_labels import canonical, find_labels, listed_labels, named_classes
 from tasks.file_options import (
     ClassNames,
@@ -26,7 +27,7 @@ from tasks.file_options import (
 )
 from tasks.file_tags import TAGS, survey_tags
 from tasks.given_splits import by_value, check_groups
-from tasks.made_rows import MadeRows, parts_given
+from tasks.made_rows import MadeRows
 from tasks.splitting import divided, grouped, proportional
 from tasks.table_files import PLAIN, Format, Row, TableError, Wanted, read_rows, stored_names
 
@@ -209,7 +210,7 @@ class Reading:
         for path in files:
             numbers = frozenset(self._numbers(wanted))
             further = self._further(wanted)
-            check = Checks(path, wanted, numbers, further, self.files, self.composed)
+            check = Checks(path, wanted, numbers, further, self.files, composed=self.composed)
             rows = read_rows(path, wanted, split, self.how)
             made = MadeRows(path, self.kind, self.columns) if self.kind and self._is_made else None
             while block := list(islice(rows, _BLOCK)):
@@ -301,10 +302,10 @@ class Reading:
 
     def _held(self, key: str, columns: Mapping[str, Sequence[Any]]) -> list[set[str]]:
         """What each row may be dropped for: a text, any text of a list, or the id of a file."""
+        if (composed := self.composed.get(key)) and composed.held:
+            return [composed.held(row.get(key)) for row in columns[_MADE]]
         if self._is_made and key in self.columns:
             values = (row.get(key) for row in columns[_MADE])
-            if (one := self.composed.get(key)) and one.held:
-                return list(map(one.held, values))
             return [{text.strip() for text in (as_text(one), *texts_in(one))} for one in values]
         return [{text.strip()} for text in columns.get("id" if key in self.files else key, ())]
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kinds.contract import Composed, Kind, RowError
+from kinds.contract import Kind, RowError
+from tasks.file_kinds import parts_given
 from tasks.file_options import Columns
 from tasks.table_files import TableError, Wanted
 
@@ -81,14 +82,6 @@ class MadeRows:
         except RowError as error:
             self.bad.append(_Bad(error.column, place, str(error)))
             return None
-
-
-def parts_given(columns: Columns, composed: Mapping[str, Composed]) -> list[str]:
-    """The columns that examples are made of, by what a task names."""
-    named = {name: composed.get(name) for name, one in columns.items() if one is not None}
-    beside = {other for one in named.values() if one for other in one.beside}
-    parts = ((one.parts if one else (name,)) for name, one in named.items() if name not in beside)
-    return [part for several in parts for part in several]
 
 
 def _shown(column: Any) -> str:

@@ -18,9 +18,8 @@ _PAIRS = (
     *(("prompt", "target"), ("input", "output")),
 )
 """Usual names of a text and of the one that follows from it."""
-_INSTRUCTION = "instruction"
-_BETWEEN = ((_INSTRUCTION, "input"), (_INSTRUCTION, "context"))
-"""A column and one that adds to it, as in the forms of Alpaca and of Dolly."""
+_BETWEEN = {"instruction": "input"}
+"""A column that adds to another one, as in the form of Alpaca."""
 _CHATS = ("messages", "conversations")
 
 
@@ -53,13 +52,8 @@ def guess_texts(keys: Mapping[str, str | int], kind: str | None) -> Texts | None
     return None
 
 
-def are_instructions(keys: Mapping[str, str | int]) -> bool:
-    """Whether rows have an instruction and what follows from it, whatever classes they have too."""
-    return any(first == _INSTRUCTION and {first, second} <= keys.keys() for first, second in _PAIRS)
-
-
 def _pair(needs: Needs, first: str, second: str, keys: Mapping[str, str | int]) -> Texts:
-    beside = [name for one, name in _BETWEEN if one == first and name in keys]
+    beside = [name for one, name in _BETWEEN.items() if one == first and name in keys]
     parts = (keys[first], *(keys[name] for name in beside))
     columns: Columns = {
         needs.texts[0]: parts if beside else parts[0],
