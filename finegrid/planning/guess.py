@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 from pydantic import JsonValue
 
 from finegrid.planning.guess_answers import Answers, guess_answers, repeated_contexts
-from finegrid.planning.guess_format import NUMBER, guess_format
+from finegrid.planning.guess_format import NUMBER, check_labels, guess_format
+from finegrid.planning.guess_format import GuessError as GuessError
 from finegrid.planning.guess_spans import guess_spans
 from finegrid.planning.guess_tags import TaggedWords, guess_tags
 from finegrid.planning.guess_texts import Texts, guess_texts
@@ -137,10 +138,6 @@ def key_of(name: str | int) -> str:
     return re.sub(r"[^a-z0-9]", "", str(name).lower())
 
 
-class GuessError(Exception):
-    """What cannot be guessed, and the option that says it."""
-
-
 def guess(paths: Paths, given: Options) -> Guess:
     """The guess for a task on these files. Raises GuessError, TableError, OSError."""
     path = paths["train"][0]
@@ -166,7 +163,7 @@ def guess(paths: Paths, given: Options) -> Guess:
             return _of_texts(written, found, how, paths, reasons)
         texts, label = _texts(found, given, reasons), label_of(found, given, reasons)
         kind = given.kind or _kind(label, reasons)
-        _check_labels(label.name, paths, how)
+        check_labels(label.name, paths, how)
         pair = texts[1].name if len(texts) > 1 else None
         dropped = _no_labels(label, reasons) if needs_of(kind).classes else ()
         columns = {"text": texts[0].name, "text_pair": pair, "label": label.name}
@@ -278,17 +275,6 @@ def columns_of(files: Sequence[Path], how: Format, without: Sequence[str] = ()) 
             for column, value in zip(columns, values, strict=True):
                 column.add(value)
     return columns
-
-
-def _check_labels(label: str | int, paths: Paths, how: Format) -> None:
-    """Refuse a file without the labels, as those to be predicted for a contest. Raises GuessError.
-
-    Raises TableError and OSError, too.
-    """
-    for path in (one for split, files in paths.items() if split != "train" for one in files):
-        if not path.is_dir() and label not in column_names(path, "train", how):
-            allowed = f"the training file alone, {paths['train'][0]}, of which rows are held out"
-            raise GuessError(f"{path.name} has no column {label!r} to score by; allowed: {allowed}")
 
 
 def _named(columns: Iterable[_Column], name: str, option: str) -> _Column:
