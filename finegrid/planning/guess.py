@@ -341,6 +341,9 @@ def _kind(label: _Column, reasons: list[str]) -> str:
         problem = f"{label.name}: {label.several} rows have several labels"
         raise GuessError(f"{problem}; allowed: one label a row, for one is learnt")
     count, filled = len(label.values), label.values - {""}
+    if listed := sorted(value for value in filled if value.startswith(("[", "{"))):
+        problem = f"{label.name}: {listed[0]!r:.40} is a list or a record"
+        raise GuessError(f"{problem}; allowed: one label a row, or --kind of what holds such")
     all_numbers = label.numbers == label.rows
     if all_numbers and (label.whole < label.rows or count > _FEW_CLASSES):
         kind = text_kind(classes=False)
