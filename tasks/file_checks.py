@@ -34,11 +34,11 @@ class Checks:
     """What has to hold files."""
     lists: set[str] = field(default_factory=set)
     """What holds lists in some rows, where a text is asked for and a list could be."""
-    composed: Mapping[str, Composed] = field(default_factory=dict)
-    """What others are made of."""
     rows: int = 0
     bad: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
     """By column: the numbers and the places of rows."""
+    composed: Mapping[str, Composed] = field(default_factory=dict)
+    """Columns that others are made of."""
 
     def note(self, columns: Mapping[str, Sequence[Any]]) -> None:
         """Look at the values of some rows."""

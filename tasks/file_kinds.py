@@ -132,6 +132,14 @@ def needs_of(name: str) -> Needs:
     )
 
 
+def parts_given(columns: Columns, composed: Mapping[str, Composed]) -> list[str]:
+    """The columns that examples are made of, by what a task names."""
+    named = {name: composed.get(name) for name, one in columns.items() if one is not None}
+    beside = {other for one in named.values() if one for other in one.beside}
+    parts = ((one.parts if one else (name,)) for name, one in named.items() if name not in beside)
+    return [part for several in parts for part in several]
+
+
 def _is_of_numbers(kind: Any) -> bool:
     import pyarrow as pa
 

@@ -12,6 +12,7 @@ from finegrid.records.prepared import SPLITS, SplitName
 from kinds.contract import Composed, Examined, Kind, SettingError
 from kinds.registry import told
 from tasks.file_checks import Checks, listed, number
+from tasks.file_kinds import parts_given
 from tasks.file_labels import canonical, find_labels, listed_labels, named_classes
 from tasks.file_options import (
     ClassNames,
@@ -32,7 +33,7 @@ from tasks.file_references import (
 )
 from tasks.file_tags import TAGS, survey_tags
 from tasks.given_splits import by_value, check_groups
-from tasks.made_rows import MadeRows, MakeRow, parts_given, texts_held
+from tasks.made_rows import MadeRows, MakeRow, texts_held
 from tasks.splitting import divided, grouped, proportional
 from tasks.table_files import PLAIN, Format, Row, TableError, Wanted, read_rows, stored_names
 
@@ -237,7 +238,7 @@ class Reading:
         for path in files:
             numbers = frozenset(self._numbers(wanted))
             further = self._further(wanted)
-            check = Checks(path, wanted, numbers, further, self.files, self.composed)
+            check = Checks(path, wanted, numbers, further, self.files, composed=self.composed)
             rows = read_rows(path, wanted, split, self.how)
             made = (
                 MadeRows(path, self.kind, self.columns, self._maker)
@@ -342,10 +343,10 @@ class Reading:
 
     def _held(self, key: str, columns: Mapping[str, Sequence[Any]]) -> list[set[str]]:
         """What each row may be dropped for: a text, any text of a list, or the id of a file."""
+        if (composed := self.composed.get(key)) and composed.held:
+            return [composed.held(row.get(key)) for row in columns[_MADE]]
         if self._is_made and key in self.columns:
             values = (row.get(key) for row in columns[_MADE])
-            if (one := self.composed.get(key)) and one.held:
-                return list(map(one.held, values))
             return list(map(texts_held, values))
         return [{text.strip()} for text in columns.get("id" if key in self.files else key, ())]
 

@@ -83,11 +83,12 @@ def _holds_several(value: Any) -> bool:
     return isinstance(value, dict)
 
 
-def _held_in(found: Mapping[str, Any]) -> list[dict[str, Any]] | None:
+def _held_in(found: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The records in a list `data`, which one object holds with what is said of all of them."""
     inner = found.get("data")
-    is_table = isinstance(inner, list) and all(isinstance(one, dict) for one in inner)
-    return inner if is_table else None
+    if not isinstance(inner, list) or not all(isinstance(one, dict) for one in inner):
+        return []
+    return inner
 
 
 def _opens(line: str) -> bool:

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kinds.contract import Composed, Kind, Row, RowError
+from kinds.contract import Kind, Row, RowError
 from kinds.inputs.values import texts_in
+from tasks.file_kinds import parts_given
 from tasks.file_options import Columns, as_text
 from tasks.table_files import TableError, Wanted
 
@@ -97,14 +98,6 @@ def texts_held(value: Any) -> set[str]:
     if isinstance(value, tuple):
         return (texts - {""}) or {""}
     return texts if texts and not isinstance(value, str) else {*texts, as_text(value).strip()}
-
-
-def parts_given(columns: Columns, composed: Mapping[str, Composed]) -> list[str]:
-    """The columns that examples are made of, by what a task names."""
-    named = {name: composed.get(name) for name, one in columns.items() if one is not None}
-    beside = {other for one in named.values() if one for other in one.beside}
-    parts = ((one.parts if one else (name,)) for name, one in named.items() if name not in beside)
-    return [part for several in parts for part in several]
 
 
 def _shown(column: Any) -> str:

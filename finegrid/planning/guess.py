@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 from pydantic import JsonValue
 
 from finegrid.planning.guess_answers import Answers, guess_answers, repeated_contexts
-from finegrid.planning.guess_format import NUMBER, guess_format
+from finegrid.planning.guess_format import NUMBER, check_labels, guess_format
+from finegrid.planning.guess_format import GuessError as GuessError
 from finegrid.planning.guess_spans import guess_spans
 from finegrid.planning.guess_tags import TaggedWords, guess_tags
-from finegrid.planning.guess_texts import Texts, are_instructions, guess_texts
+from finegrid.planning.guess_texts import Texts, guess_texts
 from finegrid.planning.own_files import Paths
 from finegrid.records.prepared import SplitName
 from kinds.registry import KINDS, kind_named
@@ -40,6 +41,8 @@ _PAIRS = (
     *(("question", "sentence"), ("text1", "text2"), ("texta", "textb"), ("query", "passage")),
 )
 GROUPS = ("user", "userid", "author", "authorid", "reviewerid", "patientid", "groupid")
+_INSTRUCTION, _CONTEXT, _INPUT = "instruction", "context", "input"
+"""What is answered whatever classes a row has, and what adds to it in Dolly and in Alpaca."""
 _TRANSLATION = "translation."
 """What a text of each language is called in the Hub's data sets of translations."""
 _MOST_CLASSES = 50
@@ -97,6 +100,8 @@ class _Column:
     words: list[int] = field(default_factory=list)
     several: int = 0
     """Rows with a list of more than one."""
+    known_as: str | None = None
+    """A usual name of what it holds, where it has another."""
 
     def add(self, value: Any) -> None:
         self.rows += 1
@@ -111,8 +116,8 @@ class _Column:
 
     @property
     def key(self) -> str:
-        """The name without case and signs, to be compared."""
-        return key_of(self.name)
+        """The name without case and signs, to be compared, or the usual one of what it holds."""
+        return self.known_as or key_of(self.name)
 
     @property
     def mean_words(self) -> float:
@@ -131,10 +136,6 @@ class _Column:
 def key_of(name: str | int) -> str:
     """A column's name without case and signs."""
     return re.sub(r"[^a-z0-9]", "", str(name).lower())
-
-
-class GuessError(Exception):
-    """What cannot be guessed, and the option that says it."""
 
 
 def guess(paths: Paths, given: Options) -> Guess:
@@ -157,13 +158,12 @@ def guess(paths: Paths, given: Options) -> Guess:
                 return _of_tags(tagged, how, paths, reasons)
         found = columns_of(paths["train"], how)
         if answers := _answers(found, paths, how, given):
-            return _with_groups(_of_texts(answers, found, how, paths, reasons), paths)
-        if written := _written(found, paths["train"], how, given, reasons):
-            reasons += _others(written.kind) if given.kind is None else []
+            return _of_texts(answers, found, how, paths, reasons)
+        if written := _written(found, paths["train"], how, given):
             return _of_texts(written, found, how, paths, reasons)
         texts, label = _texts(found, given, reasons), label_of(found, given, reasons)
         kind = given.kind or _kind(label, reasons)
-        _check_labels(label.name, paths, how)
+        check_labels(label.name, paths, how)
         pair = texts[1].name if len(texts) > 1 else None
         dropped = _no_labels(label, reasons) if needs_of(kind).classes else ()
         columns = {"text": texts[0].name, "text_pair": pair, "label": label.name}
@@ -173,33 +173,34 @@ def guess(paths: Paths, given: Options) -> Guess:
 
 
 def _written(
-    columns: Sequence[_Column],
-    files: Sequence[Path],
-    how: Format,
-    given: Options,
-    reasons: list[str],
+    columns: Sequence[_Column], files: Sequence[Path], how: Format, given: Options
 ) -> Texts | None:
     """The guess that texts follow from others, unless labels are named or asked for."""
-    keys = {column.key: column.name for column in columns}
     labelled = any(column.key in _LABELS and column.may_be_classes for column in columns)
-    labelled = labelled and not are_instructions(keys)
-    keys |= _side_by_side(columns, reasons)
+    labelled = labelled and not any(column.key == _INSTRUCTION for column in columns)
+    columns = [*columns, *_known_by(columns)]
     if given.text is not None or given.label is not None or (labelled and given.kind is None):
         return None
+    keys = {column.key: column.name for column in columns}
     return guess_texts(keys, given.kind, files, how)
 
 
-def _side_by_side(columns: Sequence[_Column], reasons: list[str]) -> dict[str, str | int]:
-    """A source and its target: a translation's two languages, or two columns without a name."""
-    found = [column.name for column in columns if str(column.name).startswith(_TRANSLATION)]
+def _known_by(columns: Sequence[_Column]) -> list[_Column]:
+    """Columns by the usual names of what they hold: a source and its target, or an input."""
+    keys = {column.key: column for column in columns}
+    if {_INSTRUCTION, _CONTEXT} <= keys.keys() and _INPUT not in keys:
+        return [replace(keys[_CONTEXT], known_as=_INPUT)]
+    names = zip(("source", "target"), _side_by_side(columns), strict=False)
+    return [replace(column, known_as=name) for name, column in names]
+
+
+def _side_by_side(columns: Sequence[_Column]) -> list[_Column]:
+    """The two languages of a translation, or two columns of texts without a name; or none."""
+    found = [column for column in columns if str(column.name).startswith(_TRANSLATION)]
     if not found and not any(column.may_be_classes for column in columns):
         texts = (column for column in columns if column.mean_words >= _TEXT_WORDS)
-        found = [column.name for column in texts if isinstance(column.name, int)][:2]
-    if len(found) != 2:
-        return {}
-    source, target = found
-    reasons.append(f"source: {source}, target: {target}, for they are texts side by side")
-    return {"source": source, "target": target}
+        found = [column for column in texts if isinstance(column.name, int)][:2]
+    return found if len(found) == 2 else []
 
 
 def _of_tags(tagged: TaggedWords, how: Format, paths: Paths, reasons: list[str]) -> Guess:
@@ -229,12 +230,13 @@ def _of_texts(
 ) -> Guess:
     reasons += [*written.reasons, *_remarks(columns)]
     shares = shares_of(paths, reasons)
+    reasons += _others(written.kind, columns)
     texts = [column for column in columns if column.name in written.names]
     if written.words:
         texts.append(_Column("references", words=[*written.words]))
     length = _max_length(texts, reasons) if texts else LENGTHS[-1]
     said = (written.kind, written.columns, how, (), shares, length, tuple(reasons))
-    return Guess(*said, written.asked)
+    return _with_groups(Guess(*said, written.asked), paths)
 
 
 def _with_groups(found: Guess, paths: Paths) -> Guess:
@@ -246,11 +248,17 @@ def _with_groups(found: Guess, paths: Paths) -> Guess:
     return replace(found, divided={"group": str(columns["context"])}, reasons=reasons)
 
 
-def _others(kind: str) -> list[str]:
-    """That other kinds of models write texts too."""
-    truths = needs_of(kind).truths
+def _others(kind: str, columns: Sequence[_Column]) -> list[str]:
+    """What else is so of texts that are written: their columns, where usual names are not theirs.
+
+    Other kinds of models write texts, too.
+    """
+    if (truths := needs_of(kind).truths) != "texts":
+        return []
     names = ", ".join(name for name in KINDS if name != kind and needs_of(name).truths == truths)
-    return [f"kind: {names} is for models of another architecture that write: --kind"]
+    others = [f"kind: {names} is for models of another architecture that write: --kind"]
+    known = [f"{column.known_as}: {column.name}" for column in _known_by(columns)]
+    return [*others, f"{', '.join(known)}, by what the columns hold"] if known else others
 
 
 def _of_folders(folders: Sequence[Path]) -> list[_Column]:
@@ -272,17 +280,6 @@ def columns_of(files: Sequence[Path], how: Format, without: Sequence[str] = ()) 
             for column, value in zip(columns, values, strict=True):
                 column.add(value)
     return columns
-
-
-def _check_labels(label: str | int, paths: Paths, how: Format) -> None:
-    """Refuse a file without the labels, as those to be predicted for a contest. Raises GuessError.
-
-    Raises TableError and OSError, too.
-    """
-    for path in (one for split, files in paths.items() if split != "train" for one in files):
-        if not path.is_dir() and label not in column_names(path, "train", how):
-            allowed = f"the training file alone, {paths['train'][0]}, of which rows are held out"
-            raise GuessError(f"{path.name} has no column {label!r} to score by; allowed: {allowed}")
 
 
 def _named(columns: Iterable[_Column], name: str, option: str) -> _Column:
@@ -349,6 +346,9 @@ def _kind(label: _Column, reasons: list[str]) -> str:
         problem = f"{label.name}: {label.several} rows have several labels"
         raise GuessError(f"{problem}; allowed: one label a row, for one is learnt")
     count, filled = len(label.values), label.values - {""}
+    if listed := sorted(value for value in filled if value.startswith(("[", "{"))):
+        problem = f"{label.name}: {listed[0]!r:.40} is a list or a record"
+        raise GuessError(f"{problem}; allowed: one label a row, or --kind of what holds such")
     all_numbers = label.numbers == label.rows
     if all_numbers and (label.whole < label.rows or count > _FEW_CLASSES):
         kind = text_kind(classes=False)

@@ -77,9 +77,7 @@ def _spans(
         return None
     asked: dict[str, JsonValue] = {"unanswerable": True} if 0 in counts else {}
     lacking = f", {counts.count(0)} rows of which are empty" if asked else ""
-    shown = ", ".join(map(str, named))
-    hold = "hold" if len(named) > 1 else "holds"
-    reason = f"{needs.kind}, for {shown} {hold} texts and where each starts{lacking}"
+    reason = f"{needs.kind}, for {_ANSWERS} holds texts and where each starts{lacking}"
     return Answers(needs.kind, columns, tuple(keys[name] for name in needs.texts), asked, (reason,))
 
 

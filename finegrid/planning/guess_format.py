@@ -1,4 +1,4 @@
-"""How a table file is likely to be written: what its first line is, and what no line says."""
+"""How table files are likely to be written: their first lines, and what no line says."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from itertools import islice
 from pathlib import Path
 
+from finegrid.planning.own_files import Paths
 from kinds.outputs.tag_schemes import OUTSIDE, names_entities
 from tasks.table_files import (
     DELIMITERS,
@@ -25,6 +26,21 @@ _MOST_WORDS = 3
 """Of a name of a column, where all are longer."""
 _ROWS = 50
 """That are looked at for sentences."""
+
+
+class GuessError(Exception):
+    """What cannot be guessed, and the option that says it."""
+
+
+def check_labels(label: str | int, paths: Paths, how: Format) -> None:
+    """Refuse a file without the labels, as those to be predicted for a contest. Raises GuessError.
+
+    Raises TableError and OSError, too.
+    """
+    for path in (one for split, files in paths.items() if split != "train" for one in files):
+        if not path.is_dir() and label not in column_names(path, "train", how):
+            allowed = f"the training file alone, {paths['train'][0]}, of which rows are held out"
+            raise GuessError(f"{path.name} has no column {label!r} to score by; allowed: {allowed}")
 
 
 def guess_format(path: Path, how: Format, reasons: list[str]) -> Format:

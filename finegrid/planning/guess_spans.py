@@ -19,6 +19,7 @@ from kinds.inputs.entity_spans import (
     CANCELLED,
     SPANS,
     TEXT,
+    is_in,
     spans_of,
     types_held,
     words_of,
@@ -58,14 +59,15 @@ class _Column:
         return {*map(as_text, self.values)} <= _ANSWERS
 
     def is_marked_by(self, spans: _Column) -> bool:
-        """Whether the places of most entities lie in these texts."""
+        """Whether most entities lie in these texts, with the text that is said of them."""
         pairs = zip(self.values, spans.values, strict=True)
-        inside = [
-            0 <= one.start < one.end <= len(text)
-            for text, value in pairs
-            for one in _spans(value) or ()
-        ]
-        return 2 * sum(inside) > len(inside)
+        found = [is_in(text, one) for text, value in pairs for one in _spans(value) or ()]
+        return 2 * sum(found) > len(found)
+
+    @property
+    def length(self) -> int:
+        """The signs of all values."""
+        return sum(len(as_text(one)) for one in self.values)
 
 
 def _spans(value: Any) -> Sequence[Any] | None:
@@ -89,7 +91,8 @@ def guess_spans(
         return None
     columns = _first_rows(files[0], names, how)
     spans = [name for name in names if label in (None, name) and columns[name].has_spans]
-    texts = sorted((name for name in names if text in (None, name)), key=_usual)
+    given = [name for name in names if text in (None, name)]
+    texts = sorted(given, key=lambda name: (_usual(name), -columns[name].length))
     for place in spans:
         for one in texts:
             if columns[one].is_text and columns[one].is_marked_by(columns[place]):
@@ -117,17 +120,17 @@ def _guessed(
     ]
     if lacking:
         reasons.append(
-            f"{lacking} rows have no entity, all words of which are learnt as outside of one; "
+            f"rows without an entity: {lacking}, all words of which are learnt as outside of one; "
             f'where nobody has looked for any, drop: {{{SPANS}: [""]}} leaves them out'
         )
     dropped: dict[str, JsonValue] = {}
     if skipped:
         dropped[SPANS] = [CANCELLED]
-        reasons.append(f"{skipped} rows whose annotation was skipped are left out")
+        reasons.append(f"rows that are left out, for their annotation was skipped: {skipped}")
     if refused:
         dropped[ANSWER] = [*refused]
         count, said = sum(answers[one] for one in refused), ", ".join(refused)
-        reasons.append(f"{count} rows whose {columns[ANSWER]} is {said} are left out")
+        reasons.append(f"rows that are left out, for their {columns[ANSWER]} is {said}: {count}")
     asked: dict[str, JsonValue] = {"drop": dropped} if dropped else {}
     return TaggedWords(needs.kind, dict(columns), words, tuple(reasons), asked)
 

@@ -22,9 +22,8 @@ _PAIRS = (
     ("meaningrepresentation", "humanreference"),
 )
 """Usual names of a text and of the one that follows from it."""
-_INSTRUCTION = "instruction"
-_BETWEEN = ((_INSTRUCTION, "input"), (_INSTRUCTION, "context"))
-"""A column and one that adds to it, as in the forms of Alpaca and of Dolly."""
+_BETWEEN = {"instruction": "input"}
+"""A column that adds to another one, as in the form of Alpaca."""
 _CHATS = ("messages", "conversations")
 
 
@@ -65,11 +64,6 @@ def guess_texts(
     return None
 
 
-def are_instructions(keys: Mapping[str, str | int]) -> bool:
-    """Whether rows have an instruction and what follows from it, whatever classes they have too."""
-    return any(first == _INSTRUCTION and {first, second} <= keys.keys() for first, second in _PAIRS)
-
-
 def _several(
     keys: Mapping[str, str | int], first: str, files: Sequence[Path], how: Format
 ) -> Several | None:
@@ -87,12 +81,10 @@ def _of_several(needs: Needs, first: str, several: Several, keys: Mapping[str, s
     return Texts(needs.kind, columns, parts, asked, reasons, several.words)
 
 
-def _parts(
-    first: str, keys: Mapping[str, str | int]
-) -> tuple[list[str | int], tuple[str | int, ...]]:
+def _parts(first: str, keys: Mapping[str, str | int]) -> tuple[list[str], tuple[str | int, ...]]:
     """What adds to a source, and all columns that make it."""
-    beside = [keys[name] for one, name in _BETWEEN if one == first and name in keys]
-    return beside, (keys[first], *beside)
+    beside = [name for one, name in _BETWEEN.items() if one == first and name in keys]
+    return beside, (keys[first], *(keys[name] for name in beside))
 
 
 def _pair(

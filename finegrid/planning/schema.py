@@ -131,12 +131,12 @@ class TaskEntry(Record):
     """What names the choice that is the answer: `index`, `number`, `letter`, `text` or `label`."""
     unanswerable: bool | None = None
     """Whether questions may have no answer."""
-    scheme: str | None = None
-    """How tags name entities, as `IOB2`; None: as all rows do."""
     references: ReferencesAre | None = None
     """Where several texts stand that are right for a source; None: there is one."""
     alignment: str | None = None
     """What becomes of an entity that ends inside a word: `strict` or `expand`."""
+    scheme: str | None = None
+    """How tags name entities, as `IOB2`; None: as all rows do."""
 
     @property
     def of_kind(self) -> dict[str, JsonValue]:

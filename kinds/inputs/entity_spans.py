@@ -188,16 +188,24 @@ def _check_place(text: str, span: Span) -> None:
     if not 0 <= span.start < span.end <= len(text):
         allowed = f"allowed: start before end, from 0 to {len(text)}, the signs of the text"
         raise RowError(SPANS, f"{list(span[:3])!r} is no part of the text; {allowed}")
-    if span.text is None or _plain(text[span.start : span.end]) == _plain(span.text):
+    if is_in(text, span):
         return
+    said = span.text or ""
     units = text.encode("utf-16-le", "surrogatepass")[2 * span.start : 2 * span.end]
-    is_utf16 = _plain(units.decode("utf-16-le", "replace")) == _plain(span.text)
+    is_utf16 = _plain(units.decode("utf-16-le", "replace")) == _plain(said)
     why = "; the places count code units of UTF-16, as JavaScript does" if is_utf16 else ""
     raise RowError(
         SPANS,
-        f"{_said(text, span)} is not the text {_short(span.text)} that is said of it{why}; "
+        f"{_said(text, span)} is not the text {_short(said)} that is said of it{why}; "
         "allowed: places that count signs, as Python does, from 0 on, the end behind the last",
     )
+
+
+def is_in(text: str, span: Span) -> bool:
+    """Whether an entity lies in a text, which has there what is said of it but for blanks."""
+    is_part = 0 <= span.start < span.end <= len(text)
+    said = text[span.start : span.end] if span.text is None else span.text
+    return is_part and _plain(text[span.start : span.end]) == _plain(said)
 
 
 def _plain(text: str) -> str:

@@ -74,6 +74,13 @@ def test_several_labels_of_a_row_are_refused(
     assert "column 'label': blank or wrong in line 4, line 6 (2 in all); allowed: one label" in line
 
 
+def test_lists_in_cells_are_no_labels() -> None:
+    cells = ('["a", "b"]', '["a"]')
+    rows = [["text", "label"], *([text(n), cells[n % 2]] for n in range(20))]
+    with pytest.raises(GuessError, match="is a list or a record; allowed: one label a row"):
+        guessed("a.csv", rows)
+
+
 def test_labels_in_columns_of_their_own_are_asked_for() -> None:
     """As those of the toxic comments of Kaggle."""
     rows = [["id", "comment_text", "toxic", "threat"]]

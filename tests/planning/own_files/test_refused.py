@@ -102,7 +102,12 @@ def test_a_bad_file_is_one_line(small: dict[str, Any], problems: Problems, name:
         ("a.json", '[{"review": "one"', ["files.train: a.json: no JSON: "]),
         ("a.csv.gz", "review,stars\n", ["files.train: a.csv.gz: no whole gzip file"]),
         ("a.parquet", "no parquet", ["files.train: a.parquet: no parquet: "]),
-        ("a.xlsx", "PK", ["files.train: a.xlsx: allowed endings: .csv, .tsv, .txt, .json, "]),
+        ("a.docx", "PK", ["files.train: a.docx: allowed endings: .csv, .tsv, .txt, .json, "]),
+        (
+            "a.xlsx",
+            "PK",
+            ["files.train: a.xlsx: a workbook, to be saved as CSV", "allowed endings: .csv, "],
+        ),
     ],
 )
 def test_a_bad_file_of_another_kind_is_one_line(

@@ -63,12 +63,17 @@ def label_studio() -> str:
                     ],
                 }
             ],
+            "file_upload": "1a2b3c4d-the-names-of-people-and-of-other-things.txt",
             "predictions": [],
-            "data": {"text": text},
+            "data": {"note": text},
         }
         for n, (text, entities) in enumerate(PAIRS)
     ]
-    skipped = {"annotations": [{"was_cancelled": True, "result": []}], "data": {"text": "No, no"}}
+    skipped: dict[str, Any] = {
+        "annotations": [{"was_cancelled": True, "result": []}],
+        "data": {"note": "No, no"},
+    }
+    skipped["file_upload"] = rows[0]["file_upload"]
     return json.dumps([*rows, skipped], ensure_ascii=False, indent=1)
 
 
@@ -108,7 +113,7 @@ FORMS: dict[str, tuple[str, Any, dict[str, Any]]] = {
         "a.json",
         label_studio(),
         {
-            "columns": {"text": "data.text", "spans": "annotations"},
+            "columns": {"text": "data.note", "spans": "annotations"},
             "drop": {"spans": ["was_cancelled"]},
         },
     ),
@@ -169,7 +174,7 @@ def test_such_a_table_is_recognised(form: str) -> None:
     assert found.asked == ({"drop": said["drop"]} if "drop" in said else {})
     assert found.max_length == 32
     assert "labels: ORG, PER; words are tagged by them as in IOB2" in found.reasons
-    assert any("1 rows have no entity" in one for one in found.reasons) == ("short" in form)
+    assert any("rows without an entity: 1," in one for one in found.reasons) == ("short" in form)
 
 
 def test_a_table_of_classes_or_of_another_kind_stays_one() -> None:
