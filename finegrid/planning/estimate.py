@@ -102,11 +102,10 @@ def base_parameters(model: Model, anatomy: Anatomy) -> int:
         return computed
     if anatomy.embeddings is None:
         return anatomy.other_weights + computed
-    vocabulary = _vocabulary(model)
-    positions = int(str(model.configuration.get("max_position_embeddings", 0)))
-    if not anatomy.head and model.configuration.get("tie_word_embeddings") is not True:
-        positions += vocabulary  # of a head that writes
-    return (vocabulary + positions) * _width(model, anatomy) + computed
+    tables = _vocabulary(model) * _width(model, anatomy)
+    if not anatomy.head and "vocab_size" not in model.configuration:
+        tables *= 2  # of a head that writes
+    return tables + anatomy.other_weights + computed
 
 
 def _vocabulary(model: Model) -> int:
@@ -168,7 +167,8 @@ def device_bytes(spec: Specification, anatomy: Anatomy, *, trains_base: bool) ->
     numbers = _held(spec, anatomy) + _converted(spec, anatomy)
     numbers += states * _trained(spec, anatomy, trains_base=trains_base)
     if training.strategy == "fsdp":
-        numbers = numbers / training.devices + _gathered(spec.model, anatomy)
+        numbers = numbers / training.devices
+        numbers += _gathered(spec, anatomy, trains_base=trains_base)
     return math.ceil(_FLOAT_BYTES * (numbers + _activations(spec, anatomy)))
 
 
@@ -233,13 +233,18 @@ def _whole_bytes(spec: Specification, anatomy: Anatomy, *, trains_base: bool) ->
     return max(loaded, _FLOAT_BYTES * states * _trained(spec, anatomy, trains_base=trains_base))
 
 
-def _gathered(model: Model, anatomy: Anatomy) -> float:
-    """Numbers that a device gathers of a divided model: two of its parts, and their gradients."""
-    parameters = base_parameters(model, anatomy)
-    if model.widths is not None:
-        return 4 * parameters
-    computed = computed_parameters(model, anatomy)
-    return 4 * max(parameters - computed, computed / max(1, len(anatomy.blocks)))
+def _gathered(spec: Specification, anatomy: Anatomy, *, trains_base: bool) -> float:
+    """Numbers in fp32 that take as much as what a device gathers of a divided model.
+
+    That are the weights of what is left with the model and of two blocks; of gradients the same,
+    or those of what is left once more, where that is larger.
+    """
+    parameters = base_parameters(spec.model, anatomy)
+    computed = computed_parameters(spec.model, anatomy)
+    rest, block = parameters - computed, computed / max(1, len(anatomy.blocks))
+    weights = rest + 2 * block
+    gradients = rest + max(rest, 2 * block) if trains_base else 0
+    return (weights + gradients) * _held(spec, anatomy) / parameters
 
 
 def runtime_minutes(spec: Specification, anatomy: Anatomy, *, trains_base: bool, data: Data) -> int:

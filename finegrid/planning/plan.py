@@ -17,7 +17,7 @@ from finegrid.planning.catalogue import Catalogue, Describe, ModelPlan, TaskPlan
 from finegrid.planning.claims import check_claims
 from finegrid.planning.fits import mismatches
 from finegrid.planning.pinning import pinned
-from finegrid.planning.schema import Benchmark, Grid, VariantEntry
+from finegrid.planning.schema import Benchmark, Grid, PartialTraining, VariantEntry
 from finegrid.planning.size import check_size
 from finegrid.planning.tuning import plan_trials, plan_tuning, settled
 from finegrid.prepare.checkpoint_files import head_problem
@@ -35,7 +35,7 @@ from finegrid.records.base import NAME_PATTERN
 from finegrid.records.identity import content_hash
 from finegrid.records.merge import deep_merge
 from finegrid.records.plan import Cell, Plan
-from finegrid.records.registry import RegistrationError
+from finegrid.records.registry import RegistrationError, unknown_name
 from finegrid.records.specification import Specification, Tuning, Variant
 from finegrid.records.training import Training
 from kinds.registry import kind_named
@@ -100,6 +100,7 @@ class _Planner:
         for number, grid in enumerate(self.benchmark.grids):
             at: Location = ("grids", number)
             tasks = [self.catalogue.task(n, (*at, "tasks", i)) for i, n in enumerate(grid.tasks)]
+            self._check_tasks(grid, at)
             models = [
                 self.catalogue.model(n, (*at, "models", i)) for i, n in enumerate(grid.models)
             ]
@@ -110,6 +111,15 @@ class _Planner:
                     cell = self._cell(grid, task, model, variant)
                     self._refuse_twins(cell, variant.at)
                     yield cell
+
+    def _check_tasks(self, grid: Grid, at: Location) -> None:
+        """Note the tasks that `by_task` names and the grid does not have."""
+        places = [(at, grid.by_task)]
+        places += [((*at, "variants", n), one.by_task) for n, one in grid.variants.items()]
+        for place, by_task in places:
+            for task in (one for one in by_task if one not in grid.tasks):
+                problem = unknown_name("task", task, list(grid.tasks))
+                self.problems.add((*place, "by_task", task), problem)
 
     def _variants(self, grid: Grid, at: Location) -> Iterator[_Variant]:
         for template, entry in grid.variants.items():
@@ -122,10 +132,9 @@ class _Planner:
         self, template: str, entry: VariantEntry, at: Location
     ) -> Iterator[tuple[str, dict[str, Any]]]:
         """The name of each variant that the entry spans, and what its grid gives it."""
-        for place in sorted(_places(entry) & set(entry.grid)):
-            key = place if place in entry.settings else place.removeprefix(_TRAINING)
-            above = "settings" if place in entry.settings else "training"
-            self.problems.add((*at, above, key), "this key is in grid too; allowed: one place")
+        for place, key in _places(entry).items():
+            if key in entry.grid:
+                self.problems.add((*at, *place), "this key is in grid too; allowed: one place")
         braces = [key.removeprefix(_TRAINING) for key in entry.grid]
         if sorted(re.findall(_BRACES, template)) != sorted(braces):
             wanted = ", ".join(f"{{{key}}}" for key in braces) or "no braces"
@@ -206,7 +215,7 @@ class _Planner:
             at = ("models", model.record.name, "head")
             self.problems.add(at, f"{misfit} (task {task.record.name!r})")
         self._check_settings(model, variant.method, variant.at)
-        training = self._training(grid, variant)
+        training = self._training(grid, task.record.name, variant)
         if training is None:
             return {}
         self._check_fit(task, model, training, variant.method, variant.at)
@@ -229,16 +238,17 @@ class _Planner:
             return None
         return plan_tuning(self.benchmark.tuning, grid, training)
 
-    def _training(self, grid: Grid, variant: _Variant) -> Training | None:
+    def _training(self, grid: Grid, task: str, variant: _Variant) -> Training | None:
         entry = variant.entry
-        merged: dict[str, Any] = {}
-        for layer in (self.benchmark.training, grid.training, entry.training):
-            merged = deep_merge(merged, layer.model_dump(mode="json", exclude_unset=True))
+        merged = _merged(self.benchmark.training, grid.training, grid.by_task.get(task))
+        merged = deep_merge(merged, _merged(entry.training))
         if entry.learning_rate is not None:
             merged["learning_rate"] = entry.learning_rate
         merged = deep_merge(merged, {"learning_rates": entry.learning_rates})
+        merged = deep_merge(merged, _merged(entry.by_task.get(task)))
         merged = deep_merge(merged, _nested(variant.training))
-        at = (*variant.at, "training")
+        place = ("by_task", task) if task in entry.by_task else ("training",)
+        at = (*variant.at, *place)
         return self.catalogue.training(merged, at, trains=variant.method.trains)
 
     def _is_safe(self, run: str, spec: Specification, at: Location) -> bool:
@@ -259,11 +269,23 @@ class _Planner:
             self._seen[key] = f"{name} at {dotted(at)}"
 
 
-def _places(entry: VariantEntry) -> set[str]:
-    """What an entry gives beside its grid, as keys of a grid are called."""
-    given = {f"{_TRAINING}{key}" for key in entry.training.model_fields_set}
-    rate = set() if entry.learning_rate is None else {f"{_TRAINING}learning_rate"}
-    return {*entry.settings} | given | rate
+def _merged(*layers: PartialTraining | None) -> dict[str, Any]:
+    """Each laid over those before it, key by key."""
+    merged: dict[str, Any] = {}
+    for layer in filter(None, layers):
+        merged = deep_merge(merged, layer.model_dump(mode="json", exclude_unset=True))
+    return merged
+
+
+def _places(entry: VariantEntry) -> dict[Location, str]:
+    """Where an entry gives something beside its grid, and what a key of the grid calls it."""
+    of_training = {("training", key) for key in entry.training.model_fields_set}
+    if entry.learning_rate is not None:
+        of_training.add(("training", "learning_rate"))
+    for task, given in entry.by_task.items():
+        of_training |= {("by_task", task, key) for key in given.model_fields_set}
+    places: dict[Location, str] = {("settings", key): key for key in entry.settings}
+    return places | {place: f"{_TRAINING}{place[-1]}" for place in sorted(of_training)}
 
 
 def _nested(values: dict[str, Any]) -> dict[str, Any]:

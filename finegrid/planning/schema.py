@@ -233,6 +233,8 @@ class VariantEntry(Record):
     learning_rates: dict[str, Annotated[float, Field(gt=0)] | Multiple] = {}
     """As in `training`."""
     training: PartialTraining = PartialTraining()
+    by_task: dict[Name, PartialTraining] = {}
+    """What the variant trains differently on a task of the grid, on top of all the above."""
 
     @model_validator(mode="after")
     def _one_learning_rate(self) -> Self:
@@ -249,6 +251,8 @@ class Grid(Record):
     models: Annotated[tuple[Name, ...], Field(min_length=1)]
     variants: Annotated[dict[str, VariantEntry], Field(min_length=1)]
     training: PartialTraining = PartialTraining()
+    by_task: dict[Name, PartialTraining] = {}
+    """What is trained differently on one of the tasks, on top of `training`."""
     trials: PartialTraining = PartialTraining()
     """What a trial of this grid trains differently from a run, on top of the tuning's own."""
     not_applicable: Literal["error", "show"] = "error"

@@ -11,12 +11,15 @@ generation, whose cache is smaller than a step's activations, nothing is seen.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch._subclasses.fake_tensor import FakeTensorMode, unset_fake_temporarily
+from torch.utils._pytree import tree_leaves
+from torch.utils.weak import WeakIdKeyDictionary
 
 from finegrid.published_memory.allocator import CachingAllocator
 from finegrid.published_memory.board import Board, BoardError, BoardRow
@@ -35,6 +38,8 @@ _NEAR = 1e-3
 _LARGEST_NORM = 1.0
 """The board's script clips gradients at this norm."""
 _READ = torch.ops.aten._local_scalar_dense.default
+_DRAW = torch.ops.aten.rand.default
+_LARGEST_DRAW = 1 - 2**-24
 _OPTIMIZERS: Mapping[str, tuple[str, dict[str, Any]]] = {
     "lora+": ("create_loraplus_optimizer", {"optimizer_cls": torch.optim.AdamW}),
     "lora-fa": ("create_lorafa_optimizer", {}),
@@ -58,6 +63,8 @@ class Reserved(LiveBytes):  # type: ignore[no-untyped-call]
         super().__init__()
         self._allocator = allocator
         self._operations = 0
+        self._drawn = WeakIdKeyDictionary()
+        """Single numbers that are drawn from [0, 1), and what is computed of them alone."""
 
     def __torch_dispatch__(
         self,
@@ -68,15 +75,32 @@ class Reserved(LiveBytes):  # type: ignore[no-untyped-call]
     ) -> Any:
         """The operation. A number that it reads, which no tensor here has, is one; a flag is off.
 
-        A step reads the optimizer's count of steps, and whether something is infinite.
+        A step reads the optimizer's count of steps, and whether something is infinite. A single
+        number that is drawn, by which a layer decides whether it is dropped, is the largest there
+        is: the step that takes most drops none.
         """
         self._operations += 1
         if self._operations > _MOST_OPERATIONS:
             raise TooManyOperationsError(f"it takes more than {_MOST_OPERATIONS:,} operations")
+        if self._is_of_draws(func, args, kwargs):
+            with unset_fake_temporarily():
+                returned = super().__torch_dispatch__(func, types, args, kwargs)
+                if func is _DRAW:
+                    returned.fill_(_LARGEST_DRAW)
+            if isinstance(returned, Tensor):
+                self._drawn[returned] = True
+            return returned
         if func is _READ:
             dtype = args[0].dtype
             return False if dtype == torch.bool else 1.0 if dtype.is_floating_point else 1
         return super().__torch_dispatch__(func, types, args, kwargs)
+
+    def _is_of_draws(self, func: Any, args: Any, kwargs: Any) -> bool:
+        """Whether the operation draws a single number, or is one of such numbers alone."""
+        if func is _DRAW:
+            return math.prod(args[0]) == 1
+        inputs = [one for one in tree_leaves((args, kwargs)) if isinstance(one, Tensor)]
+        return bool(inputs) and all(one in self._drawn for one in inputs)
 
     def take(self, size: int) -> Callable[[], None]:
         """A block of the allocator; nothing is taken for a storage without bytes."""

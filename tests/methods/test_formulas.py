@@ -134,3 +134,13 @@ def test_a_prefix_is_its_equation() -> None:
     expected = block(layer, x, added(layer.attention.self, "prefix"))
     torch.testing.assert_close(layer(x), expected, atol=1e-9, rtol=0)
     assert (expected - block(layer, x)).abs().max() > 0.01
+
+
+def test_a_qwen2_has_biases_at_queries_keys_and_values_alone() -> None:
+    """BitFit trains them: two layers with two heads of queries, and one of keys, of 32 each."""
+    model = tiny("qwen2")
+    method = METHODS.build("bitfit", {})
+    method.apply(model, torch.Generator())
+    body = [name for name, one in model.model.named_parameters() if one.requires_grad]
+    assert {name.split(".", 2)[2] for name in body} == {f"self_attn.{n}_proj.bias" for n in "qkv"}
+    assert method.body_parameters(model) == 2 * (2 + 1 + 1) * 32

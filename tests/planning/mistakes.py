@@ -78,7 +78,7 @@ MISTAKES: dict[str, tuple[Path_, Any, list[str]]] = {
     "key of a variant": (
         (*FULL, "lr"),
         1,
-        ["grids[0].variants.full.lr: ", "allowed: grid, learning_rate, learning_rates, "],
+        ["grids[0].variants.full.lr: ", "allowed: by_task, grid, learning_rate, learning_rates, "],
     ),
     "key of settings": (
         (*LORA, "settings", "alhpa"),

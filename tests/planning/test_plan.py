@@ -249,9 +249,28 @@ def test_glue_has_the_settings_of_table_9(
     assert (training.optimizer.name, training.schedule) == ("adamw", "linear")
 
 
+def test_glue_has_the_adapters_of_table_9(glue: list[Specification]) -> None:
+    """Hu et al. 2021, appendix D.1, the row "RoBERTa large Adpt H (6M)", for both models."""
+    found = {
+        (spec.task.name, t.learning_rate, t.epochs, t.batch_size)
+        for spec in glue
+        if spec.variant.name == "adapter-64" and (t := spec.training)
+    }
+    assert found == {
+        ("mnli", 3e-5, 10, 32),
+        ("sst2", 3e-4, 5, 32),
+        ("mrpc", 3e-4, 10, 32),
+        ("cola", 3e-4, 10, 32),
+        ("qnli", 3e-4, 5, 32),
+        ("qqp", 3e-4, 20, 32),
+        ("rte", 3e-4, 20, 32),
+        ("stsb", 3e-4, 10, 32),
+    }
+
+
 def test_merged_keys_of_yaml_can_be_overridden(glue: list[Specification]) -> None:
-    """glue.yaml makes one variant from another by `<<`: what it sets itself wins."""
-    heads = [spec for spec in glue if spec.variant.method == "head"]
-    assert {spec.training.learning_rate for spec in heads} == {1e-3}
-    assert {(spec.training.epochs, spec.training.batch_size) for spec in heads} == {(10, 16)}
-    assert {spec.variant.name for spec in glue if spec.variant.method == "prefix"} == {"prefix-20"}
+    """glue.yaml makes one configuration from another by `<<`: what it sets itself wins."""
+    found = {spec.model.name: spec.model.configuration for spec in glue}
+    base, large = found["roberta-base"], found["roberta-large"]
+    assert (base["hidden_size"], large["hidden_size"]) == (768, 1024)
+    assert large["vocab_size"] == base["vocab_size"] == 50265

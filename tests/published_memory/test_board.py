@@ -118,6 +118,16 @@ def test_the_summary_says_how_far_off_predictions_are() -> None:
     assert summary(rows) == "2 of 3 rows predicted; error: median 2.0%, 90th percentile 2.8%"
 
 
+def test_a_layer_that_a_draw_may_drop_is_not_dropped(tmp_path: Path) -> None:
+    """LoKr draws a number for each layer. Its updates are made whole, in fp32 and in each layer."""
+    lokr = {"peft_type": "LOKR", "r": 8, "module_dropout": 0.5, "target_modules": ["q_proj"]}
+    # 2048 x 2048 is the product of 32 x 32 and 64 x 64, the latter of rank 8
+    parameters = 16 * (32 * 32 + 8 * (64 + 64))
+    (one,) = found(tmp_path, board(row(peft_config=lokr, num_trainable_params=parameters)))
+    assert one["reason"] is None
+    assert one["predicted_peak_bytes"] > 2 * WHOLE + 16 * 4 * 2048 * 2048
+
+
 NEAR = ("ln_tuning/llama-3.2-3B-default", "prompt_tuning/llama-3.2-3B-default")
 """Of the carried board's rows two that are soon traced."""
 

@@ -107,7 +107,8 @@ class _Reckoner:
     def _fits(self, peak: Peak | None) -> bool | None:
         if self.device_memory_gb is None or peak is None or peak.predicted_bytes is None:
             return None
-        return peak.predicted_bytes <= self.device_memory_gb * _GIGABYTE
+        fits = peak.predicted_bytes <= self.device_memory_gb * _GIGABYTE
+        return fits or (None if peak.instrument == "bound" else False)
 
 
 def _work(jobs: Sequence[Job]) -> Work:

@@ -98,7 +98,8 @@ class CellForecast(Record):
     peak: Peak | None = None
     """Of its runs, with what takes most of all that their tuning may choose."""
     fits: bool | None = None
-    """Whether the peak fits the profile's device; null without one, and for a run on the CPU."""
+    """Whether the peak fits the profile's device; null without one, for a run on the CPU, and where
+    a bound by arithmetic does not fit: the step may take less."""
 
     @property
     def error(self) -> str | None:

@@ -48,6 +48,7 @@ from finegrid.records.specification import Checkpoint, Specification
 from finegrid.records.training import Weights, largest_micro_batch, largest_share
 from finegrid.training.data import Examples
 from finegrid.training.loop import Step, Trainer
+from finegrid.training.measure.divided import divided_peak
 from finegrid.training.measure.traces import Traces
 from finegrid.training.optimization import make_optimizer
 from kinds.contract import Batch, Kind
@@ -216,10 +217,7 @@ def with_prediction(
 
 
 def _trace(question: Question) -> int:
-    spec = question.spec
-    if spec.training.strategy == "fsdp":
-        raise NotTracedError("what fsdp gathers at a time is not traced")
-    make = _maker(spec)
+    make = _maker(question.spec)
     with FakeTensorMode(), without_older_objects(), swapping_what_differs():
         return _trace_step(question, make)
 
@@ -261,8 +259,11 @@ def _trace_step(question: Question, make: Callable[[], nn.Module]) -> int:
         trainer = _trainer(question, make())
         optimizer = make_optimizer(trainer.model, trainer.training)
         step = Step(trainer)
-        buckets = Buckets(trainer.model) if spec.training.devices > 1 else None
         trainer.enter_training()
+        if spec.training.strategy == "fsdp":
+            passes = [lambda: step.forward().backward()] * step.micro_batches  # type: ignore[no-untyped-call]
+            return divided_peak(trainer.model, optimizer, passes, meter, spec.training.devices)
+        buckets = Buckets(trainer.model) if spec.training.devices > 1 else None
         for _ in range(_STEPS):
             gc.collect()
             meter.peak = meter.live

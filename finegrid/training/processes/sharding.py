@@ -52,6 +52,15 @@ def shard(model: nn.Module, device: str, gathered: Callable[[Any], list[Any]]) -
     return model
 
 
+def parts_of(model: nn.Module) -> list[list[nn.Parameter]]:
+    """The parameters of each part that is divided by itself; the last is what is left."""
+    parts, _ = _parts(model)
+    return [
+        [tensor for tensor in part.tensors.values() if isinstance(tensor, nn.Parameter)]
+        for part in parts
+    ]
+
+
 def _parts(model: nn.Module) -> tuple[list[_Part], list[str]]:
     """The parts in the order in which they are divided, and a line on each tensor of the model."""
     paths = {id(module): path for path, module in model.named_modules()}
