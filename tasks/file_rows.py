@@ -343,7 +343,8 @@ class Reading:
 
     def _held(self, key: str, columns: Mapping[str, Sequence[Any]]) -> list[set[str]]:
         """What each row may be dropped for: a text, any text of a list, or the id of a file."""
-        if (composed := self.composed.get(key)) and composed.held:
+        composed = self.composed.get(key) if self.columns.get(key) is not None else None
+        if composed and composed.held:
             return [composed.held(row.get(key)) for row in columns[_MADE]]
         if self._is_made and key in self.columns:
             values = (row.get(key) for row in columns[_MADE])

@@ -189,7 +189,7 @@ def test_a_table_of_classes_or_of_another_kind_stays_one() -> None:
     }
 
 
-def test_a_task_of_words_is_registered_as_before(small: dict[str, Any]) -> None:
+def test_a_task_of_words_is_registered_as_before(small: dict[str, Any], problems: Problems) -> None:
     """Else its runs would be other runs."""
     rows = [{"tokens": tokens, "tags": tags} for tokens, tags in ROWS]
     columns = {"tokens": "tokens", "tags": "tags"}
@@ -197,6 +197,10 @@ def test_a_task_of_words_is_registered_as_before(small: dict[str, Any]) -> None:
     assert task.options["columns"] == columns
     assert task.options["drop"] == {"tokens": [], "tags": []}
     assert task.options["asked"] == {"scheme": "IOB2"}
+    dropped = own(small, files="a.jsonl", columns=columns, drop={"spans": [""]}, **SAID)
+    assert problems(dropped) == [
+        "tasks.own.drop.spans: no row has ''; allowed: what some rows have"
+    ]
 
 
 COLUMNS = {"text": "text", "spans": "label"}
