@@ -96,9 +96,9 @@ def guess_spans(
     for place in spans:
         for one in texts:
             if columns[one].is_text and columns[one].is_marked_by(columns[place]):
-                found = {TEXT: one, SPANS: place}
-                has_answers = ANSWER in columns and columns[ANSWER].has_answers
-                found |= {ANSWER: ANSWER} if has_answers else {}
+                found: dict[str, Name] = {TEXT: one, SPANS: place}
+                if ANSWER in columns and columns[ANSWER].has_answers:
+                    found[ANSWER] = ANSWER
                 return _guessed(needs, found, files, how)
     return None
 

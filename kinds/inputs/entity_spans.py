@@ -116,8 +116,9 @@ def _is_region(one: Any) -> bool:
 
 
 def _span(value: Any) -> Span:
+    text: Any = None
     if isinstance(value, list | tuple) and len(value) == 3:
-        start, end, label, text = *value, None
+        start, end, label = value
     elif isinstance(value, Mapping):
         start, end, label = (_first(value, names) for names in (_STARTS, _ENDS, _LABELS))
         text = value.get(TEXT)
