@@ -279,6 +279,7 @@ def _merged(*layers: PartialTraining | None) -> dict[str, Any]:
 
 def _places(entry: VariantEntry) -> dict[Location, str]:
     """Where an entry gives something beside its grid, and what a key of the grid calls it."""
+    of_training: set[tuple[str, ...]]
     of_training = {("training", key) for key in entry.training.model_fields_set}
     if entry.learning_rate is not None:
         of_training.add(("training", "learning_rate"))

@@ -98,7 +98,7 @@ class Reserved(LiveBytes):  # type: ignore[no-untyped-call]
     def _is_of_draws(self, func: Any, args: Any, kwargs: Any) -> bool:
         """Whether the operation draws a single number, or is one of such numbers alone."""
         if func is _DRAW:
-            return math.prod(args[0]) == 1
+            return bool(math.prod(args[0]) == 1)
         inputs = [one for one in tree_leaves((args, kwargs)) if isinstance(one, Tensor)]
         return bool(inputs) and all(one in self._drawn for one in inputs)
 

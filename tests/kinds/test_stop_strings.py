@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from pydantic import ValidationError
+from pydantic import JsonValue, ValidationError
 
 from finegrid.training.data import Examples
 from finegrid.training.evaluation import predict
@@ -33,7 +33,7 @@ def test_a_text_is_what_stands_before_the_first_stop_string(
     """Of a batch with padding: rows that hold no such string are what they are without it."""
     folder, model = write_writer(tmp_path / "writer", model_type), writer(model_type)
     with torch.no_grad():
-        model.get_output_embeddings().weight[: len(SPECIAL)] = 0  # type: ignore[operator, index]
+        model.get_output_embeddings().weight[: len(SPECIAL)] = 0  # type: ignore[operator]
     plain = said_by(model, of_type(folder, model_type, {"decoding": {"max_new_tokens": COUNT}}))
     pairs = [" ".join(pair) for row in plain for pair in pairwise(row["text"].split()[1:])]
     stops = [max(sorted(set(pairs)), key=pairs.count), "great great"]
@@ -153,7 +153,7 @@ def test_a_token_that_ends_and_pads_is_no_end_of_a_text_that_a_string_ended(
 
 def test_the_key_is_left_out_where_it_says_nothing() -> None:
     assert "stop_strings" not in Decoding().model_dump(mode="json")
-    said = {"decoding": {"stop_strings": ["\n\n"]}}
+    said: dict[str, JsonValue] = {"decoding": {"stop_strings": ["\n\n"]}}
     assert kind_named("seq2seq", said).output.decoding.stop_strings == ("\n\n",)  # type: ignore[attr-defined]
     with pytest.raises(ValidationError, match="at least 1 character"):
         kind_named("seq2seq", {"decoding": {"stop_strings": [""]}})

@@ -138,7 +138,7 @@ def test_a_prefix_is_its_equation() -> None:
 
 def test_a_qwen2_has_biases_at_queries_keys_and_values_alone() -> None:
     """BitFit trains them: two layers with two heads of queries, and one of keys, of 32 each."""
-    model = tiny("qwen2")
+    model: Any = tiny("qwen2")
     method = METHODS.build("bitfit", {})
     method.apply(model, torch.Generator())
     body = [name for name, one in model.model.named_parameters() if one.requires_grad]

@@ -65,7 +65,7 @@ def test_the_learning_rate_of_a_task_is_the_centre_of_its_tuning(two: dict[str, 
     two["grids"][0]["variants"]["full"]["by_task"] = {"fewer": {"learning_rate": 0.5}}
     made = make_plan(parse_benchmark(two))
     tried = {
-        cell.task: sorted(trial.training.learning_rate for trial in cell.trials.values())
+        cell.task: sorted(trial.training.rate for trial in cell.trials.values())
         for cell in made.cells
         if cell.variant == "full"
     }

@@ -134,7 +134,8 @@ ADDED = 80 * 16 * (2 * (8192 + 8192) + 2 * (8192 + 1024) + 3 * (8192 + 28672))
 def seventy(method: str, settings: dict[str, Any]) -> Specification:
     """Eight devices, one text of 768 tokens on each."""
     source = Source(uri="path:anything")
-    options = {"learning_rate": 1e-5, "epochs": 1, "batch_size": 8, "max_length": 768}
+    options: dict[str, Any] = {"learning_rate": 1e-5, "epochs": 1, "batch_size": 8}
+    options |= {"max_length": 768}
     options |= {"device": "cuda", "devices": 8, "strategy": "fsdp", "gradient_checkpointing": True}
     return Specification(
         task=Task(name="commands", task="shell-commands", source=source),

@@ -114,7 +114,7 @@ def nested(*, unanswerable: bool) -> str:
     articles = []
     for n, context in enumerate(CONTEXTS):
         answers = [{"answer_start": context.index(f"{n} old"), "text": f"{n}"}]
-        found = [
+        found: list[dict[str, Any]] = [
             {"id": f"{n}a", "question": f"How many has Bel{n}?", "answers": answers},
             {"id": f"{n}b", "question": f"How many at Bel{n}?", "answers": answers},
         ]

@@ -266,4 +266,5 @@ def test_a_type_that_training_lacks_is_named_and_its_rows_may_be_dropped(
     (line,) = problems(own(small, **said))
     assert "columns.spans: test: 'B-LOC', the first in line 1: no tags of the training" in line
     assert "drop: {spans: [LOC]}, which leaves out rows with them" in line
-    assert planned(small, **said, drop={"spans": ["LOC"]}).options["drop"]["spans"] == ["LOC"]
+    options: Any = planned(small, **said, drop={"spans": ["LOC"]}).options
+    assert options["drop"]["spans"] == ["LOC"]
