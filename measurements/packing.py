@@ -15,14 +15,15 @@ from statistics import median
 
 from finegrid.models.seeds import make_deterministic
 from measurements.clock import SECONDS, Page, Setting, add_setting, dtypes, spread
-from measurements.steps import FEWEST, PACKAGES, TOKENS, Chosen, Step
+from measurements.steps import FEWEST, PACKAGES, TOKENS, Step, read_cases
 
 TABLE = Path(__file__).with_suffix(".md")
 BATCHES = (1, 2, 4, 8, 16)
 RUNS = (2, 4, 8)
-METHOD = Chosen("lora", {"rank": 8, "targets": ["q", "v"]})
+CASE = "LoRA 8, q and v"
+"""Of the file of methods."""
 NOTES = """
-- A step: of `python -m measurements.steps`, LoRA of rank 8 on q and v, on texts of {tokens} tokens.
+- A step: of `python -m measurements.steps`, {case}, on texts of {tokens} tokens.
 - packed: one step on the batches of all runs together to as many steps one after the other: the
   median of the ratios side by side, with the quartiles. Runs that are really packed have factors,
   gradients and an optimizer each, and wait for the longest text among them: they save no more.
@@ -36,7 +37,8 @@ class Turns:
     def __init__(self, setting: Setting, batches: Sequence[int]) -> None:
         sizes = sorted({batch * runs for batch in batches for runs in (1, *RUNS)})
         self.batches = batches
-        model = METHOD.applied()
+        (case,) = (one for one in read_cases() if one.label == CASE)
+        model = case.ours.applied()
         self.steps = {
             size: Step(
                 model, Setting(setting.dtype, setting.device, size, setting.tokens), trains=True
@@ -95,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         page.add(section(dtype, measured(setting, options.batches, options.minutes)))
     page.write(
         options.output,
-        NOTES.format(tokens=options.tokens, seconds=SECONDS[options.device]),
+        NOTES.format(case=CASE, tokens=options.tokens, seconds=SECONDS[options.device]),
         PACKAGES,
     )
 
