@@ -67,6 +67,9 @@ def test_the_trials_are_those_of_their_own_records(published: Plan) -> None:
 
 
 def test_the_table_of_trials_is_what_the_code_writes(published: Plan, tmp_path: Path) -> None:
+    if not published.trials:
+        assert not (REFERENCE / "tables" / f"{published.benchmark}-tuning.csv").exists()
+        return
     write_table(ledger(published, REFERENCE / "runs"), tmp_path / "trials.csv")
     assert (tmp_path / "trials.csv").read_text() == committed(published, "-tuning.csv")
 
