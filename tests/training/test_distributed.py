@@ -1,5 +1,6 @@
 """A run of several processes is that of one, but for sums that are rounded in another order."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -81,6 +82,7 @@ def perform(
         folder.mkdir(exist_ok=True)
         events: list[Event] = []
         reached: Reached = {}
+        gc.collect()  # a run has a process to itself: what the last left would go in its memory
         with brief(is_traced="bert full" in name):
             perform_run(Run(spec, prepared, folder, events.append, group=group), reached)
         steps = [event for event in events if "loss" in event]
