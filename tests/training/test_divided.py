@@ -98,19 +98,20 @@ def measured(*case: Any) -> int:
 
 @pytest.mark.usefixtures("divided")
 @pytest.mark.parametrize(
-    "case",
+    ("case", "most"),
     [
-        pytest.param(("full", {}, 40, 8), id="full"),
-        pytest.param(("lora", LORA, 40, 8), id="lora"),
-        pytest.param(("full", {}, 40, 64), id="full, long", marks=BEYOND),
-        pytest.param(("lora", LORA, 40, 64), id="lora, long", marks=BEYOND),
-        pytest.param(("full", {}, 4000, 16), id="full, many words", marks=BEYOND),
-        pytest.param(("lora", LORA, 4000, 16), id="lora, many words", marks=BEYOND),
+        pytest.param(("full", {}, 40, 8), 1.25, id="full"),
+        pytest.param(("lora", LORA, 40, 8), 1.25, id="lora"),
+        pytest.param(("full", {}, 40, 64), 1.25, id="full, long", marks=BEYOND),
+        pytest.param(("lora", LORA, 40, 64), 1.25, id="lora, long", marks=BEYOND),
+        pytest.param(("full", {}, 4000, 16), 1.5, id="full, many words", marks=BEYOND),
+        pytest.param(("lora", LORA, 4000, 16), 1.5, id="lora, many words", marks=BEYOND),
     ],
 )
-def test_the_peak_is_about_that_of_fsdp_itself(case: tuple[Any, ...]) -> None:
+def test_the_peak_is_about_that_of_fsdp_itself(case: tuple[Any, ...], most: float) -> None:
+    """Never below it. Of a vocabulary that is most of the model it is further above."""
     found, taken = traced(*case), measured(*case)
-    assert taken < found < 1.25 * taken
+    assert taken < found < most * taken
 
 
 SEVENTY: dict[str, Any] = SIZES | {
