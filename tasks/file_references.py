@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from kinds.contract import Row, RowError
-from kinds.inputs.values import plain, text_of
+from kinds.inputs.values import plain, short, text_of
 from tasks.file_kinds import Needs
 from tasks.file_options import Columns, as_text
 from tasks.table_files import TableError
@@ -23,7 +23,6 @@ BETWEEN = "\n\n"
 Dividing = Mapping[str, tuple[str, str | int | None]]
 """A column of a table by which rows are divided -> the key of `split` for it, and its name."""
 _DROP = "which leaves such rows out"
-_SHOWN_SIGNS = 60
 
 
 def check_references(form: ReferencesAre, columns: Columns, needs: Needs) -> None:
@@ -74,13 +73,13 @@ class SeveralTexts:
 
     def _listed(self, found: Any) -> list[str]:
         if not isinstance(found, list):
-            raise RowError(self.truth, f"{_short(found)} is no list; allowed: a list of texts")
+            raise RowError(self.truth, f"{short(found)} is no list; allowed: a list of texts")
         if not found:
             allowed = f'allowed: 1 text or more; or drop: {{{self.truth}: [""]}}, {_DROP}'
             raise RowError(self.truth, f"an empty list; {allowed}")
         for one in found:
             if not text_of(one).strip():
-                raise RowError(self.truth, f"{_short(one)} in a list is no text; allowed: texts")
+                raise RowError(self.truth, f"{short(one)} in a list is no text; allowed: texts")
         return list(map(text_of, found))
 
 
@@ -102,13 +101,8 @@ def _text(name: str, value: Any, allowed: str) -> str:
 def _one(name: str, value: Any, allowed: str) -> str:
     """A text, which may be blank."""
     if isinstance(value, list | dict | bytes):
-        raise RowError(name, f"{_short(value)} is no text; allowed: {allowed}")
+        raise RowError(name, f"{short(value)} is no text; allowed: {allowed}")
     return as_text(value)
-
-
-def _short(value: Any) -> str:
-    shown = repr(value)
-    return shown if len(shown) <= _SHOWN_SIGNS else f"{shown[:_SHOWN_SIGNS]}..."
 
 
 def by_source(

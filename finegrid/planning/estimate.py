@@ -236,7 +236,7 @@ def _whole_bytes(spec: Specification, anatomy: Anatomy, *, trains_base: bool) ->
 def _gathered(spec: Specification, anatomy: Anatomy, *, trains_base: bool) -> float:
     """Numbers in fp32 that take as much as what a device gathers of a divided model.
 
-    That are the weights of what is left with the model and of two blocks; of gradients the same,
+    They are the weights of what is left with the model and of two blocks; of gradients the same,
     or those of what is left once more, where that is larger.
     """
     parameters = base_parameters(spec.model, anatomy)

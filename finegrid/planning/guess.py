@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from math import isfinite
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from pydantic import JsonValue
 
-from finegrid.planning.guess_answers import Answers, guess_answers, repeated_contexts
-from finegrid.planning.guess_format import NUMBER, check_labels, guess_format
-from finegrid.planning.guess_format import GuessError as GuessError
+from finegrid.planning.guess_answers import guess_answers, repeated_contexts
+from finegrid.planning.guess_columns import (
+    FEW_CLASSES,
+    MOST_CLASSES,
+    NUMBER,
+    TEXT_WORDS,
+    ByName,
+    Column,
+    columns_of,
+)
+from finegrid.planning.guess_format import guess_format
 from finegrid.planning.guess_spans import guess_spans
 from finegrid.planning.guess_tags import TaggedWords, guess_tags
-from finegrid.planning.guess_texts import Texts, guess_texts
+from finegrid.planning.guess_texts import guess_texts
 from finegrid.planning.own_files import Paths
 from finegrid.records.prepared import SplitName
 from kinds.registry import KINDS, kind_named
 from tasks.file_kinds import kind_reading, kinds_like, needs_of
-from tasks.file_options import Columns, as_label
+from tasks.file_options import Columns
 from tasks.table_files import (
     Format,
     column_names,
@@ -45,10 +51,6 @@ _INSTRUCTION, _CONTEXT, _INPUT = "instruction", "context", "input"
 """What is answered whatever classes a row has, and what adds to it in Dolly and in Alpaca."""
 _TRANSLATION = "translation."
 """What a text of each language is called in the Hub's data sets of translations."""
-_MOST_CLASSES = 50
-_FEW_CLASSES = 20
-_TEXT_WORDS = 3
-"""Words that a text has on average, at least."""
 LENGTHS = (32, 64, 128, 256, 512)
 _TOKENS_A_WORD = 1.4
 _SHARES: Mapping[SplitName, float] = {"validation": 0.1, "test": 0.2}
@@ -87,55 +89,8 @@ class Guess:
     """What the entry says of splits beside shares."""
 
 
-@dataclass
-class _Column:
-    """What the values of a column are like."""
-
-    name: str | int
-    rows: int = 0
-    values: set[str] = field(default_factory=set)
-    """No more than are too many for classes."""
-    numbers: int = 0
-    whole: int = 0
-    words: list[int] = field(default_factory=list)
-    several: int = 0
-    """Rows with a list of more than one."""
-    known_as: str | None = None
-    """A usual name of what it holds, where it has another."""
-
-    def add(self, value: Any) -> None:
-        self.rows += 1
-        self.several += isinstance(value, list) and len(value) > 1
-        text = as_label(value).strip()
-        if len(self.values) <= _MOST_CLASSES:
-            self.values.add(text)
-        if NUMBER.fullmatch(text) and isfinite(number := float(text)):
-            self.numbers += 1
-            self.whole += number == int(number)
-        self.words.append(len(text.split()))
-
-    @property
-    def key(self) -> str:
-        """The name without case and signs, to be compared, or the usual one of what it holds."""
-        return self.known_as or key_of(self.name)
-
-    @property
-    def mean_words(self) -> float:
-        return sum(self.words) / max(self.rows, 1)
-
-    @property
-    def may_be_classes(self) -> bool:
-        """A few values that come back, none of which is a text."""
-        return (
-            2 <= len(self.values) <= _FEW_CLASSES
-            and self.rows >= 2 * len(self.values)
-            and self.mean_words < _TEXT_WORDS
-        )
-
-
-def key_of(name: str | int) -> str:
-    """A column's name without case and signs."""
-    return re.sub(r"[^a-z0-9]", "", str(name).lower())
+class GuessError(Exception):
+    """What cannot be guessed, and the option that says it."""
 
 
 def guess(paths: Paths, given: Options) -> Guess:
@@ -163,7 +118,7 @@ def guess(paths: Paths, given: Options) -> Guess:
             return _of_texts(written, found, how, paths, reasons)
         texts, label = _texts(found, given, reasons), label_of(found, given, reasons)
         kind = given.kind or _kind(label, reasons)
-        check_labels(label.name, paths, how)
+        _check_labels(label.name, paths, how)
         pair = texts[1].name if len(texts) > 1 else None
         dropped = _no_labels(label, reasons) if needs_of(kind).classes else ()
         columns = {"text": texts[0].name, "text_pair": pair, "label": label.name}
@@ -173,8 +128,8 @@ def guess(paths: Paths, given: Options) -> Guess:
 
 
 def _written(
-    columns: Sequence[_Column], files: Sequence[Path], how: Format, given: Options
-) -> Texts | None:
+    columns: Sequence[Column], files: Sequence[Path], how: Format, given: Options
+) -> ByName | None:
     """The guess that texts follow from others, unless labels are named or asked for."""
     labelled = any(column.key in _LABELS and column.may_be_classes for column in columns)
     labelled = labelled and not any(column.key == _INSTRUCTION for column in columns)
@@ -185,7 +140,7 @@ def _written(
     return guess_texts(keys, given.kind, files, how)
 
 
-def _known_by(columns: Sequence[_Column]) -> list[_Column]:
+def _known_by(columns: Sequence[Column]) -> list[Column]:
     """Columns by the usual names of what they hold: a source and its target, or an input."""
     keys = {column.key: column for column in columns}
     if {_INSTRUCTION, _CONTEXT} <= keys.keys() and _INPUT not in keys:
@@ -194,11 +149,11 @@ def _known_by(columns: Sequence[_Column]) -> list[_Column]:
     return [replace(column, known_as=name) for name, column in names]
 
 
-def _side_by_side(columns: Sequence[_Column]) -> list[_Column]:
+def _side_by_side(columns: Sequence[Column]) -> list[Column]:
     """The two languages of a translation, or two columns of texts without a name; or none."""
     found = [column for column in columns if str(column.name).startswith(_TRANSLATION)]
     if not found and not any(column.may_be_classes for column in columns):
-        texts = (column for column in columns if column.mean_words >= _TEXT_WORDS)
+        texts = (column for column in columns if column.mean_words >= TEXT_WORDS)
         found = [column for column in texts if isinstance(column.name, int)][:2]
     return found if len(found) == 2 else []
 
@@ -206,15 +161,13 @@ def _side_by_side(columns: Sequence[_Column]) -> list[_Column]:
 def _of_tags(tagged: TaggedWords, how: Format, paths: Paths, reasons: list[str]) -> Guess:
     reasons += tagged.reasons
     shares = shares_of(paths, reasons)
-    length = _max_length([_Column("words", words=tagged.words)], reasons)
+    length = _max_length([Column("words", words=tagged.words)], reasons)
     columns: Columns = dict(tagged.columns)
     said = (tagged.kind, columns, how, (), shares, length, tuple(reasons))
     return Guess(*said, dict(tagged.asked))
 
 
-def _answers(
-    columns: Sequence[_Column], paths: Paths, how: Format, given: Options
-) -> Answers | None:
+def _answers(columns: Sequence[Column], paths: Paths, how: Format, given: Options) -> ByName | None:
     """The guess that questions have choices, or answers in a context, unless a text is named."""
     if given.text is not None or given.label is not None:
         return None
@@ -222,8 +175,8 @@ def _answers(
 
 
 def _of_texts(
-    written: Texts | Answers,
-    columns: Sequence[_Column],
+    written: ByName,
+    columns: Sequence[Column],
     how: Format,
     paths: Paths,
     reasons: list[str],
@@ -233,7 +186,7 @@ def _of_texts(
     reasons += _others(written.kind, columns)
     texts = [column for column in columns if column.name in written.names]
     if written.words:
-        texts.append(_Column("references", words=[*written.words]))
+        texts.append(Column("references", words=[*written.words]))
     length = _max_length(texts, reasons) if texts else LENGTHS[-1]
     said = (written.kind, written.columns, how, (), shares, length, tuple(reasons))
     return _with_groups(Guess(*said, written.asked), paths)
@@ -248,7 +201,7 @@ def _with_groups(found: Guess, paths: Paths) -> Guess:
     return replace(found, divided={"group": str(columns["context"])}, reasons=reasons)
 
 
-def _others(kind: str, columns: Sequence[_Column]) -> list[str]:
+def _others(kind: str, columns: Sequence[Column]) -> list[str]:
     """What else is so of texts that are written: their columns, where usual names are not theirs.
 
     Other kinds of models write texts, too.
@@ -261,28 +214,26 @@ def _others(kind: str, columns: Sequence[_Column]) -> list[str]:
     return [*others, f"{', '.join(known)}, by what the columns hold"] if known else others
 
 
-def _of_folders(folders: Sequence[Path]) -> list[_Column]:
-    text = _Column("text")
+def _of_folders(folders: Sequence[Path]) -> list[Column]:
+    text = Column("text")
     for folder in folders:
         for _, (value,) in read_rows(folder, {"text": "text"}, "train"):
             text.add(value)
     return [text]
 
 
-def columns_of(files: Sequence[Path], how: Format, without: Sequence[str] = ()) -> list[_Column]:
-    """The columns of some files with what their values are like, but for those `without`."""
-    names = [name for name in column_names(files[0], "train", how) if name not in without]
-    once = [name for name in names if names.count(name) == 1 and name != ""]
-    columns = [_Column(name) for name in once]
-    wanted = {str(at): name for at, name in enumerate(once)}
-    for path in files:
-        for _, values in read_rows(path, wanted, "train", how):
-            for column, value in zip(columns, values, strict=True):
-                column.add(value)
-    return columns
+def _check_labels(label: str | int, paths: Paths, how: Format) -> None:
+    """Refuse a file without the labels, as those to be predicted for a contest. Raises GuessError.
+
+    Raises TableError and OSError, too.
+    """
+    for path in (one for split, files in paths.items() if split != "train" for one in files):
+        if not path.is_dir() and label not in column_names(path, "train", how):
+            allowed = f"the training file alone, {paths['train'][0]}, of which rows are held out"
+            raise GuessError(f"{path.name} has no column {label!r} to score by; allowed: {allowed}")
 
 
-def _named(columns: Iterable[_Column], name: str, option: str) -> _Column:
+def _named(columns: Iterable[Column], name: str, option: str) -> Column:
     found = [column for column in columns if str(column.name) == name]
     if not found:
         names = ", ".join(str(column.name) for column in columns)
@@ -290,7 +241,7 @@ def _named(columns: Iterable[_Column], name: str, option: str) -> _Column:
     return found[0]
 
 
-def _texts(columns: list[_Column], given: Options, reasons: list[str]) -> list[_Column]:
+def _texts(columns: list[Column], given: Options, reasons: list[str]) -> list[Column]:
     """The column of the text, or those of a pair."""
     if given.text is not None:
         pair = [_named(columns, given.pair, "--pair")] if given.pair is not None else []
@@ -302,13 +253,13 @@ def _texts(columns: list[_Column], given: Options, reasons: list[str]) -> list[_
         if first in keys and second in keys:
             reasons.append(f"pairs of texts, for {first} and {second} are usual names of them")
             return [keys[first], keys[second]]
-    texts = [column for column in columns if column.mean_words >= _TEXT_WORDS]
+    texts = [column for column in columns if column.mean_words >= TEXT_WORDS]
     named = [column for column in texts if column.key in _TEXTS]
     found = sorted(named or texts, key=lambda column: -column.mean_words)
     if not found:
         of_rows = (name for name in KINDS if kind_named(name).inputs.unit == "row")
         raise GuessError(
-            f"no column holds texts of {_TEXT_WORDS} words on average; say it: --text, and --pair; "
+            f"no column holds texts of {TEXT_WORDS} words on average; say it: --text, and --pair; "
             f"rows of numbers are of kind {', '.join(of_rows)}, see config/README.md"
         )
     why = "a usual name, " if named else ""
@@ -316,7 +267,7 @@ def _texts(columns: list[_Column], given: Options, reasons: list[str]) -> list[_
     return found[:1]
 
 
-def label_of(columns: list[_Column], given: Options, reasons: list[str]) -> _Column:
+def label_of(columns: list[Column], given: Options, reasons: list[str]) -> Column:
     """The column of the labels. Raises GuessError where several may be, or none."""
     if given.label is not None:
         return _named(columns, given.label, "--label")
@@ -340,7 +291,7 @@ def text_kind(*, classes: bool) -> str:
     return kind_reading("text", classes=classes)
 
 
-def _kind(label: _Column, reasons: list[str]) -> str:
+def _kind(label: Column, reasons: list[str]) -> str:
     """Classes, of words or of few whole numbers; or numbers."""
     if label.several:
         problem = f"{label.name}: {label.several} rows have several labels"
@@ -350,11 +301,11 @@ def _kind(label: _Column, reasons: list[str]) -> str:
         problem = f"{label.name}: {listed[0]!r:.40} is a list or a record"
         raise GuessError(f"{problem}; allowed: one label a row, or --kind of what holds such")
     all_numbers = label.numbers == label.rows
-    if all_numbers and (label.whole < label.rows or count > _FEW_CLASSES):
+    if all_numbers and (label.whole < label.rows or count > FEW_CLASSES):
         kind = text_kind(classes=False)
         reasons.append(f"{kind}, for the labels are numbers of many values")
         return kind
-    if count > _MOST_CLASSES or label.rows < 2 * len(filled):
+    if count > MOST_CLASSES or label.rows < 2 * len(filled):
         raise GuessError(
             f"{label.name}: too many different values for {label.rows} rows of classes; say it: "
             f"--label, or --kind {' | '.join(kinds_like(text_kind(classes=True)))}"
@@ -365,7 +316,7 @@ def _kind(label: _Column, reasons: list[str]) -> str:
     return kind
 
 
-def _no_labels(label: _Column, reasons: list[str]) -> tuple[str, ...]:
+def _no_labels(label: Column, reasons: list[str]) -> tuple[str, ...]:
     """Values beside words that are no word, such as the `-` of pairs without a majority."""
     signs = {value for value in label.values if not any(map(str.isalnum, value))}
     words = {value for value in label.values - signs if not NUMBER.fullmatch(value)}
@@ -375,7 +326,7 @@ def _no_labels(label: _Column, reasons: list[str]) -> tuple[str, ...]:
     return tuple(sorted(signs))
 
 
-def _remarks(columns: Iterable[_Column]) -> list[str]:
+def _remarks(columns: Iterable[Column]) -> list[str]:
     groups = [column.name for column in columns if column.key in GROUPS]
     return [f"split.group: {groups[0]} would keep the rows of one in one split"] if groups else []
 
@@ -389,7 +340,7 @@ def shares_of(paths: Container[SplitName], reasons: list[str]) -> dict[SplitName
     return shares
 
 
-def _max_length(texts: Sequence[_Column], reasons: list[str]) -> int:
+def _max_length(texts: Sequence[Column], reasons: list[str]) -> int:
     """The smallest usual length that holds nearly all texts."""
     lengths = sorted(map(sum, zip(*(column.words for column in texts), strict=True)))
     words = lengths[int(0.95 * (len(lengths) - 1))]

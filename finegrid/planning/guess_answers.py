@@ -7,10 +7,11 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from pydantic import JsonValue
 
+from finegrid.planning.guess_columns import ByName
 from finegrid.planning.own_files import Paths
 from kinds.contract import Kind, RowError
 from kinds.registry import KINDS, kind_named
@@ -31,22 +32,9 @@ _SEVERAL = re.compile(r"(ending|choice|option|sol|answer)[0-9a-e]")
 _RIGHT = ("answer", "answerkey", "label", "correct", "gold", "correctanswer")
 
 
-class Answers(NamedTuple):
-    """A guess at the columns of such a table."""
-
-    kind: str
-    columns: Columns
-    names: tuple[str | int, ...]
-    """The columns of text."""
-    asked: dict[str, JsonValue]
-    reasons: tuple[str, ...]
-    words: tuple[int, ...] = ()
-    """Of what no column of text holds."""
-
-
 def guess_answers(
     keys: Mapping[str, str | int], paths: Paths, how: Format, kind: str | None
-) -> Answers | None:
+) -> ByName | None:
     """The guess for columns by their names, or None where they are no usual ones.
 
     `keys` has each column by its name without case and signs; `kind` is one that was asked for.
@@ -62,9 +50,7 @@ def guess_answers(
     return None
 
 
-def _spans(
-    needs: Needs, keys: Mapping[str, str | int], paths: Paths, how: Format
-) -> Answers | None:
+def _spans(needs: Needs, keys: Mapping[str, str | int], paths: Paths, how: Format) -> ByName | None:
     """Columns of SQuAD's names, whose answers say where they stand."""
     answers = next((one for one in _PLACED if {*one} <= keys.keys()), None)
     if answers is None or not {*needs.texts} <= keys.keys():
@@ -78,7 +64,7 @@ def _spans(
     asked: dict[str, JsonValue] = {"unanswerable": True} if 0 in counts else {}
     lacking = f", {counts.count(0)} rows of which are empty" if asked else ""
     reason = f"{needs.kind}, for {_ANSWERS} holds texts and where each starts{lacking}"
-    return Answers(needs.kind, columns, tuple(keys[name] for name in needs.texts), asked, (reason,))
+    return ByName(needs.kind, columns, tuple(keys[name] for name in needs.texts), asked, (reason,))
 
 
 def repeated_contexts(columns: Columns, files: Sequence[Path], how: Format) -> str | None:
@@ -114,7 +100,7 @@ def _counted(kind: str, columns: Columns, paths: Paths, how: Format) -> Iterator
 
 def _choices(
     needs: Needs, keys: Mapping[str, str | int], paths: Paths, how: Format
-) -> Answers | None:
+) -> ByName | None:
     """Choices in a list or in columns of their own, and the one that is right."""
     several = tuple(keys[name] for name in sorted(keys) if _SEVERAL.fullmatch(name))
     listed = next((keys[name] for name in _LISTS if name in keys), None)
@@ -131,7 +117,7 @@ def _choices(
     reason = f"{needs.kind}, for {shown} are usual names of choices, and {right} of the right one"
     asked = _reading(needs.kind, columns, paths, how)
     more = "".join(f"; as {value}, {right} fits all rows" for value in asked.values())
-    return Answers(needs.kind, columns, texts, asked, (reason + more + _alike(needs),))
+    return ByName(needs.kind, columns, texts, asked, (reason + more + _alike(needs),))
 
 
 def _alike(needs: Needs) -> str:

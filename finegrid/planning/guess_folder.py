@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from finegrid.planning.guess import GROUPS, Guess, GuessError, Options, key_of, shares_of
+from finegrid.planning.guess import GROUPS, Guess, GuessError, Options, shares_of
+from finegrid.planning.guess_columns import key_of
 from finegrid.planning.guess_named import Named, guess_named
 from finegrid.planning.own_folders import START_BYTES, passed_over
 from finegrid.prepare.examined import Examiner

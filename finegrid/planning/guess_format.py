@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from itertools import islice
 from pathlib import Path
 
-from finegrid.planning.own_files import Paths
+from finegrid.planning.guess_columns import NUMBER
 from kinds.outputs.tag_schemes import OUTSIDE, names_entities
 from tasks.table_files import (
     DELIMITERS,
@@ -18,7 +17,6 @@ from tasks.table_files import (
     read_rows,
 )
 
-NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 _TEXT = ".txt"
 _ENDS = (".", "!", "?")
 """What a sentence ends with."""
@@ -26,21 +24,6 @@ _MOST_WORDS = 3
 """Of a name of a column, where all are longer."""
 _ROWS = 50
 """That are looked at for sentences."""
-
-
-class GuessError(Exception):
-    """What cannot be guessed, and the option that says it."""
-
-
-def check_labels(label: str | int, paths: Paths, how: Format) -> None:
-    """Refuse a file without the labels, as those to be predicted for a contest. Raises GuessError.
-
-    Raises TableError and OSError, too.
-    """
-    for path in (one for split, files in paths.items() if split != "train" for one in files):
-        if not path.is_dir() and label not in column_names(path, "train", how):
-            allowed = f"the training file alone, {paths['train'][0]}, of which rows are held out"
-            raise GuessError(f"{path.name} has no column {label!r} to score by; allowed: {allowed}")
 
 
 def guess_format(path: Path, how: Format, reasons: list[str]) -> Format:

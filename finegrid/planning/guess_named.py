@@ -10,7 +10,8 @@ from typing import Any
 
 from pydantic import JsonValue
 
-from finegrid.planning.guess import GuessError, Options, columns_of, key_of, label_of
+from finegrid.planning.guess import GuessError, Options, label_of
+from finegrid.planning.guess_columns import columns_of, key_of
 from finegrid.records.prepared import SPLITS, SplitName
 from tasks.file_options import as_text
 from tasks.folder_layout import is_metadata

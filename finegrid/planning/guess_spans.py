@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from pydantic import JsonValue
 
+from finegrid.planning.guess_columns import first_rows
 from finegrid.planning.guess_tags import TaggedWords
 from kinds.contract import RowError
 from kinds.inputs.entity_spans import (
@@ -27,13 +27,11 @@ from kinds.inputs.entity_spans import (
 from kinds.registry import KINDS
 from tasks.file_kinds import Needs, needs_of
 from tasks.file_options import as_text
-from tasks.table_files import Format, column_names, read_rows
+from tasks.table_files import Format, read_rows
 
 _TEXTS = ("text", "data.text", "content", "sentence", "document", "body")
 _ANSWERS = {ACCEPTED, "reject", "ignore"}
 """What Prodigy says of examples."""
-_ROWS = 200
-"""That are looked at for the columns."""
 Name = str | int
 
 
@@ -86,12 +84,11 @@ def guess_spans(
     `text` and `label` name the columns where they are said, `kind` the kind. Raises TableError.
     """
     needs = next((one for one in _needs() if kind in (None, one.kind)), None)
-    names = column_names(files[0], "train", how)
-    if needs is None or len(set(names)) < len(names):
+    if needs is None:
         return None
-    columns = _first_rows(files[0], names, how)
-    spans = [name for name in names if label in (None, name) and columns[name].has_spans]
-    given = [name for name in names if text in (None, name)]
+    columns = {name: _Column(values) for name, values in first_rows(files[0], how).items()}
+    spans = [name for name, one in columns.items() if label in (None, name) and one.has_spans]
+    given = [name for name in columns if text in (None, name)]
     texts = sorted(given, key=lambda name: (_usual(name), -columns[name].length))
     for place in spans:
         for one in texts:
@@ -133,13 +130,6 @@ def _guessed(
         reasons.append(f"rows that are left out, for their {columns[ANSWER]} is {said}: {count}")
     asked: dict[str, JsonValue] = {"drop": dropped} if dropped else {}
     return TaggedWords(needs.kind, dict(columns), words, tuple(reasons), asked)
-
-
-def _first_rows(file: Path, names: Sequence[Name], how: Format) -> dict[Name, _Column]:
-    wanted = {str(at): name for at, name in enumerate(names)}
-    first = islice(read_rows(file, wanted, "train", how), _ROWS)
-    rows = [values for _, values in first]
-    return {name: _Column([row[at] for row in rows]) for at, name in enumerate(names)}
 
 
 def _usual(name: Name) -> int:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from finegrid.planning.guess import Guess, GuessError, Options, columns_of, label_of, shares_of
+from finegrid.planning.guess import Guess, GuessError, Options, label_of, shares_of
+from finegrid.planning.guess_columns import columns_of
 from finegrid.planning.guess_folder import kind_of_files, max_length
 from finegrid.planning.own_files import Paths
 from finegrid.prepare.examined import Examiner

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from pydantic import JsonValue
 
+from finegrid.planning.guess_columns import first_rows
 from kinds.contract import SettingError
 from kinds.inputs.values import texts_in
 from kinds.outputs.tag_schemes import scheme_of
 from kinds.registry import KINDS
 from tasks.file_kinds import Needs, needs_of
 from tasks.file_tags import TAGS
-from tasks.table_files import Format, column_names, read_rows
+from tasks.table_files import Format
 
 _TOKENS = ("tokens", "words", "token", "word", "form", "sentence", "text")
 _NAMES = (
@@ -23,8 +23,6 @@ _NAMES = (
     *("postags", "upostags", "upos", "pos", "xpos", "xpostags", "chunktags", "chunk"),
 )
 """Usual names of the tags of words, those of entities first."""
-_ROWS = 200
-"""That are looked at."""
 
 
 class TaggedWords(NamedTuple):
@@ -47,11 +45,10 @@ def guess_tags(
     `text` and `label` name the columns where they are said, `kind` the kind. Raises TableError.
     """
     needs = next((one for one in _needs() if kind in (None, one.kind)), None)
-    names = column_names(files[0], "train", how)
-    if needs is None or len(set(names)) < len(names):
+    if needs is None:
         return None
-    rows = list(_rows(files[0], names, how))
-    lists = {name: [texts_in(row[at]) for row in rows] for at, name in enumerate(names)}
+    rows = first_rows(files[0], how)
+    lists = {name: list(map(texts_in, values)) for name, values in rows.items()}
     filled = {name: found for name, found in lists.items() if found and all(found)}
     numbered = [name for name in filled if isinstance(name, int)]
     tokens = _pick(filled, text, _TOKENS) if not numbered else numbered[0]
@@ -93,11 +90,6 @@ def _pick(columns: Iterable[str | int], said: str | None, usual: Sequence[str]) 
         return said if said in columns else None
     keys = {"".join(filter(str.isalnum, str(name).lower())): name for name in columns}
     return next((keys[name] for name in usual if name in keys), None)
-
-
-def _rows(file: Path, names: Sequence[str | int], how: Format) -> Iterable[tuple[Any, ...]]:
-    wanted = {str(at): name for at, name in enumerate(names)}
-    return (values for _, values in islice(read_rows(file, wanted, "train", how), _ROWS))
 
 
 def _needs() -> Iterable[Needs]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from pydantic import JsonValue
 
+from finegrid.planning.guess_columns import ByName
 from finegrid.planning.guess_references import Several, listed, numbered, repeated
 from kinds.registry import KINDS
 from tasks.file_kinds import Needs, needs_of
@@ -27,22 +27,9 @@ _BETWEEN = {"instruction": "input"}
 _CHATS = ("messages", "conversations")
 
 
-class Texts(NamedTuple):
-    """A guess at the columns of such a table."""
-
-    kind: str
-    columns: Columns
-    names: tuple[str | int, ...]
-    """The columns of text."""
-    asked: dict[str, JsonValue]
-    reasons: tuple[str, ...]
-    words: tuple[int, ...] = ()
-    """Of the longest text that is right in each row, where `names` lacks its columns."""
-
-
 def guess_texts(
     keys: Mapping[str, str | int], kind: str | None, files: Sequence[Path], how: Format
-) -> Texts | None:
+) -> ByName | None:
     """The guess for columns by their names, or None where they are no usual ones.
 
     `keys` has each column of the files by its name without case and signs; `kind` is one that was
@@ -54,7 +41,7 @@ def guess_texts(
         if chats and (composed := next(iter(needs.composed), None)):
             reason = f"{needs.kind}, for {chats[0]} is a usual name of conversations"
             asked: dict[str, JsonValue] = {"encoding": {"template": "chat"}}
-            return Texts(needs.kind, {composed: chats[0]}, (), asked, (reason,))
+            return ByName(needs.kind, {composed: chats[0]}, (), asked, (reason,))
         for first, second in _PAIRS:
             if {first, second} <= keys.keys():
                 return _pair(needs, first, second, keys, files, how)
@@ -72,13 +59,15 @@ def _several(
     return numbered(others, files, how) or listed(others, files, how)
 
 
-def _of_several(needs: Needs, first: str, several: Several, keys: Mapping[str, str | int]) -> Texts:
+def _of_several(
+    needs: Needs, first: str, several: Several, keys: Mapping[str, str | int]
+) -> ByName:
     beside, parts = _parts(first, keys)
     columns: Columns = {needs.texts[0]: parts if beside else parts[0]}
     columns[needs.truth[0]] = several.columns
     asked: dict[str, JsonValue] = {"references": several.form}
     reasons = (f"{needs.kind}, for {first} is a usual name of a source of texts", several.reason)
-    return Texts(needs.kind, columns, parts, asked, reasons, several.words)
+    return ByName(needs.kind, columns, parts, asked, reasons, several.words)
 
 
 def _parts(first: str, keys: Mapping[str, str | int]) -> tuple[list[str], tuple[str | int, ...]]:
@@ -94,7 +83,7 @@ def _pair(
     keys: Mapping[str, str | int],
     files: Sequence[Path],
     how: Format,
-) -> Texts:
+) -> ByName:
     if several := listed({second: keys[second]}, files, how):
         return _of_several(needs, first, several, keys)
     beside, parts = _parts(first, keys)
@@ -106,7 +95,7 @@ def _pair(
     again = repeated(parts, files, how)
     asked: dict[str, JsonValue] = {"references": again.form} if again else {}
     reasons = (reason, again.reason) if again else (reason,)
-    return Texts(needs.kind, columns, (*parts, keys[second]), asked, reasons)
+    return ByName(needs.kind, columns, (*parts, keys[second]), asked, reasons)
 
 
 def _writing() -> Iterable[Needs]:

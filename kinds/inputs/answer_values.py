@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from kinds.contract import RowError
-from kinds.inputs.values import columns_of, plain, text_of
+from kinds.inputs.values import columns_of, plain, short, text_of
 
 _ALLOWED = (
     "allowed: SQuAD's {text: [...], answer_start: [...]}, a list of such records, or two columns, "
@@ -27,11 +27,11 @@ def answers_of(value: Any) -> tuple[list[str], list[int]]:
         found = plain(value)
         columns = ([], []) if found == [] else columns_of(found, "text", "answer_start")
         if columns is None:
-            raise RowError("answers", f"{_short(value)} are no answers; {_ALLOWED}")
+            raise RowError("answers", f"{short(value)} are no answers; {_ALLOWED}")
         texts, starts = map(list, columns)
     places = list(map(_place, starts))
     if len(texts) != len(places) or None in places or not all(map(str.strip, map(text_of, texts))):
-        raise RowError("answers", f"{_short(value)}: not a text and a start each; {_ALLOWED}")
+        raise RowError("answers", f"{short(value)}: not a text and a start each; {_ALLOWED}")
     return list(map(text_of, texts)), [place for place in places if place is not None]
 
 
@@ -41,8 +41,8 @@ def misplaced(context: str, texts: Sequence[str], starts: Sequence[int]) -> str 
         there = context[start : start + len(text)]
         if there != text:
             return (
-                f"answer_start {start}: the context has {_short(there)} there, the answer is "
-                f"{_short(text)}; allowed: where the answer starts, in signs from 0 on"
+                f"answer_start {start}: the context has {short(there)} there, the answer is "
+                f"{short(text)}; allowed: where the answer starts, in signs from 0 on"
                 + _nearest(context, text, start)
             )
     return None
@@ -61,8 +61,3 @@ def _place(value: Any) -> int | None:
     """A whole number from 0 on, or None."""
     text = text_of(value).strip().removesuffix(".0")
     return int(text) if text.isascii() and text.isdigit() else None
-
-
-def _short(value: Any, most: int = 60) -> str:
-    shown = repr(value)
-    return shown if len(shown) <= most else f"{shown[:most]}..."

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from kinds.contract import RowError
-from kinds.inputs.values import columns_of, plain, text_of
+from kinds.inputs.values import columns_of, plain, short, text_of
 
 AnswerIs = Literal["index", "number", "letter", "text", "label"]
 """The place of a choice from 0 or from 1 on, its letter, its text, or what the data label it."""
@@ -24,15 +24,15 @@ def choices_of(value: Any) -> tuple[list[str], list[str]]:
     named = None if isinstance(value, tuple) else columns_of(found, "text", "label")
     texts = named[0] if named else found
     if not isinstance(texts, list):
-        raise RowError("choices", f"{_short(value)} is no list of choices; {_ALLOWED}")
+        raise RowError("choices", f"{short(value)} is no list of choices; {_ALLOWED}")
     stripped = list(map(text_of, texts))
     while isinstance(value, tuple) and stripped and not stripped[-1].strip():
         stripped.pop()
     if len(stripped) < 2 or not all(map(str.strip, stripped)):
-        raise RowError("choices", f"{_short(texts)} are no choices; {_ALLOWED}")
+        raise RowError("choices", f"{short(texts)} are no choices; {_ALLOWED}")
     labels = [text_of(one).strip() for one in named[1]] if named else []
     if labels and (len(set(labels)) < len(stripped) or len(labels) != len(stripped)):
-        raise RowError("choices", f"labels {_short(labels)}; allowed: one a choice, none twice")
+        raise RowError("choices", f"labels {short(labels)}; allowed: one a choice, none twice")
     return stripped, labels
 
 
@@ -100,8 +100,3 @@ def _why(
         forms[None] = f"{forms['label']}, or the text of a choice"
     allowed = forms[answer_is]
     return f"{text!r} names none of {len(texts)} choices; allowed: {allowed}"
-
-
-def _short(value: Any, most: int = 60) -> str:
-    shown = repr(value)
-    return shown if len(shown) <= most else f"{shown[:most]}..."

@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import Any, Literal, NamedTuple
 
 from kinds.inputs.parts import RowError
-from kinds.inputs.values import literal, text_of
+from kinds.inputs.values import literal, short, text_of
 
 Alignment = Literal["strict", "expand"]
 """What becomes of an entity that ends inside a word: an error, or an entity of whole words."""
@@ -28,7 +28,6 @@ _ALLOWED = (
 _SINGLE = "\u3005-\u3007\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 """Han and kana, which no spaces part: each sign is a word."""
 _LAST_MARK = 0x20000
-_SHOWN_SIGNS = 60
 
 
 class Span(NamedTuple):
@@ -77,7 +76,7 @@ def spans_of(value: Any) -> list[Span]:
         return []
     found = _columns(literal(value) if isinstance(value, str) else value)
     if not isinstance(found, list | tuple):
-        raise RowError(SPANS, f"{_short(value)} is no list; {_ALLOWED}")
+        raise RowError(SPANS, f"{short(value)} is no list; {_ALLOWED}")
     listed = _result(found) if any(_is_annotation(one) for one in found) else found
     return sorted(set(map(_span, listed)), key=lambda one: one[:3])
 
@@ -123,14 +122,14 @@ def _span(value: Any) -> Span:
         start, end, label = (_first(value, names) for names in (_STARTS, _ENDS, _LABELS))
         text = value.get(TEXT)
     else:
-        raise RowError(SPANS, f"{_short(value)} is no entity; {_ALLOWED}")
+        raise RowError(SPANS, f"{short(value)} is no entity; {_ALLOWED}")
     if isinstance(label, list | tuple):
         if len(label) != 1:
-            raise RowError(SPANS, f"{_short(value)} has {len(label)} labels; allowed: one each")
+            raise RowError(SPANS, f"{short(value)} has {len(label)} labels; allowed: one each")
         (label,) = label
     named = text_of(label).strip()
     if not (type(start) is int and type(end) is int and named):
-        raise RowError(SPANS, f"{_short(value)}: no whole numbers and a label; {_ALLOWED}")
+        raise RowError(SPANS, f"{short(value)}: no whole numbers and a label; {_ALLOWED}")
     return Span(start, end, named, text if isinstance(text, str) else None)
 
 
@@ -181,7 +180,7 @@ def _words_in(
     ]
     if cut and alignment == "strict":
         allowed = "allowed: whole words; or alignment: expand, by which such an entity is widened"
-        raise RowError(SPANS, f"{_said(text, span)} cuts the word {_short(cut[0])}; {allowed}")
+        raise RowError(SPANS, f"{_said(text, span)} cuts the word {short(cut[0])}; {allowed}")
     return inside[0], inside[-1] + 1
 
 
@@ -197,7 +196,7 @@ def _check_place(text: str, span: Span) -> None:
     why = "; the places count code units of UTF-16, as JavaScript does" if is_utf16 else ""
     raise RowError(
         SPANS,
-        f"{_said(text, span)} is not the text {_short(said)} that is said of it{why}; "
+        f"{_said(text, span)} is not the text {short(said)} that is said of it{why}; "
         "allowed: places that count signs, as Python does, from 0 on, the end behind the last",
     )
 
@@ -215,12 +214,7 @@ def _plain(text: str) -> str:
 
 def _said(text: str, span: Span) -> str:
     """An entity as a message names it."""
-    return f"{span.label} {_short(text[span.start : span.end])} ({span.start} to {span.end})"
-
-
-def _short(value: Any) -> str:
-    shown = repr(value)
-    return shown if len(shown) <= _SHOWN_SIGNS else f"{shown[:_SHOWN_SIGNS]}..."
+    return f"{span.label} {short(text[span.start : span.end])} ({span.start} to {span.end})"
 
 
 def both_signs(tags: Sequence[str]) -> tuple[str, ...]:

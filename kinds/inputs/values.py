@@ -16,6 +16,12 @@ def text_of(value: Any) -> str:
     return str(value) if is_number else ""
 
 
+def short(value: Any, most: int = 60) -> str:
+    """A value as a message shows it: no more than so many signs."""
+    shown = repr(value)
+    return shown if len(shown) <= most else f"{shown[:most]}..."
+
+
 def plain(value: Any) -> Any:
     """A list or a record, which a text may hold as JSON; the text itself where it holds none."""
     if not isinstance(value, str):
