@@ -7,9 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import IO, Any
 
-from tasks import squad
-from tasks.squad import JsonError as JsonError
-
 LIST = ".json"
 """What the name of a file ends with that may be a list; others have an object a line."""
 ENDINGS = (LIST, ".jsonl", ".ndjson")
@@ -19,6 +16,12 @@ _LOOKED_AT = 200
 """Objects whose keys are the columns of a file."""
 Object = tuple[str, dict[str, Any]]
 """Where an object stands, `line 3` or `item 3`, and the object."""
+_PARAGRAPHS, _QUESTIONS = "paragraphs", "qas"
+"""What holds the parts of an article, and of a paragraph, in the files of SQuAD 1.1 and 2.0."""
+
+
+class JsonError(Exception):
+    """What is wrong inside a file, after the file's name: `, line 3: ...`."""
 
 
 def rows(stream: IO[str], ending: str) -> Iterator[Object]:
@@ -32,7 +35,7 @@ def rows(stream: IO[str], ending: str) -> Iterator[Object]:
     if first is None:
         raise JsonError(" is empty; allowed: one JSON object a line, or a list of them")
     if second is None and (inner := _held_in(first[1])):
-        yield from squad.questions(inner) if squad.is_article(inner[0]) else _numbered(inner)
+        yield from _questions(inner) if _is_article(inner[0]) else _numbered(inner)
         return
     if first[1] and second is None and all(map(_holds_several, first[1].values())):
         allowed = "allowed: one object a row, in a list or a line each"
@@ -120,3 +123,29 @@ def _object(place: str, line: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise JsonError(f", {place}: no JSON object; allowed: one object a line")
     return found
+
+
+def _is_article(found: Mapping[str, Any]) -> bool:
+    """Whether a record holds paragraphs."""
+    return isinstance(found.get(_PARAGRAPHS), list)
+
+
+def _questions(articles: Sequence[Mapping[str, Any]]) -> Iterator[Object]:
+    """A row for each question, with the title of its article and the context of its paragraph.
+
+    Raises JsonError.
+    """
+    for number, article in enumerate(articles, 1):
+        place = f"item {number}"
+        for at, paragraph in enumerate(_records(article, _PARAGRAPHS, place), 1):
+            inner = f"{place}, paragraph {at}"
+            above = {"title": article.get("title"), "context": paragraph.get("context")}
+            for which, question in enumerate(_records(paragraph, _QUESTIONS, inner), 1):
+                yield f"{inner}, question {which}", above | question
+
+
+def _records(found: Mapping[str, Any], key: str, place: str) -> list[dict[str, Any]]:
+    inner = found.get(key)
+    if not isinstance(inner, list) or not all(isinstance(one, dict) for one in inner):
+        raise JsonError(f", {place}: {key!r} is no list of objects; allowed: one, as in SQuAD")
+    return inner
