@@ -1,9 +1,10 @@
 """How long a benchmark takes from nothing to its report, beside a loop of a careful script.
 
 python -m measurements.grid [--benchmark default] [--seeds 0 1] [--cores 2] [--repeats 1]
-                            [--each] [--output FILE.md]
+                            [--each] [--folder FOLDER] [--output FILE.md]
 
-With `--each` one run and one trial of every cell is made by the script, and the loop reckoned.
+With `--each` one run and one trial of every cell is made by the script, and the loop reckoned. With
+`--folder` there is one repeat, and what finegrid made of it stays in FOLDER/results.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -126,6 +128,19 @@ def _kind(spec: Specification) -> tuple[str, str]:
     return spec.cell, spec.role
 
 
+@contextmanager
+def _work_folder(kept: Path | None) -> Iterator[Path]:
+    """An empty folder, one that is kept if named. Raises FileExistsError if that is not empty."""
+    if kept is None:
+        with tempfile.TemporaryDirectory() as name:
+            yield Path(name)
+        return
+    kept.mkdir(parents=True, exist_ok=True)
+    if any(kept.iterdir()):
+        raise FileExistsError(f"--folder {kept}: it is not empty")
+    yield kept
+
+
 def makespan(seconds: Sequence[float], cores: int) -> float:
     """When jobs of that length are done that cores take in turn, the longest first."""
     ends = [0.0] * cores
@@ -176,14 +191,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--cores", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--each", action="store_true", help="one run and one trial of every cell")
+    parser.add_argument("--folder", type=Path, help="an empty one to work in and keep")
     parser.add_argument("--output", type=Path, default=TABLE, help="the table, Markdown")
     options = parser.parse_args(arguments)
+    if options.folder and options.repeats > 1:
+        parser.error(f"--repeats {options.repeats}: a --folder has room for 1")
     shut_out_working_folder()
     found: dict[str, list[Makespan]] = {"finegrid": [], "loop": []}
     loads = [os.getloadavg()[0]]
     for _ in range(options.repeats):
-        with tempfile.TemporaryDirectory() as name:
-            folder = Path(name)
+        with _work_folder(options.folder) as folder:
             file = write_benchmark(folder, options.benchmark, options.seeds)
             bench = Bench(folder, file, options.cores)
             found["finegrid"].append(bench.reproduced())
