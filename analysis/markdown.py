@@ -29,6 +29,13 @@ def bullets(notes: Sequence[str]) -> str:
     return "\n".join(f"- {html.escape(note, quote=False)}" for note in notes)
 
 
+def fenced(text: str) -> str:
+    """Text that is shown as it is, behind a fence that no line of it ends."""
+    longest = max(map(len, re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}text\n{text}\n{fence}"
+
+
 def table(rows: pd.DataFrame, words: Sequence[str]) -> str:
     """Rows of text as one table; the columns named in `words` are aligned to the left."""
     alignment = ["left" if name in words else "right" for name in rows]

@@ -47,6 +47,8 @@ class Places:
     runs: Path
     prepared: Path
     output: Path
+    texts: Path | None = None
+    """The page of what the models wrote, if any did."""
 
     def link(self, path: Path) -> str:
         """The relative address of a file. Raises AnalysisError where it does not exist."""
@@ -81,6 +83,7 @@ def render(
         coverage=coverage(frame),
         downloads=_downloads(places),
         evidence=_evidence(frame, places),
+        texts=None if places.texts is None else places.link(places.texts),
         variants=variant_lines(plan),
         headers=HEADERS,
         rows=_rows(frame, summary, places),
@@ -294,6 +297,7 @@ def main() -> None:
     parser.add_argument("--plan", type=Path, required=True)
     parser.add_argument("--runs-table", type=Path, required=True, help="CSV of analysis.collect")
     parser.add_argument("--tuning-table", type=Path, help="CSV of all trials, if there are any")
+    parser.add_argument("--texts", type=Path, help="what the models wrote, if any did")
     parser.add_argument("--tables-stem", type=Path, required=True, help="of analysis.tables")
     parser.add_argument("--plots", type=Path, required=True, help="the folder of the figures")
     parser.add_argument("--runs", type=Path, required=True, help="the folder of all runs")
@@ -306,6 +310,7 @@ def main() -> None:
         arguments.runs,
         arguments.prepared,
         arguments.output,
+        arguments.texts,
     )
     with one_line_errors():
         plan = read_record(Plan, arguments.plan)

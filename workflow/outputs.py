@@ -5,7 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from finegrid.records.plan import Plan
+from finegrid.metrics.registry import reads
+from finegrid.records.plan import Cell, Plan
+from finegrid.records.result import PREDICTIONS_FILE
+from kinds.registry import kind_named
+from tasks.registry import TASKS
 
 PLOTS = (
     "score-by-parameters",
@@ -74,14 +78,36 @@ class Outputs:
         return tables + self._figures(CLAIMS_PLOTS)
 
     @property
+    def texts(self) -> list[str]:
+        """The page of what the models wrote, if any of them writes."""
+        return [self._table("-texts.md")] if self._writing else []
+
+    @property
+    def texts_arguments(self) -> list[str]:
+        """How a command is given that page."""
+        return [argument for page in self.texts for argument in ("--texts", page)]
+
+    @property
+    def predictions(self) -> list[str]:
+        """What all the runs wrote, in full."""
+        runs = (run for cell in self._writing for run in cell.runs)
+        return [f"{self.results}/runs/{run}/{PREDICTIONS_FILE}" for run in runs]
+
+    @property
     def all(self) -> list[str]:
         """Every table and figure, each once."""
         tables = [self._table("-runs.csv"), *self.tuning_table, *self.tables, *self.evidence]
+        tables += self.texts
         return list(dict.fromkeys([*tables, *self.plots, *self.claims]))
 
     @cached_property
     def _is_tuned(self) -> bool:
         return any(cell.trials for cell in self.plan.cells)
+
+    @cached_property
+    def _writing(self) -> list[Cell]:
+        """The cells whose models write texts, which a metric reads."""
+        return [cell for cell in self.plan.cells if cell.runs and _writes(cell)]
 
     @cached_property
     def _several_groups(self) -> bool:
@@ -94,3 +120,9 @@ class Outputs:
     def _figures(self, names: tuple[str, ...]) -> list[str]:
         folder, name = f"{self.results}/plots", self.plan.benchmark
         return [f"{folder}/{name}-{figure}.{kind}" for figure in names for kind in PLOT_KINDS]
+
+
+def _writes(cell: Cell) -> bool:
+    record = next(iter(cell.runs.values())).task
+    task = TASKS.build(record.task, record.options)
+    return reads(task.metrics, kind_named(task.kind, task.kind_options).output.written)

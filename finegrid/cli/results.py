@@ -38,6 +38,8 @@ def publish(
 
     pipeline, home = pipeline_of(benchmark, results), ROOT / "results" / "reference"
     files = [Path(path) for path in pipeline.outputs.all]
+    # A run that diverged has none.
+    files += [path for path in map(Path, pipeline.outputs.predictions) if path.exists()]
     try:
         written = reference.publish(pipeline.name, files, results, home)
         if pipeline.name == DEFAULT_BENCHMARK:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from finegrid.metrics.contract import WeightedMetric
 from finegrid.records.registry import Registry
@@ -19,6 +19,11 @@ def metric(name: str) -> WeightedMetric:
 def columns_read(names: Iterable[str]) -> frozenset[str]:
     """The columns of predictions that these metrics read. Raises UnknownNameError."""
     return frozenset(column for name in names for column in metric(name).columns)
+
+
+def reads(names: Iterable[str], columns: Collection[str]) -> bool:
+    """Whether one of these metrics reads one of these columns. Raises UnknownNameError."""
+    return not columns_read(names).isdisjoint(columns)
 
 
 def score_module(name: str) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from finegrid.metrics.registry import columns_read
+from finegrid.metrics.registry import reads
 from finegrid.models.coverage import LINEAR
 from finegrid.problems import refused
 from finegrid.records.specification import Model, keeps_head
@@ -94,7 +94,7 @@ def _unwritten(task: TaskPlan, training: Training, method: Method) -> Iterator[M
     if method.positions and kind.inputs.packs:
         reason = f"the method takes {method.positions} positions, once a row of packed examples"
         yield ("method",), f"{reason}; allowed: encoding.packing: false for {name}"
-    if training.strategy == "fsdp" and kind.output.written & columns_read(task.task.metrics):
+    if training.strategy == "fsdp" and reads(task.task.metrics, kind.output.written):
         reason = f"a model that is divided writes no texts, which metrics of {name} read"
         yield ("training", "strategy"), refused("fsdp", f"{reason}; allowed: ddp")
 
@@ -165,7 +165,7 @@ def _no_room(task: TaskPlan, model: ModelPlan, length: int, method: Method) -> I
     """Too few positions for what a model may write after the longest prompt, if it writes."""
     output = _kind(task).output
     limit, most = model.anatomy.positions, output.most_written
-    if limit is None or not output.written & columns_read(task.task.metrics):
+    if limit is None or not reads(task.task.metrics, output.written):
         return
     room = limit - method.positions
     if length <= room < length - 1 + most:  # a longer one is refused as such

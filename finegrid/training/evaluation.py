@@ -16,14 +16,14 @@ import pyarrow as pa
 import torch
 from torch import nn
 
-from finegrid.metrics.registry import METRICS, columns_read, metric, score_module
+from finegrid.metrics.registry import METRICS, metric, reads, score_module
 from finegrid.records.prepared import SplitName
 from finegrid.records.result import Score
 from finegrid.training.batches import evaluation_batches
 from finegrid.training.data import Examples
 from finegrid.training.features import Features
 from finegrid.training.processes.distributed import ALONE, Group
-from kinds.contract import Output, Row
+from kinds.contract import Row
 
 
 class UndefinedScoreError(ArithmeticError):
@@ -46,7 +46,7 @@ def predict(
     processes of a group take turns at the batches, and each returns all rows. `features` are
     what is kept of the split from earlier calls, and for later ones.
     """
-    writes = writes_for(examples.kind.output, metrics)
+    writes = reads(metrics, examples.kind.output.written)
     batches = evaluation_batches(examples.sizes, batch_size)
     if features:
         last = partial(say, model, examples, batches[-1], device, dtype)
@@ -63,11 +63,6 @@ def predict(
             said += zip(batch, rows, strict=True)
     together = (pair for part in group.gathered(said) for pair in part)
     return examples.merged([row for _, row in sorted(together, key=itemgetter(0))])
-
-
-def writes_for(output: Output, metrics: Sequence[str]) -> bool:
-    """Whether a model has to write for these metrics to be scored."""
-    return bool(output.written & columns_read(metrics))
 
 
 def say(

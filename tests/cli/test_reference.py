@@ -14,7 +14,7 @@ from analysis.frame import read_pairs, read_runs, write_table
 from analysis.tables import write_tables
 from finegrid.cli.reference import MissingResultError, publish, show, with_table
 from finegrid.records.plan import Plan
-from finegrid.records.result import RESULT_FILE, Result
+from finegrid.records.result import PREDICTIONS_FILE, RESULT_FILE, Result
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "results" / "reference"
@@ -146,3 +146,12 @@ def test_the_readme_gets_the_short_table(tmp_path: Path) -> None:
     assert row.startswith("| full ")
     assert "old" not in text.splitlines()
     assert text.endswith("<!-- table: end -->\n")
+
+
+def test_published_predictions_are_those_of_their_records() -> None:
+    folders = [path.parent for path in REFERENCE.glob(f"runs/*/{PREDICTIONS_FILE}")]
+    damaged = [
+        Result.read(folder / RESULT_FILE).damaged_files(folder, [PREDICTIONS_FILE])
+        for folder in folders
+    ]
+    assert [one for one in damaged if one] == []

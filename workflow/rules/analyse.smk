@@ -108,6 +108,29 @@ if OUTPUTS.claims:
             "2> {log:q}"
 
 
+if OUTPUTS.texts:
+
+    rule texts:
+        """A few test examples with what the model of each variant wrote."""
+        input:
+            plan=f"{RESULTS}/plans/{NAME}.json",
+            runs=f"{RESULTS}/tables/{NAME}-runs.csv",
+            tasks=lambda wildcards: PIPELINE.tasks_of_runs,
+        output:
+            OUTPUTS.texts,
+        log:
+            f"{RESULTS}/logs/texts-{NAME}.log",
+        conda:
+            "../../environment.yml"
+        params:
+            runs=lambda wildcards: f"{RESULTS}/runs",
+            prepared=lambda wildcards: f"{RESULTS}/prepared",
+            source=PIPELINE.module_digest("analysis.texts"),
+        shell:
+            "python -m analysis.texts --plan {input.plan:q} --runs-table {input.runs:q} "
+            "--runs {params.runs:q} --prepared {params.prepared:q} --output {output:q} 2> {log:q}"
+
+
 rule report:
     """One page with table, plots, gaps and provenance; every number leads to its runs."""
     input:
@@ -116,6 +139,7 @@ rule report:
         tuning=OUTPUTS.tuning_table,
         tables=OUTPUTS.tables,
         evidence=OUTPUTS.evidence,
+        texts=OUTPUTS.texts,
         plots=OUTPUTS.plots,
         tasks=lambda wildcards: PIPELINE.tasks_of_runs,
     output:
@@ -130,8 +154,9 @@ rule report:
         plots=lambda wildcards: f"{RESULTS}/plots",
         prepared=lambda wildcards: f"{RESULTS}/prepared",
         tuning=lambda wildcards: OUTPUTS.tuning_arguments,
+        texts=lambda wildcards: OUTPUTS.texts_arguments,
         source=PIPELINE.module_digest("analysis.report"),
     shell:
         "python -m analysis.report --plan {input.plan:q} --runs-table {input.runs_table:q} "
-        "{params.tuning:q} --tables-stem {params.stem:q} --plots {params.plots:q} "
+        "{params.tuning:q} {params.texts:q} --tables-stem {params.stem:q} --plots {params.plots:q} "
         "--runs {params.runs:q} --prepared {params.prepared:q} --output {output:q} 2> {log:q}"
