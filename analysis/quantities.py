@@ -37,10 +37,10 @@ def rate_text(value: float | None) -> str:
 
 
 def quantity(value: float | None, unit: str) -> str:
-    """A positive measure with about three digits and its unit."""
+    """A measure, 0 or more, with about three digits and its unit."""
     if pd.isna(value):
         return NONE
-    places = 0 if value >= 100 else 1 if value >= 10 else 2 if value >= 0.1 else 4
+    places = 0 if value >= 100 or value == 0 else 1 if value >= 10 else 2 if value >= 0.1 else 4
     return f"{value:,.{places}f} {unit}"
 
 

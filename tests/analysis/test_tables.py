@@ -299,6 +299,7 @@ def test_written_csv_holds_raw_numbers(table: pd.DataFrame, tmp_path: Path) -> N
         (byte_text(None), "—"),
         (quantity(1234.5, "s"), "1,234 s"),
         (quantity(0.034, "s"), "0.0340 s"),
+        (quantity(0.0, "s"), "0 s"),
         (percent_text(1.298), "1.30 %"),
         (percent_text(0.00123), "0.0012 %"),
     ],
