@@ -60,6 +60,11 @@ def _gaps(summary: pd.DataFrame, pairs: pd.DataFrame) -> dict[tuple[str, ...], t
     return found
 
 
+def has_trivial(frame: pd.DataFrame) -> bool:
+    """Whether the rows of a runs table's cells have a trivial predictor among them."""
+    return any(not _is_of_texts(own) for _, own in frame.groupby(GROUP))
+
+
 def _with_trivial(summary: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
     runs = frame.dropna(subset="run").set_index("run")
     cells = summary.reset_index(drop=True)

@@ -7,7 +7,7 @@ from functools import partial
 import pandas as pd
 
 from analysis.budget import budget_text, short_budget_text
-from analysis.cells import GAP
+from analysis.cells import GAP, has_trivial
 from analysis.metric import metric_named
 from analysis.quantities import (
     NONE,
@@ -157,9 +157,12 @@ SHORT_COLUMNS = (
     Column("runs", _short_state),
 )
 """What fits into eighty characters."""
-SHORT_LEGEND = (
+_FIRST_ROW = (
     "first row: what predicts one label for all, the majority class or the mean of the training "
-    "split; trainable: trainable parameters; lr: learning rate, ↑ ↓ the best trial has the "
+    "split; "
+)
+_SHORT_LEGEND = (
+    "trainable: trainable parameters; lr: learning rate, ↑ ↓ the best trial has the "
     "highest, the lowest of those tried; test: score on the test split, mean ± half of the 95 % t "
     "interval over the seeds, with their number n where it is not the planned one; to the best: "
     "95 % interval of the difference to the best variant over seeds and test items: one that holds "
@@ -167,4 +170,8 @@ SHORT_LEGEND = (
     "time: seconds of training steps; runs: ok, or what became of them; n/a: the method does not "
     "fit the model."
 )
-"""What these columns are."""
+
+
+def short_legend(frame: pd.DataFrame) -> str:
+    """What these columns are, and the first row where a runs table has a trivial predictor."""
+    return (_FIRST_ROW if has_trivial(frame) else "") + _SHORT_LEGEND

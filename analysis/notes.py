@@ -1,8 +1,12 @@
 """What stands below a table or a figure: what was measured, on what, and what is missing."""
 
+import re
+from collections.abc import Iterable
+
 import pandas as pd
 
 from analysis.budget import budget_notes
+from analysis.cells import has_trivial
 from analysis.comparability import (
     Part,
     by_part,
@@ -32,15 +36,18 @@ from analysis.frame import (
 from analysis.metric import metric_named
 from analysis.quantities import count_text
 from analysis.statistics.bootstrap import RESAMPLES
-from analysis.summary import cell_names
+from analysis.summary import CELL, cell_names
 
+_COUNT = re.compile(r"(\d+) ([^,]+)")
+"""One of the counts of a run, which commas part."""
 MEASURED = (
     "Test score: the metric named in the row, on the test split, of the state kept by the "
     "validation score. It is the mean over the seeds that ended ok; ± is half of the 95 % Student "
     "t interval over these seeds, n their number. With one seed there is no interval.",
-    "Standard error: first that of the mean over the seeds, then that of an accuracy on this many "
-    "test items, sqrt(p (1 - p) / n). The first shrinks with more seeds, the second with more test "
-    "items; it is the most that the items add, as seeds that disagree on items average a part out.",
+    "Standard error: first that of the mean over the seeds, then that of one seed's score over its "
+    "test items: sqrt(p (1 - p) / n) of a share of right ones, else the jackknife's. The first "
+    "shrinks with more seeds, the second with more test items; it is the most that the items add, "
+    "as seeds that disagree on items average a part out.",
     f"Against the best: the variant of the highest mean of its task, model and fingerprint is "
     f"{BEST}; the others are tested against it by a paired t test over seeds, two-sided, adjusted "
     f"by Holm. {WORSE}: p is at most {LEVEL}. {NOT_SIGNIFICANT}: p is larger, the difference is "
@@ -51,13 +58,15 @@ MEASURED = (
     "of pairs. One that holds 0 is no equality either: what lies inside of it may be true. It sees "
     "too little of the variance between seeds: where that is most of it, an interval of three "
     "seeds holds the true difference about three times in four.",
-    "Trivial predictor: the majority class of the training split, or the mean of its labels, for "
-    "every test example; scored by each run with the same metric, and trained by none. Undefined: "
-    "the metric has no value for a constant.",
     "Peak training memory: the largest amount of live tensor storage in forward, backward and "
     "optimizer step. Training time: wall clock of the training steps, evaluations excluded. "
     "Throughput: examples a second over the same steps. These and the stored size are means over "
     "the same seeds; the CSV beside this table holds their t intervals.",
+)
+TRIVIAL_PREDICTOR = (
+    "Trivial predictor: the majority class of the training split, or the mean of its labels, for "
+    "every test example; scored by each run with the same metric, and trained by none. Undefined: "
+    "the metric has no value for a constant."
 )
 
 
@@ -68,6 +77,7 @@ def notes(frame: pd.DataFrame, summary: pd.DataFrame) -> list[str]:
     return [
         coverage(frame),
         *MEASURED,
+        *([TRIVIAL_PREDICTOR] if has_trivial(frame) else []),
         *falling_notes(frame),
         *budget_notes(frame),
         *base_notes(frame),
@@ -135,11 +145,22 @@ def task_notes(frame: pd.DataFrame) -> list[str]:
 
 
 def counted_notes(frame: pd.DataFrame) -> list[str]:
-    """A line for each run whose examples or test predictions are not whole."""
+    """A line for each cell whose examples or test predictions are not whole: its runs' counts."""
     if COUNTED not in frame:
         return []
-    found = frame.dropna(subset=COUNTED)[["run", COUNTED]]
-    return [f"{run}: {what}." for run, what in found.itertuples(index=False)]
+    scored = frame.dropna(subset="test_score")
+    return [
+        f"{' · '.join(cell)}: {', '.join(map(str, counts))} {what}."
+        for cell, rows in scored.groupby(CELL, sort=False)
+        for what, counts in _counts(rows[COUNTED].fillna("")).items()
+    ]
+
+
+def _counts(texts: Iterable[str]) -> dict[str, list[int]]:
+    """What is counted -> its count in each of the texts."""
+    found = [{what: int(count) for count, what in _COUNT.findall(text)} for text in texts]
+    named = dict.fromkeys(what for counts in found for what in counts)
+    return {what: [counts.get(what, 0) for counts in found] for what in named}
 
 
 def lost_mirrors(frame: pd.DataFrame) -> list[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from analysis.cells import table_rows
-from analysis.columns import COLUMNS, HEADERS, SHORT_COLUMNS, SHORT_LEGEND, Column
+from analysis.columns import COLUMNS, HEADERS, SHORT_COLUMNS, Column, short_legend
 from analysis.comparability import split_by_fingerprint
 from analysis.errors import one_line_errors
 from analysis.frame import read_pairs, read_runs, write_table
@@ -51,7 +51,7 @@ def short_markdown(frame: pd.DataFrame, pairs: pd.DataFrame | None = None) -> st
         for title, headers, rows in short_tables(frame, pairs)
     ]
     costs = cost_notes(split_by_fingerprint(frame))
-    below = [SHORT_LEGEND, *dequantised_notes(frame), *costs, coverage(frame)]
+    below = [short_legend(frame), *dequantised_notes(frame), *costs, coverage(frame)]
     return document(blocks, ("variant", "runs"), below)
 
 

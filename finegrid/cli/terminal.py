@@ -50,7 +50,7 @@ def first_table(pipeline: Pipeline, results: Path) -> Milestone:
 
 def show(pipeline: Pipeline, results: Path) -> None:
     """Print a finished benchmark's short tables, the notes below them, and where the rest is."""
-    from analysis.columns import SHORT_LEGEND
+    from analysis.columns import short_legend
     from analysis.comparability import split_by_fingerprint
     from analysis.frame import read_pairs, read_runs
     from analysis.notes import cost_notes, coverage, lost_mirrors
@@ -60,7 +60,7 @@ def show(pipeline: Pipeline, results: Path) -> None:
     pairs = read_pairs(results / "tables" / f"{pipeline.name}-pairs.csv")
     for title, headers, rows in short_tables(frame, pairs):
         print_table(title, headers, rows, whole=headers[:3])
-    below = [SHORT_LEGEND, *cost_notes(split_by_fingerprint(frame)), coverage(frame)]
+    below = [short_legend(frame), *cost_notes(split_by_fingerprint(frame)), coverage(frame)]
     for line in (*below, *lost_mirrors(frame)):
         CONSOLE.print(line, highlight=False, markup=False)
     CONSOLE.print()

@@ -12,9 +12,10 @@ from scipy import stats
 
 from analysis.cells import table_rows
 from analysis.collect import collect
+from analysis.columns import short_legend
 from analysis.errors import AnalysisError
 from analysis.frame import STATES
-from analysis.notes import lost_mirrors, notes
+from analysis.notes import TRIVIAL_PREDICTOR, lost_mirrors, notes
 from analysis.quantities import byte_text, percent_text, quantity
 from analysis.summary import summarise
 from analysis.tables import short_tables, write_tables
@@ -338,3 +339,26 @@ def test_an_unusual_base_is_told_below_the_table(plan: Plan, runs: Path, tmp_pat
     assert text.count("tiny: module. was taken off the names of the checkpoint's weights.") == 1
     assert text.count("tiny: its weights were de-quantised from 4 bits (Q4_1 100.0 %).") == 1
     assert text.count("letters: entities are read by IOB1; words too.") == 1
+
+
+def test_what_is_not_whole_is_counted_run_by_run_in_a_line_a_cell(plan: Plan, runs: Path) -> None:
+    cut = "texts were cut at max_new_tokens"
+    for seed, counted in ((0, {cut: 5}), (2, {cut: 2, "texts hold no answer": 1})):
+
+        def edit(record: dict[str, Any], counted: dict[str, int] = counted) -> None:
+            record["metrics"]["counted"] = counted
+
+        rewrite(runs / run_of("letters", "top", seed) / RESULT_FILE, edit)
+    frame = collect(plan, runs)
+    below = notes(frame, summarise(frame))
+    assert [line for line in below if line.startswith("letters · tiny · top:")] == [
+        f"letters · tiny · top: 5, 0, 2 {cut}.",
+        "letters · tiny · top: 0, 0, 1 texts hold no answer.",
+    ]
+
+
+def test_a_trivial_predictor_is_explained_where_there_is_one(table: pd.DataFrame) -> None:
+    texts = table.assign(metric=table["metric"].where(table["metric"].isna(), "chrf"))
+    assert [short_legend(rows).startswith("first row") for rows in (table, texts)] == [True, False]
+    told = [TRIVIAL_PREDICTOR in notes(rows, summarise(rows)) for rows in (table, texts)]
+    assert told == [True, False]
