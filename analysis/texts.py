@@ -135,7 +135,7 @@ def _aligned(said: Mapping[str, str]) -> str:
     width = max(map(len, said)) + 2
     hanging = "\n" + " " * width
     # A text may hold whatever Unicode ends a line with; a tab or a return stays in its line.
-    lines = {name: re.sub(r"\r?\n", hanging, text) for name, text in said.items()}
+    lines = {name: re.sub(r"\r?\n(?=.)", hanging, text) for name, text in said.items()}
     return "\n".join(f"{name:<{width}}{text}" for name, text in lines.items())
 
 

@@ -11,8 +11,6 @@ from finegrid.records.plan import Plan
 from finegrid.records.result import RESULT_FILE, Result
 from finegrid.records.write import write_text
 
-_MARKED = re.compile(r"(<!-- table: start -->\n).*?(<!-- table: end -->)", re.DOTALL)
-
 
 class MissingResultError(Exception):
     """The benchmark is not complete: a reference has no gaps."""
@@ -36,13 +34,13 @@ def publish(name: str, files: Iterable[Path], results: Path, reference: Path) ->
 
 
 def show(name: str, reference: Path, readme: Path) -> None:
-    """Put a benchmark's short table between the README's markers."""
+    """Put a benchmark's short table between its markers in the README, if it has any there."""
     from analysis.frame import read_pairs, read_runs
     from analysis.tables import short_markdown
 
     runs, pairs = (reference / "tables" / f"{name}-{table}.csv" for table in ("runs", "pairs"))
     table = short_markdown(read_runs(runs), read_pairs(pairs))
-    write_text(readme, with_table(readme.read_text(encoding="utf-8"), table))
+    write_text(readme, with_table(readme.read_text(encoding="utf-8"), name, table))
 
 
 def _plan(folder: Path, name: str) -> Path:
@@ -64,9 +62,15 @@ def _prune(reference: Path) -> None:
             shutil.rmtree(folder)
 
 
-def with_table(text: str, table: str) -> str:
-    """The text with the table between its markers."""
-    return _MARKED.sub(lambda match: f"{match[1]}{table.strip()}\n{match[2]}", text)
+def with_table(text: str, name: str, table: str) -> str:
+    """The text with the table between the markers of that name."""
+    start, end = (f"<!-- {name}: {place} -->" for place in ("start", "end"))
+    return re.sub(
+        rf"({start}\n).*?({end})",
+        lambda match: f"{match[1]}{table.strip()}\n{match[2]}",
+        text,
+        flags=re.DOTALL,
+    )
 
 
 def _copy(source: Path, target: Path) -> Path:

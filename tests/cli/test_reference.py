@@ -19,7 +19,12 @@ from finegrid.records.result import PREDICTIONS_FILE, RESULT_FILE, Result
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "results" / "reference"
 NAME = "default"
-COUNTS = {"default": (80, 48), "article": (117, 117), "article-programs": (36, 0)}
+COUNTS = {
+    "default": (80, 48),
+    "article": (117, 117),
+    "article-programs": (36, 0),
+    "language": (24, 21),
+}
 """Benchmark -> runs and planned trials."""
 
 
@@ -102,16 +107,18 @@ def test_the_claims_are_what_the_code_decides(published: Plan, runs_table: Path)
     assert text == table.with_suffix(".md").read_text()
 
 
-def test_the_readme_shows_the_reference(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", COUNTS)
+def test_the_readme_shows_the_reference(tmp_path: Path, name: str) -> None:
     shown = tmp_path / "README.md"
     shutil.copy(ROOT / "README.md", shown)
-    show(NAME, REFERENCE, shown)
+    show(name, REFERENCE, shown)
     assert shown.read_text() == (ROOT / "README.md").read_text()
 
 
 def test_a_table_takes_the_place_of_the_old_one() -> None:
-    before = "a\n<!-- table: start -->\nold \\1\n<!-- table: end -->\nb\n"
-    assert with_table(before, "| \\1 new |\n") == before.replace("old \\1", "| \\1 new |")
+    other = "<!-- two: start -->\nkept\n<!-- two: end -->\n"
+    before = f"a\n<!-- one: start -->\nold \\1\n<!-- one: end -->\n{other}"
+    assert with_table(before, "one", "| \\1 new |\n") == before.replace("old \\1", "| \\1 new |")
 
 
 def test_gaps_are_not_published(tmp_path: Path, plan: Plan) -> None:
@@ -136,7 +143,10 @@ def test_what_no_plan_names_is_removed_and_all_else_kept(tmp_path: Path, plan: P
 
 
 def test_the_readme_gets_the_short_table(tmp_path: Path) -> None:
-    readme, before = tmp_path / "README.md", "a\n<!-- table: start -->\nold\n<!-- table: end -->\n"
+    readme, before = (
+        tmp_path / "README.md",
+        "a\n<!-- default: start -->\nold\n<!-- default: end -->\n",
+    )
     readme.write_text(before)
     show(NAME, REFERENCE, readme)
     text = readme.read_text()
@@ -145,7 +155,7 @@ def test_the_readme_gets_the_short_table(tmp_path: Path) -> None:
     (row,) = [line for line in text.splitlines() if f" {record.parameters.trainable:,} " in line]
     assert row.startswith("| full ")
     assert "old" not in text.splitlines()
-    assert text.endswith("<!-- table: end -->\n")
+    assert text.endswith("<!-- default: end -->\n")
 
 
 def test_published_predictions_are_those_of_their_records() -> None:
@@ -154,4 +164,5 @@ def test_published_predictions_are_those_of_their_records() -> None:
         Result.read(folder / RESULT_FILE).damaged_files(folder, [PREDICTIONS_FILE])
         for folder in folders
     ]
+    assert len(folders) == COUNTS["language"][0]
     assert [one for one in damaged if one] == []
