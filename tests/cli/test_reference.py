@@ -107,7 +107,7 @@ def test_the_claims_are_what_the_code_decides(published: Plan, runs_table: Path)
     assert text == table.with_suffix(".md").read_text()
 
 
-@pytest.mark.parametrize("name", COUNTS)
+@pytest.mark.parametrize("name", [NAME, "language"])
 def test_the_readme_shows_the_reference(tmp_path: Path, name: str) -> None:
     shown = tmp_path / "README.md"
     shutil.copy(ROOT / "README.md", shown)
@@ -143,10 +143,8 @@ def test_what_no_plan_names_is_removed_and_all_else_kept(tmp_path: Path, plan: P
 
 
 def test_the_readme_gets_the_short_table(tmp_path: Path) -> None:
-    readme, before = (
-        tmp_path / "README.md",
-        "a\n<!-- default: start -->\nold\n<!-- default: end -->\n",
-    )
+    readme = tmp_path / "README.md"
+    before = "a\n<!-- default: start -->\nold\n<!-- default: end -->\n"
     readme.write_text(before)
     show(NAME, REFERENCE, readme)
     text = readme.read_text()
