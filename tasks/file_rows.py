@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from finegrid.records.prepared import SPLITS, SplitName
 from kinds.contract import Composed, Examined, Kind, SettingError
 from kinds.registry import told
-from tasks.file_checks import Checks, listed, number
+from tasks import parallel_texts
+from tasks.file_checks import Checks, number
 from tasks.file_kinds import parts_given
-from tasks.file_labels import canonical, find_labels, listed_labels, named_classes
+from tasks.file_labels import find_labels, label_numbers, named_classes
 from tasks.file_options import (
     ClassNames,
     Columns,
@@ -29,6 +30,7 @@ from tasks.file_references import (
     ReferencesAre,
     SeveralTexts,
     by_source,
+    check_apart,
     one_each,
 )
 from tasks.file_tags import TAGS, survey_tags
@@ -38,9 +40,7 @@ from tasks.splitting import divided, grouped, proportional
 from tasks.table_files import PLAIN, Format, Row, TableError, Wanted, read_rows, stored_names
 
 if TYPE_CHECKING:
-    import numpy as np
     import pyarrow as pa
-    from numpy.typing import NDArray
 
 _BLOCK = 1 << 10
 """Rows that are held as Python's own values at a time."""
@@ -169,6 +169,8 @@ class Reading:
         for key, value in sorted(self._unused):
             raise TableError(("drop", key), f"no row has {value!r}; allowed: what some rows have")
         if self.references:
+            names = {name: _names(files) for name, files in paths.items()}
+            check_apart(found, self._sources(found["train"]), names)
             found["train"] = one_each(found["train"], self._true[0])
         return {name: found[name] for name in SPLITS}
 
@@ -179,8 +181,12 @@ class Reading:
         named = self.split or HeldOut()
         divided_by = {_GROUP: ("group", named.group), _SPLIT: ("column", named.column)}
         dividing = {key: one for key, one in divided_by.items() if key in rows.column_names}
-        sources = [one for one in self.kind.inputs.schema().names if one in rows.column_names]
-        return by_source(rows, sources, self._true[0], dividing, _names(files))
+        return by_source(rows, self._sources(rows), self._true[0], dividing, _names(files))
+
+    def _sources(self, rows: pa.Table) -> list[str]:
+        """The columns of what texts follow from."""
+        names = self.kind.inputs.schema().names if self.kind is not None else []
+        return [name for name in names if name in rows.column_names]
 
     def _held_out(self, rows: pa.Table, split: HeldOut) -> dict[SplitName, pa.Table]:
         """The splits that the training file becomes."""
@@ -235,11 +241,11 @@ class Reading:
         beside = [name for name in (_GROUP, _SPLIT) if name in wanted]
         order = dict.fromkeys(["id", "place", *kept, *label, *beside])
         number = 0
-        for path in files:
+        read = list(self._read(files, wanted, split))
+        for path, rows in read:
             numbers = frozenset(self._numbers(wanted))
             further = self._further(wanted)
             check = Checks(path, wanted, numbers, further, self.files, composed=self.composed)
-            rows = read_rows(path, wanted, split, self.how)
             made = (
                 MadeRows(path, self.kind, self.columns, self._maker)
                 if self.kind and self._is_made
@@ -251,7 +257,7 @@ class Reading:
                 columns = self._columns(block, wanted) | {"id": ids}
                 if made is not None:
                     columns[_MADE] = [made.values(values, wanted) for _, values in block]
-                if len(files) > 1:
+                if len(read) > 1:
                     columns["place"] = [f"{path.name}, {place}" for place in columns["place"]]
                 columns = self._without_dropped(columns)
                 check.lists |= self._lists(block, wanted)
@@ -265,6 +271,16 @@ class Reading:
             check.finish()
             if made is not None:
                 made.finish()
+
+    def _read(
+        self, files: Sequence[Path], wanted: Wanted, split: SplitName
+    ) -> Iterator[tuple[Path, Iterator[Row]]]:
+        """The rows of each file, or of the files that lie side by side, by the first of them."""
+        if not self.how.parallel:
+            yield from ((path, read_rows(path, wanted, split, self.how)) for path in files)
+            return
+        for one in parallel_texts.parts(files, wanted, split):
+            yield one[0], parallel_texts.examples(one, wanted, split, self.how)
 
     def _numbers(self, wanted: Wanted) -> Iterator[str]:
         """What has to hold a number in every row."""
@@ -364,35 +380,3 @@ def _made(
 
 def _names(files: Sequence[Any]) -> str:
     return files[0].name if len(files) == 1 else f"{files[0].name} and {len(files) - 1} more"
-
-
-def label_numbers(
-    given: Mapping[SplitName, pa.Table], labels: Sequence[str]
-) -> dict[SplitName, NDArray[np.int64]]:
-    """The class index of every row. Raises TableError for a label that is no class."""
-    import numpy as np
-
-    index = {label: number for number, label in enumerate(labels)}
-    found: dict[SplitName, NDArray[np.int64]] = {}
-    for name, rows in given.items():
-        written = rows["label"].combine_chunks().dictionary_encode()
-        texts = [canonical(label, labels) for label in written.dictionary.to_pylist()]
-        codes = written.indices.to_numpy()
-        found[name] = np.array([index.get(text, -1) for text in texts], dtype=np.int64)[codes]
-        bad = np.flatnonzero(found[name] < 0)
-        if len(bad):
-            places = listed(rows["place"].take(bad).to_pylist())
-            raise TableError(
-                ("columns", "label"),
-                f"{name}: {texts[codes[bad[0]]]!r} in {places} is no label of the training data; "
-                f"allowed: {listed_labels(labels)}",
-            )
-    return found
-
-
-def label_values(rows: pa.Table) -> NDArray[np.float64]:
-    """The labels of checked rows of a regression, as numbers."""
-    import numpy as np
-
-    texts = (label.as_py() for label in rows["label"])
-    return np.fromiter(map(float, texts), np.float64, rows.num_rows)

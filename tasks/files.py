@@ -11,11 +11,13 @@ from pydantic import Field, JsonValue
 
 from finegrid.records.prepared import SplitName
 from kinds.registry import SEVERAL, kind_named, with_labels
+from tasks import parallel_texts
 from tasks.contract import Task
 from tasks.file_kinds import checked_needs, needs_of
-from tasks.file_options import Columns, Dropped, HeldOut, SplitFiles
+from tasks.file_labels import label_numbers, label_values
+from tasks.file_options import Columns, Dropped, HeldOut, SplitFiles, flat
 from tasks.file_references import ReferencesAre, check_references
-from tasks.file_rows import Reading, label_numbers, label_values
+from tasks.file_rows import Reading
 from tasks.file_tags import named_tags
 from tasks.registry import register
 from tasks.table_files import PLAIN, Format
@@ -106,10 +108,16 @@ class Files(Task):
         """The files of the splits."""
         return tuple(file for files in self.splits.named.values() for file in files)
 
+    def dropped(self, folder: Path) -> Mapping[str, int]:
+        """Lines of texts side by side that are blank in one file or in all."""
+        if not self.format.parallel:
+            return {}
+        found = parallel_texts.left_out(self._paths(folder), flat(self.columns), self.format)
+        return {parallel_texts.LEFT_OUT: sum(found.values())} if found else {}
+
     def read(self, folder: Path) -> dict[SplitName, pa.Table]:
         """See the contract; ids are the split's file and the number of the row in it, from 1."""
-        named = self.splits.named.items()
-        paths = {name: [folder / file for file in files] for name, files in named}
+        paths = self._paths(folder)
         needs, said = needs_of(self.kind), (self.split, self.format, self.drop)
         kind = kind_named(self.kind, self._said)
         held = needs.composed, needs.files
@@ -127,6 +135,10 @@ class Files(Task):
         else:
             values = {name: label_values(part) for name, part in rows.items()}
         return {name: _labelled(rows[name], values[name]) for name in rows}
+
+    def _paths(self, folder: Path) -> dict[SplitName, list[Path]]:
+        named = self.splits.named.items()
+        return {name: [folder / file for file in files] for name, files in named}
 
 
 def _labelled(rows: pa.Table, labels: NDArray[Any]) -> pa.Table:

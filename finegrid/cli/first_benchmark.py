@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 
 from finegrid.planning.guess import LENGTHS, Guess, GuessError, Options, guess, text_kind
 from finegrid.planning.guess_folder import guess_folder
+from finegrid.planning.guess_parallel import guess_memory, guess_parallel
 from finegrid.planning.guess_stored import guess_stored
 from finegrid.planning.lock import HUB
 from finegrid.planning.locking import fetched_data, fetched_folder
-from finegrid.planning.own_files import paths_of
+from finegrid.planning.own_paths import paths_of
 from finegrid.planning.schema import FilesEntry, TaskEntry
 from finegrid.prepare.examined import Examiner
 from finegrid.prepare.hub import HubError
@@ -21,13 +22,14 @@ from finegrid.prepare.model import CONFIGURATION_FILE
 from finegrid.prepare.packed import is_packed, opened
 from finegrid.prepare.sources import SourceError
 from finegrid.records.write import write_text
-from tasks.table_files import TableError, stored_files
+from tasks.table_files import TMX, TableError, ending_of, stored_files
 
 TEMPLATE = Path(__file__).with_name("benchmark.yaml.template")
 _PLAIN = re.compile(r"[A-Za-z_./~]([\w./~:-]*[\w./~-])?")
 _OPTIONS = {
     "format.encoding that names": "--encoding that names",
     "format.quotes: false": "--no-quotes",
+    "format.parallel: true with all files of the split": "the folder of all files",
 }
 _POSITIONS = ("max_position_embeddings", "n_positions")
 _YAML_WORDS = ("null", "true", "false", "~")
@@ -90,10 +92,15 @@ def _length(found: Guess, uri: str) -> str:
 def _guessed(data: str, given: Options, examiner: Examiner) -> Guess:
     if found := _guessed_folder(data, given, examiner):
         return found
+    folder = Path(data).expanduser()
+    if folder.is_dir() and (side_by_side := guess_parallel(folder, given)):
+        return side_by_side
     entry = TaskEntry(kind=text_kind(classes=True), files=FilesEntry(path=data))
     paths = fetched_data(entry, data).paths if data.startswith(HUB) else paths_of(entry)
     if stored := stored_files(paths["train"][0]):
         return guess_stored(paths, stored, given, examiner)
+    if ending_of(paths["train"][0].name) == TMX:
+        return guess_memory(paths, given)
     return guess(paths, given)
 
 
@@ -193,7 +200,7 @@ def _name(source: str) -> str:
     """A name made of that of a file, a folder or a repository."""
     last = source.rstrip("/").rpartition(":")[2].rpartition("/")[2]
     stem = re.sub(
-        r"\.(csv|tsv|txt|json|jsonl|ndjson|parquet|conllup?|conll|iob2?|bio|ya?ml|zip|tgz|tar)(\.gz|\.bz2|\.xz)?$",
+        r"\.(csv|tsv|txt|json|jsonl|ndjson|parquet|conllup?|conll|iob2?|bio|tmx|ya?ml|zip|tgz|tar)(\.gz|\.bz2|\.xz)?$",
         "",
         last.lower(),
     )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 from finegrid.planning.guess_columns import NUMBER
-from kinds.outputs.tag_schemes import OUTSIDE, names_entities
+from finegrid.planning.guess_words import names_spans
 from tasks.table_files import (
     DELIMITERS,
     Format,
@@ -16,8 +16,11 @@ from tasks.table_files import (
     has_comments,
     read_rows,
 )
+from tasks.text_streams import opened
 
-_TEXT = ".txt"
+_TEXTS = (".txt", ".tsv")
+_LINES = 1000
+"""Of a file, where one that is blank ends a sentence."""
 _ENDS = (".", "!", "?")
 """What a sentence ends with."""
 _MOST_WORDS = 3
@@ -33,20 +36,28 @@ def guess_format(path: Path, how: Format, reasons: list[str]) -> Format:
 
 
 def _with_sentences(path: Path, how: Format, reasons: list[str]) -> Format:
-    """Whether a text file has a word a line, whose last value is a tag that names entities."""
-    if ending_of(path.name) != _TEXT:
+    """Whether a text file has a word a line, of which some column holds tags of entities."""
+    if ending_of(path.name) not in _TEXTS or not _has_blank_lines(path, how):
         return how
     as_words = how.model_copy(update={"sentences": True})
+    as_words = as_words.model_copy(update={"comments": has_comments(path, as_words)})
     try:
-        names = column_names(path, "train", as_words) or [0]
-        rows = islice(read_rows(path, {"tags": names[-1]}, "train", as_words), _ROWS)
-        tags = {tag for _, row in rows for values in row for tag in values}
+        wanted = {str(name): name for name in column_names(path, "train", as_words)}
+        rows = list(islice(read_rows(path, wanted, "train", as_words), _ROWS))
     except TableError:  # it has not as many values in each line
         return how
-    if OUTSIDE not in tags or not names_entities(sorted(tags)):
+    columns = zip(*(values for _, values in rows), strict=True)
+    tags = next(filter(names_spans, ({*chain.from_iterable(one)} for one in columns)), None)
+    if tags is None:
         return how
-    reasons.append(f"a word a line, for the last value of a line is a tag, as {max(tags)!r}")
-    return as_words
+    reasons.append(f"a word a line, for a value of each line is a tag, as {max(tags)!r}")
+    return as_words.model_copy(update={"comments": False})
+
+
+def _has_blank_lines(path: Path, how: Format) -> bool:
+    """Whether a line among the first is blank, as behind a sentence."""
+    with opened(path, how.encoding) as stream:
+        return any(not line.strip() for line in islice(stream, _LINES))
 
 
 def _with_header(path: Path, how: Format, reasons: list[str]) -> Format:
