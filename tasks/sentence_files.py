@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 UNIVERSAL = (".conllu", ".conllup")
@@ -18,6 +19,8 @@ _DOCUMENT = "-DOCSTART-"
 _COMMENT = "#"
 _BEGIN, _END = "#begin document", "#end document"
 """What lines about a document of CoNLL-2012 begin with, whose sentences differ in their columns."""
+_LOOKED_AT = 1000
+"""Lines that tell whether some are no words."""
 _FIXED = 11
 """The columns that each of these sentences has: document, part, number, word, part of speech,
 parse, lemma, frameset, sense, speaker and name; those of its predicates follow."""
@@ -69,14 +72,18 @@ def column_names(lines: Iterable[str], layout: Layout) -> list[str | int]:
 
 
 def has_comments(lines: Iterable[str], layout: Layout) -> bool:
-    """Whether the first lines begin with # and have more or less values than the one after them."""
-    counts = set[int]()
-    for line in lines:
-        count = len(_values(line, layout.delimiter))
-        if count and not line.startswith(_COMMENT):
-            return bool(counts - {count})
-        counts |= {count} - {0}
-    return False
+    """Whether lines of # before sentences are no words, by the first lines of a file.
+
+    They have more or less values than the first line of another sign, or begin every sentence.
+    """
+    looked_at = list(islice(lines, _LOOKED_AT))
+    counts = [len(_values(line, layout.delimiter)) for line in looked_at]
+    said = [line.startswith(_COMMENT) for line in looked_at]
+    firsts = [one for at, one in enumerate(said) if counts[at] and (at == 0 or not counts[at - 1])]
+    if len(firsts) > 1 and all(firsts):
+        return True
+    words = next((at for at, count in enumerate(counts) if count and not said[at]), None)
+    return words is not None and bool({*counts[:words]} - {0, counts[words]})
 
 
 def sentences(lines: Iterable[str], layout: Layout) -> Iterator[Sentence]:

@@ -11,9 +11,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Annotated, Any
+from typing import IO, Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, PlainValidator
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator
 
 from finegrid.records.base import Record
 from finegrid.records.identity import text_files
@@ -24,7 +24,7 @@ from tasks.sentence_files import SentenceError
 from tasks.text_streams import opened, opened_bytes, undecodable
 from tasks.tmx_files import TmxError
 
-DELIMITERS = {".csv": ",;\t", ".tsv": "\t", ".txt": "\t,;"}
+DELIMITERS = {".csv": ",;\t", ".tsv": "\t", ".txt": "\t,;", ".data": ",;\t"}
 PARQUET = ".parquet"
 TMX = tmx_files.ENDING
 ENDINGS = (*DELIMITERS, *json_files.ENDINGS, PARQUET, *sentence_files.ENDINGS, TMX)
@@ -62,6 +62,12 @@ def _text_encoding(name: str) -> str:
     return name
 
 
+def _as_tuple(values: Any) -> Any:
+    """One value alone is a list of one."""
+    several = (values,) if isinstance(values, str) else values
+    return tuple(several) if isinstance(several, list) else several
+
+
 class Format(Record):
     """What a table file does not say of itself."""
 
@@ -80,6 +86,18 @@ class Format(Record):
     parallel: Annotated[bool, Field(exclude_if=lambda value: not value)] = False
     """Whether line i of each file of a split belongs to line i of the others, as in a translation:
     a column is what tells the file's name from theirs."""
+
+    decimal: Annotated[Literal[".", ","], Field(exclude_if=lambda value: value == ".")] = "."
+    """What stands before the decimals of a number."""
+    thousands: Annotated[
+        Annotated[str, Field(min_length=1, max_length=1)] | None,
+        Field(exclude_if=lambda value: value is None),
+    ] = None
+    """What stands between the thousands of a number, if anything does."""
+    missing: Annotated[
+        tuple[str, ...], BeforeValidator(_as_tuple), Field(exclude_if=lambda value: not value)
+    ] = ()
+    """What says of a feature that there is none, as a blank does."""
 
     def has_sentences(self, name: str) -> bool:
         """Whether a file of that name has a word a line."""
@@ -153,8 +171,9 @@ def column_names(path: Path, split: str, how: Format = PLAIN) -> list[str | int]
 def _known_ending(path: Path, split: str) -> str:
     if (ending := ending_of(path.name)) not in ENDINGS:
         allowed = (
-            f"allowed endings: {', '.join(ENDINGS)}, with or without .gz; or format.parallel: true "
-            "with all files of the split, of which line i belongs to line i of the others"
+            f"allowed endings: {', '.join(ENDINGS)}, with or without .gz; or format.sentences: "
+            "true for a word and its tag a line; or format.parallel: true with all files of the split, "
+            "of which line i belongs to line i of the others"
         )
         if ending in _WORKBOOKS:
             allowed = f"a workbook, to be saved as CSV in UTF-8, a sheet each; {allowed}"

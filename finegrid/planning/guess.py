@@ -38,7 +38,7 @@ _LABELS = (
     *("label", "labels", "goldlabel", "target", "class", "classindex", "category", "sentiment"),
     *("stars", "rating", "overall", "score", "polarity", "intent", "emotion", "topic", "v1", "y"),
 )
-_TEXTS = (
+TEXTS = (
     *("text", "sentence", "review", "reviewtext", "reviewbody", "content", "body", "comment"),
     *("commenttext", "tweet", "message", "document", "question", "description", "title", "v2"),
 )
@@ -65,6 +65,8 @@ class Options(NamedTuple):
     kind: str | None = None
     encoding: str | None = None
     quotes: bool = True
+    decimal: str | None = None
+    """What stands before the decimals of numbers."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,7 @@ def guess(paths: Paths, given: Options) -> Guess:
             return _of_texts(written, found, how, paths, reasons)
         texts, label = _texts(found, given, reasons), label_of(found, given, reasons)
         kind = given.kind or _kind(label, reasons)
-        _check_labels(label.name, paths, how)
+        check_labels(label.name, paths, how)
         pair = texts[1].name if len(texts) > 1 else None
         dropped = _no_labels(label, reasons) if needs_of(kind).classes else ()
         columns = {"text": texts[0].name, "text_pair": pair, "label": label.name}
@@ -228,7 +230,7 @@ def _of_folders(folders: Sequence[Path]) -> list[Column]:
     return [text]
 
 
-def _check_labels(label: str | int, paths: Paths, how: Format) -> None:
+def check_labels(label: str | int, paths: Paths, how: Format) -> None:
     """Refuse a file without the labels, as those to be predicted for a contest. Raises GuessError.
 
     Raises TableError and OSError, too.
@@ -260,13 +262,13 @@ def _texts(columns: list[Column], given: Options, reasons: list[str]) -> list[Co
             reasons.append(f"pairs of texts, for {first} and {second} are usual names of them")
             return [keys[first], keys[second]]
     texts = [column for column in columns if column.mean_words >= TEXT_WORDS]
-    named = [column for column in texts if column.key in _TEXTS]
+    named = [column for column in texts if column.key in TEXTS]
     found = sorted(named or texts, key=lambda column: -column.mean_words)
     if not found:
         of_rows = (name for name in KINDS if kind_named(name).inputs.unit == "row")
         raise GuessError(
             f"no column holds texts of {TEXT_WORDS} words on average; say it: --text, and --pair; "
-            f"rows of numbers are of kind {', '.join(of_rows)}, see config/README.md"
+            f"rows of numbers are of kind {', '.join(of_rows)}, for which no model is named"
         )
     why = "a usual name, " if named else ""
     reasons.append(f"text: {found[0].name}, {why}{found[0].mean_words:.0f} words on average")

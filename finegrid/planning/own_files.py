@@ -32,11 +32,13 @@ from finegrid.records.specification import Source
 from kinds.contract import Output
 from kinds.registry import KINDS, LABELS, SEVERAL, kind_named, with_labels
 from tasks import parallel_texts, sentence_files
+from tasks.file_features import FEATURES, check_options
 from tasks.file_kinds import Needs, needs_of
 from tasks.file_options import Columns, Dropped, OneOrSeveral, SplitFiles, flat
 from tasks.file_references import check_references
-from tasks.file_rows import Reading, Survey
+from tasks.file_rows import Reading
 from tasks.files import REGISTERED, split_problem
+from tasks.survey import Survey
 from tasks.table_files import (
     DELIMITERS,
     ENDINGS,
@@ -49,6 +51,8 @@ from tasks.table_files import (
 )
 
 _TEXT, _LABEL, _ = TEXT_FOLDER
+_OF_NUMBERS = ("decimal", "missing", "thousands")
+"""Keys of `format` that say how numbers are written."""
 _OF_TASKS = (LABELS, SEVERAL)
 """What a task says of its kind that is no key of one of own files: other keys decide it."""
 
@@ -87,7 +91,7 @@ def remarks(benchmark: Benchmark, examiner: Examiner) -> Iterator[str]:
             continue
         if entry.format.parallel:
             yield from (f"tasks.{name}: {one}" for one in _left_out(entry))
-        if _needs(entry).files:
+        if _needs(entry).files or entry.features is not None:
             yield from (f"tasks.{name}: {one}" for one in of_files(entry, examiner).remarks)
 
 
@@ -145,6 +149,9 @@ def surveyed(entry: TaskEntry, paths: Paths, examiner: Examiner) -> Survey:
     truths, needs = _check_truths(entry), _needs(entry)
     if entry.references is not None:
         check_references(entry.references, columns, needs)
+    if entry.features is not None:
+        names = [*flat({FEATURES: columns.get(FEATURES)}).values()]
+        check_options(entry.features, names, classes=needs.classes)
     reading = Reading(
         columns,
         truths,
@@ -156,6 +163,7 @@ def surveyed(entry: TaskEntry, paths: Paths, examiner: Examiner) -> Survey:
         examine=partial(examiner.of_content, needs.kind),
         kind=KINDS.build(needs.kind, _said(entry)),
         references=entry.references,
+        features=entry.features,
     )
     try:
         survey = reading.survey(paths, entry.labels)
@@ -165,7 +173,8 @@ def surveyed(entry: TaskEntry, paths: Paths, examiner: Examiner) -> Survey:
     made = kind_named(needs.kind, with_labels(needs.kind, _options(entry, survey), survey.names))
     _check_fit(entry, made.output)
     _check_classes(entry, len(survey.names) if needs.classes else 0)
-    return survey._replace(remarks=remarks_on(needs.kind, reading.examined))
+    examined = remarks_on(needs.kind, reading.examined)
+    return survey._replace(remarks=(*survey.remarks, *examined))
 
 
 def as_registered(entry: TaskEntry, source: Source, names: SplitFiles, survey: Survey) -> TaskEntry:
@@ -186,6 +195,7 @@ def as_registered(entry: TaskEntry, source: Source, names: SplitFiles, survey: S
         "split": entry.split.model_dump(mode="json") if entry.split else None,
         **({"asked": asked} if asked else {}),
         **({"references": entry.references} if entry.references else {}),
+        **({"features": survey.features.model_dump(mode="json")} if survey.features else {}),
     }
     return TaskEntry(task=REGISTERED, source=source, options=options)
 
@@ -232,8 +242,12 @@ def _check_format(entry: TaskEntry, paths: Paths) -> None:
         return
     endings = {ending_of(path.name) for files in paths.values() for path in files}
     sentences = endings & {*sentence_files.ENDINGS} or entry.format.sentences
+    needs = _needs(entry)
     for key in sorted(entry.format.model_fields_set):
-        has = (
+        if key in _OF_NUMBERS and not (needs.numbers or needs.truths == "numbers"):
+            problem = f"kind {entry.kind!r} reads no numbers; allowed: no such key"
+            raise TableError(("format", key), problem)
+        has = key in _OF_NUMBERS or (
             endings & {*DELIMITERS}
             or sentences
             or (key == "encoding" and endings - {"", PARQUET, TMX})
@@ -289,8 +303,18 @@ def _options(entry: TaskEntry, survey: Survey) -> dict[str, JsonValue]:
     return _asked(entry) | dict(survey.found)
 
 
+def _check_features(entry: TaskEntry) -> None:
+    """Refuse keys of columns of numbers where a kind reads none, or without each other."""
+    if entry.features is not None and not _needs(entry).numbers:
+        allowed = f"kind {entry.kind!r} reads no rows of numbers; allowed: no such key"
+        raise TableError((FEATURES,), allowed)
+    if entry.format.missing and entry.features is None:
+        raise TableError(("format", "missing"), f"allowed: beside {FEATURES}, which says of them")
+
+
 def _check_truths(entry: TaskEntry) -> str:
     """What is true of a row; names of classes, and metrics, have to be for that."""
+    _check_features(entry)
     truths = _needs(entry).truths
     if entry.labels is not None and not _needs(entry).named:
         raise TableError(("labels",), f"kind {entry.kind!r} has no classes; allowed: no such key")

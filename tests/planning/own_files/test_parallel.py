@@ -292,7 +292,10 @@ def test_several_references_lie_in_files_of_their_own(folder: Path) -> None:
 
 BAD: dict[str, tuple[dict[str, Any], str]] = {
     "a file alone": (
-        {"files": {"train": ["a/train.en"], "validation": "a/train.de", "test": "a/train.de"}},
+        {
+            "files": {"train": ["a/train.en"], "validation": "a/train.de", "test": "a/train.de"},
+            "split": None,
+        },
         "files.train: 'train.en' lies beside no file; allowed: a file for each of en, de, whose "
         "names differ in that alone, as train.en and train.de",
     ),

@@ -78,6 +78,28 @@ LAYOUTS: dict[str, tuple[str, str, Any, dict[str, Any]]] = {
         (1, 2),
         {"sentences": True, "comments": True},
     ),
+    "GermEval 2014 with as many values in the lines before": (
+        "NER-de-dev.tsv",
+        said_before(
+            "#\thttp://de.wikipedia.org/{n}\t[2009-10-17]\t\n",
+            conll(NUMBERS, WORDS, NAMES, INNER, between="\t"),
+        ),
+        (1, 2),
+        {"sentences": True, "comments": True},
+    ),
+    "WNUT-2017's test": (
+        "emerging.test.annotated",
+        conll(WORDS, NAMES, between="\t"),
+        (0, 1),
+        {"sentences": True},
+    ),
+    "WikiANN": ("train", conll(WORDS, NAMES, between="\t"), (0, 1), {"sentences": True}),
+    "types without signs": (
+        "corpus.txt",
+        conll(WORDS, "PESSOA PESSOA O LOCAL O O", between="\t"),
+        (0, 1),
+        {"sentences": True},
+    ),
     "MIT movies, tags first": ("engtrain.bio", conll(NAMES, WORDS, between="\t"), (1, 0), {}),
     "MultiCoNER": (
         "en-train.conll",
