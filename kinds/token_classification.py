@@ -12,7 +12,8 @@ from kinds.contract import Kind, Row, RowError
 from kinds.inputs.entity_spans import ACCEPTED, ANSWER, SPANS, TEXT, Alignment, spans_of, tagged
 from kinds.inputs.values import text_of, texts_in
 from kinds.inputs.word_lists import WordLists
-from kinds.outputs.tag_schemes import PLAIN, Scheme, scheme_of
+from kinds.outputs.tag_brackets import of_brackets
+from kinds.outputs.tag_schemes import BRACKETS, PLAIN, READ_AS, Scheme, scheme_of
 from kinds.outputs.tags import Tags
 from kinds.registry import register
 
@@ -41,7 +42,8 @@ class TokenClassification(Kind):
     @property
     def output(self) -> Tags:
         """The tags."""
-        return Tags(self.labels, self.scheme)
+        read_as = READ_AS[BRACKETS] if self.scheme == BRACKETS else self.scheme
+        return Tags(self.labels, read_as)
 
     def row(self, values: Mapping[str, Any]) -> Row:
         """The words, and their tags without the spaces about them; of a text, by its entities."""
@@ -51,7 +53,8 @@ class TokenClassification(Kind):
         if len(words) != len(tags):
             counts = f"{len(words)} tokens and {len(tags)} tags"
             raise RowError("tags", f"{counts}; allowed: one tag for each of the tokens")
-        return {"tokens": words, "tags": list(map(str.strip, tags))}
+        tags = list(map(str.strip, tags))
+        return {"tokens": words, "tags": _unbracketed(tags) if self.scheme == BRACKETS else tags}
 
     def _of_text(self, values: Mapping[str, Any]) -> Row:
         """The words of a text, and their tags by IOB2, of a row that its annotator accepted."""
@@ -76,9 +79,18 @@ class TokenClassification(Kind):
         if self.scheme == PLAIN:
             yield "tags are plain: no entities are read of them"
         elif self.scheme is not None:
-            yield f"entities are read by {self.scheme}, as seqeval does in its strict mode"
+            read_as = READ_AS.get(self.scheme)
+            does = f"reads {read_as}" if read_as else "does"
+            yield f"entities are read by {self.scheme}, as seqeval {does} in its strict mode"
         if self.alignment == "expand":
             yield "entities that end inside a word are widened to whole words"
+
+
+def _unbracketed(tags: list[str]) -> list[str]:
+    try:
+        return of_brackets(tags)
+    except ValueError as error:
+        raise RowError("tags", str(error)) from error
 
 
 def _words(name: str, value: Any) -> list[str]:

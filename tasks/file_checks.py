@@ -16,6 +16,13 @@ _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 _SHOWN = 5
 _ALLOWED = {"label": "one label a row"}
 """What a column has to hold, where that is no text."""
+_NUMBERS = (
+    "numbers, with a point; or format.decimal and format.thousands that say how they are written"
+)
+_FEATURES = (
+    "; or features.missing: mean, which fills blanks, with format.missing for what stands for one; "
+    "or features.categories of words"
+)
 _DIVIDING = {"group": "group", "split": "column"}
 """What is read to divide rows, and the key of `split` that names its column."""
 
@@ -32,13 +39,15 @@ class Checks:
     """What may be blank."""
     files: tuple[str, ...] = ()
     """What has to hold files."""
+    composed: Mapping[str, Composed] = field(default_factory=dict)
+    """Columns that others are made of."""
+    lacking: frozenset[str] = frozenset()
+    """The numbers that may be missing."""
     lists: set[str] = field(default_factory=set)
     """What holds lists in some rows, where a text is asked for and a list could be."""
     rows: int = 0
     bad: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
     """By column: the numbers and the places of rows."""
-    composed: Mapping[str, Composed] = field(default_factory=dict)
-    """Columns that others are made of."""
 
     def note(self, columns: Mapping[str, Sequence[Any]]) -> None:
         """Look at the values of some rows."""
@@ -47,6 +56,8 @@ class Checks:
             if key in self.further:
                 continue
             for at, value in enumerate(columns[key]):
+                if not value and key in self.lacking:
+                    continue
                 if not value or value.isspace() or (is_number and not _is_number(value)):
                     bad = self.bad.setdefault(key, [])
                     bad.append((self.rows + at, columns["place"][at]))
@@ -59,7 +70,9 @@ class Checks:
         key = min((one for one in self.wanted if one in self.bad), key=lambda one: self.bad[one][0])
         numbers = key in self.numbers
         text = self.composed[key].allowed if key in self.composed else _ALLOWED.get(key, "text")
-        allowed = "numbers, with a point" if numbers else text
+        allowed = _NUMBERS if numbers else text
+        if numbers and "[" in key:
+            allowed += _FEATURES
         if key in self.files:
             allowed = "the bytes of a file, as the datasets library keeps them in parquet"
         elif key in self.lists:

@@ -5,9 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
+from finegrid.records.prepared import SplitName
+from tasks.file_checks import listed
 from tasks.file_options import ClassNames
 from tasks.table_files import TableError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+    from numpy.typing import NDArray
 
 _DECIMAL = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?")
 _MISSING = ("na", "n/a", "nan", "none", "null")
@@ -84,3 +92,35 @@ def _plain(number: str) -> str:
     whole, _, decimals = number.partition(".")
     decimals = decimals.rstrip("0")
     return f"{whole}.{decimals}" if decimals else "0" if whole == "-0" else whole
+
+
+def label_numbers(
+    given: Mapping[SplitName, pa.Table], labels: Sequence[str]
+) -> dict[SplitName, NDArray[np.int64]]:
+    """The class index of every row. Raises TableError for a label that is no class."""
+    import numpy as np
+
+    index = {label: number for number, label in enumerate(labels)}
+    found: dict[SplitName, NDArray[np.int64]] = {}
+    for name, rows in given.items():
+        written = rows["label"].combine_chunks().dictionary_encode()
+        texts = [canonical(label, labels) for label in written.dictionary.to_pylist()]
+        codes = written.indices.to_numpy()
+        found[name] = np.array([index.get(text, -1) for text in texts], dtype=np.int64)[codes]
+        bad = np.flatnonzero(found[name] < 0)
+        if len(bad):
+            places = listed(rows["place"].take(bad).to_pylist())
+            raise TableError(
+                ("columns", "label"),
+                f"{name}: {texts[codes[bad[0]]]!r} in {places} is no label of the training data; "
+                f"allowed: {listed_labels(labels)}",
+            )
+    return found
+
+
+def label_values(rows: pa.Table) -> NDArray[np.float64]:
+    """The labels of checked rows of a regression, as numbers."""
+    import numpy as np
+
+    texts = (label.as_py() for label in rows["label"])
+    return np.fromiter(map(float, texts), np.float64, rows.num_rows)

@@ -6,14 +6,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import compress, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from finegrid.records.prepared import SPLITS, SplitName
 from kinds.contract import Composed, Examined, Kind, SettingError
 from kinds.registry import told
-from tasks.file_checks import Checks, listed, number
+from tasks import parallel_texts
+from tasks.file_checks import Checks, number
+from tasks.file_features import FeatureOptions, as_numbers, fit
 from tasks.file_kinds import parts_given
-from tasks.file_labels import canonical, find_labels, listed_labels, named_classes
+from tasks.file_labels import find_labels, label_numbers, named_classes
 from tasks.file_options import (
     ClassNames,
     Columns,
@@ -29,40 +31,23 @@ from tasks.file_references import (
     ReferencesAre,
     SeveralTexts,
     by_source,
+    check_apart,
     one_each,
 )
 from tasks.file_tags import TAGS, survey_tags
 from tasks.given_splits import by_value, check_groups
 from tasks.made_rows import MadeRows, MakeRow, texts_held
 from tasks.splitting import divided, grouped, proportional
+from tasks.survey import Survey
 from tasks.table_files import PLAIN, Format, Row, TableError, Wanted, read_rows, stored_names
 
 if TYPE_CHECKING:
-    import numpy as np
     import pyarrow as pa
-    from numpy.typing import NDArray
 
 _BLOCK = 1 << 10
 """Rows that are held as Python's own values at a time."""
 _LABEL, _MADE, _GROUP, _SPLIT = "label", "made", "group", "split"
 Paths = Mapping[SplitName, Sequence[Path]]
-
-
-class Survey(NamedTuple):
-    """What the rows of a task's files hold."""
-
-    written: tuple[str, ...]
-    """The labels as the files have them, by the index of their class; empty for a regression."""
-    names: tuple[str, ...]
-    """The names of the classes."""
-    counts: dict[SplitName, int]
-    """Rows of each split."""
-    files: tuple[str, ...] = ()
-    """Names of the whole files that are rows, below their folder."""
-    remarks: tuple[str, ...] = ()
-    """What a user should know of them."""
-    found: Mapping[str, Any] = {}
-    """What the rows decide of the fields of their kind."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +72,8 @@ class Reading:
     """What makes the rows, if a kind does."""
     references: ReferencesAre | None = None
     """Where several texts stand that are right for a source; None: there is one."""
+    features: FeatureOptions | None = None
+    """How columns become numbers; None: they hold numbers, which are taken as they stand."""
     _unused: set[tuple[str, str]] = field(default_factory=set)
 
     @property
@@ -117,15 +104,17 @@ class Reading:
 
         Raises TableError for files that no task can be made of, and OSError.
         """
-        rows = self.load(paths, keep_texts=False)
+        rows = self.load(paths, keep_texts=self.features is not None)
         counts = {name: part.num_rows for name, part in rows.items()}
+        remarks, features = fit(rows, self.columns, self.features, classes=self.classes)
         if self.truths == TAGS:
             column = flat(self.columns).get(TAGS)
             stored = stored_names(paths["train"][0], column) if column is not None else ()
             written, names, tags = survey_tags(rows, labels, stored, of_spans=column is None)
             return Survey(written, names, counts, found=self._decided(tags, names))
         if not self.classes:
-            return Survey((), (), counts, found=self._decided(rows))
+            decided = self._decided(rows)
+            return Survey((), (), counts, found=decided, remarks=remarks, features=features)
         found = find_labels(rows["train"]["label"].unique().to_pylist())
         if len(found) < 2:
             where = f"{_names(paths['train'])}, column {self.columns[_LABEL]!r}"
@@ -134,7 +123,7 @@ class Reading:
         stored = stored_names(paths["train"][0], flat(self.columns)[_LABEL])
         written, names = named_classes(found, labels, stored)
         label_numbers(rows, written)
-        return Survey(written, names, counts)
+        return Survey(written, names, counts, remarks=remarks, features=features)
 
     def _decided(
         self, rows: Mapping[SplitName, pa.Table], labels: Sequence[str] = ()
@@ -169,6 +158,8 @@ class Reading:
         for key, value in sorted(self._unused):
             raise TableError(("drop", key), f"no row has {value!r}; allowed: what some rows have")
         if self.references:
+            names = {name: _names(files) for name, files in paths.items()}
+            check_apart(found, self._sources(found["train"]), names)
             found["train"] = one_each(found["train"], self._true[0])
         return {name: found[name] for name in SPLITS}
 
@@ -179,8 +170,12 @@ class Reading:
         named = self.split or HeldOut()
         divided_by = {_GROUP: ("group", named.group), _SPLIT: ("column", named.column)}
         dividing = {key: one for key, one in divided_by.items() if key in rows.column_names}
-        sources = [one for one in self.kind.inputs.schema().names if one in rows.column_names]
-        return by_source(rows, sources, self._true[0], dividing, _names(files))
+        return by_source(rows, self._sources(rows), self._true[0], dividing, _names(files))
+
+    def _sources(self, rows: pa.Table) -> list[str]:
+        """The columns of what texts follow from."""
+        names = self.kind.inputs.schema().names if self.kind is not None else []
+        return [name for name in names if name in rows.column_names]
 
     def _held_out(self, rows: pa.Table, split: HeldOut) -> dict[SplitName, pa.Table]:
         """The splits that the training file becomes."""
@@ -235,11 +230,13 @@ class Reading:
         beside = [name for name in (_GROUP, _SPLIT) if name in wanted]
         order = dict.fromkeys(["id", "place", *kept, *label, *beside])
         number = 0
-        for path in files:
+        read = list(self._read(files, wanted, split))
+        for path, rows in read:
             numbers = frozenset(self._numbers(wanted))
             further = self._further(wanted)
-            check = Checks(path, wanted, numbers, further, self.files, composed=self.composed)
-            rows = read_rows(path, wanted, split, self.how)
+            lacking = self.features.lacking(numbers) if self.features else frozenset[str]()
+            held = self.files, self.composed, lacking
+            check = Checks(path, wanted, numbers, further, *held)
             made = (
                 MadeRows(path, self.kind, self.columns, self._maker)
                 if self.kind and self._is_made
@@ -251,7 +248,7 @@ class Reading:
                 columns = self._columns(block, wanted) | {"id": ids}
                 if made is not None:
                     columns[_MADE] = [made.values(values, wanted) for _, values in block]
-                if len(files) > 1:
+                if len(read) > 1:
                     columns["place"] = [f"{path.name}, {place}" for place in columns["place"]]
                 columns = self._without_dropped(columns)
                 check.lists |= self._lists(block, wanted)
@@ -266,18 +263,30 @@ class Reading:
             if made is not None:
                 made.finish()
 
+    def _read(
+        self, files: Sequence[Path], wanted: Wanted, split: SplitName
+    ) -> Iterator[tuple[Path, Iterator[Row]]]:
+        """The rows of each file, or of the files that lie side by side, by the first of them."""
+        if not self.how.parallel:
+            yield from ((path, read_rows(path, wanted, split, self.how)) for path in files)
+            return
+        for one in parallel_texts.parts(files, wanted, split):
+            yield one[0], parallel_texts.examples(one, wanted, split, self.how)
+
     def _numbers(self, wanted: Wanted) -> Iterator[str]:
         """What has to hold a number in every row."""
+        categories = self.features.category_keys(wanted) if self.features else ()
         for key in wanted if self._is_labelled else ():
-            if key not in self.columns and key not in (_GROUP, _SPLIT):
-                yield key  # one of several columns
-            elif key == _LABEL and not self.classes:
+            is_feature = key not in (*self.columns, _GROUP, _SPLIT, *categories)
+            if is_feature or (key == _LABEL and not self.classes):
                 yield key
 
     def _further(self, wanted: Wanted) -> frozenset[str]:
         """The columns behind the first of those that make a text together: they may be blank."""
         if self._is_made:  # the kind itself looks at its values
             return frozenset(wanted) - {_GROUP, _SPLIT}
+        if self.features is not None:
+            return self.features.category_keys(wanted)
         if self._is_labelled:
             return frozenset()
         return frozenset(key for key in wanted if key.endswith("]") and not key.endswith("[0]"))
@@ -299,6 +308,9 @@ class Reading:
         if self.truths == "texts":
             texts = zip(*(columns[one] for one in names), strict=True)
             return pa.array([BETWEEN.join(filter(str.strip, row)) for row in texts], pa.string())
+        if self.features is not None:
+            rows = zip(*(columns[one] for one in names), strict=True)
+            return pa.array(list(map(list, rows)), pa.list_(pa.string()))
         parts = [list(map(number, columns[one])) for one in names]
         return pa.array([list(row) for row in zip(*parts, strict=True)], pa.list_(pa.float32()))
 
@@ -314,7 +326,8 @@ class Reading:
             else:
                 plain = as_label if key == _LABEL else as_text
                 found[key] = list(map(as_content if key in self.files else plain, values))
-        return found
+        numbers = set(self._numbers(wanted))
+        return found | as_numbers(found, numbers, self.how, with_features=self.features is not None)
 
     def _lists(self, block: Sequence[Row], wanted: Wanted) -> set[str]:
         """The columns of a text that is true, and of which some row has a list."""
@@ -364,35 +377,3 @@ def _made(
 
 def _names(files: Sequence[Any]) -> str:
     return files[0].name if len(files) == 1 else f"{files[0].name} and {len(files) - 1} more"
-
-
-def label_numbers(
-    given: Mapping[SplitName, pa.Table], labels: Sequence[str]
-) -> dict[SplitName, NDArray[np.int64]]:
-    """The class index of every row. Raises TableError for a label that is no class."""
-    import numpy as np
-
-    index = {label: number for number, label in enumerate(labels)}
-    found: dict[SplitName, NDArray[np.int64]] = {}
-    for name, rows in given.items():
-        written = rows["label"].combine_chunks().dictionary_encode()
-        texts = [canonical(label, labels) for label in written.dictionary.to_pylist()]
-        codes = written.indices.to_numpy()
-        found[name] = np.array([index.get(text, -1) for text in texts], dtype=np.int64)[codes]
-        bad = np.flatnonzero(found[name] < 0)
-        if len(bad):
-            places = listed(rows["place"].take(bad).to_pylist())
-            raise TableError(
-                ("columns", "label"),
-                f"{name}: {texts[codes[bad[0]]]!r} in {places} is no label of the training data; "
-                f"allowed: {listed_labels(labels)}",
-            )
-    return found
-
-
-def label_values(rows: pa.Table) -> NDArray[np.float64]:
-    """The labels of checked rows of a regression, as numbers."""
-    import numpy as np
-
-    texts = (label.as_py() for label in rows["label"])
-    return np.fromiter(map(float, texts), np.float64, rows.num_rows)

@@ -11,11 +11,14 @@ from pydantic import Field, JsonValue
 
 from finegrid.records.prepared import SplitName
 from kinds.registry import SEVERAL, kind_named, with_labels
+from tasks import parallel_texts
 from tasks.contract import Task
+from tasks.file_features import Fitted, scaled_label, with_numbers
 from tasks.file_kinds import checked_needs, needs_of
-from tasks.file_options import Columns, Dropped, HeldOut, SplitFiles
+from tasks.file_labels import label_numbers, label_values
+from tasks.file_options import Columns, Dropped, HeldOut, SplitFiles, flat
 from tasks.file_references import ReferencesAre, check_references
-from tasks.file_rows import Reading, label_numbers, label_values
+from tasks.file_rows import Reading
 from tasks.file_tags import named_tags
 from tasks.registry import register
 from tasks.table_files import PLAIN, Format
@@ -62,6 +65,11 @@ class Files(Task):
     )
     """Where several texts stand that are right for a source; None: there is one."""
 
+    features: Annotated[Fitted | None, Field(exclude_if=lambda value: value is None)] = field(
+        default=None
+    )
+    """How columns become numbers; None: they hold numbers, which are taken as they stand."""
+
     def __post_init__(self) -> None:
         """Check the options against each other. Raises ValueError."""
         if problem := split_problem(self.splits, self.split):
@@ -97,7 +105,9 @@ class Files(Task):
 
     @property
     def input_size(self) -> int | None:
-        """How many columns make a row of numbers; None for texts."""
+        """How many numbers make a row; None for texts."""
+        if self.features is not None:
+            return self.features.width
         numbers = (self.columns.get(key) for key in needs_of(self.kind).numbers)
         several = [names for names in numbers if isinstance(names, tuple)]
         return len(several[0]) if several else None
@@ -106,17 +116,31 @@ class Files(Task):
         """The files of the splits."""
         return tuple(file for files in self.splits.named.values() for file in files)
 
+    def dropped(self, folder: Path) -> Mapping[str, int]:
+        """Lines of texts side by side that are blank in one file or in all."""
+        if not self.format.parallel:
+            return {}
+        found = parallel_texts.left_out(self._paths(folder), flat(self.columns), self.format)
+        return {parallel_texts.LEFT_OUT: sum(found.values())} if found else {}
+
     def read(self, folder: Path) -> dict[SplitName, pa.Table]:
         """See the contract; ids are the split's file and the number of the row in it, from 1."""
-        named = self.splits.named.items()
-        paths = {name: [folder / file for file in files] for name, files in named}
+        paths = self._paths(folder)
         needs, said = needs_of(self.kind), (self.split, self.format, self.drop)
         kind = kind_named(self.kind, self._said)
         held = needs.composed, needs.files
         how = Reading(
-            self.columns, needs.truths, *said, *held, kind=kind, references=self.references
+            self.columns,
+            needs.truths,
+            *said,
+            *held,
+            kind=kind,
+            references=self.references,
+            features=self.features.options if self.features else None,
         )
         rows = how.load(paths)
+        if self.features is not None:
+            rows = {name: with_numbers(part, self.features) for name, part in rows.items()}
         if needs.truths == "tags":
             return named_tags(rows, self.written or self.labels, self.labels)
         if not needs.labelled:
@@ -125,8 +149,13 @@ class Files(Task):
         if self.labels:
             values = label_numbers(rows, self.written or self.labels)
         else:
-            values = {name: label_values(part) for name, part in rows.items()}
+            scale = self.features.label if self.features else None
+            values = {name: scaled_label(label_values(rows[name]), scale) for name in rows}
         return {name: _labelled(rows[name], values[name]) for name in rows}
+
+    def _paths(self, folder: Path) -> dict[SplitName, list[Path]]:
+        named = self.splits.named.items()
+        return {name: [folder / file for file in files] for name, files in named}
 
 
 def _labelled(rows: pa.Table, labels: NDArray[Any]) -> pa.Table:

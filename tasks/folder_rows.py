@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from finegrid.records.prepared import SPLITS, SplitName
 from tasks.file_checks import listed
 from tasks.file_kinds import Needs, needs_of
-from tasks.file_labels import find_labels, named_classes
+from tasks.file_labels import find_labels, label_numbers, named_classes
 from tasks.file_options import ClassNames, Columns, Dropped, HeldOut, Metadata, as_text
-from tasks.file_rows import Survey, label_numbers
 from tasks.folder_layout import FILE_NAME, Layout, layout
 from tasks.given_splits import by_value, check_groups
 from tasks.named_files import Wanted, lost, read_lists, told
 from tasks.splitting import divided, grouped, proportional
+from tasks.survey import Survey
 from tasks.table_files import PLAIN, Format, TableError, column_names, read_rows
 
 if TYPE_CHECKING:

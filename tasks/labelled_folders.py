@@ -13,8 +13,8 @@ from finegrid.records.identity import shown_files
 from finegrid.records.prepared import SplitName
 from tasks.contract import Task
 from tasks.file_kinds import checked_needs, needs_of
+from tasks.file_labels import label_numbers, label_values
 from tasks.file_options import Columns, Dropped, HeldOut, Metadata
-from tasks.file_rows import label_numbers, label_values
 from tasks.folder_rows import FolderReading
 from tasks.registry import register
 from tasks.table_files import PLAIN, Format

@@ -10,22 +10,24 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from io import TextIOWrapper
 from pathlib import Path
-from typing import IO, Annotated, Any, cast
+from typing import IO, Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, PlainValidator
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator
 
 from finegrid.records.base import Record
 from finegrid.records.identity import text_files
-from tasks import json_files, parquet_files, sentence_files
+from tasks import json_files, parquet_files, sentence_files, tmx_files
 from tasks.json_files import JsonError
 from tasks.parquet_files import ParquetError
 from tasks.sentence_files import SentenceError
+from tasks.text_streams import opened, opened_bytes, undecodable
+from tasks.tmx_files import TmxError
 
-DELIMITERS = {".csv": ",;\t", ".tsv": "\t", ".txt": "\t,;"}
+DELIMITERS = {".csv": ",;\t", ".tsv": "\t", ".txt": "\t,;", ".data": ",;\t"}
 PARQUET = ".parquet"
-ENDINGS = (*DELIMITERS, *json_files.ENDINGS, PARQUET, *sentence_files.ENDINGS)
+TMX = tmx_files.ENDING
+ENDINGS = (*DELIMITERS, *json_files.ENDINGS, PARQUET, *sentence_files.ENDINGS, TMX)
 """What the names of table files end with, before a `.gz`."""
 _WORKBOOKS = (".xlsx", ".xlsm", ".xls", ".ods")
 TEXT_FOLDER = ("text", "label", "file")
@@ -60,6 +62,12 @@ def _text_encoding(name: str) -> str:
     return name
 
 
+def _as_tuple(values: Any) -> Any:
+    """One value alone is a list of one."""
+    several = (values,) if isinstance(values, str) else values
+    return tuple(several) if isinstance(several, list) else several
+
+
 class Format(Record):
     """What a table file does not say of itself."""
 
@@ -75,6 +83,21 @@ class Format(Record):
     """Whether a line is a word and a blank line ends a sentence, whatever a file's name ends in."""
     comments: Annotated[bool, Field(exclude_if=lambda value: not value)] = False
     """Whether lines before a sentence of such a file that begin with # are no words."""
+    parallel: Annotated[bool, Field(exclude_if=lambda value: not value)] = False
+    """Whether line i of each file of a split belongs to line i of the others, as in a translation:
+    a column is what tells the file's name from theirs."""
+
+    decimal: Annotated[Literal[".", ","], Field(exclude_if=lambda value: value == ".")] = "."
+    """What stands before the decimals of a number."""
+    thousands: Annotated[
+        Annotated[str, Field(min_length=1, max_length=1)] | None,
+        Field(exclude_if=lambda value: value is None),
+    ] = None
+    """What stands between the thousands of a number, if anything does."""
+    missing: Annotated[
+        tuple[str, ...], BeforeValidator(_as_tuple), Field(exclude_if=lambda value: not value)
+    ] = ()
+    """What says of a feature that there is none, as a blank does."""
 
     def has_sentences(self, name: str) -> bool:
         """Whether a file of that name has a word a line."""
@@ -108,19 +131,17 @@ def read_rows(path: Path, columns: Wanted, split: str, how: Format = PLAIN) -> I
     Lines without any value are no rows. A value of CSV or TSV is text. Raises TableError, and
     OSError.
     """
-    with _errors(path, split, how):
+    with errors(path, split, how):
         if path.is_dir():
             yield from _texts(path, columns)
         elif how.has_sentences(path.name):
             yield from _sentences(path, columns, how)
         elif (ending := _known_ending(path, split)) in DELIMITERS:
             yield from _delimited(path, columns, how)
+        elif ending in json_files.ENDINGS:
+            yield from _json(path, columns, how)
         else:
-            yield from (
-                _json(path, columns, how)
-                if ending in json_files.ENDINGS
-                else _parquet(path, columns)
-            )
+            yield from _tmx(path, columns) if ending == TMX else _parquet(path, columns)
 
 
 def column_names(path: Path, split: str, how: Format = PLAIN) -> list[str | int]:
@@ -129,15 +150,17 @@ def column_names(path: Path, split: str, how: Format = PLAIN) -> list[str | int]
     Those of JSON are the keys of the first objects, and of records in them. Raises TableError and
     OSError.
     """
-    with _errors(path, split, how):
+    with errors(path, split, how):
         if path.is_dir():
             return list(TEXT_FOLDER)
         if how.has_sentences(path.name):
-            with _opened(path, how) as stream:
+            with opened(path, how.encoding) as stream:
                 return sentence_files.column_names(stream, how.layout(path.name))
         if (ending := _known_ending(path, split)) == PARQUET:
             return list(parquet_files.names(path))
-        with _opened(path, how) as stream:
+        if ending == TMX:
+            return list(_languages(path))
+        with opened(path, how.encoding) as stream:
             if ending in json_files.ENDINGS:
                 return [*json_files.all_keys(stream, ending)]
             delimiter = how.delimiter or _delimiter(path, {}, how)
@@ -147,7 +170,11 @@ def column_names(path: Path, split: str, how: Format = PLAIN) -> list[str | int]
 
 def _known_ending(path: Path, split: str) -> str:
     if (ending := ending_of(path.name)) not in ENDINGS:
-        allowed = f"allowed endings: {', '.join(ENDINGS)}, with or without .gz"
+        allowed = (
+            f"allowed endings: {', '.join(ENDINGS)}, with or without .gz; or format.sentences: "
+            "true for a word and its tag a line; or format.parallel: true with all files of the split, "
+            "of which line i belongs to line i of the others"
+        )
         if ending in _WORKBOOKS:
             allowed = f"a workbook, to be saved as CSV in UTF-8, a sheet each; {allowed}"
         raise TableError(("files", split), f"{path.name}: {allowed}")
@@ -155,56 +182,20 @@ def _known_ending(path: Path, split: str) -> str:
 
 
 @contextmanager
-def _errors(path: Path, split: str, how: Format) -> Iterator[None]:
+def errors(path: Path, split: str, how: Format) -> Iterator[None]:
     """Whatever is wrong inside a file becomes a TableError."""
     try:
         yield
     except UnicodeError as error:
-        raise TableError(("files", split), _undecodable(path, how)) from error
+        raise TableError(("files", split), undecodable(path, how.encoding)) from error
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise TableError(("files", split), f"{path.name}: no whole gzip file: {error}") from error
-    except (_FileError, JsonError, ParquetError, SentenceError) as error:
+    except (_FileError, JsonError, ParquetError, SentenceError, TmxError) as error:
         raise TableError(("files", split), f"{path.name}{error}") from error
 
 
 class _FileError(Exception):
     """What is wrong inside a file, after the file's name: `, line 3: ...`."""
-
-
-def _bytes(path: Path) -> IO[bytes]:
-    opened = gzip.open if path.name.lower().endswith(".gz") else open
-    return cast("IO[bytes]", opened(path, "rb"))
-
-
-def _codec(path: Path, how: Format) -> str:
-    """The encoding to read by; the mark that programs put before UTF-8 is no part of a name."""
-    if how.encoding is not None:
-        return "utf-8-sig" if codecs.lookup(how.encoding).name == "utf-8" else how.encoding
-    with _bytes(path) as stream:
-        start = stream.read(2)
-    return "utf-16" if start in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
-
-
-@contextmanager
-def _opened(path: Path, how: Format) -> Iterator[IO[str]]:
-    codec = _codec(path, how)
-    with _bytes(path) as raw, TextIOWrapper(raw, encoding=codec, newline="") as stream:
-        yield stream
-
-
-def _undecodable(path: Path, how: Format) -> str:
-    """The first line that is in another encoding; the decoder itself reads ahead, cannot tell."""
-    name = how.encoding or "UTF-8"
-    allowed = "allowed: a file in UTF-8, or format.encoding that names the file's own, as cp1252"
-    if _codec(path, how) != "utf-16":
-        with _bytes(path) as lines:
-            for number, line in enumerate(lines, 1):
-                try:
-                    line.decode(name)
-                except UnicodeDecodeError as error:
-                    byte = f"byte 0x{line[error.start]:02x}"
-                    return f"{path.name}, line {number}: {byte} is no {name}; {allowed}"
-    return f"{path.name} is no {_codec(path, how)}; {allowed}"
 
 
 def _places(path: Path, names: Sequence[str | int], columns: Wanted) -> list[int]:
@@ -239,7 +230,7 @@ def _no_column(path: Path, name: str | int, names: Sequence[str | int]) -> str:
 def _delimited(path: Path, columns: Wanted, how: Format) -> Iterator[Row]:
     csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
     delimiter = how.delimiter or _delimiter(path, columns, how)
-    with _opened(path, how) as stream:
+    with opened(path, how.encoding) as stream:
         records = _records(_reader(stream, delimiter, how))
         place, first = next(records, ("", []))
         if not first:
@@ -286,7 +277,7 @@ def _delimiter(path: Path, columns: Wanted, how: Format) -> str:
     """The delimiter under which the first line names most of the wanted columns, then most."""
     headers: dict[str, list[str]] = {}
     for delimiter in DELIMITERS[ending_of(path.name)]:
-        with _opened(path, how) as stream:
+        with opened(path, how.encoding) as stream:
             try:
                 headers[delimiter] = next(_reader(stream, delimiter, how), [])
             except csv.Error:
@@ -298,7 +289,7 @@ def _delimiter(path: Path, columns: Wanted, how: Format) -> str:
 def _json(path: Path, columns: Wanted, how: Format) -> Iterator[Row]:
     """The objects of a list, or of lines; a key that some objects lack has no value there."""
     wanted, has = [*map(str, columns.values())], dict[str, None]()
-    with _opened(path, how) as stream:
+    with opened(path, how.encoding) as stream:
         for place, found in json_files.rows(stream, ending_of(path.name)):
             values = tuple(json_files.value_at(found, name) for name in wanted)
             there = (name for name, one in zip(wanted, values, strict=True) if one is not None)
@@ -310,7 +301,7 @@ def _json(path: Path, columns: Wanted, how: Format) -> Iterator[Row]:
 def _sentences(path: Path, columns: Wanted, how: Format) -> Iterator[Row]:
     """Sentences: a value is a list with one of each word. Columns with names have numbers too."""
     layout = how.layout(path.name)
-    with _opened(path, how) as stream:
+    with opened(path, how.encoding) as stream:
         names = sentence_files.column_names(stream, layout)
     if not names:
         return
@@ -319,7 +310,7 @@ def _sentences(path: Path, columns: Wanted, how: Format) -> Iterator[Row]:
         for key, name in columns.items()
         for at in _places(path, range(len(names)) if isinstance(name, int) else names, {key: name})
     ]
-    with _opened(path, how) as stream:
+    with opened(path, how.encoding) as stream:
         for one in sentence_files.sentences(stream, layout):
             if (count := len(one.words[0])) != len(names):
                 allowed = f"allowed: {len(names)}, one a column"
@@ -333,6 +324,21 @@ def _parquet(path: Path, columns: Wanted) -> Iterator[Row]:
         yield f"row {number}", values
 
 
+def _tmx(path: Path, columns: Wanted) -> Iterator[Row]:
+    """The units of a translation memory; one without a text in a language has no value there."""
+    wanted, has = [*map(str, columns.values())], dict[str, None]()
+    with opened_bytes(path) as stream:
+        for number, texts in enumerate(tmx_files.units(stream), 1):
+            has |= dict.fromkeys(texts)
+            yield f"unit {number}", tuple(map(texts.get, wanted))
+    _places(path, list(has), columns)
+
+
+def _languages(path: Path) -> list[str]:
+    with opened_bytes(path) as stream:
+        return tmx_files.languages(stream)
+
+
 def has_comments(path: Path, how: Format = PLAIN) -> bool:
     """Whether a file of sentences, other than CoNLL-U, begins with lines of # that are no words.
 
@@ -341,7 +347,7 @@ def has_comments(path: Path, how: Format = PLAIN) -> bool:
     layout = how.layout(path.name)
     if not how.has_sentences(path.name) or layout.universal:
         return False
-    with _errors(path, "train", how), _opened(path, how) as stream:
+    with errors(path, "train", how), opened(path, how.encoding) as stream:
         return sentence_files.has_comments(stream, layout)
 
 
@@ -352,7 +358,7 @@ def stored_names(path: Path, column: str | int) -> tuple[str, ...]:
     """
     if ending_of(path.name) != PARQUET:
         return ()
-    with _errors(path, "train", PLAIN):
+    with errors(path, "train", PLAIN):
         return parquet_files.class_names(path, column)
 
 
@@ -363,7 +369,7 @@ def stored_files(path: Path) -> tuple[str, ...]:
     """
     if ending_of(path.name) != PARQUET or not path.is_file():
         return ()
-    with _errors(path, "train", PLAIN):
+    with errors(path, "train", PLAIN):
         return parquet_files.file_columns(path)
 
 

@@ -10,10 +10,13 @@ from typing import Any, NamedTuple
 
 from finegrid.planning.guess import LENGTHS, Guess, GuessError, Options, guess, text_kind
 from finegrid.planning.guess_folder import guess_folder
+from finegrid.planning.guess_numbers import guess_numbers
+from finegrid.planning.guess_parallel import guess_memory, guess_parallel
 from finegrid.planning.guess_stored import guess_stored
 from finegrid.planning.lock import HUB
 from finegrid.planning.locking import fetched_data, fetched_folder
-from finegrid.planning.own_files import paths_of
+from finegrid.planning.own_files import of_files
+from finegrid.planning.own_paths import paths_of
 from finegrid.planning.schema import FilesEntry, TaskEntry
 from finegrid.prepare.examined import Examiner
 from finegrid.prepare.hub import HubError
@@ -21,13 +24,21 @@ from finegrid.prepare.model import CONFIGURATION_FILE
 from finegrid.prepare.packed import is_packed, opened
 from finegrid.prepare.sources import SourceError
 from finegrid.records.write import write_text
-from tasks.table_files import TableError, stored_files
+from tasks.file_kinds import needs_of
+from tasks.registry import TASKS
+from tasks.table_files import TMX, TableError, ending_of, stored_files
 
 TEMPLATE = Path(__file__).with_name("benchmark.yaml.template")
+NUMBERS_TEMPLATE = Path(__file__).with_name("numbers.yaml.template")
+_HIDDEN = (64, 64)
+"""The layers of a plain stack between those of inputs and outputs."""
+_RANK = 8
+"""Of an update of a layer, where the layer is as wide."""
 _PLAIN = re.compile(r"[A-Za-z_./~]([\w./~:-]*[\w./~-])?")
 _OPTIONS = {
     "format.encoding that names": "--encoding that names",
     "format.quotes: false": "--no-quotes",
+    "format.parallel: true with all files of the split": "the folder of all files",
 }
 _POSITIONS = ("max_position_embeddings", "n_positions")
 _YAML_WORDS = ("null", "true", "false", "~")
@@ -46,7 +57,7 @@ class Written(NamedTuple):
 
 
 def write_benchmark(
-    data: str, model: str, given: Options, output: Path | None, examiner: Examiner
+    data: str, model: str | None, given: Options, output: Path | None, examiner: Examiner
 ) -> Written:
     """Write a benchmark on data, a file, a folder or `hub:...`, and a model.
 
@@ -60,24 +71,59 @@ def write_benchmark(
         )
     if file.exists():
         raise InitError(f"{file} exists already; allowed: another name, by --output")
-    uri = _model_uri(model)
+    uri = None if model is None else _model_uri(model)
     try:
-        found = _guessed(data, given, examiner)
+        found = _guessed(data, model, given, examiner)
     except (TableError, GuessError, HubError, SourceError) as error:
         raise InitError(f"{data}: {_in_options(error)}") from error
-    text = Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
-        data=_shown(data),
+    shared = {
+        "data": _shown(data),
+        "reasons": "".join(f"# - {_shown(reason)}\n" for reason in found.reasons),
+        "name": _name(file.stem),
+        "task": name,
+        "entry": _lines(_keys(data, found)),
+    }
+    if needs_of(found.kind).numbers:
+        text = _of_numbers(data, model, found, shared, examiner)
+    else:
+        text = _of_model(model, uri, found, shared)
+    write_text(file, text)
+    return Written(file, found.reasons, any(one.startswith(HUB) for one in (data, uri or "")))
+
+
+def _of_model(model: str | None, uri: str | None, found: Guess, shared: dict[str, str]) -> str:
+    """A benchmark on a model of its user's. Raises InitError where none is named."""
+    if model is None or uri is None:
+        allowed = f"allowed: a folder with {CONFIGURATION_FILE}, or hub:<owner>/<name>"
+        raise InitError(f"model: this argument is required for kind {found.kind!r}; {allowed}")
+    return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
+        shared,
         model=_shown(model),
-        reasons="".join(f"# - {_shown(reason)}\n" for reason in found.reasons),
-        name=_name(file.stem),
-        task=name,
-        entry=_entry(data, found),
         name_of_model=_name(model),
         uri=_scalar(uri),
         max_length=_length(found, uri),
     )
-    write_text(file, text)
-    return Written(file, found.reasons, any(one.startswith(HUB) for one in (data, uri)))
+
+
+def _of_numbers(
+    data: str, model: str | None, found: Guess, shared: dict[str, str], examiner: Examiner
+) -> str:
+    """A benchmark on a plain stack of layers. Raises InitError where a model is named."""
+    if model is not None or data.startswith(HUB):
+        problem = f"rows of numbers, of kind {found.kind!r}, are read by a plain stack of layers"
+        raise InitError(f"{problem}; allowed: a file on this machine, and no model")
+    try:
+        entry = TaskEntry.model_validate_json(json.dumps(_keys(data, found)))
+        made = of_files(entry, examiner).entry
+    except TableError as error:
+        raise InitError(f"{data}: {'.'.join(error.key)}: {_in_options(error)}") from error
+    task = TASKS.build(str(made.task), made.options)
+    if task.input_size is None:
+        raise TypeError("rows of numbers have a size")
+    layers = [task.input_size, *_HIDDEN, max(len(task.labels), 1)]
+    template = Template(NUMBERS_TEMPLATE.read_text(encoding="utf-8"))
+    rank = min(_RANK, task.input_size)
+    return template.substitute(shared, layers=_flow(layers), rank=rank)
 
 
 def _length(found: Guess, uri: str) -> str:
@@ -87,14 +133,22 @@ def _length(found: Guess, uri: str) -> str:
     return f"\n      max_length: {min(found.max_length, _longest(uri))}"
 
 
-def _guessed(data: str, given: Options, examiner: Examiner) -> Guess:
+def _guessed(data: str, model: str | None, given: Options, examiner: Examiner) -> Guess:
     if found := _guessed_folder(data, given, examiner):
         return found
+    folder = Path(data).expanduser()
+    if folder.is_dir() and (side_by_side := guess_parallel(folder, given)):
+        return side_by_side
     entry = TaskEntry(kind=text_kind(classes=True), files=FilesEntry(path=data))
     paths = fetched_data(entry, data).paths if data.startswith(HUB) else paths_of(entry)
     if stored := stored_files(paths["train"][0]):
         return guess_stored(paths, stored, given, examiner)
-    return guess(paths, given)
+    if ending_of(paths["train"][0].name) == TMX:
+        return guess_memory(paths, given)
+    of_numbers = None
+    if model is None or given.kind is not None:
+        of_numbers = guess_numbers(paths, given)
+    return of_numbers or guess(paths, given)
 
 
 def _guessed_folder(data: str, given: Options, examiner: Examiner) -> Guess | None:
@@ -149,8 +203,8 @@ def _longest(uri: str) -> int:
     return max((length for length in LENGTHS if length <= min(known, default=length)), default=1)
 
 
-def _entry(data: str, found: Guess) -> str:
-    """The task's entry, a line a key."""
+def _keys(data: str, found: Guess) -> dict[str, Any]:
+    """The task's entry."""
     keys: dict[str, Any] = {"kind": found.kind, "files": data}
     if found.metadata is not None:
         keys["metadata"] = found.metadata
@@ -163,6 +217,11 @@ def _entry(data: str, found: Guess) -> str:
         keys["drop"] = {"label": list(found.dropped)}
     if split := found.divided | found.shares:
         keys["split"] = split
+    return keys
+
+
+def _lines(keys: dict[str, Any]) -> str:
+    """A line a key."""
     return "\n".join(f"    {key}: {_flow(value)}" for key, value in keys.items())
 
 
@@ -193,7 +252,7 @@ def _name(source: str) -> str:
     """A name made of that of a file, a folder or a repository."""
     last = source.rstrip("/").rpartition(":")[2].rpartition("/")[2]
     stem = re.sub(
-        r"\.(csv|tsv|txt|json|jsonl|ndjson|parquet|conllup?|conll|iob2?|bio|ya?ml|zip|tgz|tar)(\.gz|\.bz2|\.xz)?$",
+        r"\.(csv|tsv|txt|json|jsonl|ndjson|parquet|conllup?|conll|iob2?|bio|tmx|ya?ml|zip|tgz|tar)(\.gz|\.bz2|\.xz)?$",
         "",
         last.lower(),
     )

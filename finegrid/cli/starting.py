@@ -23,7 +23,10 @@ from kinds.registry import KINDS
 
 def init(
     data: Annotated[str, typer.Argument(help="A table file, a folder, or hub:<owner>/<name>.")],
-    model: Annotated[str, typer.Argument(help="A model's folder, or hub:<owner>/<name>.")],
+    model: Annotated[
+        str | None,
+        typer.Argument(help="A model's folder, or hub:<owner>/<name>; none for rows of numbers."),
+    ] = None,
     output: Annotated[
         Path | None, typer.Option(help="The file to write; by default named after the data.")
     ] = None,
@@ -34,6 +37,9 @@ def init(
         str | None, typer.Option(help="A kind of task, of those that `finegrid kinds` lists.")
     ] = None,
     encoding: Annotated[str | None, typer.Option(help="Of the file, as cp1252.")] = None,
+    decimal: Annotated[
+        str | None, typer.Option(help="What stands before the decimals of numbers: . or ,")
+    ] = None,
     quotes: Annotated[
         bool, typer.Option(help="Whether quotes stand about values, else are plain signs.")
     ] = True,
@@ -41,8 +47,10 @@ def init(
     """Write a benchmark on your own data and model: what was guessed of them, and why."""
     if kind is not None and kind not in KINDS:
         _end(f"--kind: {unknown_name('kind', kind, list(KINDS))}")
+    if decimal not in (None, ".", ","):
+        _end(f"--decimal: {decimal!r} is not allowed; allowed: . or ,")
     try:
-        options = Options(text, pair, label, kind, encoding, quotes)
+        options = Options(text, pair, label, kind, encoding, quotes, decimal)
         examiner = Examiner()
         written = write_benchmark(data, model, options, output, examiner)
     except (InitError, OSError) as error:

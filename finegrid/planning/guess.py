@@ -23,7 +23,7 @@ from finegrid.planning.guess_format import guess_format
 from finegrid.planning.guess_spans import guess_spans
 from finegrid.planning.guess_tags import TaggedWords, guess_tags
 from finegrid.planning.guess_texts import guess_texts
-from finegrid.planning.own_files import Paths
+from finegrid.planning.own_paths import Paths
 from finegrid.records.prepared import SplitName
 from kinds.registry import KINDS, kind_named
 from tasks.file_kinds import kind_reading, kinds_like, needs_of
@@ -38,7 +38,7 @@ _LABELS = (
     *("label", "labels", "goldlabel", "target", "class", "classindex", "category", "sentiment"),
     *("stars", "rating", "overall", "score", "polarity", "intent", "emotion", "topic", "v1", "y"),
 )
-_TEXTS = (
+TEXTS = (
     *("text", "sentence", "review", "reviewtext", "reviewbody", "content", "body", "comment"),
     *("commenttext", "tweet", "message", "document", "question", "description", "title", "v2"),
 )
@@ -65,6 +65,8 @@ class Options(NamedTuple):
     kind: str | None = None
     encoding: str | None = None
     quotes: bool = True
+    decimal: str | None = None
+    """What stands before the decimals of numbers."""
 
 
 @dataclass(frozen=True)
@@ -118,13 +120,13 @@ def guess(paths: Paths, given: Options) -> Guess:
             return _of_texts(written, found, how, paths, reasons)
         texts, label = _texts(found, given, reasons), label_of(found, given, reasons)
         kind = given.kind or _kind(label, reasons)
-        _check_labels(label.name, paths, how)
+        check_labels(label.name, paths, how)
         pair = texts[1].name if len(texts) > 1 else None
         dropped = _no_labels(label, reasons) if needs_of(kind).classes else ()
         columns = {"text": texts[0].name, "text_pair": pair, "label": label.name}
         reasons += _remarks(found)
     shares = shares_of(paths, reasons)
-    return Guess(kind, columns, how, dropped, shares, _max_length(texts, reasons), tuple(reasons))
+    return Guess(kind, columns, how, dropped, shares, length_of(texts, reasons), tuple(reasons))
 
 
 def _written(
@@ -161,7 +163,7 @@ def _side_by_side(columns: Sequence[Column]) -> list[Column]:
 def _of_tags(tagged: TaggedWords, how: Format, paths: Paths, reasons: list[str]) -> Guess:
     reasons += tagged.reasons
     shares = shares_of(paths, reasons)
-    length = _max_length([Column("words", words=tagged.words)], reasons)
+    length = length_of([Column("words", words=tagged.words)], reasons)
     columns: Columns = dict(tagged.columns)
     said = (tagged.kind, columns, how, (), shares, length, tuple(reasons))
     return Guess(*said, dict(tagged.asked))
@@ -187,7 +189,7 @@ def _of_texts(
     texts = [column for column in columns if column.name in written.names]
     if written.words:
         texts.append(Column("references", words=[*written.words]))
-    length = _max_length(texts, reasons) if texts else LENGTHS[-1]
+    length = length_of(texts, reasons) if texts else LENGTHS[-1]
     said = (written.kind, written.columns, how, (), shares, length, tuple(reasons))
     return _with_groups(Guess(*said, written.asked), paths)
 
@@ -206,12 +208,18 @@ def _others(kind: str, columns: Sequence[Column]) -> list[str]:
 
     Other kinds of models write texts, too.
     """
+    if not (others := other_kinds(kind)):
+        return []
+    known = [f"{column.known_as}: {column.name}" for column in _known_by(columns)]
+    return [*others, f"{', '.join(known)}, by what the columns hold"] if known else others
+
+
+def other_kinds(kind: str) -> list[str]:
+    """That other kinds of models write texts, too, where those of a kind do."""
     if (truths := needs_of(kind).truths) != "texts":
         return []
     names = ", ".join(name for name in KINDS if name != kind and needs_of(name).truths == truths)
-    others = [f"kind: {names} is for models of another architecture that write: --kind"]
-    known = [f"{column.known_as}: {column.name}" for column in _known_by(columns)]
-    return [*others, f"{', '.join(known)}, by what the columns hold"] if known else others
+    return [f"kind: {names} is for models of another architecture that write: --kind"]
 
 
 def _of_folders(folders: Sequence[Path]) -> list[Column]:
@@ -222,7 +230,7 @@ def _of_folders(folders: Sequence[Path]) -> list[Column]:
     return [text]
 
 
-def _check_labels(label: str | int, paths: Paths, how: Format) -> None:
+def check_labels(label: str | int, paths: Paths, how: Format) -> None:
     """Refuse a file without the labels, as those to be predicted for a contest. Raises GuessError.
 
     Raises TableError and OSError, too.
@@ -254,13 +262,13 @@ def _texts(columns: list[Column], given: Options, reasons: list[str]) -> list[Co
             reasons.append(f"pairs of texts, for {first} and {second} are usual names of them")
             return [keys[first], keys[second]]
     texts = [column for column in columns if column.mean_words >= TEXT_WORDS]
-    named = [column for column in texts if column.key in _TEXTS]
+    named = [column for column in texts if column.key in TEXTS]
     found = sorted(named or texts, key=lambda column: -column.mean_words)
     if not found:
         of_rows = (name for name in KINDS if kind_named(name).inputs.unit == "row")
         raise GuessError(
             f"no column holds texts of {TEXT_WORDS} words on average; say it: --text, and --pair; "
-            f"rows of numbers are of kind {', '.join(of_rows)}, see config/README.md"
+            f"rows of numbers are of kind {', '.join(of_rows)}, for which no model is named"
         )
     why = "a usual name, " if named else ""
     reasons.append(f"text: {found[0].name}, {why}{found[0].mean_words:.0f} words on average")
@@ -340,7 +348,7 @@ def shares_of(paths: Container[SplitName], reasons: list[str]) -> dict[SplitName
     return shares
 
 
-def _max_length(texts: Sequence[Column], reasons: list[str]) -> int:
+def length_of(texts: Sequence[Column], reasons: list[str]) -> int:
     """The smallest usual length that holds nearly all texts."""
     lengths = sorted(map(sum, zip(*(column.words for column in texts), strict=True)))
     words = lengths[int(0.95 * (len(lengths) - 1))]

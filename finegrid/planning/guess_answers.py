@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import JsonValue
 
 from finegrid.planning.guess_columns import ByName
-from finegrid.planning.own_files import Paths
+from finegrid.planning.own_paths import Paths
 from kinds.contract import Kind, RowError
 from kinds.registry import KINDS, kind_named
 from tasks.file_kinds import Needs, needs_of

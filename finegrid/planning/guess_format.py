@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from itertools import islice
+from collections.abc import Sequence
+from itertools import chain, islice
 from pathlib import Path
 
-from finegrid.planning.guess_columns import NUMBER
-from kinds.outputs.tag_schemes import OUTSIDE, names_entities
+from finegrid.planning.guess_columns import MOST_CLASSES, NUMBER
+from finegrid.planning.guess_words import names_spans
+from kinds.outputs.tag_schemes import OUTSIDE
 from tasks.table_files import (
     DELIMITERS,
+    ENDINGS,
     Format,
     TableError,
     column_names,
@@ -16,8 +19,13 @@ from tasks.table_files import (
     has_comments,
     read_rows,
 )
+from tasks.text_streams import opened
 
-_TEXT = ".txt"
+_TEXTS = (".txt", ".tsv")
+_FEWEST = 3
+"""Columns that have numbers for names where one has another; words of a sentence on average."""
+_LINES = 1000
+"""Of a file, where one that is blank ends a sentence."""
 _ENDS = (".", "!", "?")
 """What a sentence ends with."""
 _MOST_WORDS = 3
@@ -33,20 +41,36 @@ def guess_format(path: Path, how: Format, reasons: list[str]) -> Format:
 
 
 def _with_sentences(path: Path, how: Format, reasons: list[str]) -> Format:
-    """Whether a text file has a word a line, whose last value is a tag that names entities."""
-    if ending_of(path.name) != _TEXT:
+    """Whether a text file has a word a line, of which some column holds tags of entities."""
+    ending = ending_of(path.name)
+    if (ending in ENDINGS and ending not in _TEXTS) or not _has_blank_lines(path, how):
         return how
     as_words = how.model_copy(update={"sentences": True})
+    as_words = as_words.model_copy(update={"comments": has_comments(path, as_words)})
     try:
-        names = column_names(path, "train", as_words) or [0]
-        rows = islice(read_rows(path, {"tags": names[-1]}, "train", as_words), _ROWS)
-        tags = {tag for _, row in rows for values in row for tag in values}
+        wanted = {str(name): name for name in column_names(path, "train", as_words)}
+        rows = list(islice(read_rows(path, wanted, "train", as_words), _ROWS))
     except TableError:  # it has not as many values in each line
         return how
-    if OUTSIDE not in tags or not names_entities(sorted(tags)):
+    columns = zip(*(values for _, values in rows), strict=True)
+    tags = next(filter(_are_tags, (list(chain.from_iterable(one)) for one in columns)), None)
+    if tags is None or len(tags) < _FEWEST * len(rows):
         return how
-    reasons.append(f"a word a line, for the last value of a line is a tag, as {max(tags)!r}")
-    return as_words
+    reasons.append(f"a word a line, for a value of each line is a tag, as {max(tags)!r}")
+    return as_words.model_copy(update={"comments": False})
+
+
+def _are_tags(values: Sequence[str]) -> bool:
+    """Whether values are tags: of entities, or a few, as their types are, and that of no entity."""
+    different = {*values}
+    are_types = OUTSIDE in different and 2 * len(different) <= len(values)
+    return names_spans(different) or (are_types and len(different) <= MOST_CLASSES)
+
+
+def _has_blank_lines(path: Path, how: Format) -> bool:
+    """Whether a line among the first is blank, as behind a sentence."""
+    with opened(path, how.encoding) as stream:
+        return any(not line.strip() for line in islice(stream, _LINES))
 
 
 def _with_header(path: Path, how: Format, reasons: list[str]) -> Format:
@@ -57,10 +81,16 @@ def _with_header(path: Path, how: Format, reasons: list[str]) -> Format:
     values = [name for name in first if NUMBER.fullmatch(name)]
     are_texts = len(first) > 1 and all(map(_is_text, first))
     values = values or (first if are_texts else [])
-    if not values or first == list(map(str, range(len(first)))):
+    if not values or _are_counted(first, values):
         return how
     reasons.append(f"no header, for the first line holds {values[0]!r}: columns by their numbers")
     return how.model_copy(update={"header": False})
+
+
+def _are_counted(first: Sequence[str], numbers: Sequence[str]) -> bool:
+    """Whether the columns are numbered from 0 or 1 on, as programs do, but for one with a name."""
+    counted = [list(map(str, range(start, start + len(numbers)))) for start in (0, 1)]
+    return [*numbers] in counted and len(first) - len(numbers) <= (len(numbers) >= _FEWEST)
 
 
 def _is_text(name: str) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 from finegrid.planning.guess import Guess, GuessError, Options, label_of, shares_of
 from finegrid.planning.guess_columns import columns_of
 from finegrid.planning.guess_folder import kind_of_files, max_length
-from finegrid.planning.own_files import Paths
+from finegrid.planning.own_paths import Paths
 from finegrid.prepare.examined import Examiner
 from kinds.registry import kind_named
 from tasks.file_kinds import needs_of

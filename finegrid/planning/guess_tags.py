@@ -9,9 +9,11 @@ from typing import Any, NamedTuple
 from pydantic import JsonValue
 
 from finegrid.planning.guess_columns import first_rows
+from finegrid.planning.guess_words import columns_by_content
 from kinds.contract import SettingError
 from kinds.inputs.values import texts_in
-from kinds.outputs.tag_schemes import scheme_of
+from kinds.outputs.tag_brackets import are_brackets
+from kinds.outputs.tag_schemes import BRACKETS, scheme_of
 from kinds.registry import KINDS
 from tasks.file_kinds import Needs, needs_of
 from tasks.file_tags import TAGS
@@ -51,7 +53,9 @@ def guess_tags(
     lists = {name: list(map(texts_in, values)) for name, values in rows.items()}
     filled = {name: found for name, found in lists.items() if found and all(found)}
     numbered = [name for name in filled if isinstance(name, int)]
-    tokens = _pick(filled, text, _TOKENS) if not numbered else numbered[0]
+    given = (_number(text), _number(label))
+    by_content = columns_by_content({name: filled[name] for name in numbered}, *given)
+    tokens = by_content.tokens if numbered else _pick(filled, text, _TOKENS)
     if tokens is None:
         return None
     lengths = list(map(len, filled[tokens]))
@@ -60,13 +64,20 @@ def guess_tags(
         for name, found in filled.items()
         if name != tokens and list(map(len, found)) == lengths
     }
-    tags = _pick(beside, label, _NAMES) if not numbered else numbered[-1]
+    tags = by_content.tags if numbered else _pick(beside, label, _NAMES)
     if tags is None or tags not in beside:
         return None
     (words,) = needs.made
     reasons = [f"{needs.kind}, for {tokens} and {tags} hold lists of one length, a tag a word"]
     reasons += _remarks(beside, tags)
-    return TaggedWords(needs.kind, {words: tokens, TAGS: tags}, lengths, tuple(reasons))
+    asked: dict[str, JsonValue] = {}
+    if are_brackets(tag for row in beside[tags] for tag in row):
+        asked["scheme"] = BRACKETS
+    return TaggedWords(needs.kind, {words: tokens, TAGS: tags}, lengths, tuple(reasons), asked)
+
+
+def _number(said: str | None) -> int | None:
+    return int(said) if said is not None and said.isdecimal() else None
 
 
 def _remarks(beside: Mapping[str | int, list[list[str]]], tags: str | int) -> Iterable[str]:
@@ -77,6 +88,9 @@ def _remarks(beside: Mapping[str | int, list[list[str]]], tags: str | int) -> It
     labels = sorted({tag for _, row in rows for tag in row})
     if all(map(str.isdecimal, labels)):
         yield "the tags are numbers; where their names are known, labels: [O, B-..., ...] says them"
+        return
+    if are_brackets(labels):
+        yield f"scheme: {BRACKETS}, of which entities are read"
         return
     try:
         yield f"scheme: {scheme_of(rows, labels, None)}, as planning finds it in all rows"

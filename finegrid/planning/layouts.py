@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 
 from finegrid.records.prepared import SPLITS, SplitName
+from tasks.parallel_texts import check_found, side_by_side
 from tasks.split_words import splits_of
 from tasks.table_files import ENDINGS, TableError, ending_of
 
@@ -23,7 +24,25 @@ def table_layout(names: Iterable[str], group: str | None = None) -> Layout:
     a group, such as a configuration of the Hub: `group`, else the folder itself, else its only one.
     Raises TableError where that does not tell.
     """
-    tables = [name for name in names if ending_of(name) in ENDINGS]
+    return _layout([name for name in names if ending_of(name) in ENDINGS], group)
+
+
+def parallel_layout(
+    names: Sequence[str], columns: Sequence[str | int], group: str | None = None
+) -> Layout:
+    """The files of each split that lie side by side, as those of the languages of a translation.
+
+    Their names differ in that alone; without it they say of the splits what those of tables do.
+    Raises TableError where that does not tell.
+    """
+    sets = side_by_side(names, columns)
+    check_found(sets, columns, _listed(names))
+    found = _layout([*sets], group)
+    return {split: tuple(one for name in found[split] for one in sets[name]) for split in found}
+
+
+def _layout(tables: Sequence[str], group: str | None) -> Layout:
+    """The files of each split. Raises TableError where their names do not tell."""
     groups: dict[str, dict[SplitName, list[str]]] = {}
     for name in tables:
         for split, folder in _place(name):
@@ -51,6 +70,11 @@ def _place(name: str) -> Iterable[tuple[SplitName, str]]:
     if folders[:1] == ["data"]:
         folders = folders[1:]
     return [(found.pop(), "/".join(folders))] if len(found) == 1 else []
+
+
+def splits_named(name: str) -> set[SplitName]:
+    """The split that the name of a file, or of its folder, tells; none, where it tells none."""
+    return {split for split, _ in _place(name)}
 
 
 def _chosen(groups: Mapping[str, object], group: str | None) -> str:

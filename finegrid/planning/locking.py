@@ -27,6 +27,7 @@ from finegrid.planning.lock import (
     model_uri,
 )
 from finegrid.planning.own_folders import holds_files
+from finegrid.planning.own_paths import Paths, layout_of
 from finegrid.planning.pinning import local_source
 from finegrid.planning.schema import TaskEntry
 from finegrid.prepare import hub, sources
@@ -192,7 +193,7 @@ class FetchedData(NamedTuple):
 
     source: Source
     layout: Layout
-    paths: own_files.Paths
+    paths: Paths
 
 
 def fetched_data(entry: TaskEntry, data_set: str) -> FetchedData:
@@ -202,7 +203,7 @@ def fetched_data(entry: TaskEntry, data_set: str) -> FetchedData:
     """
     repository, group = _named(data_set)
     listed = hub.listing(repository, "dataset")
-    layout = own_files.layout_of(entry, list(listed.files), group)
+    layout = layout_of(entry, list(listed.files), group)
     names = tuple(file for files in layout.values() for file in files)
     folder = hub.snapshot(repository, "dataset", listed.commit, names)
     hashes = {name: _sha256(folder / name, listed.files[name]) for name in names}

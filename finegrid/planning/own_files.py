@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from functools import partial
@@ -12,7 +11,6 @@ from typing import NamedTuple
 from pydantic import JsonValue, ValidationError
 
 from finegrid.metrics.registry import METRICS, metric
-from finegrid.planning.layouts import Layout, table_layout, text_layout
 from finegrid.planning.own_folders import (
     check_columns,
     folder_as_registered,
@@ -22,36 +20,41 @@ from finegrid.planning.own_folders import (
     source_of,
     surveyed_folder,
 )
+from finegrid.planning.own_paths import Paths, paths_of, source_of_files
 from finegrid.planning.schema import Benchmark, TaskEntry
 from finegrid.prepare.examined import Examiner
 from finegrid.prepare.packed import opened
-from finegrid.prepare.sources import Hash, SourceError
+from finegrid.prepare.sources import SourceError
 from finegrid.problems import Location, Problems, dump_settings, refused
-from finegrid.records.identity import folder_sha256, text_files
 from finegrid.records.prepared import SplitName
 from finegrid.records.registry import UnknownNameError, unknown_name
 from finegrid.records.specification import Source
 from kinds.contract import Output
 from kinds.registry import KINDS, LABELS, SEVERAL, kind_named, with_labels
-from tasks import sentence_files
+from tasks import parallel_texts, sentence_files
+from tasks.file_features import FEATURES, check_options
 from tasks.file_kinds import Needs, needs_of
-from tasks.file_options import Columns, Dropped, OneOrSeveral, SplitFiles
+from tasks.file_options import Columns, Dropped, OneOrSeveral, SplitFiles, flat
 from tasks.file_references import check_references
-from tasks.file_rows import Reading, Survey
+from tasks.file_rows import Reading
 from tasks.files import REGISTERED, split_problem
+from tasks.survey import Survey
 from tasks.table_files import (
     DELIMITERS,
     ENDINGS,
+    PARQUET,
     PLAIN,
     TEXT_FOLDER,
+    TMX,
     TableError,
     ending_of,
 )
 
 _TEXT, _LABEL, _ = TEXT_FOLDER
+_OF_NUMBERS = ("decimal", "missing", "thousands")
+"""Keys of `format` that say how numbers are written."""
 _OF_TASKS = (LABELS, SEVERAL)
 """What a task says of its kind that is no key of one of own files: other keys decide it."""
-Paths = dict[SplitName, tuple[Path, ...]]
 
 
 class Found(NamedTuple):
@@ -84,8 +87,19 @@ def registered(
 def remarks(benchmark: Benchmark, examiner: Examiner) -> Iterator[str]:
     """What the user of a benchmark without problems should know of the files of its tasks."""
     for name, entry in benchmark.tasks.items():
-        if entry.task is None and _needs(entry).files:
+        if entry.task is not None:
+            continue
+        if entry.format.parallel:
+            yield from (f"tasks.{name}: {one}" for one in _left_out(entry))
+        if _needs(entry).files or entry.features is not None:
             yield from (f"tasks.{name}: {one}" for one in of_files(entry, examiner).remarks)
+
+
+def _left_out(entry: TaskEntry) -> Iterator[str]:
+    """How many lines of texts side by side are no examples."""
+    columns = flat(entry.columns or {})
+    counts = parallel_texts.left_out(paths_of(entry), columns, entry.format)
+    yield from (f"{split}: {one} {parallel_texts.LEFT_OUT}" for split, one in counts.items())
 
 
 def of_files(entry: TaskEntry, examiner: Examiner) -> Found:
@@ -95,7 +109,8 @@ def of_files(entry: TaskEntry, examiner: Examiner) -> Found:
         return of_folder(entry, place, source_of(place, examiner.hashed), examiner)
     paths = paths_of(entry)
     survey = surveyed(entry, paths, examiner)
-    source, names = _source(paths, examiner.hashed)
+    parallel = entry.format.parallel
+    source, names = source_of_files(paths, examiner.hashed, parallel=parallel)
     made = as_registered(entry, source, names, survey)
     return Found(made, survey.counts, survey.remarks)
 
@@ -134,6 +149,9 @@ def surveyed(entry: TaskEntry, paths: Paths, examiner: Examiner) -> Survey:
     truths, needs = _check_truths(entry), _needs(entry)
     if entry.references is not None:
         check_references(entry.references, columns, needs)
+    if entry.features is not None:
+        names = [*flat({FEATURES: columns.get(FEATURES)}).values()]
+        check_options(entry.features, names, classes=needs.classes)
     reading = Reading(
         columns,
         truths,
@@ -145,6 +163,7 @@ def surveyed(entry: TaskEntry, paths: Paths, examiner: Examiner) -> Survey:
         examine=partial(examiner.of_content, needs.kind),
         kind=KINDS.build(needs.kind, _said(entry)),
         references=entry.references,
+        features=entry.features,
     )
     try:
         survey = reading.survey(paths, entry.labels)
@@ -154,7 +173,8 @@ def surveyed(entry: TaskEntry, paths: Paths, examiner: Examiner) -> Survey:
     made = kind_named(needs.kind, with_labels(needs.kind, _options(entry, survey), survey.names))
     _check_fit(entry, made.output)
     _check_classes(entry, len(survey.names) if needs.classes else 0)
-    return survey._replace(remarks=remarks_on(needs.kind, reading.examined))
+    examined = remarks_on(needs.kind, reading.examined)
+    return survey._replace(remarks=(*survey.remarks, *examined))
 
 
 def as_registered(entry: TaskEntry, source: Source, names: SplitFiles, survey: Survey) -> TaskEntry:
@@ -175,19 +195,9 @@ def as_registered(entry: TaskEntry, source: Source, names: SplitFiles, survey: S
         "split": entry.split.model_dump(mode="json") if entry.split else None,
         **({"asked": asked} if asked else {}),
         **({"references": entry.references} if entry.references else {}),
+        **({"features": survey.features.model_dump(mode="json")} if survey.features else {}),
     }
     return TaskEntry(task=REGISTERED, source=source, options=options)
-
-
-def layout_of(entry: TaskEntry, names: Sequence[str], group: str | None = None) -> Layout:
-    """The files of each split among the names of a folder's, less those that `split` holds out.
-
-    Raises TableError.
-    """
-    texts = text_layout(names, entry.drop.get(_LABEL, ())) if group is None else None
-    layout = texts or table_layout(names, group)
-    taken = {*entry.split.shares, *entry.split.by_value} if entry.split else set()
-    return {split: files for split, files in layout.items() if split not in taken - {"train"}}
 
 
 def _needs(entry: TaskEntry) -> Needs:
@@ -208,7 +218,8 @@ def _columns(entry: TaskEntry, paths: Mapping[SplitName, Sequence[Path]]) -> Col
     if entry.columns is not None:
         _needs(entry).check(entry.columns)
         return entry.columns
-    if all(_is_texts(path) for files in paths.values() for path in files):
+    every = [path for files in paths.values() for path in files]
+    if all(map(_is_texts, every)) and not entry.format.parallel:
         return {_TEXT: _TEXT, _LABEL: _LABEL}
     raise TableError(("columns",), "this key is required for files of one's own")
 
@@ -219,25 +230,44 @@ def _is_texts(path: Path) -> bool:
 
 def _dropped(entry: TaskEntry, paths: Mapping[SplitName, Sequence[Path]]) -> Dropped:
     """The values to drop; folders of texts with such a label are left out whole."""
-    folders = [path for files in paths.values() for path in files if _is_texts(path)]
+    every = (path for files in paths.values() for path in files)
+    folders = [path for path in every if _is_texts(path) and not entry.format.parallel]
     return entry.drop | {_LABEL: ()} if folders else entry.drop
 
 
 def _check_format(entry: TaskEntry, paths: Paths) -> None:
     """Refuse a word on how a file is written where no file is written so."""
+    if entry.format.parallel:
+        _check_parallel(entry)
+        return
     endings = {ending_of(path.name) for files in paths.values() for path in files}
     sentences = endings & {*sentence_files.ENDINGS} or entry.format.sentences
+    needs = _needs(entry)
     for key in sorted(entry.format.model_fields_set):
-        has = (
+        if key in _OF_NUMBERS and not (needs.numbers or needs.truths == "numbers"):
+            problem = f"kind {entry.kind!r} reads no numbers; allowed: no such key"
+            raise TableError(("format", key), problem)
+        has = key in _OF_NUMBERS or (
             endings & {*DELIMITERS}
             or sentences
-            or (key == "encoding" and endings - {"", ".parquet"})
+            or (key == "encoding" and endings - {"", PARQUET, TMX})
         )
         has = sentences if key == "comments" else has
         if not has and entry.format != PLAIN:
             those = ", ".join(sorted(ending or "a folder of texts" for ending in endings))
             problem = f"no file of {those} has that; allowed: no such key"
             raise TableError(("format", key), problem)
+
+
+def _check_parallel(entry: TaskEntry) -> None:
+    """Refuse what lines of texts side by side do not have: a header, columns of groups."""
+    for key in sorted(entry.format.model_fields_set - {"parallel", "encoding"}):
+        problem = "a line of texts side by side has one value; allowed beside parallel: encoding"
+        raise TableError(("format", key), problem)
+    for key in ("group", "column"):
+        if entry.split is not None and getattr(entry.split, key) is not None:
+            problem = "texts side by side have no column beside; allowed: no such key"
+            raise TableError(("split", key), problem)
 
 
 def _asked(entry: TaskEntry) -> dict[str, JsonValue]:
@@ -273,8 +303,18 @@ def _options(entry: TaskEntry, survey: Survey) -> dict[str, JsonValue]:
     return _asked(entry) | dict(survey.found)
 
 
+def _check_features(entry: TaskEntry) -> None:
+    """Refuse keys of columns of numbers where a kind reads none, or without each other."""
+    if entry.features is not None and not _needs(entry).numbers:
+        allowed = f"kind {entry.kind!r} reads no rows of numbers; allowed: no such key"
+        raise TableError((FEATURES,), allowed)
+    if entry.format.missing and entry.features is None:
+        raise TableError(("format", "missing"), f"allowed: beside {FEATURES}, which says of them")
+
+
 def _check_truths(entry: TaskEntry) -> str:
     """What is true of a row; names of classes, and metrics, have to be for that."""
+    _check_features(entry)
     truths = _needs(entry).truths
     if entry.labels is not None and not _needs(entry).named:
         raise TableError(("labels",), f"kind {entry.kind!r} has no classes; allowed: no such key")
@@ -320,72 +360,3 @@ def _check_classes(entry: TaskEntry, classes: int) -> None:
         except ValueError as error:
             problem = f"the task has {classes} classes, and {error}"
             raise TableError(("metrics",), problem) from error
-
-
-def paths_of(entry: TaskEntry) -> Paths:
-    """The files of each split on this machine. Raises TableError."""
-    files = entry.files
-    if files is None:
-        raise ValueError("a task of one's own files has files")
-    if files.path is None:
-        named = files.named.items()
-        return {name: tuple(_found(name, one) for one in parts) for name, parts in named}
-    folder = Path(files.path).expanduser()
-    if not folder.is_dir():
-        return {"train": (_found("train", files.path),)}
-    layout = layout_of(entry, _names(folder))
-    return {name: tuple(folder / one for one in parts) for name, parts in layout.items()}
-
-
-def _names(folder: Path) -> list[str]:
-    """The files below a folder, hidden ones aside."""
-    found = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
-    shown = (path for path in found if not any(part.startswith(".") for part in path.parts))
-    return sorted(path.as_posix() for path in shown)
-
-
-def _found(name: SplitName, file: str) -> Path:
-    """The file's path, from the working folder on; `~` is the user's home."""
-    path = Path(file).expanduser()
-    if not path.is_file():
-        where = "" if path.is_absolute() else f" in {Path.cwd()}"
-        what = "is a folder" if path.is_dir() else f"does not exist{where}"
-        raise TableError(("files", name), f"{file!r} {what}; allowed: a file")
-    if not os.access(path, os.R_OK):
-        raise TableError(("files", name), f"{file!r} cannot be read: no permission")
-    return path
-
-
-def _source(paths: Paths, hashed: Hash) -> tuple[Source, SplitFiles]:
-    """The folder that holds all files, with their hashes, and their names below it."""
-    every = [path for files in paths.values() for path in files]
-    if any(path.is_absolute() or ".." in path.parts for path in every):
-        paths = {name: tuple(map(_absolute, files)) for name, files in paths.items()}
-        every = [path for files in paths.values() for path in files]
-    folder = Path(os.path.commonpath([path.parent for path in every]) or ".")
-    names = {name: tuple(_name(path, folder) for path in files) for name, files in paths.items()}
-    hashes: dict[str, str] = {}
-    holders: dict[str, SplitName] = {}
-    for split, files in paths.items():
-        for path in files:
-            digest = folder_sha256(text_files(path)) if path.is_dir() else hashed(path)
-            if digest in holders:
-                problem = f"the same content as {holders[digest]!r}"
-                raise TableError(("files", split), f"{problem}; allowed: other rows in every split")
-            hashes[_name(path, folder)], holders[digest] = digest, split
-    try:
-        source = Source(uri=f"path:{folder.as_posix()}", sha256=hashes)
-    except ValidationError as error:
-        problem = (
-            f"the folder {folder.as_posix()!r} cannot be named; allowed: a path of plain signs"
-        )
-        raise TableError(("files",), problem) from error
-    return source, SplitFiles(**names)
-
-
-def _absolute(path: Path) -> Path:
-    return Path(os.path.abspath(path))  # noqa: PTH100  # links stay as they are
-
-
-def _name(path: Path, folder: Path) -> str:
-    return path.relative_to(folder).as_posix() + ("/" if path.is_dir() else "")

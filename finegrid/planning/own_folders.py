@@ -19,10 +19,10 @@ from kinds.inputs.whole_files import wrong_files
 from kinds.registry import kind_named
 from tasks.file_checks import listed
 from tasks.file_kinds import Needs
-from tasks.file_rows import Survey
 from tasks.folder_layout import METADATA, empty_folders
 from tasks.folder_rows import LABELLED, FolderReading, Members, check_set_apart
 from tasks.labelled_folders import REGISTERED
+from tasks.survey import Survey
 from tasks.table_files import ENDINGS, PARQUET, TableError, ending_of
 
 if TYPE_CHECKING:

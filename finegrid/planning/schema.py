@@ -17,6 +17,7 @@ from finegrid.records.claims import Claims
 from finegrid.records.prepared import SPLITS, SplitName
 from finegrid.records.specification import LEARNING_RATE, Head, Pooling, Source
 from finegrid.records.training import Multiple, Optimizer, Training
+from tasks.file_features import FeatureOptions
 from tasks.file_options import (
     ClassNames,
     Columns,
@@ -133,6 +134,8 @@ class TaskEntry(Record):
     """Whether questions may have no answer."""
     references: ReferencesAre | None = None
     """Where several texts stand that are right for a source; None: there is one."""
+    features: FeatureOptions | None = None
+    """How columns become numbers; None: they hold numbers, which are taken as they stand."""
     alignment: str | None = None
     """What becomes of an entity that ends inside a word: `strict` or `expand`."""
     scheme: str | None = None

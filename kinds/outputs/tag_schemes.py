@@ -2,7 +2,8 @@
 
 A tag is `O`, or a sign and the type of an entity, as `B-PER`. IOB1, IOE1 and their like are of
 Ramshaw and Marcus 1995 (cmp-lg/9505040), IOB2 and IOE2 of Tjong Kim Sang and Veenstra 1999
-(cs/9907006); BIOES is also called IOBES, and BILOU is the same with other letters.
+(cs/9907006); BIOES is also called IOBES, and BILOU and BMES are the same with other letters. What
+stands in brackets is read as IOB2.
 """
 
 from __future__ import annotations
@@ -15,12 +16,19 @@ from itertools import pairwise
 from typing import Literal, NamedTuple
 
 from kinds.contract import SettingError
+from kinds.outputs.tag_brackets import bracket_among
 
-Scheme = Literal["IOB1", "IOB2", "IOE1", "IOE2", "BIOES", "BILOU", "plain"]
+Scheme = Literal["IOB1", "IOB2", "IOE1", "IOE2", "BIOES", "BILOU", "BMES", "brackets", "plain"]
 PLAIN: Scheme = "plain"
 """The scheme of tags that name no entities."""
+BRACKETS: Scheme = "brackets"
+"""That of files whose tags are brackets, of which tags by IOB2 are made as they are read."""
+READ_AS: Mapping[Scheme, Scheme] = {BRACKETS: "IOB2", "BMES": "BIOES"}
+"""What seqeval calls a scheme that it has by other letters."""
 OUTSIDE = "O"
-_TAG = re.compile(r"(?P<sign>[BIESLU])(-(?P<type>.+))?")
+_TAG = re.compile(r"(?P<sign>[BIESLUM])(-(?P<type>.+))?")
+_OTHERWISE = re.compile(r"[BIESLUMW][_:./].+|.+[-_:./][BIESLUMW]")
+"""A sign and a type as some write them, whom no scheme here reads."""
 _USUAL: tuple[Scheme, ...] = ("IOB2", "BIOES")
 _ALIKE: set[Scheme] = {"IOB1", "IOE1"}
 """Schemes that are one where no tag has the sign B or E, as where both have all tags."""
@@ -106,6 +114,7 @@ GRAMMARS: Mapping[Scheme, Grammar] = {
     "IOE2": Grammar("IE", "OI* OE* EI* EE* II! IE!", "IE= II=", "E.*"),
     "BIOES": Grammar("BIES", *_CHUNKS),
     "BILOU": Grammar("BILU", *(part.translate(str.maketrans("ES", "LU")) for part in _CHUNKS)),
+    "BMES": Grammar("BMES", *(part.translate(str.maketrans("I", "M")) for part in _CHUNKS)),
 }
 Rows = Sequence[tuple[str, Sequence[str]]]
 """Where each row stands, and its tags."""
@@ -117,10 +126,15 @@ def scheme_of(rows: Rows, labels: Sequence[str], given: Scheme | None) -> Scheme
     `labels` are all tags that there may be. Raises SettingError where the rows do not fit what is
     given, fit no scheme, or several by which the scores of predictions would differ.
     """
-    if given == PLAIN or (given is None and not names_entities(labels)):
+    if given in (PLAIN, BRACKETS):
+        return given
+    if given is None and not names_entities(labels):
+        _check_plain(labels)
         return PLAIN
     possible = [name for name, one in GRAMMARS.items() if one.has(labels)]
     fitting = [name for name in possible if _fit(rows, GRAMMARS[name])]
+    if given is None and {"BIOES", "BMES"} <= {*fitting}:
+        fitting.remove("BMES")  # of entities of one or two words no sign differs
     if given in fitting:
         return given
     if given is not None:
@@ -136,11 +150,33 @@ def scheme_of(rows: Rows, labels: Sequence[str], given: Scheme | None) -> Scheme
     return fitting[0]
 
 
+def _check_plain(labels: Sequence[str]) -> None:
+    """Refuse tags that name entities in a way that no scheme has. Raises SettingError."""
+    if (bracket := bracket_among(labels)) is not None:
+        allowed = f"allowed: {BRACKETS}, which reads entities of them, or {PLAIN}"
+        raise SettingError("scheme", f"{bracket!r} is a bracket; {allowed}")
+    others = [label for label in labels if label.upper() != OUTSIDE]
+    is_small = OUTSIDE not in labels and are_of_entities([label.upper() for label in labels])
+    is_other = is_small or all(map(_OTHERWISE.fullmatch, others))
+    if 0 < len(others) < len(labels) and is_other:
+        allowed = f"a sign, a dash and a type, as B-PER; or {PLAIN}, which scores single words"
+        raise SettingError("scheme", f"{others[0]!r} is of no scheme; allowed: {allowed}")
+
+
 def names_entities(labels: Sequence[str]) -> bool:
-    """Whether tags look like those of a scheme: some have sign and type, or all but O a sign."""
+    """Whether tags look like those of a scheme: some have sign and type, or all but O a sign.
+
+    Without an O they are signs where each word of a text is an entity, as by BMES.
+    """
     others = [label for label in labels if label != OUTSIDE]
-    is_bare = 0 < len(others) < len(labels) and {*others} <= {*"BIESLU"}
+    is_bare = 0 < len(others) < len(labels) and {*others} <= {*"BIESLUM"}
+    is_bare = is_bare or {*"BES"} <= {*labels} <= {*"BIES"} or {*"BES"} <= {*labels} <= {*"BMES"}
     return is_bare or any(_parts(label)[1] for label in others)
+
+
+def are_of_entities(labels: Sequence[str]) -> bool:
+    """Whether all of some tags are of one scheme, and name entities."""
+    return names_entities(labels) and any(one.has(labels) for one in GRAMMARS.values())
 
 
 def _fit(rows: Rows, grammar: Grammar) -> bool:

@@ -16,7 +16,7 @@ NAMES = {name: name for name in ("IOB1", "IOB2", "IOE1", "IOE2", "BILOU")} | {"B
 """Scheme -> what seqeval calls it."""
 SIGNS = {
     **{"IOB1": "BI", "IOB2": "BI", "IOE1": "IE", "IOE2": "IE"},
-    **{"BIOES": "BIES", "BILOU": "BILU"},
+    **{"BIOES": "BIES", "BILOU": "BILU", "BMES": "BMES"},
 }
 Span = tuple[str, int, int]
 
@@ -52,6 +52,7 @@ _SIGNS: dict[str, Callable[[int, bool, bool], str]] = {
     "IOE2": lambda n, after, before: "I" * (n - 1) + "E",
     "BIOES": lambda n, after, before: "S" if n == 1 else "B" + "I" * (n - 2) + "E",
     "BILOU": lambda n, after, before: "U" if n == 1 else "B" + "I" * (n - 2) + "L",
+    "BMES": lambda n, after, before: "S" if n == 1 else "B" + "M" * (n - 2) + "E",
 }
 """Of the words of an entity, and whether one of its type ends before it or begins behind it."""
 

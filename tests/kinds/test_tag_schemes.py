@@ -14,6 +14,8 @@ from kinds.registry import kind_named
 from tests.kinds.tag_corpora import FILE, corpus, draw_spans, is_read, tagged
 
 GOLDEN: dict[str, list[dict[str, Any]]] = json.loads(FILE.read_text())
+GOLDEN["BMES"] = json.loads(json.dumps(GOLDEN["BIOES"]).replace("I-", "M-"))
+"""seqeval has no BMES: its scores are those of BIOES, in other letters."""
 SCORES = ("f1", "precision", "recall")
 
 
@@ -103,6 +105,22 @@ def test_tags_of_no_signs_are_plain() -> None:
     assert not names_entities(["I", "N", "V"])
     assert not names_entities(["O", "NOUN"])
     assert not names_entities(["O"])
+
+
+def test_words_of_characters_are_entities_without_a_type() -> None:
+    """As the corpora of Chinese words have them, without an O."""
+    rows = [["B", "E", "S", "B", "M", "E"], ["S", "S"]]
+    assert scheme_of(placed(rows), labels_of(rows), None) == "BMES"
+    assert GRAMMARS["BMES"].entities(rows[0]) == {("", 0, 2), ("", 2, 3), ("", 3, 6)}
+    rows = [["B", "I", "E", "S"]]
+    assert scheme_of(placed(rows), labels_of(rows), None) == "BIOES"
+
+
+def test_short_entities_are_alike_in_two_letters() -> None:
+    """Where no entity has three words no sign tells BIOES from BMES."""
+    rows = [["B-X", "E-X", "O", "S-X"]]
+    assert scheme_of(placed(rows), labels_of(rows), None) == "BIOES"
+    assert scheme_of(placed(rows), labels_of(rows), "BMES") == "BMES"
 
 
 def test_tags_without_a_type_name_entities_too() -> None:

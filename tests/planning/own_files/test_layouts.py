@@ -266,6 +266,8 @@ def test_a_workbook_and_a_call_of_a_tool_are_refused(
 
 def test_rows_of_numbers_are_told_where_their_kind_is_explained() -> None:
     rows = [["age", "height", "target"], *([20 + n, 150 + n, n % 2] for n in range(20))]
-    message = "rows of numbers are of kind .*tabular-classification, tabular-regression, see config"
+    message = (
+        "rows of numbers are of kind .*tabular-classification, tabular-regression, for which no"
+    )
     with pytest.raises(GuessError, match=message):
         guessed("a.csv", rows)
