@@ -172,8 +172,8 @@ def _known_ending(path: Path, split: str) -> str:
     if (ending := ending_of(path.name)) not in ENDINGS:
         allowed = (
             f"allowed endings: {', '.join(ENDINGS)}, with or without .gz; or format.sentences: "
-            "true for a word and its tag a line; or format.parallel: true with all files of the split, "
-            "of which line i belongs to line i of the others"
+            "true for a word and its tag a line; or format.parallel: true with all files of the "
+            "split, of which line i belongs to line i of the others"
         )
         if ending in _WORKBOOKS:
             allowed = f"a workbook, to be saved as CSV in UTF-8, a sheet each; {allowed}"

@@ -101,7 +101,5 @@ def _with_comments(path: Path, how: Format, reasons: list[str]) -> Format:
     """Whether lines of # are no words, of a file with a word a line."""
     if not has_comments(path, how):
         return how
-    reasons.append(
-        "lines of # before a sentence are no words, for they have other counts of values"
-    )
+    reasons.append("lines of # before a sentence are no words")
     return how.model_copy(update={"comments": True})

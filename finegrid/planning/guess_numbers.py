@@ -27,7 +27,7 @@ from finegrid.planning.guess_format import guess_format
 from finegrid.planning.own_paths import Paths
 from tasks.file_features import FEATURES, number_text
 from tasks.file_kinds import kind_reading, needs_of
-from tasks.file_options import as_label
+from tasks.file_options import Columns, as_label
 from tasks.table_files import DELIMITERS, Format, column_names, ending_of, read_rows
 
 _TARGETS = (
@@ -162,8 +162,8 @@ def guess_numbers(paths: Paths, given: Options) -> Guess | None:
     asked_of: dict[str, JsonValue] = {FEATURES: features}
     shares = shares_of(paths, reasons)
     dropped = tuple(sorted(label.missing))
-    said = (kind, {FEATURES: tuple(told.features), "label": label.name}, how, dropped, shares, None)
-    return Guess(*said, tuple(reasons), asked_of)
+    named: Columns = {FEATURES: tuple(told.features), "label": label.name}
+    return Guess(kind, named, how, dropped, shares, None, tuple(reasons), asked_of)
 
 
 def _values(files: Sequence[Path], how: Format) -> list[Values]:

@@ -21,7 +21,7 @@ from finegrid.planning.layouts import Layout, parallel_layout, splits_named
 from finegrid.planning.own_paths import Paths, names_below
 from kinds.registry import KINDS, kind_named
 from tasks.file_kinds import Needs, needs_of
-from tasks.file_options import as_text
+from tasks.file_options import Columns, as_text
 from tasks.parallel_texts import LEFT_OUT, SIDE, examples, left_out, masks, parts, side_by_side
 from tasks.split_words import splits_of
 from tasks.table_files import ENDINGS, PLAIN, Format, column_names, ending_of, read_rows
@@ -104,7 +104,8 @@ def guess_parallel(folder: Path, given: Options) -> Guess | None:
     rows = (row for one in together for row in examples(one, columns, "train", how))
     reasons += other_kinds(needs.kind)
     length = length_of(_texts(needs, (texts for _, texts in rows)), reasons)
-    return Guess(needs.kind, {**columns}, how, (), shares, length, tuple(reasons))
+    named: Columns = {**columns}
+    return Guess(needs.kind, named, how, (), shares, length, tuple(reasons))
 
 
 def guess_memory(paths: Paths, given: Options) -> Guess:
@@ -135,7 +136,8 @@ def guess_memory(paths: Paths, given: Options) -> Guess:
     reasons += other_kinds(needs.kind)
     length = length_of(_texts(needs, (row for row in rows if all(map(str.strip, row)))), reasons)
     asked: dict[str, JsonValue] = {"drop": drop} if drop else {}
-    return Guess(needs.kind, {**columns}, PLAIN, (), shares, length, tuple(reasons), asked)
+    named: Columns = {**columns}
+    return Guess(needs.kind, named, PLAIN, (), shares, length, tuple(reasons), asked)
 
 
 def _needs(kind: str | None) -> Needs | None:

@@ -76,13 +76,18 @@ def guess_tags(
     return TaggedWords(needs.kind, {words: tokens, TAGS: tags}, lengths, tuple(reasons), asked)
 
 
+def _may_be(rows: Iterable[Sequence[str]]) -> bool:
+    """Whether a column may be tags: it is more than the numbers of words."""
+    return not all(value.isdecimal() for row in rows for value in row)
+
+
 def _number(said: str | None) -> int | None:
     return int(said) if said is not None and said.isdecimal() else None
 
 
 def _remarks(beside: Mapping[str | int, list[list[str]]], tags: str | int) -> Iterable[str]:
-    if len(beside) > 1:
-        others = ", ".join(str(name) for name in beside if name != tags)
+    others = ", ".join(str(name) for name, rows in beside.items() if name != tags and _may_be(rows))
+    if others:
         yield f"tags: {tags}; {others} may be tags as well: --label"
     rows = [(f"row {number}", row) for number, row in enumerate(beside[tags], 1)]
     labels = sorted({tag for _, row in rows for tag in row})

@@ -121,6 +121,9 @@ def of_folder(entry: TaskEntry, place: Path, source: Source, examiner: Examiner)
     Raises TableError.
     """
     _check_truths(entry)
+    for key in sorted(entry.format.model_fields_set & {"parallel", *_OF_NUMBERS}):
+        problem = "the files are whole examples; allowed: for texts, and for tables of numbers"
+        raise TableError(("format", key), problem)
     _check_fit(entry, kind_named(str(entry.kind), _asked(entry)).output)
     check_columns(entry, _needs(entry))
     try:
@@ -261,6 +264,9 @@ def _check_format(entry: TaskEntry, paths: Paths) -> None:
 
 def _check_parallel(entry: TaskEntry) -> None:
     """Refuse what lines of texts side by side do not have: a header, columns of groups."""
+    if _needs(entry).files:
+        problem = f"kind {entry.kind!r} reads whole files; allowed: for kinds of texts"
+        raise TableError(("format", "parallel"), problem)
     for key in sorted(entry.format.model_fields_set - {"parallel", "encoding"}):
         problem = "a line of texts side by side has one value; allowed beside parallel: encoding"
         raise TableError(("format", key), problem)

@@ -89,7 +89,9 @@ def source_of_files(
     for split, files in paths.items():
         found = {_name(path, folder): _digest(path, hashed) for path in files}
         hashes |= found
-        contents = [tuple(sorted(found.values()))] if parallel else zip(found.values())
+        contents: list[tuple[str, ...]] = [(one,) for one in found.values()]
+        if parallel:
+            contents = [tuple(sorted(found.values()))]
         for content in contents:
             if content in holders:
                 problem = f"the same content as {holders[content]!r}"

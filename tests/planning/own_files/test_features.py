@@ -189,3 +189,14 @@ def test_what_is_wrong_is_one_sentence(folder: Path, name: str) -> None:
     with pytest.raises(TableError) as error:
         surveyed(ROWS, **said)
     assert words in str(error.value)
+
+
+@pytest.mark.parametrize("how", [{"decimal": ","}, {"parallel": True}], ids=str)
+def test_whole_files_have_no_such_format(folder: Path, how: dict[str, Any]) -> None:
+    written("photos/cat/1.png", b"")
+    said = {"kind": "image-classification", "files": "photos/", "format": how}
+    with pytest.raises(TableError) as error:
+        of_files(TaskEntry.model_validate_json(json.dumps(said)), Examiner())
+    assert f"format.{next(iter(how))}: the files are whole examples; allowed: for texts" in str(
+        error.value
+    )

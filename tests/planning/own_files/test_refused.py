@@ -102,7 +102,7 @@ def test_a_bad_file_is_one_line(small: dict[str, Any], problems: Problems, name:
         ("a.json", '[{"review": "one"', ["files.train: a.json: no JSON: "]),
         ("a.csv.gz", "review,stars\n", ["files.train: a.csv.gz: no whole gzip file"]),
         ("a.parquet", "no parquet", ["files.train: a.parquet: no parquet: "]),
-        ("a.docx", "PK", ["files.train: a.docx: allowed endings: .csv, .tsv, .txt, .json, "]),
+        ("a.docx", "PK", ["files.train: a.docx: allowed endings: .csv, .tsv, .txt, .data, "]),
         (
             "a.xlsx",
             "PK",
@@ -304,5 +304,6 @@ def test_a_regression_refuses_words(small: dict[str, Any], problems: Problems) -
     content = own(small, kind="text-regression", files=written("a.csv", rows), split=SPLIT)
     assert problems(content) == [
         "tasks.own.columns.label: a.csv, column 'stars': blank or wrong in line 22, line 23, "
-        "line 24 (3 in all); allowed: numbers, with a point"
+        "line 24 (3 in all); allowed: numbers, with a point; or format.decimal and "
+        "format.thousands that say how they are written"
     ]
