@@ -76,6 +76,13 @@ class Adapter(Method):
         """Roles of the layers whose output is adapted."""
         return _AFTER[self.placement]
 
+    @property
+    def trained_groups(self) -> tuple[str, ...]:
+        """Without biases, or without the layer norm, where there are none."""
+        pairs = ((self.bias, ("b", "c")), (self.layer_norm, ("gain", "shift")))
+        lacking = {name for is_there, names in pairs if not is_there for name in names}
+        return tuple(name for name in self.groups if name not in lacking)
+
     def not_applicable(self, anatomy: Anatomy) -> str | None:
         """Roles that the model lacks, or sublayers of which nothing says where they end."""
         before = ("up",) if self.placement == "parallel" else ()

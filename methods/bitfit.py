@@ -37,6 +37,11 @@ class BitFit(Method):
     added_to: tuple[str, ...] = ()
     """Roles of the layers that get a bias where they have none; [all] stands for every layer."""
 
+    @property
+    def in_base(self) -> bool:
+        """Unless it adds biases."""
+        return not self.added_to
+
     def not_applicable(self, anatomy: Anatomy) -> str | None:
         """Roles that the model lacks, or nothing to train."""
         if self.added_to:

@@ -104,15 +104,16 @@ class Combine(Method):
 
     @property
     def mergeable(self) -> bool:  # type: ignore[override]
-        """Whether all parts are, each into layers of its own."""
+        """Whether all parts are, each into layers of its own, or train the base itself."""
         pairs = combinations(self.methods.values(), 2)
         apart = not any(_share_layers(*pair) for pair in pairs)
-        return apart and all(one.mergeable for one in self.methods.values())
+        return apart and all(one.mergeable or one.in_base for one in self.methods.values())
 
     @property
     def groups(self) -> tuple[str, ...]:  # type: ignore[override]
         """Those of all parts."""
-        return tuple(dict.fromkeys(name for one in self.methods.values() for name in one.groups))
+        parts = self.methods.values()
+        return tuple(dict.fromkeys(name for one in parts for name in one.trained_groups))
 
     @property
     def positions(self) -> int:
@@ -164,7 +165,8 @@ class Combine(Method):
         if not self.mergeable:
             raise NotImplementedError("not all parts can be merged, each into layers of its own")
         for one in self.methods.values():
-            one.merge(model)
+            if not one.in_base:
+                one.merge(model)
 
 
 def _roles(method: Any) -> set[str]:

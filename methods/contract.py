@@ -60,6 +60,17 @@ class Method(ABC):
     processes that share a model then load all of it, each for itself."""
 
     @property
+    def trained_groups(self) -> tuple[str, ...]:
+        """Those of the groups that these settings train."""
+        return self.groups
+
+    @property
+    def in_base(self) -> bool:
+        """Whether all that is trained beside the head is the base's own: there is nothing to merge
+        then, in a model where other methods have something."""
+        return False
+
+    @property
     def quantised_problem(self) -> str | None:
         """Why the base's matrices cannot be held in codes, which are read and not written: None
         where all that the method does is beside them."""

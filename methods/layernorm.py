@@ -25,6 +25,11 @@ class LayerNorm(Method):
     draws: ClassVar[bool] = False
     unfreezes: ClassVar[bool] = True
 
+    @property
+    def in_base(self) -> bool:
+        """Always."""
+        return True
+
     def not_applicable(self, anatomy: Anatomy) -> str | None:
         """A model without norms has nothing to train."""
         return None if anatomy.norms else "the model has no norms"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from finegrid.models.anatomy import Anatomy
 from finegrid.models.coverage import refusal
@@ -22,6 +22,7 @@ from methods.injection import (
     change_output,
     remove,
 )
+from methods.peft_form import NoPeftFormError, PeftForm, low_rank
 from methods.registry import register
 
 if TYPE_CHECKING:
@@ -117,6 +118,22 @@ class LG(Method):
                 tensors: Any = added(layer.module, name)
                 layer.add(tensors.L @ _trained(tensors))
                 remove(layer.module, name)
+
+    def peft_form(self, model: nn.Module) -> PeftForm:
+        """LoRA of scale 1 with A = G, or G - G_0, and B = L.
+
+        Raises NoPeftFormError for the form in which L G takes W's place.
+        """
+        if not self.residual:
+            raise NoPeftFormError("L G takes the place of W (residual: false), and peft adds to W")
+        config: dict[str, JsonValue] = {"r": self.rank, "lora_alpha": self.rank}
+        return low_rank(model, self.targets, _pair, config)
+
+
+def _pair(layer: Layer) -> tuple[torch.Tensor, torch.Tensor]:
+    """The two factors of what is added to W x: G or G - G_0, and L."""
+    tensors: Any = added(layer.module, layer.child("lg"))
+    return _trained(tensors), tensors.L
 
 
 def _draw(rows: int, rank: int, generator: torch.Generator) -> torch.Tensor:

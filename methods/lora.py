@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +15,7 @@ from finegrid.models.coverage import refusal
 from finegrid.models.layers import Layer, linear_layers
 from methods.contract import Method, above
 from methods.injection import add_parameters, added, change_output, remove
-from methods.peft_form import ADAPTER, INSIDE, PeftForm, by_module, only
+from methods.peft_form import PeftForm, low_rank
 from methods.registry import register
 
 if TYPE_CHECKING:
@@ -92,31 +91,15 @@ class LoRA(Method):
                 remove(layer.module, name)
 
     def peft_form(self, model: nn.Module) -> PeftForm:
-        """One pair of factors for each module: n roles of a fused one share a rank of n r."""
-        import torch
-
-        found, tensors = by_module(model, self.targets), {}
-        for path, layers in found.items():
-            factors = [added(layer.module, layer.child("lora")) for layer in layers]
-            pairs = zip(layers, factors, strict=True)
-            down = torch.cat([one["A"] for one in factors])  # (n r, in)
-            up = torch.cat([layer.widen(one["B"].T) for layer, one in pairs]).T  # (width, n r)
-            tensors[f"{INSIDE}{path}.lora_A.{ADAPTER}.weight"] = down
-            tensors[f"{INSIDE}{path}.lora_B.{ADAPTER}.weight"] = up
-        shared = {re.escape(path): len(layers) for path, layers in found.items() if layers[1:]}
-        power = 0.5 if self.rank_stabilised else 1
+        """The factors as they are."""
         config: dict[str, JsonValue] = {
-            "peft_type": "LORA",
             "r": self.rank,
             "lora_alpha": self.alpha,
             "lora_dropout": self.dropout,
             "use_rslora": self.rank_stabilised,
-            "target_modules": only(found),
-            "fan_in_fan_out": any(one.transposed for layers in found.values() for one in layers),
-            "rank_pattern": {path: n * self.rank for path, n in shared.items()},
-            "alpha_pattern": {path: self.alpha * n**power for path, n in shared.items()},
         }
-        return PeftForm(config, tensors)
+        power = 0.5 if self.rank_stabilised else 1
+        return low_rank(model, self.targets, _factors, config, power=power)
 
     def _update(
         self,
@@ -132,3 +115,9 @@ class LoRA(Method):
         x = functional.dropout(inputs[0], self.dropout, module.training)  # (..., in)
         inner = self.scale * (factors["A"] @ x.reshape(-1, x.shape[-1]).T)  # (r, tokens)
         return layer.add_product(output, factors["B"], inner)
+
+
+def _factors(layer: Layer) -> tuple[torch.Tensor, torch.Tensor]:
+    """A and B of a layer."""
+    tensors = added(layer.module, layer.child("lora"))
+    return tensors["A"], tensors["B"]

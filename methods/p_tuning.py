@@ -31,7 +31,7 @@ class PTuning(Prompt):
     """
 
     paper: ClassVar[str] = "Liu et al. 2021, arXiv:2103.10385"
-    library_type: ClassVar[str] = "p_tuning"
+    library_type: ClassVar[str | None] = "p_tuning"
     groups: ClassVar[tuple[str, ...]] = ("E", "g")
 
     encoder: Literal["mlp", "lstm"] = "lstm"

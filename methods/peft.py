@@ -28,6 +28,7 @@ from methods.contract import Method
 from methods.injection import seeded
 from methods.parameters import is_norm, norms, trainable_state
 from methods.peft_form import ADAPTER, INSIDE, PeftForm
+from methods.peft_starts import keep_start, plain_form
 from methods.peft_types import IA3, LN_TUNING, TYPES, Config, Type
 from methods.registry import register
 
@@ -122,6 +123,7 @@ class PeftMethod(Method):
             raise ValueError("peft has wrapped the model already: apply a method once")
         with seeded(generator):
             self._wrap(model)
+        keep_start(model, self.settings())
 
     def merge(self, model: nn.Module) -> None:
         """Let every layer of peft fold itself into the module it wraps, which takes its place."""
@@ -135,7 +137,10 @@ class PeftMethod(Method):
         del model.peft_config
 
     def peft_form(self, model: nn.Module) -> PeftForm:
-        """What peft's layers hold; what they draw comes of the seed in their configuration."""
+        """What peft's layers hold, on the base as it was.
+
+        What they draw comes of the seed in their configuration.
+        """
         config: Any = model.peft_config
         plain = {
             key: value for key, value in config[ADAPTER].to_dict().items() if value is not None
@@ -143,7 +148,8 @@ class PeftMethod(Method):
         apart = {id(parameter) for parameter in head_parameters(model)}
         own = {name for name, p in model.named_parameters() if id(p) not in apart}
         tensors = {n: t for n, t in trainable_state(model).items() if n in own}
-        return PeftForm(plain, {INSIDE + name: tensor for name, tensor in tensors.items()})
+        form = PeftForm(plain, {INSIDE + name: tensor for name, tensor in tensors.items()})
+        return plain_form(model, form)
 
     def body_parameters(self, model: nn.Module) -> int:
         """Count what peft adds to a copy of the model on the meta device: from shapes alone."""

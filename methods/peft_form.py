@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from pydantic import JsonValue
 
@@ -42,6 +42,40 @@ def by_module(model: nn.Module, roles: tuple[str, ...]) -> dict[str, list[Layer]
     for layer in linear_layers(model, roles):
         found.setdefault(paths[id(layer.module)], []).append(layer)
     return found
+
+
+def low_rank(
+    model: nn.Module,
+    roles: tuple[str, ...],
+    factors: Callable[[Layer], tuple[torch.Tensor, torch.Tensor]],
+    config: Mapping[str, JsonValue],
+    *,
+    power: float = 1,
+) -> PeftForm:
+    """LoRA of the layers of those roles: `factors` gives A (r, in) and B (out, r) of each.
+
+    The configuration has `r` and `lora_alpha`, whose scale is alpha / r^power. Each module has one
+    pair of factors: n roles of a fused one share a rank of n r.
+    """
+    import torch
+
+    found, tensors = by_module(model, roles), {}
+    for path, layers in found.items():
+        pairs = [(layer, *factors(layer)) for layer in layers]
+        down = torch.cat([a for _, a, _ in pairs])  # (n r, in)
+        up = torch.cat([layer.widen(b.T) for layer, _, b in pairs]).T  # (width, n r)
+        tensors[f"{INSIDE}{path}.lora_A.{ADAPTER}.weight"] = down
+        tensors[f"{INSIDE}{path}.lora_B.{ADAPTER}.weight"] = up
+    shared = {re.escape(path): len(layers) for path, layers in found.items() if layers[1:]}
+    rank, alpha = cast("int", config["r"]), cast("float", config["lora_alpha"])
+    places: dict[str, JsonValue] = {
+        "peft_type": "LORA",
+        "target_modules": only(found),
+        "fan_in_fan_out": any(one.transposed for layers in found.values() for one in layers),
+        "rank_pattern": {path: n * rank for path, n in shared.items()},
+        "alpha_pattern": {path: alpha * n**power for path, n in shared.items()},
+    }
+    return PeftForm({**config, **places}, tensors)
 
 
 def only(paths: Iterable[str]) -> str:

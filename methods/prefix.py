@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _ATTENTION = "finegrid_prefix"
 _CHILD = "prefix"
 _NOW = "finegrid_prefix_now"
+_FLAT, _MLP = ("key", "value"), ("E", "W1", "b1", "W2", "b2")
+"""What is trained of a flat prefix, and of one that comes from an MLP."""
 _UNLIKE = "its attention has keys of different sizes"
 
 
@@ -40,7 +42,7 @@ class Prefix(Method):
     paper: ClassVar[str] = "Li and Liang 2021, arXiv:2101.00190"
     library_type: ClassVar[str] = "prefix_tuning"
     identity_at_start: ClassVar[bool] = False
-    groups: ClassVar[tuple[str, ...]] = ("key", "value", "E", "W1", "b1", "W2", "b2")
+    groups: ClassVar[tuple[str, ...]] = (*_FLAT, *_MLP)
 
     length: Annotated[int, Field(ge=1)] = 20
     """Positions of the prefix."""
@@ -48,6 +50,11 @@ class Prefix(Method):
     """Standard deviation of the normal distribution that P, or E, W_1 and W_2, start from."""
     reparametrisation: Annotated[int, Field(ge=1)] | None = None
     """Width m of the MLP that P comes from in training; null for a flat prefix."""
+
+    @property
+    def trained_groups(self) -> tuple[str, ...]:
+        """Those of a flat prefix, or of the MLP."""
+        return _FLAT if self.reparametrisation is None else _MLP
 
     def not_applicable(self, anatomy: Anatomy) -> str | None:
         """A model whose attention cannot be given more keys."""

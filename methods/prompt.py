@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from finegrid.models.anatomy import Anatomy
 from finegrid.models.live import anatomy_of
@@ -44,7 +44,7 @@ class Prompt(Method):
     """
 
     paper: ClassVar[str] = "Lester et al. 2021, arXiv:2104.08691"
-    library_type: ClassVar[str] = "prompt_tuning"
+    library_type: ClassVar[str | None] = "prompt_tuning"
     identity_at_start: ClassVar[bool] = False
     groups: ClassVar[tuple[str, ...]] = ("P",)
 
@@ -80,14 +80,21 @@ class Prompt(Method):
     def peft_form(self, model: nn.Module) -> PeftForm:
         """P as peft's embedding of virtual tokens.
 
-        Raises NoPeftFormError where a head reads other states behind peft's prompt than here.
+        Behind it, what peft's model gives of each token begins with the places of P. Raises
+        NoPeftFormError where a head reads other states than here.
         """
-        if body_of(model)[1] is not None:
-            raise NoPeftFormError("peft puts a prompt before the decoder's tokens as well")
-        if _reads_tokens(model):
+        writes = hasattr(model, "can_generate") and model.can_generate()  # type: ignore[operator]
+        if not writes and body_of(model)[1] is not None:
+            raise NoPeftFormError("the library's head of such a model takes no embeddings")
+        if not writes and _reads_tokens(model):
             raise NoPeftFormError("the head reads the tokens' states, and peft's the prompt's too")
         tensors = {f"prompt_encoder.{ADAPTER}.embedding.weight": added(model, CHILD)["P"]}
-        return PeftForm({"peft_type": "PROMPT_TUNING", "num_virtual_tokens": self.length}, tensors)
+        config: dict[str, JsonValue] = {
+            "peft_type": "PROMPT_TUNING",
+            "num_virtual_tokens": self.length,
+            "num_transformer_submodules": 1,  # in an encoder-decoder the encoder's alone are read
+        }
+        return PeftForm(config, tensors)
 
     def _add(self, model: nn.Module, size: int, generator: torch.Generator) -> None:
         """Give the model what the vectors (length, size) come from."""
@@ -102,6 +109,11 @@ class Prompt(Method):
         """The vectors (length, d) that stand before the tokens."""
         prompt: torch.Tensor = added(model, CHILD)["P"]
         return prompt
+
+
+def is_prepended(model: nn.Module) -> bool:
+    """Whether P stands in the sequence that the model is reading, and not in its cache."""
+    return bool(model.__dict__[_PREPENDED])
 
 
 def body_of(model: Any) -> tuple[nn.Module, nn.Module | None]:
@@ -184,7 +196,7 @@ def _drop(
     body: nn.Module, inputs: tuple[Any, ...], output: Any, model: nn.Module, length: int
 ) -> Any:
     """The tokens' states alone: the head finds the last token by its place among the tokens."""
-    if model.__dict__[_PREPENDED]:
+    if is_prepended(model):
         output.last_hidden_state = output.last_hidden_state[:, length:]
     return output
 

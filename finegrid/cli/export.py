@@ -72,7 +72,9 @@ def _write(result: Result, made: Path, prepared: Path, form: str, folder: Path) 
         inside = Path(temporary) / folder.name
         inside.mkdir()
         FORMATS[form](trained, inside)
-        text = card(result, base_name(trained), form, _others(result, made.parent))
+        text = card(
+            result, base_name(trained), trained.task.labels, form, _others(result, made.parent)
+        )
         (inside / "README.md").write_text(text, encoding="utf-8")
         inside.rename(folder)
 

@@ -57,6 +57,8 @@ class Entry:
     paper: str | None
     origin: str
     settings: tuple[Setting, ...]
+    groups: tuple[str, ...] = ()
+    """The names of what a method trains that may have learning rates of their own."""
 
 
 def entries(registry: Registry[Any]) -> list[Entry]:
@@ -80,6 +82,8 @@ def blocks(listed: list[Entry]) -> Iterator[RenderableType]:
             # An empty cell would take width from the first column.
             grid.add_row(*(Text(cell) for cell in (str(setting), setting.allowed) if cell))
         yield _indented(grid if entry.settings else Text("no settings", style="dim"))
+        if entry.groups:
+            yield _indented(Text(f"learning_rates: {', '.join(entry.groups)}", style="dim"))
         yield ""
 
 
@@ -89,12 +93,14 @@ def _indented(content: RenderableType) -> Padding:
 
 def _entry(registry: Registry[Any], name: str) -> Entry:
     entry = registry.get(name)
+    groups = getattr(entry, "groups", ())
     return Entry(
         name=name,
         summary=(inspect.getdoc(entry) or "").split("\n")[0],
         paper=getattr(entry, "paper", None),
         origin=registry.origin(name),
         settings=tuple(_settings(registry.type_adapter(name).json_schema(), _made(entry))),
+        groups=groups if isinstance(groups, tuple) else (),  # else the settings decide
     )
 
 

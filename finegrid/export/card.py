@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from statistics import mean, stdev
 
 from finegrid.records.result import Metrics, Result, Score
@@ -12,7 +12,9 @@ _NORMAL_95 = 1.959963984540054
 """The 97.5th percentile of the standard normal distribution."""
 
 
-def card(result: Result, base: str, name: str, others: Iterable[Result]) -> str:
+def card(
+    result: Result, base: str, labels: Sequence[str], name: str, others: Iterable[Result]
+) -> str:
     """`README.md` of an export in the format `name`, with the runs of other variants beside it."""
     spec = result.spec
     lines = [
@@ -21,6 +23,7 @@ def card(result: Result, base: str, name: str, others: Iterable[Result]) -> str:
         *(f"# {spec.task.name}, {spec.model.name}, {spec.variant.name}", ""),
         f"Run `{result.run}`: {spec.variant.method} on {base}, exported as {_WORDS[name]}",
         *_held(spec.training, name),
+        *_named(labels),
         *("", "## Result", *_scores(result.metrics), ""),
         *("## Beside other variants", *_comparison(result, others), ""),
         *("## Provenance", *_provenance(result), ""),
@@ -37,16 +40,24 @@ _WORDS: Mapping[str, str] = {
 
 
 def _held(training: Training, name: str) -> Iterator[str]:
-    """What became of a base whose linear layers the run held in codes."""
-    if not is_quantised(training.weights):
+    """What became of a base that the run did not hold in fp32."""
+    if training.weights == "fp32":
         return
     double = ", its constants quantised too" if training.double_quantisation else ""
-    held = f"The run held the base's linear layers in {training.weights}{double}."
+    what = "the base's linear layers" if is_quantised(training.weights) else "the base"
+    held = f"The run held {what} in {training.weights}{double}."
+    now = "de-quantised, to fp32" if is_quantised(training.weights) else "the same numbers in fp32"
     yield ""
     if name == "merged":
-        yield f"{held} Here they are de-quantised, to fp32, with the update inside."
+        yield f"{held} Here they are {now}, with the update inside."
     else:
         yield f"{held} On a base that is held in another way the model says something else."
+
+
+def _named(labels: Sequence[str]) -> Iterator[str]:
+    """The names of the outputs, which an adapter of peft has no place for."""
+    if labels:
+        yield from ("", f"Labels, by number from 0 on: {', '.join(map(repr, labels))}.")
 
 
 def _scores(metrics: Metrics | None) -> Iterator[str]:

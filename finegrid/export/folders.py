@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -15,7 +16,6 @@ from torch import Tensor, nn
 from finegrid.export.trained import ExportError, TrainedRun
 from finegrid.models.head import head_modules
 from finegrid.records.result import DELTA_FILE, SPECIFICATION_FILE
-from kinds.contract import Batch
 from methods.contract import Method
 from methods.peft_form import ADAPTER, NoPeftFormError, PeftForm
 
@@ -23,14 +23,17 @@ Write = Callable[[TrainedRun, Path], None]
 _TASKS: Mapping[str | None, str] = {
     "AutoModelForSequenceClassification": "SEQ_CLS",
     "AutoModelForTokenClassification": "TOKEN_CLS",
-    "AutoModelForQuestionAnswering": "QUESTION_ANS",
     "AutoModelForCausalLM": "CAUSAL_LM",
     "AutoModelForSeq2SeqLM": "SEQ_2_SEQ_LM",
 }
-"""Auto class of transformers -> what peft calls its task; for others peft needs no name."""
+"""Auto class of transformers -> what peft calls its task; for others peft needs no name, and its
+class for answers in a context leaves out which of the two texts a token is of."""
 _NEAR = 1e-4
 """How far the logits of an exported model may be from the run's: sums are taken in other orders."""
+_OF_PLACES = 3
+"""Dimensions of logits of each place of a sequence."""
 _WEIGHTS = (".safetensors", ".safetensors.index.json")
+_CONFIGURATION, _GENERATION = "config.json", "generation_config.json"
 
 
 def write_peft(trained: TrainedRun, folder: Path) -> None:
@@ -42,7 +45,9 @@ def write_peft(trained: TrainedRun, folder: Path) -> None:
     base = _library_model(trained, trained.base(plain=True))
     base.name_or_path = base_name(trained)
     try:
-        wrapped = adapted(base, model, trained.method, trained.kind.loader)
+        source = getattr(trained.run.spec.model, "source", None)
+        revision = source.revision if source else None
+        wrapped = adapted(base, model, trained.method, trained.kind.loader, revision)
     except NoPeftFormError as error:
         raise _refused(trained, "peft", str(error)) from error
     _check(trained, model, wrapped)
@@ -52,10 +57,12 @@ def write_peft(trained: TrainedRun, folder: Path) -> None:
 def write_merged(trained: TrainedRun, folder: Path) -> None:
     """A model of transformers with the update inside its weights, and what reads its inputs.
 
-    Weights that the run held quantised are de-quantised for it, to fp32.
+    It has the names of the labels, and its weights are fp32: those that the run held quantised are
+    de-quantised. A text ends where the base's own file says, and at what the run has learnt to end
+    it with.
     Raises ExportError where the update cannot be inside them.
     """
-    model = trained.model()
+    model = trained.model(plain=trained.is_half)
     whole = trained.model(plain=True)
     if whole.state_dict().keys() != trained.base(plain=True).state_dict().keys():
         try:
@@ -66,8 +73,9 @@ def write_merged(trained: TrainedRun, folder: Path) -> None:
     _check(trained, model, merged)
     merged.save_pretrained(folder)
     for name in trained.prepared_model.files:
-        if not name.endswith(_WEIGHTS) and not (folder / name).exists():
+        if not name.endswith(_WEIGHTS) and name != _CONFIGURATION:
             shutil.copyfile(trained.run.model_folder / name, folder / name)
+    _end_texts(trained, folder / _GENERATION)
 
 
 def write_delta(trained: TrainedRun, folder: Path) -> None:
@@ -76,15 +84,22 @@ def write_delta(trained: TrainedRun, folder: Path) -> None:
     trained.run.spec.write(folder / SPECIFICATION_FILE)
 
 
-def adapted(base: Any, model: nn.Module, method: Method, loader: str | None) -> Any:
+def adapted(
+    base: Any, model: nn.Module, method: Method, loader: str | None, revision: str | None = None
+) -> Any:
     """The base under peft, with what the method and the head of the model were trained to.
 
-    Raises NoPeftFormError where peft has not what the method did.
+    `revision` is the base's commit on the Hub. Raises NoPeftFormError where peft has not what the
+    method did.
     """
     from peft import PeftConfig, get_peft_model
 
     form, heads = method.peft_form(model), _heads(model)
-    added = {"task_type": _TASKS.get(loader), "modules_to_save": [*heads]}
+    added = {
+        "task_type": _TASKS.get(loader),
+        "modules_to_save": [*heads],
+        "revision": revision,
+    }
     config = PeftConfig.from_peft_type(**dict(form.config) | added)
     wrapped = get_peft_model(base, config, autocast_adapter_dtype=False)
     _fill(wrapped, form, heads)
@@ -119,9 +134,28 @@ def _library_model(trained: TrainedRun, model: nn.Module) -> Any:
             f"{spec.model.name} has pooling: {spec.model.pooling}, which {loader} knows nothing "
             "of; allowed: delta"
         )
-    plain = getattr(transformers, loader).from_config(copy.deepcopy(model.config))
+    config: Any = copy.deepcopy(model.config)
+    labels = trained.task.labels
+    if labels and config.num_labels == len(labels):
+        config.id2label = dict(enumerate(labels))
+        config.label2id = {label: number for number, label in enumerate(labels)}
+    plain = getattr(transformers, loader).from_config(config, dtype=torch.float32)
     plain.load_state_dict(model.state_dict())
     return plain.eval()
+
+
+def _end_texts(trained: TrainedRun, file: Path) -> None:
+    """Let texts of the exported model end at what the run has learnt to end them with, too."""
+    kind = trained.kind
+    if not kind.output.written or not file.exists():
+        return
+    said = json.loads(file.read_text(encoding="utf-8"))
+    given = said.get("eos_token_id")
+    known = given if isinstance(given, list) else [given]
+    ends = kind.inputs.processor(trained.run.model_folder).ends
+    found = list(dict.fromkeys(one for one in (*known, *ends) if one is not None))
+    said["eos_token_id"] = found if len(found) > 1 else found[0]
+    file.write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
 
 
 def _heads(model: nn.Module) -> dict[str, nn.Module]:
@@ -163,17 +197,14 @@ def _values(
 
 def _check(trained: TrainedRun, model: nn.Module, exported: nn.Module) -> None:
     """Raise ExportError where the exported model says something else than the run's."""
-    batch = trained.examples()
-    expected, found = (_logits(one, batch) for one in (model, exported))
+    output, batch = trained.kind.output, trained.examples()
+    with torch.inference_mode():
+        expected, found = (output.forward(one.eval(), batch).float() for one in (model, exported))
+    if expected.ndim == _OF_PLACES:  # peft gives out the places of a prompt before the tokens'
+        found = found[:, found.shape[1] - expected.shape[1] :]
     if not torch.allclose(found, expected, rtol=_NEAR, atol=_NEAR):
-        largest = float((found - expected).abs().max())
+        largest = float((found - expected).nan_to_num().abs().max())
         raise ExportError(
             f"{trained.result.run}: the exported model's logits are off by {largest:.2g}; "
             "allowed: delta"
         )
-
-
-def _logits(model: nn.Module, batch: Batch) -> Tensor:
-    with torch.inference_mode():
-        logits: Tensor = model.eval()(**batch.inputs).logits
-    return logits.float()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
@@ -16,6 +16,7 @@ from finegrid.records.base import Record
 from finegrid.records.damage import CorruptedFileError, read_manifest
 from finegrid.records.prepared import PreparedModel, PreparedTask
 from finegrid.records.result import DELTA_FILE, Result
+from finegrid.records.training import is_quantised
 from finegrid.records.tuning import effective
 from finegrid.records.weights import WeightsError
 from finegrid.training.experiment import Run, load_base
@@ -69,7 +70,7 @@ class TrainedRun:
     @property
     def kind(self) -> Kind:
         """The kind of the task."""
-        return kind_named(self.task.kind)
+        return kind_named(self.task.kind, self.task.kind_options)
 
     @property
     def method(self) -> Method:
@@ -80,15 +81,26 @@ class TrainedRun:
     def base(self, *, plain: bool = False) -> nn.Module:
         """The base model with the head that the run drew, as before the method.
 
-        With `plain`, what the run held quantised is de-quantised: it computes the same in fp32.
+        With `plain`, its numbers are in fp32 however the run held them: those that were quantised
+        are de-quantised, those of a half type are as they were rounded to it.
         """
-        try:
-            model = load_base(self.run, self.prepared_model, self.task)
-        except (CorruptedFileError, WeightsError, OSError, ImportError) as error:
-            raise ExportError(f"{self.result.run}: {error}") from error
-        if plain:
-            dequantise(model)
-        return model
+        model = self._loaded(self.run)
+        if not plain:
+            return model
+        dequantise(model)
+        if not self.is_half:
+            return model
+        training = self.run.spec.training.model_copy(update={"weights": "fp32"})
+        spec = self.run.spec.model_copy(update={"training": training})
+        whole = self._loaded(replace(self.run, spec=spec))
+        whole.load_state_dict(model.state_dict())
+        return whole
+
+    @property
+    def is_half(self) -> bool:
+        """Whether the run held the base in a half type, which computes with autocast alone."""
+        weights = self.run.spec.training.weights
+        return weights != "fp32" and not is_quantised(weights)
 
     def model(self, *, plain: bool = False) -> nn.Module:
         """The model as it was scored on test. Raises ExportError where the delta does not fit."""
@@ -111,6 +123,12 @@ class TrainedRun:
         except (CorruptedFileError, OSError) as error:
             raise ExportError(f"{self.result.run}: {error}") from error
         return found.batch(range(min(_EXAMPLES, len(found))))
+
+    def _loaded(self, run: Run) -> nn.Module:
+        try:
+            return load_base(run, self.prepared_model, self.task)
+        except (CorruptedFileError, WeightsError, OSError, ImportError) as error:
+            raise ExportError(f"{self.result.run}: {error}") from error
 
     def _manifest(self, kind: type[R], folder: Path) -> R:
         try:

@@ -60,7 +60,7 @@ def mismatches(
     if problem := method.weights_problem(training.weights) or _unquantised(model, training):
         yield ("training", "weights"), refused(training.weights, problem)
     yield from _untrained_head(task, model, method)
-    yield from _unknown_groups(training, method)
+    yield from _unknown_groups(model, training, method)
     if problem := unsmoothed(task, training):
         yield _SMOOTHING, problem
     for key, why in record.unusable.items():
@@ -104,12 +104,14 @@ def _kind(task: TaskPlan) -> Kind:
     return kind_named(task.task.kind, task.task.kind_options)
 
 
-def _unknown_groups(training: Training, method: Method) -> Iterator[Mismatch]:
-    """A group with a learning rate of its own that the method does not have."""
-    known = ("head", *method.groups)
+def _unknown_groups(model: ModelPlan, training: Training, method: Method) -> Iterator[Mismatch]:
+    """A group with a learning rate of its own of which nothing is trained."""
+    heads = ("head",) if method.trains and model.anatomy.head else ()
+    known = (*heads, *method.trained_groups)
     for name in training.learning_rates:
         if name not in known:
-            allowed = f"no group of this method; allowed: {', '.join(known)}"
+            reason = f"nothing of that name is trained of model {model.record.name!r}"
+            allowed = f"{reason}; allowed: {', '.join(known) or 'none'}"
             yield ("training", "learning_rates"), refused(name, allowed)
 
 

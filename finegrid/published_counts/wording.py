@@ -40,6 +40,8 @@ _PLACEMENTS: Mapping[str, str] = {
 _ROLES: Mapping[str, str] = {"feed-forward output": "down"}
 _INNER = ("feed-forward intermediate", "down")
 """Where a layer is named whose inputs are meant: the inner activations of the feed-forward part."""
+_ABOUT = ("prefix_tokens", "infix_tokens")
+"""Vectors before a prompt and behind it."""
 _TOP = re.compile(r"top (\d+)")
 _ALWAYS: Settings = {"attentions": "encoder self, decoder self, decoder cross"}
 """What a source says of something that is never done in another way."""
@@ -249,6 +251,15 @@ def _renamed(words: Settings, place: Place) -> Settings:
     }
 
 
+def _infixed(words: Settings, place: Place) -> Settings:
+    """Vectors behind a prompt, which count as those before it."""
+    counts = [words.get(key) for key in _ABOUT]
+    if "length" not in place.settings or not all(isinstance(one, int) for one in counts):
+        return words
+    rest = {key: value for key, value in words.items() if key not in _ABOUT}
+    return rest | {"length": sum(one for one in counts if isinstance(one, int))}
+
+
 def _topped(words: Settings, place: Place) -> Settings:
     """The last blocks alone, in words."""
     top = _TOP.fullmatch(str(words.get("layers")))
@@ -327,6 +338,7 @@ def _part_of_fused(targets: JsonValue, model: nn.Module) -> str | None:
 _TRANSLATIONS: tuple[Callable[[Settings, Place], Settings], ...] = (
     _always,
     _renamed,
+    _infixed,
     _topped,
     _placed,
     _reduced,

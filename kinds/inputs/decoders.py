@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from kinds.inputs.text import Tokenizer
 
@@ -11,6 +11,18 @@ SEES_AHEAD = "its tokens see those after them, which are to be learnt; allowed: 
 """Why a model is refused that is no decoder."""
 _FIXED_DATE = "26 Jul 2024"
 """What chat templates that name a day are given: an encoding is the same on every one."""
+_BLANKS = " \t"
+_PROBE = "finegrid"
+"""An answer that no template takes for something else."""
+
+
+class Frame(NamedTuple):
+    """What a chat template puts about an answer, behind the prompt."""
+
+    before: str
+    """Such as an empty block of thoughts. A blank at its end is the answer's, as in its tokens."""
+    end: int | None
+    """The special token that ends the answer's turn; None where it is ended by none."""
 
 
 def ids_of(named: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
@@ -38,6 +50,24 @@ def chat(tokenizer: Any, turns: Sequence[Mapping[str, str]], *, is_answered: boo
     how = {"tokenize": False, "date_string": _FIXED_DATE}
     found: str = tokenizer.apply_chat_template(turns, add_generation_prompt=not is_answered, **how)
     return found
+
+
+def answer_frame(named: Tokenizer) -> Frame:
+    """What the tokenizer's chat template puts about an answer, by one that is easily found.
+
+    Nothing, where the template writes an answer, or the prompt before one, in another way.
+    """
+    asked = [{"role": "user", "content": _PROBE}]
+    start = chat(named.tokenizer, asked, is_answered=False)
+    answer = {"role": "assistant", "content": _PROBE}
+    whole = chat(named.tokenizer, [*asked, answer], is_answered=True)
+    before, found, behind = whole.removeprefix(start).partition(_PROBE)
+    if not (found and whole.startswith(start)):
+        return Frame("", None)
+    (ids,) = ids_of(named, [behind])
+    added = named.tokenizer.added_tokens_decoder
+    special = {*named.tokenizer.all_special_ids, *(at for at, one in added.items() if one.special)}
+    return Frame(before.rstrip(_BLANKS), next((one for one in ids if one in special), None))
 
 
 def _not_end(ids: list[int], named: Tokenizer) -> list[int]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from string import Formatter
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple
 
@@ -13,7 +14,7 @@ from finegrid.records.base import Record
 from finegrid.records.references import references
 from kinds.contract import Composed, Example
 from kinds.inputs.conversations import CONVERSATION, last_turn
-from kinds.inputs.decoders import SEES_AHEAD, beginning, chat, ids_of
+from kinds.inputs.decoders import SEES_AHEAD, answer_frame, beginning, chat, ids_of
 from kinds.inputs.text import Text, Tokenizer
 
 if TYPE_CHECKING:
@@ -26,13 +27,14 @@ if TYPE_CHECKING:
 _PROMPT, _TARGET, _EARLIER = "prompt", "target", "earlier"
 _COUNTS = ("prompt", "left_out")
 """What stands beside an example's tokens."""
+_CHAT, _NONE = "chat", "none"
 _NO_TURNS = "[]"
 _FORMAT_FIELDS = frozenset({_PROMPT})
 
 
 def _template(text: str) -> str:
     """Raises ValueError for what is no template."""
-    if text in ("chat", "none"):
+    if text in (_CHAT, _NONE):
         return text
     try:
         fields = {name for _, name, _, _ in Formatter().parse(text) if name is not None}
@@ -48,7 +50,7 @@ def _template(text: str) -> str:
 class PromptEncoding(Record):
     """How a prompt and a target become one sequence."""
 
-    template: Annotated[str, AfterValidator(_template)] = "none"
+    template: Annotated[str, AfterValidator(_template)] = _NONE
     """`chat`: the tokenizer's own chat template. `none`: the prompt as it stands. Else a text with
     `{prompt}` in it. The target follows."""
     packing: bool = False
@@ -72,8 +74,9 @@ class Prompts(Text):
     """A prompt, if there is one, and its target; a batch is padded to its longest on the right.
 
     Both parts are cut into tokens apart, so that a model reads at the end of a prompt what it has
-    learnt to go on from. A token that ends texts follows the target. What is longer than the length
-    lacks the end of the target; a prompt that leaves nothing of a target is refused.
+    learnt to go on from. A token that ends texts follows the target, or the one that ends a turn of
+    the tokenizer's chat template, whose words before an answer are the prompt's. What is longer
+    than the length lacks the end of the target; a prompt that leaves nothing of it is refused.
     """
 
     columns: ClassVar[tuple[str, ...]] = (_PROMPT, _EARLIER)
@@ -95,6 +98,16 @@ class Prompts(Text):
             return readings(zip(*columns, strict=True))
 
         return Comparison(TEXT_DEFINITION, read, text_matches)
+
+    def processor(self, folder: Path) -> Tokenizer:
+        """The tokenizer of the model in the folder, and what ends an answer by its chat template.
+
+        Raises ValueError for one without a template that is asked for.
+        """
+        found = super().processor(folder)
+        if self.encoding.template != _CHAT:
+            return found
+        return replace(found, turn_end=answer_frame(found).end)
 
     def encode(self, rows: pa.Table, processor: Tokenizer, max_length: int) -> list[Example]:
         """Token ids, how many of them are the prompt's, and how many more the target had."""
@@ -191,15 +204,16 @@ class Prompts(Text):
         )
         learnt = (references(one)[0] for one in rows[_TARGET].to_pylist())
         template = self.encoding.template
+        before = answer_frame(processor).before if template == _CHAT else ""
         for earlier, prompt, target in zip(*given, learnt, strict=True):
-            if template != "chat" and earlier not in (None, _NO_TURNS):
+            if template != _CHAT and earlier not in (None, _NO_TURNS):
                 raise ValueError(
                     f"encoding.template: {template!r} would leave out the turns before a question; "
                     "allowed: chat, or conversations of a question and an answer"
                 )
-            if template == "chat" and prompt is not None:
-                yield _chat(processor.tokenizer, earlier, prompt, target)
-            elif template in ("chat", "none"):
+            if template == _CHAT and prompt is not None:
+                yield _chat(processor.tokenizer, earlier, prompt, target, before)
+            elif template in (_CHAT, _NONE):
                 yield _Rendered(prompt or "", target, is_whole=False)
             else:
                 yield _Rendered(template.format(prompt=prompt or ""), target, is_whole=False)
@@ -215,11 +229,12 @@ def _read(keys: Sequence[str]) -> tuple[str, str]:
     return "input_ids", "position_ids" if "position_ids" in keys else "attention_mask"
 
 
-def _chat(tokenizer: Any, earlier: str | None, prompt: str, target: str) -> _Rendered:
+def _chat(tokenizer: Any, earlier: str | None, prompt: str, target: str, before: str) -> _Rendered:
     """A turn of a conversation, by the tokenizer's template.
 
     The prompt is what the template makes without the answer, and has to begin what it makes with
-    it: else no token would be known to be the answer's.
+    it: else no token would be known to be the answer's. What stands `before` every answer is the
+    prompt's as well.
     """
     import json
 
@@ -233,6 +248,7 @@ def _chat(tokenizer: Any, earlier: str | None, prompt: str, target: str) -> _Ren
             f"a conversation once it is answered: {start[-40:]!r} is not in {whole[:200]!r}; "
             "allowed: none, or a text with {prompt}"
         )
+    start += before if whole.startswith(start + before) else ""
     return _Rendered(start, whole[len(start) :], is_whole=True)
 
 
@@ -248,8 +264,8 @@ def _prompt_ids(rendered: Sequence[_Rendered], named: Tokenizer) -> list[list[in
 
 def _target_ids(rendered: Sequence[_Rendered], named: Tokenizer) -> list[list[int]]:
     """The tokens of the targets up to the one that ends a text, which is added where none does."""
-    found = ids_of(named, [one.target for one in rendered])
-    return [[*_without_end(ids, named.end), named.end] for ids in found]
+    found, end = ids_of(named, [one.target for one in rendered]), named.ends[0]
+    return [[*_without_end(ids, end), end] for ids in found]
 
 
 def _without_end(ids: list[int], end: int) -> list[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -45,6 +45,8 @@ class Tokenizer:
     """What the model reads of a tokenizer's rows, the mask aside."""
     pad: int
     """The id that pads."""
+    turn_end: int | None = field(default=None, kw_only=True)
+    """The id that ends an answer by a chat template, where that has a say."""
 
     @property
     def end(self) -> int:
@@ -52,6 +54,12 @@ class Tokenizer:
         if (found := self.tokenizer.eos_token_id) is None:
             raise ValueError("the tokenizer names no token that ends a text; allowed: an eos_token")
         return int(found)
+
+    @property
+    def ends(self) -> tuple[int, ...]:
+        """The ids that end what a model writes: first the one that it learns to end a text with."""
+        turn = () if self.turn_end is None else (self.turn_end,)
+        return tuple(dict.fromkeys((*turn, self.end)))
 
     @property
     def first(self) -> int:

@@ -21,9 +21,9 @@ def generate(
 ) -> list[Row]:
     """What a model writes after prompts that are padded on the left, or into its decoder.
 
-    A row has the text, its tokens with those that end it, and `end`: `token` where the one that
-    ends texts was written, `string` where a stop string was, before which the text is cut off, and
-    `length` where the text was cut at `max_new_tokens`.
+    A row has the text, its tokens with those that end it, and `end`: `token` where one that ends
+    texts, or a turn of a chat, was written, `string` where a stop string was, before which the text
+    is cut off, and `length` where the text was cut at `max_new_tokens`.
     """
     import torch
 
@@ -53,7 +53,7 @@ def generation_config(config: Any, named: Tokenizer, decoding: Decoding) -> Gene
         ),
         **({"length_penalty": decoding.length_penalty} if decoding.num_beams > 1 else {}),
         use_cache=True,
-        eos_token_id=named.end,
+        eos_token_id=list(named.ends) if named.ends[1:] else named.end,
         pad_token_id=named.pad,
         bos_token_id=named.tokenizer.bos_token_id,
         decoder_start_token_id=getattr(config, "decoder_start_token_id", None),
@@ -95,8 +95,8 @@ def _text(tokens: list[int], named: Tokenizer) -> str:
 
 
 def _row(tokens: list[int], named: Tokenizer, stops: Sequence[str]) -> Row:
-    ends = named.end in tokens
-    written = tokens[: tokens.index(named.end)] if ends else tokens
+    last = next((at for at, one in enumerate(tokens) if one in named.ends), None)
+    ends, written = last is not None, tokens[:last]
     text = _text(written, named)
     if _holds(text, stops):
         parts = (_text(written[:count], named) for count in range(1, len(written) + 1))

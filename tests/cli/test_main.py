@@ -80,6 +80,7 @@ def test_a_method_is_listed_as_its_file_has_it() -> None:
     lines = {one["name"]: (one["type"], one["default"], one["allowed"]) for one in lora["settings"]}
     assert lora["origin"] == "methods/lora.py"
     assert lora["paper"] == "Hu et al. 2021, arXiv:2106.09685"
+    assert lora["groups"] == ["A", "B"]
     assert lines == {
         "rank": ("integer", 8, ">= 1"),
         "alpha": ("number", 16.0, "> 0"),

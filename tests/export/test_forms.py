@@ -1,5 +1,6 @@
 """What was trained, under peft: the same outputs, loaded again from a folder."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ FORMS: list[tuple[str, str, dict[str, Any]]] = [
     ("lora", "gpt2", {"rank": 3, "alpha": 5.0, "targets": ["q", "v", "down"]}),
     ("lora", "gpt2", {"rank": 3, "rank_stabilised": True, "targets": ["all"]}),
     ("lora", "llama", {"rank": 2, "targets": ["q", "v"]}),
+    ("lg", "bert", {"rank": 2, "targets": ["q", "down"]}),
+    ("lg", "gpt2", {"rank": 3, "start": "gaussian", "targets": ["q", "v"]}),
     ("ia3", "bert", {}),
     ("ia3", "gpt2", {}),
     ("vera", "bert", {"rank": 4, "targets": ["all"]}),
@@ -31,6 +34,10 @@ FORMS: list[tuple[str, str, dict[str, Any]]] = [
     ("peft:lora", "gpt2", {"config": {"r": 2}}),
     ("peft:vera", "llama", {"config": {"r": 4}}),
     ("peft:ia3", "bert", {}),
+    ("peft:lora", "bert", {"config": {"r": 2, "init_lora_weights": "pissa"}}),
+    ("peft:lora", "llama", {"config": {"r": 2, "init_lora_weights": "pissa_niter_4"}}),
+    ("peft:lora", "bert", {"config": {"r": 2, "init_lora_weights": "olora", "use_rslora": True}}),
+    ("peft:dora", "bert", {"config": {"r": 2}}),
 ]
 
 
@@ -62,6 +69,26 @@ def test_the_adapter_says_what_the_model_says(
     assert not torch.allclose(found, start, atol=1e-2)
 
 
+def test_a_start_in_the_base_is_exported_beside_the_base_as_it_was(tmp_path: Path) -> None:
+    """Twice the rank, and nothing that loading would have to draw: W + s (B A - B_0 A_0)."""
+    settings: dict[str, Any] = {"config": {"r": 2, "init_lora_weights": "pissa"}}
+    method, model = trained("peft:lora", "bert", settings)
+    adapter = adapted(tiny("bert"), model, method, LOADER)
+    adapter.save_pretrained(tmp_path, save_embedding_layers=False)
+    config = json.loads((tmp_path / "adapter_config.json").read_text())
+    assert (config["r"], config["lora_alpha"], config["init_lora_weights"]) == (4, 16, True)
+    path = "bert.encoder.layer.0.attention.self.query"
+    base: Any = tiny("bert").get_submodule(path)
+    own: Any = model.get_submodule(path)
+    frozen, update = own.base_layer.weight, own.get_delta_weight("default")
+    assert not torch.allclose(frozen, base.weight, atol=1e-3)
+    loaded = PeftModel.from_pretrained(tiny("bert"), str(tmp_path))
+    layer: Any = loaded.get_submodule(f"base_model.model.{path}")
+    torch.testing.assert_close(layer.base_layer.weight, base.weight, atol=0, rtol=0)
+    whole = base.weight + layer.get_delta_weight("default")
+    torch.testing.assert_close(whole, frozen + update, atol=1e-6, rtol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("name", "model_type", "settings", "reason"),
     [
@@ -69,7 +96,10 @@ def test_the_adapter_says_what_the_model_says(
         ("full", "bert", {}, "no such type"),
         ("adapter", "bert", {"size": 3}, "no such type"),
         ("prefix", "bert", {"length": 3}, "later positions"),
-        ("prompt", "t5", {"length": 3}, "decoder's tokens"),
+        ("prompt", "t5", {"length": 3}, "takes no embeddings"),
+        ("prompt", "llama", {"length": 3}, "and peft's the prompt's too"),
+        ("lg", "bert", {"rank": 2, "residual": False}, "takes the place of W"),
+        ("peft:dora", "bert", {"config": {"r": 2, "init_lora_weights": "pissa"}}, "no sum"),
         ("vera", "gpt2", {"rank": 4}, "holds several roles"),
     ],
 )

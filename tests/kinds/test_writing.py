@@ -19,7 +19,7 @@ from kinds.registry import kind_named
 from methods.registry import METHODS
 from tests.kinds.contract import CPU, KindContract
 from tests.kinds.writing import OWN, write_writer, writer
-from tests.models.texts import END
+from tests.models.texts import END, PAD, START
 
 PROMPTS = [
     "the film was",
@@ -99,7 +99,7 @@ def argmaxes(model: Any, one: dict[str, torch.Tensor], count: int) -> list[int]:
     return written
 
 
-@pytest.mark.parametrize("name", ["full", "prompt", "prefix", "adapter", "lora", "ia3"])
+@pytest.mark.parametrize("name", ["full", "prompt", "prelayer", "prefix", "adapter", "lora", "ia3"])
 @pytest.mark.parametrize("model_type", OWN)
 def test_a_batch_is_written_as_one_token_after_another_is(
     tmp_path: Path, model_type: str, name: str
@@ -218,6 +218,41 @@ def test_a_chat_template_says_where_the_answer_is(tmp_path: Path) -> None:
     assert decode(ids) == "<unk> the film </s> <unk> was great </s>"  # no word for the roles
     assert decode([one for one in labels if one != LEFT_OUT]) == "was great </s>"
     assert decode(found.prompts([0]).inputs["input_ids"][0]) == "<unk> the film </s> <unk>"
+
+
+FRAMED = (
+    "{% for m in messages %}{{ m.role }} {% if m.role == 'assistant' %}plot {% endif %}"
+    "{{ m.content }} <s> {% endfor %}{% if add_generation_prompt %}assistant {% endif %}"
+)
+"""With words before each answer, as some have an empty block of thoughts, and a token of its own
+that ends a turn."""
+
+
+def test_what_a_chat_template_puts_about_an_answer_is_none_of_it(tmp_path: Path) -> None:
+    folder = write_writer(tmp_path / "writer", "llama", chat_template=FRAMED)
+    columns = {"prompt": ["the film", "warm"], "target": ["was great", "dull"]}
+    found = examples(folder, "causal-lm", {"encoding": {"template": "chat"}}, **columns)
+    decode = found.processor.tokenizer.decode
+    assert decode(found.inputs[0]["input_ids"]) == "<unk> the film <s> <unk> plot was great <s>"
+    learnt = [one for one in found.targets[0]["labels"] if one != LEFT_OUT]
+    assert decode(learnt) == "was great <s>"
+    assert decode(found.prompts([0]).inputs["input_ids"][0]) == "<unk> the film <s> <unk> plot"
+
+    model: Any = writer("llama")
+    said = {START: "the film was dull", END: "warm"}
+    for end, text in said.items():  # a model that writes these words, and then goes on for ever
+        words = [*found.processor.tokenizer(text, add_special_tokens=False)["input_ids"], end]
+        step = iter([*words, *[PAD + 4] * 60])
+        hook = model.lm_head.register_forward_hook(
+            lambda module, given, logits, step=step: torch.zeros_like(logits).index_fill(
+                -1, torch.tensor([next(step)]), 1.0
+            )
+        )
+        prompts = found.prompts([0]).inputs
+        with torch.no_grad():
+            (row,) = found.kind.output.write(model, prompts, found.processor)
+        hook.remove()
+        assert row == {"text": text, "tokens": len(words), "end": "token"}
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,8 @@ def combined(**parts: Any) -> Any:
 
 def test_parts_compute_what_each_would_alone() -> None:
     """LoRA beside trained biases: each of the two from a model of its own, put into a third."""
-    both = tiny("bert")
-    combined(ranks=LORA, biases={"method": "bitfit"}).apply(both, torch.Generator())
+    both, method = tiny("bert"), combined(ranks=LORA, biases={"method": "bitfit"})
+    method.apply(both, torch.Generator())
     alone = tiny("bert")
     METHODS.build("lora", {"rank": 2}).apply(alone, torch.Generator())
     draw = torch.Generator().manual_seed(3)
@@ -31,6 +31,9 @@ def test_parts_compute_what_each_would_alone() -> None:
     batch = inputs("bert")
     assert torch.equal(both(**batch).logits, alone(**batch).logits)
     assert not torch.allclose(both(**batch).logits, tiny("bert")(**batch).logits, atol=1e-3)
+    method.merge(both)  # the biases are the base's own
+    torch.testing.assert_close(both(**batch).logits, alone(**batch).logits, atol=1e-6, rtol=0)
+    assert both.state_dict().keys() == tiny("bert").state_dict().keys()
 
 
 def test_the_default_is_the_mix_and_match_adapter() -> None:
@@ -52,6 +55,9 @@ def test_parts_are_merged_where_each_has_layers_of_its_own() -> None:
     assert combined(ranks=LORA, factors=factors).mergeable is False  # both change v
     keys = {"method": "lora", "settings": {"rank": 2, "targets": ["q"]}}
     assert combined(ranks=keys, factors=factors).mergeable
+    norms, biases = {"method": "layernorm"}, {"method": "bitfit", "settings": {"added_to": ["q"]}}
+    assert combined(ranks=LORA, norms=norms).mergeable  # what is the base's own is merged already
+    assert not combined(ranks=LORA, biases=biases).mergeable
     everything = {"method": "lora", "settings": {"rank": 2, "targets": ["all"]}}
     assert not combined(ranks=everything, factors=factors).mergeable
 

@@ -194,6 +194,30 @@ def test_the_rates_of_groups_are_tuned_as_others_are(
     assert line.endswith("allowed: head, A, B")
 
 
+@pytest.mark.parametrize(
+    ("method", "settings", "group", "allowed"),
+    [
+        ("prefix", {}, "E", "head, key, value"),
+        ("prefix", {"reparametrisation": 4}, "key", "head, E, W1, b1, W2, b2"),
+        ("adapter", {"size": 4, "bias": False}, "b", "head, D, U"),
+        ("full", {}, "B", "head"),
+    ],
+)
+def test_a_rate_of_what_is_not_trained_is_refused(
+    small: dict[str, Any],
+    problems: Problems,
+    method: str,
+    settings: dict[str, Any],
+    group: str,
+    allowed: str,
+) -> None:
+    """As the optimizer would, but only once a job runs."""
+    content = planned(small, of("bert"), method=method, settings=settings)
+    content["grids"][0]["training"] = {"learning_rates": {group: "2x"}}
+    (line,) = problems(content)
+    assert line.endswith(f"of that name is trained of model 'tiny'; allowed: {allowed}")
+
+
 # what goes in -------------------------------------------------------------------------------------
 
 

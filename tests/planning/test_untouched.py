@@ -62,6 +62,15 @@ def test_it_has_no_learning_rate_and_no_trial(writing: dict[str, Any]) -> None:
         assert "learning_rate" not in spec.training.model_dump(mode="json")
 
 
+def test_a_model_without_a_new_head_has_no_rate_for_one(
+    writing: dict[str, Any], problems: Problems
+) -> None:
+    writing["grids"][0]["variants"]["lora"]["learning_rates"] = {"head": "2x"}
+    (line,) = problems(writing)
+    assert line.startswith("grids[0].variants.lora.training.learning_rates: ")
+    assert line.endswith("of that name is trained of model 'llama'; allowed: A, B")
+
+
 def test_what_trains_needs_one(writing: dict[str, Any], problems: Problems) -> None:
     del writing["grids"][0]["variants"]["lora"]["learning_rate"]
     (line,) = problems(writing)

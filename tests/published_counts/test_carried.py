@@ -15,6 +15,10 @@ PRINTED_WRONG = {
     "paper-08": "6.3M, not 6.0M",
     "paper-17": "0.39M, not 0.35M",
     "paper-31": "604.0M, not 603.8M",
+    "paper-42": "4.7M, not 5.1M",
+    "paper-43": "9.4M, not 10.1M",
+    "paper-44": "18.9M, not 20.2M",
+    "paper-45": "42.5M, not 44.1M",
     "paper-49": "0.5%, not 0.1%",
     "paper-56": "6.2%, not 7.2%",
     "paper-74": "2.4M, not 8.7M",
@@ -25,7 +29,6 @@ PRINTED_WRONG = {
 }
 """The count follows from the specification; what the source prints does not follow from it."""
 NOT_BUILT = {
-    **dict.fromkeys([f"paper-{n}" for n in range(42, 46)], "no method 'prelayer'"),
     "paper-16": "no method 'loreft'",
     "board-00": "peft:adalora: its budget",
     "board-01": "peft:adamss: how much it trains depends on a clustering",
@@ -68,7 +71,7 @@ def test_papers_and_models_of_the_carried_file() -> None:
     assert wrong.keys() == PRINTED_WRONG.keys()
     assert [n for n, row in wrong.items() if PRINTED_WRONG[n] not in str(row.reason)] == []
     found = Counter(row.verdict for row in rows.values())
-    assert found == {"match": 57, "truncated": 9, "mismatch": 11, "not built": 5}
+    assert found == {"match": 57, "truncated": 9, "mismatch": 15, "not built": 1}
     assert all(
         row.closed_form == row.meta_count == row.expected
         for name, row in rows.items()

@@ -93,6 +93,7 @@ def quiet() -> Console:
             2 * (32 + 32 + 32),
         ),
         ({"method": "prefix", "length": 7}, 2 * 2 * 7 * 32),
+        ({"method": "prelayer", "prefix_tokens": 3, "infix_tokens": 4}, 2 * 7 * 32),
         (
             {"method": "prefix", "length": 7, "reparametrisation_hidden": 5},
             7 * 32 + 32 * 5 + 5 + (5 + 1) * 2 * 2 * 32,
