@@ -110,7 +110,7 @@ def test_numbers_are_read_as_they_are_written(folder: Path, name: str) -> None:
 
 def test_labels_of_a_regression_are_scaled_where_it_is_said(folder: Path) -> None:
     rows = [[*row[:-1], f"{100000 + 1000 * n:,}"] for n, row in enumerate(ROWS)]
-    kind = {"kind": "tabular-regression", "format": {"thousands": ","}}
+    kind: dict[str, Any] = {"kind": "tabular-regression", "format": {"thousands": ","}}
     found = surveyed(rows, **kind, features=FEATURES | {"scale_label": True})
     plain = values(surveyed(rows, **kind, features=FEATURES))
     train = np.array(plain["train"][1])

@@ -32,7 +32,7 @@ def read(entry: TaskEntry) -> tuple[list[Any], dict[str, Any]]:
     made = of_files(entry, Examiner()).entry
     assert made.task is not None
     tables = TASKS.build(made.task, made.options).read(Path.cwd())
-    rows = [row for part in tables.values() for row in part.to_pylist()]  # type: ignore[union-attr, operator]
+    rows = [row for part in tables.values() for row in part.to_pylist()]  # type: ignore[operator]
     asked: Any = made.options["asked"]
     return sorted((row["tokens"], row["tags"]) for row in rows), dict(asked)
 
