@@ -24,8 +24,8 @@ from torch.utils.weak import WeakIdKeyDictionary
 from finegrid.published_memory.allocator import CachingAllocator
 from finegrid.published_memory.board import Board, BoardError, BoardRow
 from finegrid.published_memory.models import configuration
+from finegrid.training.measure.live import LiveBytes
 from finegrid.training.measure.prediction import (
-    LiveBytes,
     swapping_what_differs,
     without_older_objects,
     without_values,
