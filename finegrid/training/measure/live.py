@@ -74,6 +74,10 @@ class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if storage not in self._known:
             self._recount(storage)
 
+    def leave(self, tensor: torch.Tensor) -> None:
+        """Count the storage of a tensor no longer: it is not where the others are."""
+        self._known[tensor.untyped_storage()]()
+
     def take(self, size: int) -> Callable[[], None]:
         """Count a new storage; what is returned is called at its end."""
         size = -(-size // self._rounding) * self._rounding
