@@ -236,15 +236,18 @@ def _whole_bytes(spec: Specification, anatomy: Anatomy, *, trains_base: bool) ->
 def _gathered(spec: Specification, anatomy: Anatomy, *, trains_base: bool) -> float:
     """Numbers in fp32 that take as much as what a device gathers of a divided model.
 
-    They are the weights of what is left with the model and of two blocks; of gradients the same,
-    or those of what is left once more, where that is larger.
+    Gathering takes a part twice, in what is received and as weights, until the next part is there.
+    Where the base is trained, what is left with the model is whole as weights and gradients beside
+    three times a block.
     """
     parameters = base_parameters(spec.model, anatomy)
-    computed = computed_parameters(spec.model, anatomy)
-    rest, block = parameters - computed, computed / max(1, len(anatomy.blocks))
-    weights = rest + 2 * block
-    gradients = rest + max(rest, 2 * block) if trains_base else 0
-    return (weights + gradients) * _held(spec, anatomy) / parameters
+    rest, block = parameters - anatomy.block_weights, 0.0
+    if anatomy.blocks:
+        block = anatomy.block_weights / len(anatomy.blocks)
+    numbers = rest + 2 * block + max(rest, block)
+    if trains_base:
+        numbers = 2 * rest + 3 * block
+    return numbers * _held(spec, anatomy) / parameters
 
 
 def runtime_minutes(spec: Specification, anatomy: Anatomy, *, trains_base: bool, data: Data) -> int:

@@ -23,9 +23,10 @@ from torch.utils.weak import WeakIdKeyDictionary
 
 from finegrid.published_memory.allocator import CachingAllocator
 from finegrid.published_memory.board import Board, BoardError, BoardRow
+from finegrid.published_memory.constants import left_on_host, made_at_once
 from finegrid.published_memory.models import configuration
+from finegrid.training.measure.live import LiveBytes
 from finegrid.training.measure.prediction import (
-    LiveBytes,
     swapping_what_differs,
     without_older_objects,
     without_values,
@@ -126,11 +127,13 @@ def peak_reserved(board: Board, row: BoardRow) -> int:
     allocator = CachingAllocator()
     # Some of peft's modules made tensors when they were imported.
     fakes = FakeTensorMode(allow_non_fake_inputs=True)
-    with fakes, without_older_objects(), swapping_what_differs():
+    with fakes, without_older_objects(), swapping_what_differs(), made_at_once():
         model = _base(board)
         with Reserved(allocator) as device:
             device.load(model)
             steps = _Steps(board, row, model)
+            for tensor in left_on_host(steps.model):
+                device.leave(tensor)
             steps.begin()
             allocator.empty_cache()
             steps.take(board.max_seq_length)
@@ -160,12 +163,12 @@ class _Steps:
 
     def __init__(self, board: Board, row: BoardRow, base: nn.Module) -> None:
         self._examples = board.batch_size
-        self._model: Any = _adapted(base, row, fp32=board.adapters_in_fp32)
-        self._optimizer = _optimizer(self._model, row)
+        self.model: Any = _adapted(base, row, fp32=board.adapters_in_fp32)
+        self._optimizer = _optimizer(self.model, row)
         self._outputs: Any = None
         """Those of the last step, which live until the next one's are made."""
-        self._model.train()
-        trained = sum(p.numel() for p in self._model.parameters() if p.requires_grad)
+        self.model.train()
+        trained = sum(p.numel() for p in self.model.parameters() if p.requires_grad)
         if abs(trained / row.num_trainable_params - 1) > _NEAR:
             raise OtherParametersError(
                 f"the configuration trains {trained:,} parameters with this version of peft, "
@@ -178,22 +181,32 @@ class _Steps:
         The script scores the bare model before: peft lets all of an adapter learn afterwards, also
         what the optimizer has frozen.
         """
-        if hasattr(self._model, "peft_config"):
-            with self._model.disable_adapter():
+        if hasattr(self.model, "peft_config"):
+            with self.model.disable_adapter():
                 pass
-        for parameter in self._model.parameters():
+        for parameter in self.model.parameters():
             if parameter.requires_grad:
                 parameter.grad = torch.zeros_like(parameter)
         self._optimizer.step()
+        self._weigh(1)
 
     def take(self, tokens: int) -> None:
         """A step on a padded batch of that length."""
         batch = _batch(self._examples, tokens)
         self._optimizer.zero_grad()
-        self._outputs = self._model(**batch, num_items_in_batch=self._examples * tokens)
+        self._outputs = self.model(**batch, num_items_in_batch=self._examples * tokens)
         self._outputs.loss.backward()
-        nn.utils.clip_grad_norm_(self._model.parameters(), _LARGEST_NORM, foreach=True)
+        nn.utils.clip_grad_norm_(self.model.parameters(), _LARGEST_NORM, foreach=True)
         self._optimizer.step()
+        self._weigh(2)
+
+    def _weigh(self, number: int) -> None:
+        """After each step AdaLoRA notes how much each of its weights matters: three numbers of it.
+
+        It notes them from the first step on, in the type of the weights.
+        """
+        if (tuner := _ranked(self.model)) is not None:
+            tuner.update_and_allocate(number)
 
 
 def _adapted(base: nn.Module, row: BoardRow, *, fp32: bool) -> nn.Module:
@@ -204,7 +217,21 @@ def _adapted(base: nn.Module, row: BoardRow, *, fp32: bool) -> nn.Module:
 
     config = PeftConfig.from_peft_type(**row.peft_config)
     adapted: nn.Module = get_peft_model(base, config, autocast_adapter_dtype=fp32)
+    if (tuner := _ranked(adapted)) is not None:
+        for name, parameter in tuner.named_parameters():
+            # Made as a constant, which the board does not count; peft 0.21.2 lets it learn where
+            # it has moved it to another type, and then keeps a layer's output for its gradient.
+            if ".ranknum." in name:
+                parameter.requires_grad_(False)
     return adapted
+
+
+def _ranked(model: nn.Module) -> Any:
+    """What gives the layers of AdaLoRA their ranks; None in other models."""
+    from peft import AdaLoraModel
+
+    tuner = getattr(model, "base_model", None)
+    return tuner if isinstance(tuner, AdaLoraModel) else None
 
 
 def _optimizer(model: nn.Module, row: BoardRow) -> torch.optim.Optimizer:

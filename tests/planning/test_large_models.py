@@ -54,7 +54,8 @@ def test_positions_that_only_turn_vectors_are_no_parameters(name: str) -> None:
 
 
 def test_what_a_device_gathers_of_a_network_by_hand(place: Place) -> None:
-    """Its weights twice, as they come and in their place, and as much of gradients."""
+    """Of a layer and a head: where all is trained, the head's weights and gradient and three times
+    the layer; else as much of layers, and the head once."""
     spec = next(iter(place.pipeline().runs.values()))
     model = Network(kind="network", name="network", layers=(4, 3, 2))
     changes = {"batch_size": 10, "evaluation_batch_size": 5, "devices": 2, "strategy": "fsdp"}
@@ -62,8 +63,9 @@ def test_what_a_device_gathers_of_a_network_by_hand(place: Place) -> None:
     shared = spec.model_copy(update={"model": model, "training": training})
     anatomy = Anatomies().of(model, kind_of(spec.task).purpose)
     activations = 1.5 * 5 * ((4 + 2 * 3) + (3 + 2 * 2))
-    full = 4 * 23 / 2 + 4 * 23
-    added = (23 + 3 * 500_000) / 2 + 2 * 23
+    block, rest = 4 * 3, 23 - 4 * 3
+    full = 4 * 23 / 2 + 2 * rest + 3 * block
+    added = (23 + 3 * 500_000) / 2 + rest + 3 * block
     for trains_base, numbers in ((True, full), (False, added)):
         found = device_bytes(shared, anatomy, trains_base=trains_base)
         assert found == pytest.approx(4 * (numbers + activations), abs=1)

@@ -128,6 +128,45 @@ def test_a_layer_that_a_draw_may_drop_is_not_dropped(tmp_path: Path) -> None:
     assert one["predicted_peak_bytes"] > 2 * WHOLE + 16 * 4 * 2048 * 2048
 
 
+def test_adalora_is_lora_with_products_and_three_notes_of_each_parameter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The notes are importance, its mean and its uncertainty, from the first step on; the backward
+    pass keeps the products of A and the singular values (peft's source)."""
+    matrices = 64 * (2048 + 2048)
+    config = {"peft_type": "ADALORA", "init_r": 64, "total_step": 9, "target_modules": ["q_proj"]}
+    adalora = row(peft_config=config, num_trainable_params=16 * (matrices + 64))
+    lora = row(
+        peft_config={"peft_type": "LORA", "r": 64, "target_modules": ["q_proj"]},
+        num_trainable_params=16 * matrices,
+    )
+    noting, plain = (one["predicted_peak_bytes"] for one in found(tmp_path, board(adalora, lora)))
+    monkeypatch.setattr("peft.AdaLoraModel.update_and_allocate", lambda model, step: None)
+    (bare,) = (one["predicted_peak_bytes"] for one in found(tmp_path, board(adalora)))
+    assert noting - bare == pytest.approx(3 * 4 * 16 * matrices, rel=0.1)
+    assert bare - plain == pytest.approx(16 * 4 * 64 * 2048, abs=2 * 2**20 * 4)
+
+
+def test_constants_that_stay_on_the_host_are_soon_made_and_count_where_they_are_copied(
+    tmp_path: Path,
+) -> None:
+    """BOFT's permutations are held in fp32 on the host. A layer keeps three matrices of the base's
+    type for the backward pass: the copy, the rotation, and the one that it starts from."""
+    boft = {"peft_type": "BOFT", "boft_block_size": 4, "target_modules": ["q_proj"]}
+    few = LORA | {"target_modules": ["q_proj"]}
+    rows = found(
+        tmp_path,
+        board(
+            row(peft_config=boft, num_trainable_params=16 * (2048 * 4 + 2048)),
+            row(peft_config=few, num_trainable_params=16 * 8 * (2048 + 2048)),
+        ),
+    )
+    assert [one["reason"] for one in rows] == [None, None]
+    more = rows[0]["predicted_peak_bytes"] - rows[1]["predicted_peak_bytes"]
+    matrices = 16 * 2 * 2048 * 2048
+    assert 2.5 * matrices < more < 4.5 * matrices
+
+
 NEAR = ("ln_tuning/llama-3.2-3B-default", "prompt_tuning/llama-3.2-3B-default")
 """Of the carried board's rows two that are soon traced."""
 

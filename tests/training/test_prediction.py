@@ -15,7 +15,8 @@ from finegrid.records.prediction import Prediction, Question
 from finegrid.records.result import RESULT_FILE, Result
 from finegrid.records.specification import Checkpoint, Source
 from finegrid.records.tuning import effective
-from finegrid.training.measure.prediction import LiveBytes, main, predict, with_prediction
+from finegrid.training.measure.live import LiveBytes
+from finegrid.training.measure.prediction import main, predict, with_prediction
 from finegrid.training.measure.traces import Traces
 from tests.training.assets import Assets
 

@@ -3,6 +3,7 @@
 One optimizer step is traced on tensors that have shapes and no numbers, and the bytes of the
 storages that are alive are counted after every operation, as the probe of a run measures them: in
 two micro-batches where a step has several.
+A model that is divided among devices is divided in the trace as well, by the same library.
 What an operation takes for itself alone is not seen. A gradient that comes by two paths is summed
 in a new tensor here, and in place in a run: the peak may be too large by one of that size.
 """
@@ -10,11 +11,11 @@ in a new tensor here, and in place in a run: the peak may be too large by one of
 import gc
 import multiprocessing
 import os
+import subprocess
 import sys
-import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
@@ -31,9 +32,7 @@ from torch._subclasses.fake_tensor import (
     UnsupportedMutationAliasingException,
     UnsupportedOperatorException,
 )
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_map_only
-from torch.utils.weak import WeakIdKeyDictionary
+from torch.distributed.device_mesh import DeviceMesh
 
 from finegrid.models.loading import override_dropout
 from finegrid.models.network import LinearStack
@@ -48,9 +47,11 @@ from finegrid.records.specification import Checkpoint, Specification
 from finegrid.records.training import Weights, largest_micro_batch, largest_share
 from finegrid.training.data import Examples
 from finegrid.training.loop import Step, Trainer
-from finegrid.training.measure.divided import divided_peak
-from finegrid.training.measure.traces import Traces
+from finegrid.training.measure.divided import first_of
+from finegrid.training.measure.live import LiveBytes
+from finegrid.training.measure.traces import TRACE, Traces
 from finegrid.training.optimization import make_optimizer
+from finegrid.training.processes.sharding import shard
 from kinds.contract import Batch, Kind
 from kinds.registry import kind_named
 from methods.registry import METHODS
@@ -105,48 +106,6 @@ class Blank(Examples):
 
 class NotTracedError(NotImplementedError):
     """A run whose steps are known not to be traceable."""
-
-
-class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts the bytes of the storages that operations make, from their making to their end."""
-
-    def __init__(self, rounding: int = 1) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.live = self.peak = 0
-        self._rounding = rounding
-        self._known = WeakIdKeyDictionary()
-
-    def __torch_dispatch__(
-        self,
-        func: Callable[..., Any],
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        """The operation as it is; what it returns is counted."""
-        returned = func(*args, **(kwargs or {}))
-        if isinstance(returned, torch.Tensor):
-            self.count(returned)
-        elif isinstance(returned, (list, tuple)):
-            tree_map_only(torch.Tensor, self.count, returned)
-        return returned
-
-    def count(self, tensor: torch.Tensor) -> None:
-        """Count the storage of a tensor, once."""
-        storage = tensor.untyped_storage()
-        if storage not in self._known:
-            self._known[storage] = True
-            weakref.finalize(storage, self.take(storage.nbytes()))
-
-    def take(self, size: int) -> Callable[[], None]:
-        """Count a new storage; what is returned is called at its end."""
-        size = -(-size // self._rounding) * self._rounding
-        self.live += size
-        self.peak = max(self.peak, self.live)
-        return partial(self._free, size)
-
-    def _free(self, size: int) -> None:
-        self.live -= size
 
 
 class Buckets:
@@ -208,7 +167,8 @@ def with_prediction(
     question = Question(
         spec=spec, batch=memory.batch, terms=memory.terms, drawn_modules=drawn_modules
     )
-    found = traces.asked(question, predict)
+    divides = spec.training.strategy == "fsdp"
+    found = traces.asked(question, _predict_apart if divides else predict)
     # of a run that was measured nothing else is left: its step did not fail
     reason = found.reason and found.reason.replace(_RUN_FAILS, _NOT_PREDICTABLE, 1)
     return memory.model_copy(
@@ -216,10 +176,25 @@ def with_prediction(
     )
 
 
+def _predict_apart(question: Question) -> Prediction:
+    """The answer of a process of its own: this one is in a group, and can be in no other."""
+    command = [sys.executable, "-m", TRACE]
+    asked = question.model_dump_json()
+    done = subprocess.run(command, input=asked, capture_output=True, text=True, check=False)  # noqa: S603
+    if done.returncode == 0:
+        return Prediction.model_validate_json(done.stdout)
+    words = "".join(done.stderr.strip().splitlines()[-1:])
+    ended = f"{_NOT_PREDICTABLE}: the trace ended with exit code {done.returncode}: {words}"
+    return Prediction(peak_bytes=None, reason=ended)
+
+
 def _trace(question: Question) -> int:
-    make = _maker(question.spec)
-    with FakeTensorMode(), without_older_objects(), swapping_what_differs():
-        return _trace_step(question, make)
+    make, training = _maker(question.spec), question.spec.training
+    group: AbstractContextManager[DeviceMesh | None] = nullcontext()
+    if training.strategy == "fsdp":
+        group = first_of(training.devices)
+    with group as mesh, FakeTensorMode(), without_older_objects(), swapping_what_differs():
+        return _trace_step(question, make, mesh)
 
 
 @contextmanager
@@ -251,19 +226,19 @@ def swapping_what_differs() -> Iterator[None]:
         torch.utils.swap_tensors = swap_tensors
 
 
-def _trace_step(question: Question, make: Callable[[], nn.Module]) -> int:
+def _trace_step(question: Question, make: Callable[[], nn.Module], mesh: DeviceMesh | None) -> int:
+    """The peak of the step that repeats; of a mesh, that of its first device."""
     spec = question.spec
-    rounding = _CUDA_BLOCK_BYTES if spec.training.device == "cuda" else 1
-    meter = LiveBytes(rounding)
+    meter = LiveBytes(_CUDA_BLOCK_BYTES if spec.training.device == "cuda" else 1)
     with meter:
         trainer = _trainer(question, make())
+        if mesh is not None:
+            shard(trainer.model, mesh, lambda value: [value])
         optimizer = make_optimizer(trainer.model, trainer.training)
         step = Step(trainer)
         trainer.enter_training()
-        if spec.training.strategy == "fsdp":
-            passes = [lambda: step.forward().backward()] * step.micro_batches  # type: ignore[no-untyped-call]
-            return divided_peak(trainer.model, optimizer, passes, meter, spec.training.devices)
-        buckets = Buckets(trainer.model) if spec.training.devices > 1 else None
+        whole = mesh is None and spec.training.devices > 1
+        buckets = Buckets(trainer.model) if whole else None
         for _ in range(_STEPS):
             gc.collect()
             meter.peak = meter.live

@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 from torch import distributed, nn
+from torch.distributed.device_mesh import init_device_mesh
 from torch.nn.parallel import DistributedDataParallel
 
 from finegrid.records.training import Training
@@ -58,7 +59,8 @@ class Group:
             return model
         if training.strategy == "fsdp":
             self.meet()
-            return shard(model, training.device, self.gathered)
+            mesh = init_device_mesh(training.device, (self.size,))
+            return shard(model, mesh, self.gathered)
         # Where a step leaves a parameter out, the others' exchange must not wait for it.
         return DistributedDataParallel(
             model, find_unused_parameters=True, gradient_as_bucket_view=True

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import distributed, nn
+from torch.distributed.device_mesh import DeviceMesh
 
 from finegrid.models.head import head_modules
 from finegrid.models.layers import blocks_of
@@ -29,18 +30,17 @@ class _Part:
     tensors: dict[str, torch.Tensor]
 
 
-def shard(model: nn.Module, device: str, gathered: Callable[[Any], list[Any]]) -> nn.Module:
+def shard(model: nn.Module, mesh: DeviceMesh, gathered: Callable[[Any], list[Any]]) -> nn.Module:
     """Divide each block, and what is left with the model, in place; a pass gathers what it needs.
 
     `gathered` gives the values of all processes, by rank. Raises RuntimeError where this process's
     model differs from the first one's by more than its numbers.
     """
-    from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard
 
+    device = mesh.device_type
     parts, inventory = _parts(model)
     _check_alike(inventory, gathered(inventory)[0])
-    mesh = init_device_mesh(device, (distributed.get_world_size(),))
     moved = {id(tensor) for tensor in (*model.parameters(), *model.buffers())}
     for part in parts:
         for name in sorted(part.tensors):
@@ -50,15 +50,6 @@ def shard(model: nn.Module, device: str, gathered: Callable[[Any], list[Any]]) -
             del tensor  # its shard takes its place
         fully_shard(part.module, mesh=mesh, reshard_after_forward=True)
     return model
-
-
-def parts_of(model: nn.Module) -> list[list[nn.Parameter]]:
-    """The parameters of each part that is divided by itself; the last is what is left."""
-    parts, _ = _parts(model)
-    return [
-        [tensor for tensor in part.tensors.values() if isinstance(tensor, nn.Parameter)]
-        for part in parts
-    ]
 
 
 def _parts(model: nn.Module) -> tuple[list[_Part], list[str]]:
@@ -131,7 +122,7 @@ def _send(tensor: torch.Tensor) -> None:
         return
     for piece in torch.split(whole.view(-1).view(torch.uint8), _PIECE_BYTES):
         distributed.broadcast(piece, src=0)
-    if whole.data_ptr() != tensor.data_ptr():
+    if not tensor.is_contiguous():
         tensor.detach().copy_(whole)
 
 
