@@ -150,7 +150,7 @@ def counted_notes(frame: pd.DataFrame) -> list[str]:
         return []
     scored = frame.dropna(subset="test_score")
     return [
-        f"{' · '.join(cell)}: {', '.join(map(str, counts))} {what}."
+        f"{' · '.join(map(str, cell))}: {', '.join(map(str, counts))} {what}."
         for cell, rows in scored.groupby(CELL, sort=False)
         for what, counts in _counts(rows[COUNTED].fillna("")).items()
     ]

@@ -52,7 +52,7 @@ def page(plan: Plan, frame: pd.DataFrame, runs: Path, prepared: Path) -> str:
     for (task, model), rows in frame[frame["state"] == "ok"].groupby(GROUP, sort=False):
         chosen = rows.drop_duplicates("variant").set_index("variant")
         texts = {
-            variant: said
+            str(variant): said
             for variant, run in chosen["run"].items()
             if (said := _texts(runs / str(run))) is not None
         }

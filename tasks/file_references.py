@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from finegrid.records.prepared import SplitName
 from kinds.contract import Row, RowError
 from kinds.inputs.values import plain, short, text_of
 from tasks.file_kinds import Needs
@@ -140,26 +139,6 @@ def _check_undivided(rows: pa.Table, firsts: Sequence[int], dividing: Dividing, 
             both = f"{values[first]!r} and {values[at]!r} in column {name!r}"
             problem = f"{file}: {places} have one source, and {both}"
             raise TableError(("split", key), f"{problem}; allowed: one value a source")
-
-
-def check_apart(
-    splits: Mapping[SplitName, pa.Table], sources: Sequence[str], files: Mapping[SplitName, str]
-) -> None:
-    """Refuse a source that files of two splits have, of whose texts one would be learnt.
-
-    `files` names those of each split; what is held out is of the training file. Raises TableError.
-    """
-    seen: dict[tuple[str, ...], tuple[SplitName, str]] = {}
-    for split, rows in splits.items():
-        file = files.get(split, files["train"])
-        columns = (rows[name].to_pylist() for name in (*sources, "place"))
-        for *source, place in zip(*columns, strict=True):
-            other, first = seen.setdefault(tuple(source), (split, f"{file}, {place}"))
-            if other != split:
-                shown = ", ".join(short(one) for one in source if one is not None)
-                problem = f"{file}, {place}, and {first} have one source, {shown}"
-                allowed = f"allowed: a source in one split, not in {other} and {split}"
-                raise TableError(("files", split), f"{problem}; {allowed}")
 
 
 def one_each(rows: pa.Table, truth: str) -> pa.Table:

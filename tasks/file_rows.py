@@ -31,7 +31,6 @@ from tasks.file_references import (
     ReferencesAre,
     SeveralTexts,
     by_source,
-    check_apart,
     one_each,
 )
 from tasks.file_tags import TAGS, survey_tags
@@ -158,8 +157,6 @@ class Reading:
         for key, value in sorted(self._unused):
             raise TableError(("drop", key), f"no row has {value!r}; allowed: what some rows have")
         if self.references:
-            names = {name: _names(files) for name, files in paths.items()}
-            check_apart(found, self._sources(found["train"]), names)
             found["train"] = one_each(found["train"], self._true[0])
         return {name: found[name] for name in SPLITS}
 

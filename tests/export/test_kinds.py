@@ -34,7 +34,7 @@ from tests.models.texts import END, START, WORDS
 from tests.training.assets import Assets, run_folder
 from tests.training.brief import brief
 
-NEAR: dict[str, float] = {"atol": 1e-4, "rtol": 1e-4}
+NEAR: Any = {"atol": 1e-4, "rtol": 1e-4}
 SPLIT = {"validation": 0.25, "test": 0.25}
 CHAT = (
     "{% for m in messages %}{{ m.role }} {{ m.content }} <s> {% endfor %}"

@@ -230,7 +230,7 @@ that ends a turn."""
 
 def test_what_a_chat_template_puts_about_an_answer_is_none_of_it(tmp_path: Path) -> None:
     folder = write_writer(tmp_path / "writer", "llama", chat_template=FRAMED)
-    columns = {"prompt": ["the film", "warm"], "target": ["was great", "dull"]}
+    columns: Any = {"prompt": ["the film", "warm"], "target": ["was great", "dull"]}
     found = examples(folder, "causal-lm", {"encoding": {"template": "chat"}}, **columns)
     decode = found.processor.tokenizer.decode
     assert decode(found.inputs[0]["input_ids"]) == "<unk> the film <s> <unk> plot was great <s>"

@@ -24,7 +24,7 @@ DECKS = ["ABC"[n % 3] if n % 4 else "" for n in range(24)]
 ROWS: list[list[Any]] = [[20 + n, FARES[n], "mf"[n % 2], DECKS[n], n % 2] for n in range(24)]
 """Of 24 people a number, one that is missing for some, a category, and one that is missing too."""
 COLUMNS = {"features": HEADER[:-1], "label": "y"}
-FEATURES = {"scale": "standard", "missing": "mean", "categories": ["sex", "deck"]}
+FEATURES: Any = {"scale": "standard", "missing": "mean", "categories": ["sex", "deck"]}
 SPLITS = ("train", "validation", "test")
 BOUNDS = {"train": (0, 16), "validation": (16, 20), "test": (20, 24)}
 
