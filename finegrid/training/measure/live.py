@@ -35,7 +35,7 @@ class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self._recount(storage)
             return returned
 
-        torch.UntypedStorage.resize_ = resized  # type: ignore[method-assign]
+        torch.UntypedStorage.resize_ = resized  # type: ignore[assignment, method-assign]
         entered: Self = super().__enter__()  # type: ignore[no-untyped-call]
         return entered
 
