@@ -75,6 +75,11 @@ def share_right(said: Any) -> dict[str, float]:
     return {"right": float(np.mean(said.predictions.argmax(axis=-1) == said.label_ids))}
 
 
+def _mean_loss(said: Any, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:
+    """The mean of a batch's losses, whatever class the model is of."""
+    return functional.cross_entropy(said["logits"], labels)
+
+
 def _by_trainer(model: nn.Module, splits: Splits, training: Training) -> float:
     from transformers import Trainer
 
@@ -86,6 +91,7 @@ def _by_trainer(model: nn.Module, splits: Splits, training: Training) -> float:
             eval_dataset=_Numbered("validation", splits),
             data_collator=_collate,
             compute_metrics=share_right,
+            compute_loss_func=_mean_loss,
         )
         trainer.train()
         found = trainer.predict(_Numbered("test", splits))

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from finegrid.prepare.model import prepare_model
+from finegrid.records.specification import model_key
 from measurements.careful import trained
 from measurements.grid import makespan, write_benchmark
 from tests.training.assets import Assets
@@ -21,11 +23,21 @@ def test_the_longest_job_goes_first_to_the_core_that_is_free_first(
     assert makespan(seconds, cores) == last
 
 
-@pytest.mark.parametrize(("model", "least"), [("bert", 0.6), ("network", 0.0)])
+@pytest.mark.parametrize(
+    ("model", "pooling", "least"),
+    [("bert", None, 0.6), ("bert", "mean", 0.6), ("network", None, 0.0)],
+)
 def test_the_careful_script_learns_what_a_run_learns(
-    assets: Assets, tmp_path: Path, model: str, least: float
+    assets: Assets, tmp_path: Path, model: str, pooling: str | None, least: float
 ) -> None:
+    """The model of the default benchmark has a mean of its states in place of a pooler."""
     spec = assets.specification(model=model, epochs=8, evaluations=8, learning_rate=1e-2)
+    if pooling:
+        pooled = spec.model.model_copy(update={"pooling": pooling})
+        spec = spec.model_copy(update={"model": pooled})
+        folders = {"tasks": assets.prepared / "tasks", "cache": tmp_path}
+        prepare_model(pooled, assets.prepared / "models" / model_key(pooled), **folders)
+        assets.encode(spec)
     metrics = assets.run(spec, tmp_path).metrics
     assert metrics is not None
     expected = metrics.test["accuracy"].value
