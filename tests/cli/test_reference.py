@@ -67,7 +67,7 @@ def test_the_trials_are_those_of_their_own_records(published: Plan) -> None:
     for row in ledger(published, REFERENCE / "runs").itertuples():
         result = Result.read(REFERENCE / "runs" / str(row.run) / RESULT_FILE)
         assert result.metrics is not None
-        assert result.metrics.validation[result.metrics.primary].value == row.score
+        assert result.metrics.validation[result.metrics.selector].value == row.score
         assert result.spec.role == "trial"
 
 
