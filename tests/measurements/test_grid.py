@@ -35,8 +35,8 @@ def test_the_careful_script_learns_what_a_run_learns(
     if pooling:
         pooled = spec.model.model_copy(update={"pooling": pooling})
         spec = spec.model_copy(update={"model": pooled})
-        folders = {"tasks": assets.prepared / "tasks", "cache": tmp_path}
-        prepare_model(pooled, assets.prepared / "models" / model_key(pooled), **folders)
+        folder, tasks = assets.prepared / "models" / model_key(pooled), assets.prepared / "tasks"
+        prepare_model(pooled, folder, tasks=tasks, cache=tmp_path)
         assets.encode(spec)
     metrics = assets.run(spec, tmp_path).metrics
     assert metrics is not None
