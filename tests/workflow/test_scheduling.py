@@ -82,14 +82,17 @@ rule long:
     output: "long"
     priority: 1
     threads: 4
-    shell: "wc -c < looks > before; sleep 4; wc -c < looks > {output}"
+    shell:
+        "for i in $(seq 8); do a=$(wc -c < looks); sleep 1; "
+        "[ $a -eq $(wc -c < looks) ] && break; done; "
+        "wc -c < looks > before; sleep 4; wc -c < looks > {output}"
 
 rule waiting:
     output: "waiting"
     threads: 4
     shell: "touch {output}"
 """
-"""A job that waits for the cores of another, after others have ended."""
+"""A job that waits for the cores of another, after others have ended and that was seen."""
 Snakemake = Callable[..., str]
 BEYOND = pytest.mark.thorough("test_no_more_gpu_jobs_run_at_a_time_than_there_are_gpus")
 
