@@ -13,6 +13,7 @@ from finegrid.models.head import head_parameters
 from finegrid.models.layers import Layer, linear_layers
 from methods.contract import Method
 from methods.injection import add_parameters, added, change_output
+from methods.parameters import Category
 from methods.registry import register
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class BitFit(Method):
 
     paper: ClassVar[str] = "Ben Zaken et al. 2021, arXiv:2106.10199"
     draws: ClassVar[bool] = False
-    unfreezes: ClassVar[bool] = True
+    unfreezes: ClassVar[frozenset[Category]] = frozenset({"norm", "bias"})
     groups: ClassVar[tuple[str, ...]] = ("bias",)
 
     added_to: tuple[str, ...] = ()

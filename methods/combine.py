@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from pydantic import Field, JsonValue, TypeAdapter, ValidationError
 
 # What may be a part is imported here: a run's source digest follows imports.
-from methods import adapter, bitfit, ia3, layernorm, lg, lora, prefix, prompt, vera
+from methods import adapter, bitfit, embeddings, ia3, layernorm, lg, lora, prefix, prompt, vera
 from methods.contract import Method
+from methods.peft_form import NoPeftFormError, PeftForm, beside
 from methods.registry import METHODS, register
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from finegrid.records.training import Weights
 
 _MODULES: tuple[ModuleType, ...] = (
-    *(adapter, bitfit, ia3, layernorm, lg, lora, prefix, prompt, vera),
+    *(adapter, bitfit, embeddings, ia3, layernorm, lg, lora, prefix, prompt, vera),
 )
 
 
@@ -132,7 +133,7 @@ class Combine(Method):
                 yield f"parts.{name}.settings.{problem}"
         for (first, one), (second, other) in combinations(self.methods.items(), 2):
             again = type(one) is type(other) and not _are_apart(one, other)
-            if again or (one.unfreezes and other.unfreezes):
+            if again or one.unfreezes & other.unfreezes:
                 yield f"parts: {first} and {second} train the same tensors; allowed: one of the two"
 
     def weights_problem(self, weights: Weights) -> str | None:
@@ -159,6 +160,16 @@ class Combine(Method):
         """All parts."""
         for one in self.methods.values():
             one.finish(model)
+
+    def peft_form(self, model: nn.Module) -> PeftForm:
+        """The form of the one part that adds something, beside what is trained of the base itself.
+
+        Raises NoPeftFormError where several parts do, or none.
+        """
+        adding = [one for one in self.methods.values() if not one.in_base]
+        if len(adding) != 1:
+            raise NoPeftFormError("an adapter of peft is of one type, and has modules of the base")
+        return beside(adding[0].peft_form(model), model)
 
     def merge(self, model: nn.Module) -> None:
         """All parts. Raises NotImplementedError where one cannot, or two change the same layers."""

@@ -16,6 +16,7 @@ from finegrid.models.anatomy import Anatomy
 from finegrid.models.head import head_modules, head_parameters
 from finegrid.models.live import anatomy_of
 from finegrid.records.training import Weights, is_quantised
+from methods.parameters import Category
 
 if TYPE_CHECKING:
     import torch
@@ -50,11 +51,12 @@ class Method(ABC):
     """Whether anything is trained, the task's head included; where nothing is, no step is taken."""
     trains_base: ClassVar[bool] = False
     """Whether the base's own matrices are trained, so that gradients and state are as large."""
-    unfreezes: ClassVar[bool] = False
-    """Whether tensors of the base itself are trained, beside whatever is added."""
+    unfreezes: ClassVar[frozenset[Category]] = frozenset()
+    """Which tensors of the base itself are trained, beside whatever is added."""
     groups: ClassVar[tuple[str, ...]] = ()
     """Names of the tensors that the method adds, each a part of their whole names: they may have
-    learning rates of their own, as the task's head may under the name `head`."""
+    learning rates of their own, as the task's head may under the name `head`, and trained tables of
+    tokens under `tokens`."""
     reads_weights: ClassVar[bool] = False
     """Whether what `apply` adds has a form that numbers of the base decide, beside their shapes:
     processes that share a model then load all of it, each for itself."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from finegrid.models.anatomy import Anatomy
 from methods.contract import Method
-from methods.parameters import is_norm, norms
+from methods.parameters import Category, is_norm, norms
 from methods.peft_form import ADAPTER, INSIDE, PeftForm, only
 from methods.registry import register
 
@@ -23,7 +23,7 @@ class LayerNorm(Method):
 
     paper: ClassVar[str] = "Zhao et al. 2023, arXiv:2312.11420"
     draws: ClassVar[bool] = False
-    unfreezes: ClassVar[bool] = True
+    unfreezes: ClassVar[frozenset[Category]] = frozenset({"norm"})
 
     @property
     def in_base(self) -> bool:

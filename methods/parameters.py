@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
 
 from finegrid.models.head import head_parameters
+from finegrid.models.vectors import token_tables
 
 if TYPE_CHECKING:
     import torch
@@ -23,18 +24,21 @@ def count_trainable(model: nn.Module, base_names: frozenset[str]) -> Counter[Cat
     """
     counts: Counter[Category] = Counter()
     head = set(map(id, head_parameters(model)))
+    tables = set(map(id, token_tables(model)))
     # tied ones stand under one name here
     once = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
     for path, module in model.named_modules():
         for name, parameter in module.named_parameters(path, recurse=False):
             if name in once:
-                is_head = id(parameter) in head
-                added = name not in base_names
-                counts["head" if is_head else _category(module, name, added)] += parameter.numel()
+                known: Category | None = "head" if id(parameter) in head else None
+                if id(parameter) in tables:
+                    known = "embedding"
+                category = known or _category(module, name, added=name not in base_names)
+                counts[category] += parameter.numel()
     return counts
 
 
-def _category(module: nn.Module, name: str, added: bool) -> Category:
+def _category(module: nn.Module, name: str, *, added: bool) -> Category:
     from torch import nn
 
     if added:

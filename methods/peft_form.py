@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
 from pydantic import JsonValue
 
+from finegrid.models.head import head_parameters
 from finegrid.models.layers import Layer, linear_layers
 
 if TYPE_CHECKING:
@@ -33,6 +35,8 @@ class PeftForm:
     """Keys of the type's configuration, and `peft_type`."""
     tensors: Mapping[str, torch.Tensor]
     """By the names that they have in peft's model, the adapter's included."""
+    saved: tuple[str, ...] = ()
+    """Paths of modules of the base that are trained whole: peft's `modules_to_save`."""
 
 
 def by_module(model: nn.Module, roles: tuple[str, ...]) -> dict[str, list[Layer]]:
@@ -76,6 +80,37 @@ def low_rank(
         "alpha_pattern": {path: alpha * n**power for path, n in shared.items()},
     }
     return PeftForm({**config, **places}, tensors)
+
+
+def beside(form: PeftForm, model: nn.Module) -> PeftForm:
+    """The form with the modules of the base that are trained in this model, the head's aside.
+
+    Raises NoPeftFormError where a part of a module is trained, and where modules share what is
+    trained under a type that keeps no copies in common.
+    """
+    trained = dict(_trained_modules(model))
+    counts = Counter(id(own) for one in trained.values() for own in one.parameters(recurse=False))
+    config = dict(form.config)
+    if max(counts.values(), default=0) > 1:
+        if (name := config["peft_type"]) != "LORA":
+            raise NoPeftFormError(f"peft's {name} does not tie what is trained twice")
+        config["ensure_weight_tying"] = True
+    return replace(form, config=config, saved=tuple(trained))
+
+
+def _trained_modules(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Path -> module of the base, of those that hold a trained tensor that is not the head's."""
+    from torch import nn
+
+    head = set(map(id, head_parameters(model)))
+    for path, module in model.named_modules():
+        own = [one for one in module.parameters(recurse=False) if id(one) not in head]
+        trained = [one for one in own if one.requires_grad]
+        if not trained or isinstance(module, nn.ParameterDict):  # what methods add
+            continue
+        if len(trained) < len(own):
+            raise NoPeftFormError(f"peft trains all of {path} or none of it, the run a part")
+        yield path, module
 
 
 def only(paths: Iterable[str]) -> str:

@@ -70,6 +70,7 @@ def remarks(anatomy: Anatomy) -> list[str]:
         "head": ", ".join(anatomy.head) or "none",
         "optional": ", ".join(anatomy.optional),
         "embeddings": anatomy.embeddings or "none",
+        "output": anatomy.output or "",
         "positions": str(anatomy.positions or "no limit") if anatomy.embeddings else "",
         "ends": "known" if anatomy.sums_known else "not known: no adapter after a sublayer",
     }

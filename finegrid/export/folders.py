@@ -94,15 +94,16 @@ def adapted(
     """
     from peft import PeftConfig, get_peft_model
 
-    form, heads = method.peft_form(model), _heads(model)
+    form = method.peft_form(model)
+    whole = _heads(model) | {path: model.get_submodule(path) for path in form.saved}
     added = {
         "task_type": _TASKS.get(loader),
-        "modules_to_save": [*heads],
+        "modules_to_save": [*whole],
         "revision": revision,
     }
     config = PeftConfig.from_peft_type(**dict(form.config) | added)
     wrapped = get_peft_model(base, config, autocast_adapter_dtype=False)
-    _fill(wrapped, form, heads)
+    _fill(wrapped, form, whole)
     return wrapped
 
 
@@ -164,14 +165,14 @@ def _heads(model: nn.Module) -> dict[str, nn.Module]:
     return {path: module for path, module in model.named_modules() if id(module) in heads}
 
 
-def _fill(wrapped: nn.Module, form: PeftForm, heads: Mapping[str, nn.Module]) -> None:
+def _fill(wrapped: nn.Module, form: PeftForm, whole: Mapping[str, nn.Module]) -> None:
     """Put what was trained in its places; NoPeftFormError where one is not there, or is left."""
     places = {
         **dict(wrapped.named_buffers(remove_duplicate=False)),
         **dict(wrapped.named_parameters(remove_duplicate=False)),
     }
     filled = set()
-    for name, tensor in _values(places, form, heads):
+    for name, tensor in _values(places, form, whole):
         place = places.get(name)
         if place is None or place.shape != tensor.shape:
             raise NoPeftFormError(f"peft has no {name} of shape {tuple(tensor.shape)}")
@@ -183,12 +184,12 @@ def _fill(wrapped: nn.Module, form: PeftForm, heads: Mapping[str, nn.Module]) ->
 
 
 def _values(
-    places: Mapping[str, Tensor], form: PeftForm, heads: Mapping[str, nn.Module]
+    places: Mapping[str, Tensor], form: PeftForm, whole: Mapping[str, nn.Module]
 ) -> Iterator[tuple[str, Tensor]]:
     """Names of peft's model and what belongs there."""
     for name, tensor in form.tensors.items():
         yield name, tensor.detach()
-    for path, module in heads.items():
+    for path, module in whole.items():
         for name, parameter in module.named_parameters():
             end = f".{path}.modules_to_save.{ADAPTER}.{name}"
             found = [place for place in places if place.endswith(end)]

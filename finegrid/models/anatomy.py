@@ -118,6 +118,8 @@ class Anatomy(Record):
     """Paths of modules that a checkpoint may lack: the head's in a model without."""
     embeddings: str | None
     """Path of the module that turns tokens into vectors; None for a model that reads none."""
+    output: str | None = Field(default=None, exclude_if=lambda value: value is None)
+    """Path of the layer that gives a logit for each token; None for a model that says none."""
     positions: int | None
     """How many vectors a sequence may have; None where there is no limit."""
     norms: tuple[str, ...]

@@ -107,6 +107,14 @@ def embeddings_path(model: Any) -> str | None:
     return next(found, None) if isinstance(table, nn.Embedding) else None
 
 
+def output_path(model: Any, head: tuple[str, ...]) -> str | None:
+    """The path of the layer that gives a logit for each token, where no task's head is it."""
+    layer = model.get_output_embeddings()
+    found = (path for path, module in model.named_modules() if module is layer)
+    path = next(found, None) if isinstance(layer, nn.Linear) else None
+    return None if path in head else path
+
+
 def positions(model: nn.Module, family: Family) -> int | None:
     """How many vectors a sequence of text may have, by the configuration.
 

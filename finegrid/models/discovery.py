@@ -140,6 +140,7 @@ def _discover(model: nn.Module, family: Family) -> Anatomy:
         head=head,
         optional=body.optional_paths(model, family, head),
         embeddings=embeddings,
+        output=body.output_path(model, head) if embeddings else None,
         positions=body.positions(model, family) if embeddings else None,
         norms=body.norm_paths(model),
         has_biases=body.has_biases(model, head),

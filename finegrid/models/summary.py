@@ -65,6 +65,7 @@ def compact(anatomy: Anatomy) -> Line:
         "head": list(anatomy.head),
         "optional": list(anatomy.optional),
         "embeddings": anatomy.embeddings,
+        **({"output": anatomy.output} if anatomy.output else {}),
         "positions": anatomy.positions,
         "norms": _counted(anatomy.norms),
         "has_biases": anatomy.has_biases,

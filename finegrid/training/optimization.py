@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from finegrid.models.head import head_parameters
+from finegrid.models.vectors import token_tables
 from finegrid.records.training import Training
 
 
@@ -36,16 +37,23 @@ def _groups(model: nn.Module, training: Training) -> dict[str | None, list[nn.Pa
     """What is trained, by the groups that have a learning rate of their own; None for the rest."""
     found: dict[str | None, list[nn.Parameter]] = {None: []}
     found |= {name: [] for name in training.learning_rates}
-    head = {id(p) for p in head_parameters(model)} if training.learning_rates else set()
+    known = _known(model) if training.learning_rates else {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            parts = ("head",) if id(parameter) in head else reversed(name.split("."))
+            own = known.get(id(parameter))
+            parts = [own] if own else reversed(name.split("."))
             group = next((part for part in parts if part in training.learning_rates), None)
             found[group].append(parameter)
     for group, parameters in found.items():
         if group is not None and not parameters:
             raise ValueError(f"learning_rates: {group}: nothing of that name is trained")
     return found
+
+
+def _known(model: nn.Module) -> dict[int, str]:
+    """The groups of what has no name of its own in all models, by the parameters' ids."""
+    tables = dict.fromkeys(map(id, token_tables(model)), "tokens")
+    return tables | dict.fromkeys(map(id, head_parameters(model)), "head")
 
 
 def _by_decay(

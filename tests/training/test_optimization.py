@@ -150,6 +150,15 @@ def test_groups_have_the_learning_rates_that_they_are_given() -> None:
     }
 
 
+def test_the_tables_of_tokens_are_a_group_by_whatever_name() -> None:
+    parts = {"ranks": {"method": "lora"}, "vectors": {"method": "embeddings"}}
+    model = applied("combine", "bert", parts=parts)
+    found = rates(model, training(learning_rates={"tokens": "0.1x"}))
+    assert {name for name, rate in found.items() if rate == 0.05} == {
+        "bert.embeddings.word_embeddings.weight"
+    }
+
+
 def test_a_multiple_for_b_is_lora_plus() -> None:
     """peft's optimizer for LoRA+ has the same rate for every factor."""
     config = LoraConfig(r=2, target_modules=["query", "value"])
