@@ -17,7 +17,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator
 
 from finegrid.records.base import Record
 from finegrid.records.identity import text_files
-from tasks import json_files, parquet_files, sentence_files, tmx_files
+from tasks import json_files, parquet_files, sentence_files, tmx_files, word_rows
 from tasks.json_files import JsonError
 from tasks.parquet_files import ParquetError
 from tasks.sentence_files import SentenceError
@@ -25,6 +25,7 @@ from tasks.text_streams import opened, opened_bytes, undecodable
 from tasks.tmx_files import TmxError
 
 DELIMITERS = {".csv": ",;\t", ".tsv": "\t", ".txt": "\t,;", ".data": ",;\t"}
+SPACE = " "
 PARQUET = ".parquet"
 TMX = tmx_files.ENDING
 ENDINGS = (*DELIMITERS, *json_files.ENDINGS, PARQUET, *sentence_files.ENDINGS, TMX)
@@ -33,6 +34,7 @@ _WORKBOOKS = (".xlsx", ".xlsm", ".xls", ".ods")
 TEXT_FOLDER = ("text", "label", "file")
 """The columns of a folder of texts: a file is a row, the folder's name its label."""
 _SHOWN_COLUMNS, _SHOWN_SIGNS = 20, 40
+_SENTENCE = "sentence"
 Row = tuple[str, tuple[Any, ...]]
 """Where a row stands, `line 3` or `row 3`, and the values of the wanted columns."""
 Wanted = Mapping[str, str | int]
@@ -81,6 +83,8 @@ class Format(Record):
     """Whether quotes stand about values; else a quote is a sign like any other."""
     sentences: Annotated[bool, Field(exclude_if=lambda value: not value)] = False
     """Whether a line is a word and a blank line ends a sentence, whatever a file's name ends in."""
+    sentence: Annotated[ColumnName | None, Field(exclude_if=lambda value: value is None)] = None
+    """A column that tells the sentence, in a table of a word a row: blank where it goes on."""
     comments: Annotated[bool, Field(exclude_if=lambda value: not value)] = False
     """Whether lines before a sentence of such a file that begin with # are no words."""
     parallel: Annotated[bool, Field(exclude_if=lambda value: not value)] = False
@@ -131,6 +135,11 @@ def read_rows(path: Path, columns: Wanted, split: str, how: Format = PLAIN) -> I
     Lines without any value are no rows. A value of CSV or TSV is text. Raises TableError, and
     OSError.
     """
+    if how.sentence is not None:
+        words = how.model_copy(update={"sentence": None})
+        wanted = {**columns, _SENTENCE: how.sentence}
+        yield from word_rows.sentences(read_rows(path, wanted, split, words))
+        return
     with errors(path, split, how):
         if path.is_dir():
             yield from _texts(path, columns)
@@ -202,11 +211,12 @@ def _places(path: Path, names: Sequence[str | int], columns: Wanted) -> list[int
     """Where the wanted columns stand among those that a file has."""
     counts = Counter(names)
     for key, name in columns.items():
+        said = ("format" if key == _SENTENCE else "columns", key)
         if name not in counts:
-            raise TableError(("columns", key), _no_column(path, name, names))
+            raise TableError(said, _no_column(path, name, names))
         if counts[name] > 1:
             twice = f"{path.name} has {counts[name]} columns {name!r}; allowed: one of that name"
-            raise TableError(("columns", key), twice)
+            raise TableError(said, twice)
     return [names.index(name) for name in columns.values()]
 
 
@@ -250,9 +260,11 @@ def _delimited(path: Path, columns: Wanted, how: Format) -> Iterator[Row]:
 
 
 def _reader(stream: IO[str], delimiter: str, how: Format) -> Any:
-    if how.quotes:
-        return csv.reader(stream, delimiter=delimiter, strict=True)
-    return csv.reader(stream, delimiter=delimiter, quoting=csv.QUOTE_NONE, strict=True)
+    """A space divides as several do, and as tabs do."""
+    said: Any = {"delimiter": delimiter, "skipinitialspace": delimiter == SPACE, "strict": True}
+    said["quoting"] = csv.QUOTE_MINIMAL if how.quotes else csv.QUOTE_NONE
+    as_one = (line.replace("\t", SPACE).strip() for line in stream)
+    return csv.reader(as_one if delimiter == SPACE else stream, **said)
 
 
 def _records(reader: Any) -> Iterator[tuple[str, list[str]]]:

@@ -1,6 +1,7 @@
 """Files of tagged words as public corpora have them: which columns are guessed, what is read."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +141,39 @@ def test_the_columns_of_words_and_tags_are_told(folder: Path, name: str) -> None
     rows, _ = read(said(file, found.columns, format=how, **found.asked))
     assert len(rows) == 10
     assert {len(words) for words, _ in rows} == {6}
+
+
+def rows_of_words(told: Callable[[int, int], str], header: str) -> str:
+    """A row a word, with what tells the sentence in the first column."""
+    lines = [header]
+    for n in range(10):
+        for at, (word, pos, tag) in enumerate(
+            zip(WORDS.format(n=n).split(), POS.split(), NAMES.split(), strict=True)
+        ):
+            lines.append(f"{told(n, at)},{word},{pos},{tag}")
+    return "\n".join(lines) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("header", "told"),
+    [
+        ("Sentence #,Word,POS,Tag", lambda n, at: "" if at else f"Sentence: {n + 1}"),
+        ("sentence_id,words,pos,labels", lambda n, at: str(n)),
+    ],
+)
+def test_a_table_may_have_a_row_for_each_word(
+    folder: Path, header: str, told: Callable[[int, int], str]
+) -> None:
+    """As the corpus of named entities of Kaggle, and tables that data frames were written to."""
+    sentence, word, _, tag = header.split(",")
+    content = rows_of_words(told, header)
+    found = guessed("ner_dataset.csv", content)
+    assert (found.kind, found.columns) == (KIND, {"tokens": word, "tags": tag})
+    assert found.how.model_dump(exclude_defaults=True) == {"sentence": sentence}
+    rows, _ = read(said("ner_dataset.csv", found.columns, format={"sentence": sentence}))
+    assert rows == [(WORDS.format(n=n).split(), NAMES.split()) for n in range(10)]
+    with pytest.raises(TableError, match=r"format.sentence: .* has no column 'id'"):
+        read(said("ner_dataset.csv", found.columns, format={"sentence": "id"}))
 
 
 SCHEMES = {
