@@ -208,7 +208,7 @@ class Output(ABC):
     """The metrics of a task that names none; the first decides."""
     truths: ClassVar[Literal["classes", "numbers", "texts", "tags", "choices", "spans"]]
     """What is true of an example: a metric may be defined on some of them alone."""
-    lacking: ClassVar[str] = "examples lack their end"
+    lacking: ClassVar[str] = "examples are cut at max_length"
     """What is so of the examples of which anything is left out."""
     predictor: ClassVar[str | None] = None
     """What the trivial predictor says of every example, in words; None where there is none."""

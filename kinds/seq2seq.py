@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from kinds.contract import Kind
-from kinds.inputs.sources import SourceText
+from kinds.inputs.sources import Languages, SourceText
 from kinds.outputs.texts import GREEDY, Answer, Decoding, SelectsBy
 from kinds.outputs.translation import Translation
 from kinds.registry import register
@@ -18,12 +18,17 @@ class Seq2Seq(Kind):
     """A text -> another one."""
 
     loader: ClassVar = "AutoModelForSeq2SeqLM"
-    inputs = SourceText()
 
     decoding: Decoding = GREEDY
     answer: Answer | None = None
     selects_by: SelectsBy = "loss"
     several_references: bool = False
+    languages: Languages | None = None
+
+    @property
+    def inputs(self) -> SourceText:
+        """The text that goes in."""
+        return SourceText(languages=self.languages)
 
     @property
     def output(self) -> Translation:

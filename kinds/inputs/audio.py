@@ -14,6 +14,7 @@ from finegrid.models.anatomy import Reads
 from kinds.contract import Examined, Example, Facts, Unit
 from kinds.inputs.recordings import (
     RECORDING_DEFINITION,
+    Recording,
     RecordingError,
     decoded,
     digests,
@@ -43,8 +44,9 @@ if TYPE_CHECKING:
     from kinds.inputs.duplicates import Comparison
 
 _CONFIGURATION_FILE = "config.json"
-_HEARD, _MASK = "heard", "attention_mask"
-"""How many frames of an example are the recording, and what a model reads of that."""
+_HEARD, _LEFT_OUT, _MASK = "heard", "left_out", "attention_mask"
+"""How many frames of an example are the recording, how many more that has, and what a model reads
+of that."""
 _VALUE_BYTES = 8
 """Of a sample of a waveform: in the file that is mapped to memory, and in a tensor."""
 _CONVOLUTIONS = {"conv_dim": [512] * 7, "conv_stride": [5, 2, 2, 2, 2, 2, 2]}
@@ -170,7 +172,7 @@ class Audio(WholeFiles):
         ]
 
     def encoded(self, example: Example) -> pa.Schema:
-        """Lists of 32-bit floats, of fixed sizes for a spectrogram, and how much was heard."""
+        """Lists of 32-bit floats, of fixed sizes for a spectrogram, and counts of frames."""
         import pyarrow as pa
 
         name, values = _values(example)
@@ -178,13 +180,17 @@ class Audio(WholeFiles):
         for length in reversed(values.shape) if values.ndim > 1 else ():
             kind = pa.list_(kind, length)
         kind = kind if values.ndim > 1 else pa.list_(kind)
-        heard = [(_HEARD, pa.int32())] if _HEARD in example else []
-        return pa.schema([(name, kind), *heard])
+        counts = [(one, pa.int32()) for one in (_HEARD, _LEFT_OUT) if one in example]
+        return pa.schema([(name, kind), *counts])
 
     def size(self, example: Example) -> int:
         """Its frames, those that pad it among them."""
         name, values = _values(example)
         return int(values.shape[-1 if name == FEATURES else 0])
+
+    def left_out(self, example: Example) -> int:
+        """The frames that its recording has beyond the length."""
+        return int(example[_LEFT_OUT])
 
     def counts(self, model: Model) -> str | None:
         """Seconds, for waveforms."""
@@ -265,7 +271,8 @@ def _encoded(row: str, content: bytes, processor: FeatureExtractor, most: int) -
 
     form = processor.form
     samples = most if form.frames is None else form.frames * form.hop + form.rate
-    waveform = resampled(decoded(content), form.rate, samples)
+    recording = decoded(content)
+    waveform = resampled(recording, form.rate, samples)
     least = ceil(_SHORTEST_SECONDS * form.rate)
     waveform = np.pad(waveform, (0, max(0, least - len(waveform))))
     made = processor.extractor(waveform, sampling_rate=form.rate, return_tensors="np")
@@ -279,12 +286,19 @@ def _encoded(row: str, content: bytes, processor: FeatureExtractor, most: int) -
     heard = {_HEARD: len(values)} if processor.is_masked else {}
     if processor.is_padded:
         values = np.pad(values, (0, most - len(values)))
-    return {form.name: values} | heard
+    return {form.name: values} | heard | {_LEFT_OUT: _left_out(recording, form, most)}
+
+
+def _left_out(recording: Recording, form: Form, most: int) -> int:
+    """How many frames of a recording are beyond the most that an example has."""
+    samples = ceil(len(recording.samples) * form.rate / recording.rate)
+    return max(0, samples // form.hop - form.frames if form.frames else samples - most)
 
 
 def _values(example: Example) -> tuple[str, Any]:
     """The values of an example, with what the model calls them."""
-    return next((name, value) for name, value in example.items() if name != _HEARD)
+    counts = (_HEARD, _LEFT_OUT)
+    return next((name, value) for name, value in example.items() if name not in counts)
 
 
 def _processor(settings: Mapping[str, Any], configuration: Mapping[str, Any]) -> Processor:

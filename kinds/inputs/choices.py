@@ -8,7 +8,7 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from kinds.contract import Example
-from kinds.inputs.text import Text, Tokenizer
+from kinds.inputs.text import LEFT_OUT, Text, Tokenizer
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from finegrid.records.specification import Model
     from kinds.inputs.duplicates import Comparison
 
-_LENGTHS, _LEFT_OUT = "lengths", "left_out"
+_LENGTHS = "lengths"
 
 
 @dataclass(frozen=True)
@@ -102,20 +102,9 @@ class Choices(AskedChoices):
         columns = {key: iter(cut[key]) for key in processor.keys if key in cut}
         return [_example(columns, lengths, len(own)) for own in choices]
 
-    def encoded(self, example: Example) -> pa.Schema:
-        """Lists of 32-bit integers, and a count."""
-        import pyarrow as pa
-
-        types = {name: pa.list_(pa.int32()) for name in example} | {_LEFT_OUT: pa.int32()}
-        return pa.schema(types)
-
     def size(self, example: Example) -> int:
         """The tokens of all its sequences, padded to the longest of them."""
         return self.most * int(max(example[_LENGTHS]))
-
-    def left_out(self, example: Example) -> int:
-        """The tokens that its sequences lack."""
-        return int(example[_LEFT_OUT])
 
     def longest(self, max_length: int, model: Model) -> int:
         """So many tokens a choice."""
@@ -133,7 +122,7 @@ class Choices(AskedChoices):
             row[: len(example[_LENGTHS])] = example[_LENGTHS]
         filled = np.arange(lengths.max()) < lengths[..., None]  # (batch, choices, tokens)
         batch = {}
-        for key in examples[0].keys() - {_LENGTHS, _LEFT_OUT}:
+        for key in (key for key in examples[0] if key not in (_LENGTHS, LEFT_OUT)):
             padded = np.empty(filled.shape, dtype=np.int64)
             padded.fill(fillers.get(key, 0))
             padded[filled] = np.concatenate([example[key] for example in examples])
@@ -163,4 +152,4 @@ def _example(columns: Mapping[str, Iterator[Any]], whole: Iterator[int], count: 
     lengths = [len(ids) for ids in parts["input_ids"]]
     found: Example = {key: list(chain.from_iterable(rows)) for key, rows in parts.items()}
     left_out = sum(islice(whole, count)) - sum(lengths)
-    return found | {_LENGTHS: lengths, _LEFT_OUT: left_out}
+    return found | {_LENGTHS: lengths, LEFT_OUT: left_out}

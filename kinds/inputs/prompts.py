@@ -15,7 +15,7 @@ from finegrid.records.references import references
 from kinds.contract import Composed, Example
 from kinds.inputs.conversations import CONVERSATION, last_turn
 from kinds.inputs.decoders import SEES_AHEAD, answer_frame, beginning, chat, ids_of
-from kinds.inputs.text import Text, Tokenizer
+from kinds.inputs.text import LEFT_OUT, Text, Tokenizer
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from finegrid.records.specification import Model
 
 _PROMPT, _TARGET, _EARLIER = "prompt", "target", "earlier"
-_COUNTS = ("prompt", "left_out")
+_COUNTS = ("prompt", LEFT_OUT)
 """What stands beside an example's tokens."""
 _CHAT, _NONE = "chat", "none"
 _NO_TURNS = "[]"
@@ -119,7 +119,7 @@ class Prompts(Text):
             {
                 "input_ids": (prompt + target)[:max_length],
                 "prompt": len(prompt),
-                "left_out": max(0, len(prompt) + len(target) - max_length),
+                LEFT_OUT: max(0, len(prompt) + len(target) - max_length),
             }
             for prompt, target in zip(prompts, targets, strict=True)
         ]
@@ -160,10 +160,6 @@ class Prompts(Text):
                 "example; allowed: packing: false"
             )
         return None
-
-    def left_out(self, example: Example) -> int:
-        """The tokens at the end of the target, with the one that ends it."""
-        return int(example["left_out"])
 
     def units(self, examples: int, file_bytes: int, max_length: int, model: Any) -> int:
         """Templates add to what stands in the file: the length alone is a bound."""

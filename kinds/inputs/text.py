@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from finegrid.records.specification import Model, Source
     from kinds.inputs.duplicates import Comparison
 
+LEFT_OUT = "left_out"
+"""What stands beside an example's tokens: how many more its texts had."""
 _BATCH_ROWS = 1 << 12
 """Rows that are held as Python's own values at a time."""
 _TOKEN_BYTES = 52
@@ -47,6 +49,8 @@ class Tokenizer:
     """The id that pads."""
     turn_end: int | None = field(default=None, kw_only=True)
     """The id that ends an answer by a chat template, where that has a say."""
+    starts: int | None = field(default=None, kw_only=True)
+    """The id that a text begins with, whatever it says, where the tokenizer gives its language."""
 
     @property
     def end(self) -> int:
@@ -135,7 +139,10 @@ class Text(Inputs):
         return {"input_ids": processor.pad}
 
     def encode(self, rows: pa.Table, processor: Tokenizer, max_length: int) -> list[Example]:
-        """Token ids, and whatever else the model reads of what the tokenizer gives."""
+        """Token ids, whatever else the model reads of what the tokenizer gives, and a count.
+
+        The longer text of a pair is cut first, as the library does.
+        """
         texts = [rows[name].to_pylist() for name in self.columns if name in rows.column_names]
         special = processor.tokenizer.num_special_tokens_to_add(pair=len(texts) > 1)
         _check_length(max_length, special)
@@ -143,14 +150,20 @@ class Text(Inputs):
         filled = {
             key: _filled(found[key], key, processor) for key in processor.keys if key in found
         }
-        columns = zip(*filled.values(), strict=True)
-        return [dict(zip(filled, values, strict=True)) for values in columns]
+        lacking = _left_out(texts, found["input_ids"], processor, max_length)
+        columns = zip(*filled.values(), lacking, strict=True)
+        return [dict(zip((*filled, LEFT_OUT), values, strict=True)) for values in columns]
 
     def encoded(self, example: Example) -> pa.Schema:
-        """Lists of 32-bit integers."""
+        """Lists of 32-bit integers, and a count."""
         import pyarrow as pa
 
-        return pa.schema([(name, pa.list_(pa.int32())) for name in example])
+        types = {name: pa.list_(pa.int32()) for name in example}
+        return pa.schema(types | ({LEFT_OUT: pa.int32()} if LEFT_OUT in example else {}))
+
+    def left_out(self, example: Example) -> int:
+        """The tokens that its texts have beyond the length."""
+        return int(example[LEFT_OUT])
 
     def size(self, example: Example) -> int:
         """Its tokens, special ones among them."""
@@ -183,7 +196,7 @@ class Text(Inputs):
         lengths = np.array([self.size(example) for example in examples])
         mask = np.arange(lengths.max()) < lengths[:, None]  # (batch, tokens)
         batch = {}
-        for key in examples[0]:
+        for key in (key for key in examples[0] if key != LEFT_OUT):
             padded = np.empty(mask.shape, dtype=np.int64)
             padded.fill(fillers.get(key, 0))
             padded[mask] = np.concatenate([example[key] for example in examples])
@@ -240,6 +253,21 @@ def _read(config: Any) -> tuple[str, ...]:
     """
     types = getattr(config, "type_vocab_size", None) or 0
     return ("input_ids", "token_type_ids") if types > 1 else ("input_ids",)
+
+
+def _left_out(
+    texts: Sequence[list[str]], cut: list[list[int]], processor: Tokenizer, max_length: int
+) -> list[int]:
+    """How many tokens each row had before it was cut to the length."""
+    full = [at for at, ids in enumerate(cut) if len(ids) == max_length]
+    found = [0] * len(cut)
+    if full:
+        own = [[column[at] for at in full] for column in texts]
+        # without the warning that a model cannot read so many tokens, which none is given
+        whole = processor.tokenizer(*own, verbose=False)["input_ids"]
+        for at, ids in zip(full, whole, strict=True):
+            found[at] = len(ids) - max_length
+    return found
 
 
 def _filled(rows: list[list[int]], key: str, processor: Tokenizer) -> list[list[int]]:

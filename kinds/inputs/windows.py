@@ -98,6 +98,10 @@ class Windows(Text):
         counts = dict.fromkeys(("window", "first"), pa.int32())
         return pa.schema({name: pa.list_(pa.int32()) for name in example} | counts)
 
+    def left_out(self, example: Example) -> int:
+        """None: what one window lacks another has."""
+        return 0
+
     def units(self, examples: int, file_bytes: int, max_length: int, model: Model) -> int:
         """Windows of the full length, for questions that take no more than half of one."""
         room = max(1, max_length // 2 - _MOST_SPECIAL)

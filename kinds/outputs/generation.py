@@ -28,7 +28,9 @@ def generate(
     import torch
 
     config = generation_config(model.config, named, decoding)
-    start = 1 if model.config.is_encoder_decoder else prompts["input_ids"].shape[1]
+    start = prompts["input_ids"].shape[1]
+    if model.config.is_encoder_decoder:
+        start = 1 if named.starts is None else 2
     stops = decoding.stop_strings
     ends = {"stopping_criteria": [_stopping(named, stops, start)]} if stops else {}
     with _alone(model, config), torch.random.fork_rng(enabled=config.do_sample):
@@ -45,12 +47,13 @@ def generation_config(config: Any, named: Tokenizer, decoding: Decoding) -> Gene
     samples = decoding.temperature is not None
     sampling = {"temperature": decoding.temperature, "top_p": decoding.top_p}
     sampling |= {"top_k": decoding.top_k or 0}
+    forced = {} if named.starts is None else {"forced_bos_token_id": named.starts}
     return GenerationConfig(
         do_sample=samples,
         **(sampling if samples else {}),
-        **decoding.model_dump(
-            include={"max_new_tokens", "num_beams", "repetition_penalty", "no_repeat_ngram_size"}
-        ),
+        **decoding.model_dump(include={"num_beams", "repetition_penalty", "no_repeat_ngram_size"}),
+        max_new_tokens=decoding.max_new_tokens + len(forced),
+        **forced,
         **({"length_penalty": decoding.length_penalty} if decoding.num_beams > 1 else {}),
         use_cache=True,
         eos_token_id=list(named.ends) if named.ends[1:] else named.end,

@@ -33,6 +33,7 @@ class Tags(CrossEntropy):
     """
 
     truths: ClassVar = "tags"
+    lacking: ClassVar[str] = "examples lack their end"
 
     labels: tuple[str, ...] = ()
     """The names of the tags, by the index of their class."""

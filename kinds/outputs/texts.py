@@ -72,6 +72,7 @@ class Texts(CrossEntropy):
 
     metrics: ClassVar[tuple[str, ...]] = ("exact_match", "rouge_l", _SELECTING)
     truths: ClassVar = "texts"
+    lacking: ClassVar[str] = "examples lack their end"
     written: ClassVar[frozenset[str]] = frozenset({"text", "extracted", "tokens", "end"})
 
     decoding: Decoding = GREEDY

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from finegrid.records.references import references
 from kinds.contract import Batch, Example
 from kinds.outputs.texts import Texts
+from kinds.outputs.token_labels import LEFT_OUT
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -23,6 +24,7 @@ class Translation(Texts):
     What is longer than the length lacks its end.
     """
 
+    lacking: ClassVar[str] = "sources or targets are cut at max_length"
     is_apart: ClassVar[bool] = True
 
     def encode(
@@ -62,10 +64,17 @@ class Translation(Texts):
 
 def _begun(model: Any, labels: torch.Tensor) -> torch.Tensor:
     """What the decoder reads: the labels one place on, behind the token that begins a text."""
+    import torch
+
     alone = getattr(model, "module", model)  # inside of what exchanges gradients
-    prepare = getattr(alone, "prepare_decoder_input_ids_from_labels", None) or alone._shift_right
-    begun: torch.Tensor = prepare(labels)
-    return begun
+    for name in ("prepare_decoder_input_ids_from_labels", "_shift_right"):
+        if prepare := getattr(alone, name, None):
+            begun: torch.Tensor = prepare(labels)
+            return begun
+    config = alone.config
+    first = labels.new_full((len(labels), 1), config.decoder_start_token_id)
+    known = labels.masked_fill(labels == LEFT_OUT, config.pad_token_id)
+    return torch.cat([first, known[:, :-1]], dim=1)
 
 
 def _target(ids: list[int], reference: str | list[str], end: int, max_length: int) -> Example:

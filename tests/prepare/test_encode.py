@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from transformers import AutoTokenizer
@@ -69,6 +70,8 @@ def test_tokens_are_those_of_the_tokenizer(assets: Assets, written: Encoded) -> 
         assert (list(examples.sizes), set(examples.weights)) == (sizes, {1})
         split = written.splits[name]
         assert (split.n, split.units, split.longest) == (len(sizes), sum(sizes), max(sizes))
+        whole = tokenizer(rows["text"].to_pylist())["input_ids"]
+        assert split.cut == sum(len(ids) > 32 for ids in whole)
 
 
 def test_the_manifest_says_what_the_encoding_was_made_of(assets: Assets, written: Encoded) -> None:
@@ -113,8 +116,8 @@ def test_how_many_rows_are_encoded_at_a_time_changes_no_example(
             (once[split].inputs[at] for at in order),
             strict=True,
         ):
-            assert {key: value.tolist() for key, value in found.items()} == {
-                key: value.tolist() for key, value in expected.items()
+            assert {key: np.asarray(value).tolist() for key, value in found.items()} == {
+                key: np.asarray(value).tolist() for key, value in expected.items()
             }
 
 
