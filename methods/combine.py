@@ -12,7 +12,18 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from pydantic import Field, JsonValue, TypeAdapter, ValidationError
 
 # What may be a part is imported here: a run's source digest follows imports.
-from methods import adapter, bitfit, embeddings, ia3, layernorm, lg, lora, prefix, prompt, vera
+from methods import (
+    adapter,
+    bitfit,
+    ia3,
+    layernorm,
+    lg,
+    lora,
+    prefix,
+    prompt,
+    token_embeddings,
+    vera,
+)
 from methods.contract import Method
 from methods.peft_form import NoPeftFormError, PeftForm, beside
 from methods.registry import METHODS, register
@@ -25,7 +36,7 @@ if TYPE_CHECKING:
     from finegrid.records.training import Weights
 
 _MODULES: tuple[ModuleType, ...] = (
-    *(adapter, bitfit, embeddings, ia3, layernorm, lg, lora, prefix, prompt, vera),
+    *(adapter, bitfit, ia3, layernorm, lg, lora, prefix, prompt, token_embeddings, vera),
 )
 
 

@@ -64,7 +64,7 @@ OTHER_MEANINGS = {
     **{
         ("head", f"finegrid/models/{name}.py"): "the modules of the task's head"
         for name in (
-            *("anatomy", "body", "discovery", "family", "summary"),
+            *("anatomy", "body", "discovery", "family", "summary", "vectors"),
             *("families/linear_stack", "families/modernbert", "families/rt_detr"),
         )
     },
@@ -72,6 +72,7 @@ OTHER_MEANINGS = {
         (name, "methods/combine.py"): "the module of what may be a part"
         for name in (
             *("adapter", "bitfit", "ia3", "layernorm", "lg", "lora", "prefix", "prompt", "vera"),
+            "token-embeddings",
         )
     },
     ("prompt", "methods/p_tuning.py"): "the module that it extends",
@@ -85,6 +86,7 @@ OTHER_MEANINGS = {
     ("head", "finegrid/rehearsal/shrink.py"): "the modules of the task's head",
     ("head", "methods/contract.py"): "the same",
     ("head", "methods/full.py"): "the same",
+    ("head", "methods/peft_form.py"): "the same",
     ("head", "analysis/comparisons/pareto.py"): "the first rows of a table",
     ("head", "methods/parameters.py"): "the category of the task's head",
     ("head", "methods/prompt.py"): "the modules of the task's head",

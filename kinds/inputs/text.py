@@ -259,13 +259,13 @@ def _left_out(
     texts: Sequence[list[str]], cut: list[list[int]], processor: Tokenizer, max_length: int
 ) -> list[int]:
     """How many tokens each row had before it was cut to the length."""
-    full = [at for at, ids in enumerate(cut) if len(ids) == max_length]
+    filled = [at for at, ids in enumerate(cut) if len(ids) == max_length]
     found = [0] * len(cut)
-    if full:
-        own = [[column[at] for at in full] for column in texts]
+    if filled:
+        own = [[column[at] for at in filled] for column in texts]
         # without the warning that a model cannot read so many tokens, which none is given
         whole = processor.tokenizer(*own, verbose=False)["input_ids"]
-        for at, ids in zip(full, whole, strict=True):
+        for at, ids in zip(filled, whole, strict=True):
             found[at] = len(ids) - max_length
     return found
 

@@ -151,7 +151,7 @@ def test_groups_have_the_learning_rates_that_they_are_given() -> None:
 
 
 def test_the_tables_of_tokens_are_a_group_by_whatever_name() -> None:
-    parts = {"ranks": {"method": "lora"}, "vectors": {"method": "embeddings"}}
+    parts = {"ranks": {"method": "lora"}, "vectors": {"method": "token-embeddings"}}
     model = applied("combine", "bert", parts=parts)
     found = rates(model, training(learning_rates={"tokens": "0.1x"}))
     assert {name for name, rate in found.items() if rate == 0.05} == {

@@ -96,5 +96,5 @@ def test_texts_with_spaces_stay_texts(folder: Path, line: str) -> None:
 @pytest.mark.parametrize("name", ["a.txt", "a.csv"])
 def test_what_is_not_decoded_is_one_error(folder: Path, name: str) -> None:
     Path(name).write_bytes("text,label\nfür 5 £,1\n".encode("latin-1"))
-    with pytest.raises(TableError, match="format.encoding"):
+    with pytest.raises(TableError, match=r"format\.encoding"):
         guess_format(Path(name), Format(), [])

@@ -23,9 +23,9 @@ _MISSING = {
 }
 
 
-@register("embeddings")
+@register("token-embeddings")
 @dataclass(frozen=True)
-class Embeddings(Method):
+class TokenEmbeddings(Method):
     """Train tables of the base whole: E (vocabulary, hidden), U (vocabulary, hidden), or both.
 
     x = E[token] is what the model reads and U h what it says tokens with. LoRA is put beside E, and

@@ -27,7 +27,7 @@ SIDE = {"gpt2": "c_attn", "llama": "q_proj", "mistral": "q_proj", "t5": "q", "ba
 def beside(**settings: Any) -> Method:
     parts: Any = {
         "ranks": {"method": "lora", "settings": {"rank": 2, "targets": ["q"]}},
-        "vectors": {"method": "embeddings", "settings": settings},
+        "vectors": {"method": "token-embeddings", "settings": settings},
     }
     return METHODS.build("combine", {"parts": parts})
 
@@ -55,7 +55,7 @@ def said(model: Any) -> torch.Tensor:
 def test_a_tied_table_is_counted_once(model_type: str, is_tied: bool) -> None:
     for tables, count in (("input", 1), ("output", 1), ("both", 1 if is_tied else 2)):
         settings: Any = BOTH if tables == "both" else {"tables": [tables]}
-        method, model = METHODS.build("embeddings", settings), writer(model_type)
+        method, model = METHODS.build("token-embeddings", settings), writer(model_type)
         assert method.body_parameters(model) == count * VECTORS
         names = frozenset(name for name, _ in model.named_parameters())
         method.apply(model, torch.Generator())
@@ -82,7 +82,7 @@ def test_the_same_is_trained_as_by_peft(model_type: str) -> None:
         for name, parameter in wrapped.named_parameters()
         if parameter.requires_grad and "lora_" not in name
     )
-    vectors = METHODS.build("embeddings", BOTH)
+    vectors = METHODS.build("token-embeddings", BOTH)
     assert vectors.body_parameters(writer(model_type)) == expected
 
 
@@ -112,7 +112,7 @@ def test_a_table_trained_beside_ranks_is_merged_with_them(model_type: str) -> No
 
 def test_a_tied_table_stays_tied_and_is_fp32_in_a_half_model() -> None:
     model: Any = writer("mistral").to(torch.bfloat16)
-    METHODS.build("embeddings", {}).apply(model, torch.Generator())
+    METHODS.build("token-embeddings", {}).apply(model, torch.Generator())
     table, output = model.get_input_embeddings().weight, model.get_output_embeddings().weight
     assert table is output
     assert table.dtype == torch.float32
@@ -124,21 +124,24 @@ def test_what_trains_something_else_of_the_base_goes_beside_it() -> None:
     parts: Any = {
         "norms": {"method": "layernorm"},
         "ranks": {"method": "lora"},
-        "vectors": {"method": "embeddings"},
+        "vectors": {"method": "token-embeddings"},
     }
     method, model = METHODS.build("combine", {"parts": parts}), writer("llama")
     assert not list(method.problems(anatomy_of(model)))
     method.apply(model, torch.Generator())
     trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     assert trained == method.body_parameters(writer("llama"))
-    twice: Any = {"a": {"method": "embeddings"}, "b": {"method": "embeddings", "settings": BOTH}}
+    twice: Any = {
+        "a": {"method": "token-embeddings"},
+        "b": {"method": "token-embeddings", "settings": BOTH},
+    }
     (problem,) = METHODS.build("combine", {"parts": twice}).problems(anatomy_of(model))
     assert problem == "parts: a and b train the same tensors; allowed: one of the two"
 
 
 def test_what_peft_has_not_beside_a_type_is_said() -> None:
     cases: Any = (
-        ({"a": {"method": "ia3"}, "b": {"method": "embeddings"}}, "IA3 does not tie"),
+        ({"a": {"method": "ia3"}, "b": {"method": "token-embeddings"}}, "IA3 does not tie"),
         ({"a": {"method": "lora"}, "b": {"method": "bitfit"}}, "or none of it, the run a part"),
         ({"a": {"method": "lora"}, "b": {"method": "prompt"}}, "is of one type"),
     )
