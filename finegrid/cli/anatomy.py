@@ -24,7 +24,9 @@ def find(model: str, loader: str | None = None) -> tuple[str, Anatomy]:
     from transformers.utils import logging
 
     logging.set_verbosity_error()
-    built = build(_configuration(model), loader)
+    built: Any = build(_configuration(model), loader)
+    if hasattr(built, "can_generate") and built.can_generate():
+        built.new_head = False  # as a run has it: pretraining has seen what it writes with
     return type(built).__name__, discover(built)
 
 

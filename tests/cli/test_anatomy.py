@@ -27,6 +27,7 @@ def test_a_folder_with_a_configuration_is_shown(tmp_path: Path) -> None:
     assert "prefix 2 x transformer.h.*.attn: 4 heads, 4 of keys, of 8" in text
     name, found = anatomy.find(str(tmp_path), "AutoModelForCausalLM")
     assert name == "GPT2LMHeadModel"
+    assert (found.head, found.embeddings, found.output) == ((), "transformer.wte", "lm_head")
     queries, keys = anatomy.table(found)[:2]
     expected = ["h", "q", "2", "transformer.h.*.attn.c_attn", "32 -> 32", "transposed", "0-31"]
     assert queries == expected
