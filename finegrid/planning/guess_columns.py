@@ -104,7 +104,7 @@ def columns_of(files: Sequence[Path], how: Format, without: Sequence[str] = ()) 
 
 def first_rows(file: Path, how: Format) -> dict[str | int, list[Any]]:
     """The first values of each column; none where two have one name. Raises TableError."""
-    names = column_names(file, "train", how)
+    names = [name for name in column_names(file, "train", how) if name != how.sentence]
     if len(set(names)) < len(names):
         return {}
     wanted = {str(at): name for at, name in enumerate(names)}

@@ -97,7 +97,7 @@ def _with_words(path: Path, how: Format, reasons: list[str]) -> Format:
     tags = next((one for one in of_each if _are_tags([*map(str.strip, one)])), None)
     if tags is None or not any(_are_words(one) for one in of_each if one is not tags):
         return how
-    tag = max(map(str.strip, tags))
+    tag = max(set(map(str.strip, tags)) - {OUTSIDE}, default=OUTSIDE)
     reasons.append(f"a word a row, for {tag!r} is a tag; {told} tells the sentence")
     return how.model_copy(update={"sentence": told})
 

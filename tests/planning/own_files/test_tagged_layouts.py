@@ -170,6 +170,8 @@ def test_a_table_may_have_a_row_for_each_word(
     found = guessed("ner_dataset.csv", content)
     assert (found.kind, found.columns) == (KIND, {"tokens": word, "tags": tag})
     assert found.how.model_dump(exclude_defaults=True) == {"sentence": sentence}
+    assert not any(sentence in reason for reason in found.reasons[1:])
+    assert "'I-PER' is a tag" in found.reasons[0]
     rows, _ = read(said("ner_dataset.csv", found.columns, format={"sentence": sentence}))
     assert rows == [(WORDS.format(n=n).split(), NAMES.split()) for n in range(10)]
     with pytest.raises(TableError, match=r"format.sentence: .* has no column 'id'"):
