@@ -28,7 +28,7 @@ from methods.contract import Method
 from methods.injection import seeded
 from methods.parameters import is_norm, norms, trainable_state
 from methods.peft_form import ADAPTER, INSIDE, PeftForm
-from methods.peft_starts import keep_start, plain_form
+from methods.peft_starts import START, keep_start, plain_form
 from methods.peft_types import IA3, LN_TUNING, TYPES, Config, Type
 from methods.registry import register
 
@@ -203,7 +203,7 @@ class OnLayers(PeftMethod):
         return _NO_BIAS if self.entry.biases and not anatomy.has_biases else None
 
     def problems(self, anatomy: Anatomy) -> Iterator[str]:
-        """A block that does not divide a layer, or two keys that exclude each other."""
+        """A block that does not divide a layer, keys that exclude each other, or a wrong start."""
         yield from super().problems(anatomy)
         either = self.entry.either
         if either and sum(bool(self.config.get(key)) for key in either) != 1:
@@ -211,6 +211,10 @@ class OnLayers(PeftMethod):
             yield f"config: {given}; allowed: one of the two, and the other 0"
         if self.entry.divides:
             yield from self._undivided(anatomy, *self.entry.divides)
+        stored = {part.stored for part in anatomy.of_roles(self.targets)}
+        if self.config.get(START) == "olora" and "transposed" in stored:
+            why = "peft factors a weight as it is stored, and the model's are transposed"
+            yield f"config: {START} olora: {why}; allowed: true, gaussian, pissa"
 
     def placed(self, model: nn.Module) -> Config:
         """The target is a pattern of the layers' whole paths."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-KEY = "init_lora_weights"
+START = "init_lora_weights"
 _KEPT = "finegrid_start"
 """The attribute of a model that holds A_0 and B_0 on the host. No state dict has them."""
 _DOWN, _UP = ".lora_A.", ".lora_B."
@@ -28,7 +28,7 @@ _OTHER_FORMS = ("use_dora", "rank_pattern", "alpha_pattern")
 
 def keep_start(model: nn.Module, config: Mapping[str, JsonValue]) -> None:
     """Keep A_0 and B_0 beside a model that was just wrapped, where they were taken out of W."""
-    start = str(config.get(KEY)).lower()
+    start = str(config.get(START)).lower()
     if start == "olora" or start.startswith("pissa"):
         named = model.named_parameters()
         kept = {n: p.detach().clone() for n, p in named if _DOWN in n or _UP in n}
@@ -54,7 +54,7 @@ def plain_form(model: nn.Module, form: PeftForm) -> PeftForm:
     if not isinstance(rank, int) or not isinstance(alpha, int | float):
         raise NoPeftFormError(f"r: {rank} and lora_alpha: {alpha} are no numbers")
     wider = math.sqrt(2) if form.config.get("use_rslora") else 2
-    config = {**form.config, "r": 2 * rank, "lora_alpha": wider * alpha, KEY: True}
+    config = {**form.config, "r": 2 * rank, "lora_alpha": wider * alpha, START: True}
     return PeftForm(config, tensors)
 
 

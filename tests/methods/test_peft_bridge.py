@@ -15,7 +15,7 @@ from finegrid.records.identity import canonical_json
 from methods.peft import OnLayers, PeftMethod, _annotations
 from methods.peft_types import IA3, LN_TUNING, NOT_OFFERED, TYPES, Config, Type
 from methods.registry import METHODS
-from tests.methods.architectures import anatomy, tiny
+from tests.methods.architectures import anatomy, inputs, tiny
 
 PAGE = Path(__file__).parents[2] / "docs" / "peft.md"
 ALIASES = {"dora": "lora"}
@@ -191,3 +191,14 @@ def test_a_wrong_configuration_is_refused_by_the_planner(
 def test_inputs_that_are_no_targets_are_refused() -> None:
     method = METHODS.build("peft:ia3", {"targets": ["k"], "inputs": ["up"]})
     assert [*method.problems(anatomy("bert"))] == ["inputs: ['up'] are no targets; allowed: k"]
+
+
+def test_a_start_that_peft_cannot_make_of_transposed_weights_is_refused() -> None:
+    method = METHODS.build("peft:lora", {"config": {"r": 2, "init_lora_weights": "olora"}})
+    (problem,) = method.problems(anatomy("gpt2"))
+    assert problem.startswith("config: init_lora_weights olora: peft factors a weight as it is ")
+    assert not list(method.problems(anatomy("bert")))
+    model = tiny("gpt2")
+    method.apply(model, torch.Generator())
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):  # else it is allowed
+        model(**inputs("gpt2"))
