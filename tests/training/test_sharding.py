@@ -63,6 +63,8 @@ CASES: dict[str, dict[str, Any]] = {
     "bert peft:shira": {},  # reads numbers while it is applied
     "llama lora": {},
     "t5 full": {},
+    "t5 token-embeddings": {},
+    "bert token-embeddings bf16": {"weights": "bf16", "dtype": "bf16"},
     "network full": {},
 }
 """Model, method and what else the run says."""
