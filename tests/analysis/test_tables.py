@@ -357,6 +357,23 @@ def test_what_is_not_whole_is_counted_run_by_run_in_a_line_a_cell(plan: Plan, ru
     ]
 
 
+def test_what_is_so_of_all_runs_on_a_task_is_one_line(plan: Plan, runs: Path) -> None:
+    """As the examples that they share: how many are cut does not depend on the method."""
+    cut = "train examples are cut at max_length"
+    records = [path for path in runs.glob(f"letters-*/{RESULT_FILE}")]
+
+    def edit(record: dict[str, Any]) -> None:
+        if record["metrics"]:
+            record["metrics"]["counted"] = {cut: 7}
+
+    for path in records:
+        rewrite(path, edit)
+    frame = collect(plan, runs)
+    below = notes(frame, summarise(frame))
+    lines = [line for line in below if cut in line]
+    assert lines == [f"letters · tiny: 7 {cut}, in each run."]
+
+
 def test_a_trivial_predictor_is_explained_where_there_is_one(table: pd.DataFrame) -> None:
     texts = table.assign(metric=table["metric"].where(table["metric"].isna(), "chrf"))
     assert [short_legend(rows).startswith("first row") for rows in (table, texts)] == [True, False]
