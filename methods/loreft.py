@@ -23,10 +23,8 @@ if TYPE_CHECKING:
 _CHILD = "loreft"
 _PLACES = "finegrid_loreft_places"
 _NO_TOKENS = "the model has no token embeddings: nothing it reads has first and last tokens"
-_UNKNOWN_END = (
-    "where a prompt ends is not known in training, and the model writes on behind it; allowed: 0"
-)
-_PACKED = "where a packed example ends is not known; allowed: 0"
+_UNKNOWN_END = "and no block of a model that writes is told where a prompt ends; allowed: 0"
+_PACKED = "and no block is told where a packed example ends; allowed: 0"
 
 
 class _Places(NamedTuple):
@@ -51,11 +49,11 @@ class LoReFT(Method):
     tokenizer puts about it counted and padding not. R (r, d) has orthonormal rows, W is (r, d) and
     b (r,). The first and the last tokens have an intervention of their own, or share one. Where a
     text has fewer tokens than both take, the first ones come first and no token is changed twice.
-    Of an encoder-decoder the encoder's blocks are changed. In a row of packed examples each has its
-    first tokens.
+    Of an encoder-decoder the encoder's states are changed. In a row of packed examples each has its
+    first tokens, and what a model writes behind a shorter prompt is of the text too.
 
-    V (r, d) is trained in the place of R: R^T is the Q of the QR decomposition of V^T whose R has a
-    positive diagonal. V starts with orthonormal rows, W and b as in a linear layer of the library.
+    V (r, d) is trained in the place of R: R^T is the Q of a QR decomposition of V^T with a positive
+    diagonal. V starts with orthonormal rows, W and b start as in a linear layer of the library.
     """
 
     paper: ClassVar[str] = "Wu et al. 2024, arXiv:2404.03592"
@@ -89,7 +87,7 @@ class LoReFT(Method):
             nothing = "prefix_positions: 0 and suffix_positions: 0 leave nothing to train"
             yield f"{nothing}; allowed: one of them from 1"
         if self.suffix_positions and anatomy.output is not None and anatomy.causal:
-            yield f"suffix_positions: {self.suffix_positions}: {_UNKNOWN_END}"
+            yield f"suffix_positions: {self.suffix_positions}, {_UNKNOWN_END}"
 
     def inject(self, model: nn.Module, generator: torch.Generator) -> None:
         """Give each block V, W and b; the part that embeds the tokens finds their places."""
@@ -138,7 +136,7 @@ class LoReFT(Method):
 
         if _is_packed(keywords):
             if self.suffix_positions:
-                raise ValueError(f"suffix_positions: {self.suffix_positions}: {_PACKED}")
+                raise ValueError(f"suffix_positions: {self.suffix_positions}, {_PACKED}")
             before = keywords["position_ids"].expand_as(tokens)
             return before < self.prefix_positions, torch.zeros_like(before, dtype=torch.bool)
         before, behind = _neighbours(tokens, keywords)
