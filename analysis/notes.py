@@ -145,15 +145,28 @@ def task_notes(frame: pd.DataFrame) -> list[str]:
 
 
 def counted_notes(frame: pd.DataFrame) -> list[str]:
-    """A line for each cell whose examples or test predictions are not whole: its runs' counts."""
+    """A line for each cell whose examples or test predictions are not whole: its runs' counts.
+
+    What is so of all runs of a task and a model, as of the examples that they share, is one line.
+    """
     if COUNTED not in frame:
         return []
-    scored = frame.dropna(subset="test_score")
-    return [
-        f"{' · '.join(map(str, cell))}: {', '.join(map(str, counts))} {what}."
-        for cell, rows in scored.groupby(CELL, sort=False)
-        for what, counts in _counts(rows[COUNTED].fillna("")).items()
-    ]
+    scored = frame.dropna(subset="test_score").fillna({COUNTED: ""})
+    notes = list[str]()
+    for names, runs in scored.groupby(["task", "model"], sort=False):
+        counted = _counts(runs[COUNTED]).items()
+        shared = {what: counts[0] for what, counts in counted if len(set(counts)) == 1}
+        cells = runs.groupby(CELL, sort=False)
+        shared = shared if len(cells) > 1 else {}
+        about = " · ".join(map(str, names))
+        notes += [f"{about}: {count} {what}, in each run." for what, count in shared.items()]
+        notes += [
+            f"{' · '.join(map(str, cell))}: {', '.join(map(str, counts))} {what}."
+            for cell, rows in cells
+            for what, counts in _counts(rows[COUNTED]).items()
+            if what not in shared
+        ]
+    return notes
 
 
 def _counts(texts: Iterable[str]) -> dict[str, list[int]]:

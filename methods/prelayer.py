@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 _STATES = "hidden_states"
-_NO_WIDTH = "the model's configuration does not say how wide its blocks are"
+NO_WIDTH = "the model's configuration does not say how wide its blocks are"
 
 
 @register("prelayer")
@@ -41,18 +41,18 @@ class PreLayer(Prompt):
         """A model that reads no tokens, or whose states are of no known width."""
         if reason := super().not_applicable(anatomy):
             return reason
-        return None if anatomy.hidden else _NO_WIDTH
+        return None if anatomy.hidden else NO_WIDTH
 
     def inject(self, model: nn.Module, generator: torch.Generator) -> None:
         """Give the model P, its tokens places before them, and each block its P_l there."""
         super().inject(model, generator)
-        for number, block in enumerate(_blocks(model)):
+        for number, block in enumerate(reading_blocks(model)):
             replace = partial(_replace, model=model, number=number, length=self.length)
             change_keywords(block, CHILD, replace)
 
     def body_parameters(self, model: nn.Module) -> int:
         """blocks length d."""
-        return len(_blocks(model)) * self.length * _hidden(model)
+        return len(reading_blocks(model)) * self.length * hidden_size(model)
 
     def peft_form(self, model: nn.Module) -> PeftForm:
         """None: peft's prompts stand before the first block alone."""
@@ -61,7 +61,7 @@ class PreLayer(Prompt):
     def _add(self, model: nn.Module, size: int, generator: torch.Generator) -> None:
         import torch
 
-        states = torch.empty(len(_blocks(model)), self.length, _hidden(model))
+        states = torch.empty(len(reading_blocks(model)), self.length, hidden_size(model))
         states.normal_(std=self.initial_std, generator=generator)
         add_parameters(model, CHILD, {"P": states})
 
@@ -71,16 +71,16 @@ class PreLayer(Prompt):
         return states.new_zeros(self.length, width(body_of(model)[0]))
 
 
-def _blocks(model: nn.Module) -> list[nn.Module]:
+def reading_blocks(model: nn.Module) -> list[nn.Module]:
     """The blocks of the part that embeds the input."""
     inside = set(map(id, body_of(model)[0].modules()))
     return [block for block in blocks_of(model) if id(block) in inside]
 
 
-def _hidden(model: nn.Module) -> int:
+def hidden_size(model: nn.Module) -> int:
     """Features of a state. Raises ValueError where no configuration says it."""
     if (found := anatomy_of(model).hidden) is None:
-        raise ValueError(_NO_WIDTH)
+        raise ValueError(NO_WIDTH)
     return found
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from finegrid.models.live import anatomy_of
 from finegrid.prepare.packing import best_fit, packed
 from methods.registry import METHODS
-from tests.kinds.test_writing import of_type
+from tests.kinds.test_writing import SETTINGS, of_type
 from tests.kinds.writing import OWN, write_writer, writer
 
 LENGTH = 16
@@ -37,7 +37,7 @@ def test_the_fullest_group_that_still_has_room_is_filled_first() -> None:
     assert best_fit([4, 8, 1, 4, 2, 1], 10) == [[1, 4], [0, 3, 2, 5]]
 
 
-@pytest.mark.parametrize("name", ["full", "lora", "prefix"])
+@pytest.mark.parametrize("name", ["full", "lora", "prefix", "loreft"])
 @pytest.mark.parametrize("model_type", ["gpt2", "llama", "mistral"])
 def test_packed_examples_have_the_losses_and_gradients_of_single_ones(
     tmp_path: Path, model_type: str, name: str
@@ -49,7 +49,7 @@ def test_packed_examples_have_the_losses_and_gradients_of_single_ones(
     assert len(packs) < len(single)
     assert sum(packs.sizes) == sum(single.sizes)
     assert sum(packs.weights) == sum(single.weights)
-    METHODS.build(name, {}).apply(model, torch.Generator().manual_seed(0))
+    METHODS.build(name, SETTINGS.get(name, {})).apply(model, torch.Generator().manual_seed(0))
 
     def found(examples: Any) -> tuple[torch.Tensor, list[torch.Tensor]]:
         model.zero_grad()

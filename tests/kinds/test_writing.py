@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
+from finegrid.models.live import anatomy_of
 from finegrid.training.data import Examples
 from finegrid.training.encoding import encoded_rows
 from finegrid.training.evaluation import predict, prediction_table, score
@@ -99,7 +100,12 @@ def argmaxes(model: Any, one: dict[str, torch.Tensor], count: int) -> list[int]:
     return written
 
 
-@pytest.mark.parametrize("name", ["full", "prompt", "prelayer", "prefix", "adapter", "lora", "ia3"])
+WRITING = ("full", "prompt", "prelayer", "prefix", "adapter", "lora", "ia3", "loreft")
+SETTINGS: dict[str, dict[str, Any]] = {"loreft": {"suffix_positions": 0}}
+"""Where a model that writes takes no defaults."""
+
+
+@pytest.mark.parametrize("name", WRITING)
 @pytest.mark.parametrize("model_type", OWN)
 def test_a_batch_is_written_as_one_token_after_another_is(
     tmp_path: Path, model_type: str, name: str
@@ -108,7 +114,9 @@ def test_a_batch_is_written_as_one_token_after_another_is(
     folder, count = write_writer(tmp_path / "writer", model_type), 5
     found = of_type(folder, model_type, {"decoding": {"max_new_tokens": count}})
     model: Any = writer(model_type)
-    METHODS.build(name, {}).apply(model, torch.Generator().manual_seed(0))
+    method = METHODS.build(name, SETTINGS.get(name, {}))
+    assert list(method.problems(anatomy_of(model))) == []
+    method.apply(model, torch.Generator().manual_seed(0))
     draw = torch.Generator().manual_seed(1)
     for parameter in model.parameters():
         if parameter.requires_grad:  # so that the method has a part in what is written

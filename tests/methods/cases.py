@@ -63,6 +63,10 @@ SETTINGS: dict[str, list[dict[str, Any]]] = {
         {"rank": 2, "start": "gaussian", "targets": ["all"]},
         {"rank": 2, "residual": False, "targets": ["all"]},
     ],
+    "loreft": [
+        {"rank": 2, "prefix_positions": 2, "suffix_positions": 1},
+        {"rank": 64, "prefix_positions": 1, "suffix_positions": 4, "tied": True},
+    ],
 }
 STAND_INS: dict[str, dict[str, Any]] = {
     "combine": {

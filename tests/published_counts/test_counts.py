@@ -94,6 +94,8 @@ def quiet() -> Console:
         ),
         ({"method": "prefix", "length": 7}, 2 * 2 * 7 * 32),
         ({"method": "prelayer", "prefix_tokens": 3, "infix_tokens": 4}, 2 * 7 * 32),
+        ({"method": "loreft", "rank": 3}, 2 * 2 * (2 * 3 * 32 + 3)),
+        ({"method": "loreft", "rank": 3, "tied": True}, 2 * (2 * 3 * 32 + 3)),
         (
             {"method": "prefix", "length": 7, "reparametrisation_hidden": 5},
             7 * 32 + 32 * 5 + 5 + (5 + 1) * 2 * 2 * 32,
