@@ -360,7 +360,7 @@ def test_what_is_not_whole_is_counted_run_by_run_in_a_line_a_cell(plan: Plan, ru
 def test_what_is_so_of_all_runs_on_a_task_is_one_line(plan: Plan, runs: Path) -> None:
     """As the examples that they share: how many are cut does not depend on the method."""
     cut = "train examples are cut at max_length"
-    records = [path for path in runs.glob(f"letters-*/{RESULT_FILE}")]
+    records = list(runs.glob(f"letters-*/{RESULT_FILE}"))
 
     def edit(record: dict[str, Any]) -> None:
         if record["metrics"]:
