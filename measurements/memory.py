@@ -80,6 +80,7 @@ def benchmark(models: Sequence[str]) -> dict[str, Any]:
     """Every method that trains, in every way that is measured of it."""
     content: dict[str, Any] = yaml.safe_load(TEMPLATE.read_text(encoding="utf-8"))
     content["models"] = {name: content["models"][name] for name in models}
+    settings = content.pop("settings")
     own = [name for name in training_methods() if not METHODS.distributions(name)]
     brought = [name for name in METHODS if METHODS.distributions(name)]
     tasks = list(content["tasks"])
@@ -91,7 +92,11 @@ def benchmark(models: Sequence[str]) -> dict[str, Any]:
             "models": list(models),
             "not_applicable": "show",
             "variants": {
-                f"{name.replace(':', '-')}-{way}": {"method": name, "training": training}
+                f"{name.replace(':', '-')}-{way}": {
+                    "method": name,
+                    "settings": settings.get(name, {}),
+                    "training": training,
+                }
                 for name in methods
                 for way, training in ways.items()
             },
