@@ -62,6 +62,11 @@ class Task(ABC):
         """Names of registered metrics, the kind's own by default; the first decides."""
         return kind_named(self.kind, self.kind_options).output.metrics
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What has to be said wherever scores of the task stand, each a line; most need nothing."""
+        return ()
+
     def files(self) -> tuple[str, ...] | None:
         """The files needed from the source, or None for all that the source names.
 

@@ -222,7 +222,8 @@ def _overlap(
 def _sentence(manifest: PreparedTask) -> str:
     """What the splits share, what is in none of them, and how to read the task, for a log."""
     dropped = (f"dropped {count}: {reason}" for reason, count in manifest.dropped.items())
-    said = kind_named(manifest.kind, manifest.kind_options).remarks()
+    kind = kind_named(manifest.kind, manifest.kind_options)
+    said = (*manifest.remarks, *kind.remarks())
     return f"{manifest.key}: {'; '.join([*map(_shared, manifest.overlaps), *dropped, *said])}"
 
 
@@ -263,6 +264,7 @@ def _manifest(
         splits=splits,
         overlaps=overlaps,
         dropped=dropped,
+        remarks=registered.remarks,
         sha256=content_hash({name: split.sha256 for name, split in splits.items()}),
     )
 

@@ -71,6 +71,8 @@ class PreparedTask(Record):
     """Each split with every earlier one. No part of the fingerprint: the data decide it alone."""
     dropped: dict[str, int] = Field(default={}, exclude_if=lambda value: not value)
     """How many examples of the source are in no split, by the reason, where the task counts."""
+    remarks: tuple[str, ...] = Field(default=(), exclude_if=lambda value: not value)
+    """What the task has to have said wherever its scores stand."""
     sha256: Sha256
     """Hash over the splits: the data's fingerprint."""
 

@@ -172,8 +172,8 @@ def stages(run: Run) -> Iterator[Reached]:
     """The stages of a run. Each yields what it adds to the record."""
     course = Course(run.mirror, run.keeper, started=time.perf_counter())
     task = read_manifest(PreparedTask, run.task_folder)
-    said = kind_named(task.kind, task.kind_options).remarks()
-    yield {"data_sha256": task.sha256, "task_remarks": tuple(said)}
+    said = (*task.remarks, *kind_named(task.kind, task.kind_options).remarks())
+    yield {"data_sha256": task.sha256, "task_remarks": said}
     prepared = read_manifest(PreparedModel, run.model_folder)
     yield {"stripped": prepared.stripped, "dequantised": prepared.dequantised}
     base = load(run, prepared, task)
