@@ -15,6 +15,7 @@ from transformers import (
     NllbTokenizer,
 )
 
+from kinds.contract import Kind
 from kinds.registry import kind_named
 from tests.methods.architectures import SEQ2SEQ
 
@@ -47,14 +48,19 @@ def said(name: str) -> dict[str, Any]:
     return dict(zip(KEYS, CODES[name], strict=True))
 
 
-@pytest.mark.parametrize("name", CODES)
-def test_sources_and_targets_have_the_tokens_of_their_languages(name: str, tmp_path: Path) -> None:
-    folder = write(tmp_path / "model", name)
+def encoded(name: str, folder: Path) -> tuple[Kind, list[Any], list[Any]]:
+    """The kind, and the sources and targets as the model reads them."""
     kind = kind_named("seq2seq", {"languages": said(name)})
     processor = kind.inputs.processor(folder)
     rows = pa.table({"id": ["0", "1"], "source": TEXTS, "target": TARGETS})
     inputs = kind.inputs.encode(rows, processor, 16)
-    targets = kind.output.encode(rows, inputs, processor, 16)
+    return kind, inputs, kind.output.encode(rows, inputs, processor, 16)
+
+
+@pytest.mark.parametrize("name", CODES)
+def test_sources_and_targets_have_the_tokens_of_their_languages(name: str, tmp_path: Path) -> None:
+    folder = write(tmp_path / "model", name)
+    _, inputs, targets = encoded(name, folder)
     source, target = CODES[name]
     theirs = AutoTokenizer.from_pretrained(folder, src_lang=source, tgt_lang=target)
     expected = theirs(TEXTS, text_target=TARGETS)
@@ -94,11 +100,7 @@ def test_what_a_decoder_reads_is_what_the_library_makes_of_labels(
 ) -> None:
     """The loss of the library's own forward pass, with targets of unlike lengths."""
     folder = write(tmp_path / "model", name)
-    kind = kind_named("seq2seq", {"languages": said(name)})
-    processor = kind.inputs.processor(folder)
-    rows = pa.table({"id": ["0", "1"], "source": TEXTS, "target": TARGETS})
-    inputs = kind.inputs.encode(rows, processor, 16)
-    targets = kind.output.encode(rows, inputs, processor, 16)
+    kind, inputs, targets = encoded(name, folder)
     labels = kind.output.collate(targets)
     torch.manual_seed(0)
     model: Any = AutoModelForSeq2SeqLM.from_config(AutoConfig.from_pretrained(folder)).eval()
