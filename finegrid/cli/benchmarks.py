@@ -28,7 +28,7 @@ from finegrid.training.processes.exits import EXIT_TRY_AGAIN
 from finegrid.training.processes.home import SNAKEMAKE, home_problem
 from finegrid.training.processes.signals import interruptible
 from finegrid.training.tracking import mirror_mode
-from tasks.registry import kind_of
+from tasks.registry import remarks_of
 from workflow.pipeline import Pipeline
 
 SNAKEFILE = ROOT / "Snakefile"
@@ -44,9 +44,7 @@ def check(benchmark: BenchmarkName = DEFAULT_BENCHMARK) -> None:
         name = f"{cell.task} x {cell.model} x {cell.variant}"
         CONSOLE.print(f"  not applicable: {name} ({cell.not_applicable})", soft_wrap=True)
     tasks = {spec.task.name: spec.task for spec in plan.runs.values()}
-    said = (
-        f"tasks.{name}: {one}" for name, task in tasks.items() for one in kind_of(task).remarks()
-    )
+    said = (f"tasks.{name}: {one}" for name, task in tasks.items() for one in remarks_of(task))
     for remark in (*remarks(pipeline.benchmark, pipeline.examiner), *said):
         CONSOLE.print(f"  {remark}", highlight=False, markup=False, soft_wrap=True)
 

@@ -14,6 +14,7 @@ from finegrid.records.specification import Source, Task
 from kinds.registry import kind_named
 from tasks.address_questions import AddressQuestions
 from tasks.addresses import FILE, PARTS, Addresses
+from tasks.registry import remarks_of
 
 USADDRESS = Source(
     uri="sdist:usaddress==0.5.16/training/",
@@ -111,7 +112,7 @@ def test_the_corpus_is_what_its_authors_say(real: Path, tmp_path: Path) -> None:
 
 def test_questions_are_told_to_be_made(real: Path, tmp_path: Path) -> None:
     found = prepared("address-questions", real, tmp_path)
-    assert found.remarks == AddressQuestions().remarks
+    assert found.remarks == remarks_of(found.spec) == AddressQuestions().remarks
     assert found.remarks[0].startswith("made questions: ")
     splits = AddressQuestions().read(real)
     addresses = {
