@@ -81,7 +81,12 @@ class OfAddresses(Task):
 @register("addresses")
 @dataclass(frozen=True)
 class Addresses(OfAddresses):
-    """The words of an address -> what part of it each is, by IOB2: a part is an entity."""
+    """The words of an address -> what part of it each is, by IOB2: a part is an entity.
+
+    The 1,513 addresses of usaddress 0.5.16 (github.com/datamade/usaddress, under the MIT licence),
+    each word with one of 29 labels that people gave it. Words of one label that follow each other
+    are a part, and no word is outside of one.
+    """
 
     kind = "token-classification"
     labels = tuple(f"{sign}-{part}" for part in PARTS for sign in ("B", "I"))
