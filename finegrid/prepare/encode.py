@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from itertools import chain, compress
 from pathlib import Path
@@ -30,7 +31,7 @@ from finegrid.records.prepared import MANIFEST_FILE, PreparedModel, PreparedTask
 from finegrid.records.registry import UnknownNameError
 from finegrid.records.write import atomic_path, remove_unfinished
 from finegrid.training.encoding import encoded_rows
-from kinds.contract import Kind
+from kinds.contract import Example, Kind
 from kinds.registry import kind_named
 
 _WEIGHTS = ".safetensors"
@@ -39,22 +40,22 @@ _CHUNK_ROWS, _CHUNK_UNITS, _CHUNK_BYTES = 1 << 10, 1 << 18, 1 << 24
 
 
 class _Chunk(NamedTuple):
-    """Encoded examples, and how many of them were cut."""
+    """Encoded examples, and what was lost of them, by the names that an `EncodedSplit` has."""
 
     rows: pa.RecordBatch
-    cut: int
+    lost: Counter[str]
 
 
 @dataclass
 class _Counted:
-    """The rows of chunks; `cut` counts those that were cut."""
+    """The rows of chunks; `lost` adds up what was lost."""
 
     chunks: Iterator[_Chunk]
-    cut: int = 0
+    lost: Counter[str] = field(default_factory=Counter)
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         for chunk in self.chunks:
-            self.cut += chunk.cut
+            self.lost.update(chunk.lost)
             yield chunk.rows
 
 
@@ -76,11 +77,17 @@ class _Encoder:
         targets = self.kind.output.encode(rows, inputs, self.processor, self.max_length)
         encoded = encoded_rows(self.kind, rows["id"].to_pylist(), inputs, targets)
         kept = [split != "train" or self.kind.output.is_learnt(target) for target in targets]
-        cut = sum(
-            bool(self.kind.inputs.left_out(one) or self.kind.output.left_out(target))
-            for one, target in compress(zip(inputs, targets, strict=True), kept)
-        )
-        return _Chunk(encoded if all(kept) else encoded.filter(pa.array(kept)), cut)
+        lost = Counter[str]()
+        for one, target in compress(zip(inputs, targets, strict=True), kept):
+            lost.update(self._lost(one, target))
+        return _Chunk(encoded if all(kept) else encoded.filter(pa.array(kept)), lost)
+
+    def _lost(self, example: Example, target: Example) -> dict[str, int]:
+        inputs, output = self.kind.inputs, self.kind.output
+        is_cut = bool(inputs.left_out(example) or output.left_out(target))
+        is_altered = not is_cut and output.is_altered(target, self.processor)
+        unknown = inputs.unknown(example, self.processor)
+        return {"cut": int(is_cut), "altered": int(is_altered), "unknown": unknown}
 
 
 def encode_task(encoding: Encoding, destination: Path, prepared: Path, model: str = "") -> Encoded:
@@ -145,7 +152,7 @@ def _encode_split(
                 count, units = count + len(sizes), units + int(sizes.sum())
                 longest = max(longest, int(sizes.max()))
     return EncodedSplit(
-        n=count, units=units, longest=longest, cut=counted.cut, file_sha256=file_sha256(path)
+        n=count, units=units, longest=longest, file_sha256=file_sha256(path), **counted.lost
     )
 
 
@@ -187,7 +194,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _sentence(name: str, one: EncodedSplit) -> str:
     cut = f", {one.cut} of them cut" if one.cut else ""
-    return f"{name} {one.n} examples{cut}, {one.units} units"
+    unknown = f", {one.unknown} of them unknown" if one.unknown else ""
+    altered = f", {one.altered} targets altered" if one.altered else ""
+    return f"{name} {one.n} examples{cut}, {one.units} units{unknown}{altered}"
 
 
 def _parser() -> argparse.ArgumentParser:

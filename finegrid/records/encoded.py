@@ -40,6 +40,9 @@ class Encoding(Record):
         return None if self.processor is None else short_hash(self.processor)
 
 
+_Count = Annotated[int, Field(ge=0, exclude_if=lambda value: value == 0)]
+
+
 class EncodedSplit(Record):
     """One split as it lies on disk, `<split>.arrow`."""
 
@@ -48,8 +51,12 @@ class EncodedSplit(Record):
     """Of all examples together: tokens of texts, examples of rows of numbers."""
     longest: Annotated[int, Field(ge=1)]
     """The units of the largest example."""
-    cut: Annotated[int, Field(ge=0)] = Field(default=0, exclude_if=lambda value: value == 0)
+    cut: _Count = 0
     """Examples that lack a part of what they are to teach, for the length holds no more of them."""
+    unknown: _Count = 0
+    """Units that stand for what the model has no unit for, as a word that no vocabulary holds."""
+    altered: _Count = 0
+    """Whole targets that are learnt as something else than they say, as without line ends."""
     file_sha256: Sha256
 
 
@@ -70,3 +77,16 @@ class Encoded(Record):
     packages: dict[str, str]
     """The libraries that encoded, with their versions."""
     splits: dict[SplitName, EncodedSplit]
+
+    def remarks(self, lacking: str) -> dict[str, int]:
+        """What a reader of scores has to know of the examples, a predicate each, and of how many.
+
+        `lacking` is what is so of those that were cut.
+        """
+        found = dict[str, int]()
+        for name, one in self.splits.items():
+            found[f"{name} {lacking}"] = one.cut
+            found[f"of {one.units} {name} tokens are unknown to the tokenizer"] = one.unknown
+            altered = f"{name} targets are altered by the tokenizer: no text that is written is one"
+            found[altered] = one.altered
+        return {what: count for what, count in found.items() if count}

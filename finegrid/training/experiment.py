@@ -308,7 +308,7 @@ def score_unseen(
         validation=trained.best.scores,
         test=scores.get("test", {}),
         best_step=trained.best.step,
-        counted=_cut(run, task) | _counted(unseen, said),
+        counted=_lost(run, task) | _counted(unseen, said),
         trivial=trivial.get("test"),
     )
     seconds = time.perf_counter() - start
@@ -316,11 +316,10 @@ def score_unseen(
     return Scored(metrics, kept | said, seconds)
 
 
-def _cut(run: Run, task: PreparedTask) -> dict[str, int]:
-    """How many examples of each split lack something, for the length holds no more of them."""
-    splits = read_manifest(Encoded, run.encoded_folder(task)).splits
+def _lost(run: Run, task: PreparedTask) -> dict[str, int]:
+    """What the examples of each split have lost where they were encoded."""
     lacking = kind_named(task.kind, task.kind_options).output.lacking
-    return {f"{name} {lacking}": one.cut for name, one in splits.items() if one.cut}
+    return read_manifest(Encoded, run.encoded_folder(task)).remarks(lacking)
 
 
 def _counted(splits: Splits, said: Mapping[SplitName, list[Row]]) -> dict[str, int]:

@@ -60,6 +60,16 @@ class Tokenizer:
         return int(found)
 
     @property
+    def unknown(self) -> int | None:
+        """The id of what the vocabulary lacks; None without one, and where it is more than that.
+
+        The one special token of GPT-2 stands for the unknown too, which its bytes never are.
+        """
+        found: int | None = self.tokenizer.unk_token_id
+        others = (self.tokenizer.bos_token_id, self.tokenizer.eos_token_id, self.pad)
+        return None if found in others else found
+
+    @property
     def ends(self) -> tuple[int, ...]:
         """The ids that end what a model writes: first the one that it learns to end a text with."""
         turn = () if self.turn_end is None else (self.turn_end,)
@@ -164,6 +174,10 @@ class Text(Inputs):
     def left_out(self, example: Example) -> int:
         """The tokens that its texts have beyond the length."""
         return int(example[LEFT_OUT])
+
+    def unknown(self, example: Example, processor: Tokenizer) -> int:
+        """The tokens that stand for what the vocabulary lacks."""
+        return list(example["input_ids"]).count(processor.unknown)
 
     def size(self, example: Example) -> int:
         """Its tokens, special ones among them."""

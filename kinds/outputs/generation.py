@@ -82,7 +82,7 @@ def _stopping(named: Tokenizer, stops: Sequence[str], start: int) -> Any:
     import torch
 
     def criterion(ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
-        found = [_holds(_text(tokens, named), stops) for tokens in ids[:, start:].tolist()]
+        found = [_holds(text_of(tokens, named), stops) for tokens in ids[:, start:].tolist()]
         return torch.tensor(found, device=ids.device)
 
     return criterion
@@ -92,7 +92,8 @@ def _holds(text: str, stops: Sequence[str]) -> bool:
     return any(one in text for one in stops)
 
 
-def _text(tokens: list[int], named: Tokenizer) -> str:
+def text_of(tokens: list[int], named: Tokenizer) -> str:
+    """The text of tokens, without the special ones."""
     text: str = named.tokenizer.decode(tokens, skip_special_tokens=True)
     return text
 
@@ -100,9 +101,9 @@ def _text(tokens: list[int], named: Tokenizer) -> str:
 def _row(tokens: list[int], named: Tokenizer, stops: Sequence[str]) -> Row:
     last = next((at for at, one in enumerate(tokens) if one in named.ends), None)
     ends, written = last is not None, tokens[:last]
-    text = _text(written, named)
+    text = text_of(written, named)
     if _holds(text, stops):
-        parts = (_text(written[:count], named) for count in range(1, len(written) + 1))
+        parts = (text_of(written[:count], named) for count in range(1, len(written) + 1))
         count = next(count for count, part in enumerate(parts, 1) if _holds(part, stops))
         text = text[: min(text.index(one) for one in stops if one in text)]
         return {"text": text, "tokens": count, "end": "string"}

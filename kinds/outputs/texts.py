@@ -154,6 +154,16 @@ class Texts(CrossEntropy):
         types = {"labels": pa.list_(pa.int32()), "reference": self._true()}
         return pa.schema([(name, one) for name, one in types.items() if name in target])
 
+    def is_altered(self, target: Example, processor: Any) -> bool:
+        """Whether its tokens are read as another text, but for blanks about it: a tokenizer may
+        lack a character, lower them all, or take a word for a special token. What is written is
+        never the target then.
+        """
+        from kinds.outputs.generation import text_of
+
+        ids = [int(one) for one in target["labels"] if one != LEFT_OUT]
+        return text_of(ids, processor).strip() != references(target["reference"])[0].strip()
+
     def weight(self, target: Example) -> int:
         """The tokens that are learnt."""
         return learnt(target["labels"])
