@@ -37,18 +37,34 @@ def beginning(named: Tokenizer) -> list[int]:
     return ids[:-1] if ids and ids[-1] == named.end and len(ids) > 1 else _not_end(ids, named)
 
 
+def put_before(ids: Sequence[int], begins: list[int]) -> list[int]:
+    """What begins a text, where its tokens do not begin so: templates are copied with `<s>`."""
+    return [] if list(ids[: len(begins)]) == begins else begins
+
+
 def chat(tokenizer: Any, turns: Sequence[Mapping[str, str]], *, is_answered: bool) -> str:
     """A conversation by the tokenizer's template: up to where an answer begins, or with it.
 
-    Raises ValueError for a tokenizer without a template.
+    Raises ValueError for a tokenizer without a template, or with one that takes no such turns.
     """
+    from jinja2 import TemplateError
+
     if tokenizer.chat_template is None:
         raise ValueError(
             "encoding.template: chat, and the tokenizer has no chat template; allowed: none, or a "
             "text of your own"
         )
     how = {"tokenize": False, "date_string": _FIXED_DATE}
-    found: str = tokenizer.apply_chat_template(turns, add_generation_prompt=not is_answered, **how)
+    try:
+        found: str = tokenizer.apply_chat_template(
+            turns, add_generation_prompt=not is_answered, **how
+        )
+    except TemplateError as error:
+        raise ValueError(
+            "encoding.template: chat, and the tokenizer's chat template cannot be applied to "
+            f"{', '.join(turn['role'] for turn in turns)}, one after another: {error}; allowed: "
+            "turns that it takes, none, or a text of your own"
+        ) from error
     return found
 
 

@@ -12,7 +12,7 @@ from pydantic import AfterValidator
 from finegrid.records.base import Record
 from kinds.contract import Example
 from kinds.inputs.choices import AskedChoices
-from kinds.inputs.decoders import SEES_AHEAD, beginning, chat, ids_of
+from kinds.inputs.decoders import SEES_AHEAD, beginning, chat, ids_of, put_before
 from kinds.inputs.text import Tokenizer
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ class PromptedChoices(AskedChoices):
             for name, one, question, own in zip(
                 rows["id"].to_pylist(), asked, questions, choices, strict=True
             )
-            for start in [_start([] if one.is_whole else begins, question, processor)]
+            for start in [_start(one, begins, question, processor)]
             for place in range(len(own))
         ]
 
@@ -173,9 +173,10 @@ class PromptedChoices(AskedChoices):
             yield _Asked(stripped, text[len(stripped) :], is_whole=False)
 
 
-def _start(begins: list[int], question: list[int], named: Tokenizer) -> list[int]:
+def _start(one: _Asked, begins: list[int], question: list[int], named: Tokenizer) -> list[int]:
     """The special tokens before a question; one for a question that has no token at all."""
-    return begins if begins or question else [named.first]
+    found = [] if one.is_whole else put_before(question, begins)
+    return found if found or question else [named.first]
 
 
 def _example(ids: list[int], asked: int, place: int, row: str, max_length: int) -> Example:

@@ -14,7 +14,7 @@ from finegrid.records.base import Record
 from finegrid.records.references import references
 from kinds.contract import Composed, Example
 from kinds.inputs.conversations import CONVERSATION, last_turn
-from kinds.inputs.decoders import SEES_AHEAD, answer_frame, beginning, chat, ids_of
+from kinds.inputs.decoders import SEES_AHEAD, answer_frame, beginning, chat, ids_of, put_before
 from kinds.inputs.text import LEFT_OUT, Text, Tokenizer
 
 if TYPE_CHECKING:
@@ -253,7 +253,7 @@ def _prompt_ids(rendered: Sequence[_Rendered], named: Tokenizer) -> list[list[in
     begins = beginning(named)
     found = ids_of(named, [one.prompt for one in rendered])
     return [
-        (([] if one.is_whole else begins) + ids) or [named.first]
+        (([] if one.is_whole else put_before(ids, begins)) + ids) or [named.first]
         for one, ids in zip(rendered, found, strict=True)
     ]
 

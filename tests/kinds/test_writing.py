@@ -268,6 +268,9 @@ def test_what_a_chat_template_puts_about_an_answer_is_none_of_it(tmp_path: Path)
     [
         (None, "the tokenizer has no chat template"),
         ("{{ messages | length }} {{ messages[0].content }}", "makes another beginning"),
+        ("{{ raise_exception('System role not supported') }}", "System role not supported"),
+        ("{{ messages[0].who.name }}", "cannot be applied to user, .*'who'"),
+        ("{% for m in messages %}{{ m.content }}", "cannot be applied to user, "),
     ],
 )
 def test_a_template_that_does_not_say_so_is_refused(
@@ -286,6 +289,22 @@ def test_a_template_of_one_s_own_stands_about_the_prompt(tmp_path: Path) -> None
     found = examples(folder, "causal-lm", options, prompt=["warm"], target=["dull"])
     ids = found.inputs[0]["input_ids"]
     assert found.processor.tokenizer.decode(ids) == "<s> plot warm was dull </s>"
+
+
+@pytest.mark.parametrize("kind", ["causal-lm", "multiple-choice-lm"])
+def test_a_template_that_begins_as_the_tokenizer_does_begins_once(
+    tmp_path: Path, kind: str
+) -> None:
+    """Templates of models are often copied with the token that begins texts, such as `<s>[INST]`."""
+    folder = write_writer(tmp_path / "writer", "llama")
+    columns: dict[str, Any] = {"prompt": ["warm"], "target": ["dull"]}
+    template = "<s> plot {prompt} was "
+    if kind != "causal-lm":
+        columns = {"question": ["warm"], "choices": [["dull", "great"]], "answer": [0]}
+        template = "<s> plot {question} was {choice}"
+    found = examples(folder, kind, {"encoding": {"template": template}}, **columns)
+    text = found.processor.tokenizer.decode(found.inputs[0]["input_ids"])
+    assert text.removesuffix(" </s>") == "<s> plot warm was dull"
 
 
 def test_what_is_too_long_lacks_the_end_of_its_target_and_is_counted(tmp_path: Path) -> None:
