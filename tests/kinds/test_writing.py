@@ -295,7 +295,7 @@ def test_a_template_of_one_s_own_stands_about_the_prompt(tmp_path: Path) -> None
 def test_a_template_that_begins_as_the_tokenizer_does_begins_once(
     tmp_path: Path, kind: str
 ) -> None:
-    """Templates of models are often copied with the token that begins texts, such as `<s>[INST]`."""
+    """Templates are often copied with the token that begins texts, such as `<s>[INST]`."""
     folder = write_writer(tmp_path / "writer", "llama")
     columns: dict[str, Any] = {"prompt": ["warm"], "target": ["dull"]}
     template = "<s> plot {prompt} was "
