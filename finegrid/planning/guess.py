@@ -18,11 +18,13 @@ from finegrid.planning.guess_columns import (
     ByName,
     Column,
     columns_of,
+    named,
 )
+from finegrid.planning.guess_columns import GuessError as GuessError
 from finegrid.planning.guess_format import guess_format
 from finegrid.planning.guess_spans import guess_spans
 from finegrid.planning.guess_tags import TaggedWords, guess_tags
-from finegrid.planning.guess_texts import guess_texts
+from finegrid.planning.guess_texts import answers_yes_or_no, guess_texts, said_texts, writing
 from finegrid.planning.own_paths import Paths
 from finegrid.records.prepared import SplitName
 from kinds.registry import KINDS, kind_named
@@ -45,6 +47,7 @@ TEXTS = (
 _PAIRS = (
     *(("premise", "hypothesis"), ("sentence1", "sentence2"), ("question1", "question2")),
     *(("question", "sentence"), ("text1", "text2"), ("texta", "textb"), ("query", "passage")),
+    *(("question", "passage"), ("question", "context")),
 )
 GROUPS = ("user", "userid", "author", "authorid", "reviewerid", "patientid", "groupid")
 _INSTRUCTION, _CONTEXT, _INPUT = "instruction", "context", "input"
@@ -91,10 +94,6 @@ class Guess:
     """What the entry says of splits beside shares."""
 
 
-class GuessError(Exception):
-    """What cannot be guessed, and the option that says it."""
-
-
 def guess(paths: Paths, given: Options) -> Guess:
     """The guess for a task on these files. Raises GuessError, TableError, OSError."""
     path = paths["train"][0]
@@ -118,6 +117,7 @@ def guess(paths: Paths, given: Options) -> Guess:
             return _of_texts(answers, found, how, paths, reasons)
         if written := _written(found, paths["train"], how, given):
             return _of_texts(written, found, how, paths, reasons)
+        _check_kind(given.kind)
         texts, label = _texts(found, given, reasons), label_of(found, given, reasons)
         kind = given.kind or _kind(label, reasons)
         check_labels(label.name, paths, how)
@@ -135,11 +135,14 @@ def _written(
     """The guess that texts follow from others, unless labels are named or asked for."""
     labelled = any(column.key in _LABELS and column.may_be_classes for column in columns)
     labelled = labelled and not any(column.key == _INSTRUCTION for column in columns)
-    columns = [*columns, *_known_by(columns)]
-    if given.text is not None or given.label is not None or (labelled and given.kind is None):
-        return None
-    keys = {column.key: column.name for column in columns}
-    return guess_texts(keys, given.kind, files, how)
+    labelled = labelled or answers_yes_or_no(columns)
+    found = None
+    if given.text is None and given.label is None and (given.kind is not None or not labelled):
+        keys = {column.key: column.name for column in [*columns, *_known_by(columns)]}
+        found = guess_texts(keys, given.kind, files, how)
+    if found is None and given.kind is not None and needs_of(given.kind) in writing():
+        return said_texts(columns, given.kind, given.text, given.label)
+    return found
 
 
 def _known_by(columns: Sequence[Column]) -> list[Column]:
@@ -241,19 +244,11 @@ def check_labels(label: str | int, paths: Paths, how: Format) -> None:
             raise GuessError(f"{path.name} has no column {label!r} to score by; allowed: {allowed}")
 
 
-def _named(columns: Iterable[Column], name: str, option: str) -> Column:
-    found = [column for column in columns if str(column.name) == name]
-    if not found:
-        names = ", ".join(str(column.name) for column in columns)
-        raise GuessError(f"{option}: {name!r} is no column; allowed: {names}")
-    return found[0]
-
-
 def _texts(columns: list[Column], given: Options, reasons: list[str]) -> list[Column]:
     """The column of the text, or those of a pair."""
     if given.text is not None:
-        pair = [_named(columns, given.pair, "--pair")] if given.pair is not None else []
-        return [_named(columns, given.text, "--text"), *pair]
+        pair = [named(columns, given.pair, "--pair")] if given.pair is not None else []
+        return [named(columns, given.text, "--text"), *pair]
     if given.pair is not None:
         raise GuessError("--pair: goes with --text; allowed: both")
     keys = {column.key: column for column in columns}
@@ -262,15 +257,15 @@ def _texts(columns: list[Column], given: Options, reasons: list[str]) -> list[Co
             reasons.append(f"pairs of texts, for {first} and {second} are usual names of them")
             return [keys[first], keys[second]]
     texts = [column for column in columns if column.mean_words >= TEXT_WORDS]
-    named = [column for column in texts if column.key in TEXTS]
-    found = sorted(named or texts, key=lambda column: -column.mean_words)
+    usual = [column for column in texts if column.key in TEXTS]
+    found = sorted(usual or texts, key=lambda column: -column.mean_words)
     if not found:
         of_rows = (name for name in KINDS if kind_named(name).inputs.unit == "row")
         raise GuessError(
             f"no column holds texts of {TEXT_WORDS} words on average; say it: --text, and --pair; "
             f"rows of numbers are of kind {', '.join(of_rows)}, for which no model is named"
         )
-    why = "a usual name, " if named else ""
+    why = "a usual name, " if usual else ""
     reasons.append(f"text: {found[0].name}, {why}{found[0].mean_words:.0f} words on average")
     return found[:1]
 
@@ -278,7 +273,7 @@ def _texts(columns: list[Column], given: Options, reasons: list[str]) -> list[Co
 def label_of(columns: list[Column], given: Options, reasons: list[str]) -> Column:
     """The column of the labels. Raises GuessError where several may be, or none."""
     if given.label is not None:
-        return _named(columns, given.label, "--label")
+        return named(columns, given.label, "--label")
     found = [column for column in columns if column.key in _LABELS]
     why = "a usual name"
     if not found:
@@ -289,7 +284,8 @@ def label_of(columns: list[Column], given: Options, reasons: list[str]) -> Colum
         which = "several may be labels" if found else "none looks like a label"
         are_flags = found and all(column.values <= {"0", "1"} for column in found)
         hint = ", of which one is learnt, for each is a label of 0 and 1" if are_flags else ""
-        raise GuessError(f"of the columns {names} {which}; say it: --label{hint}")
+        others = "" if found else f", or --kind {_kinds_that_write()}, of texts that are learnt"
+        raise GuessError(f"of the columns {names} {which}; say it: --label{hint}{others}")
     reasons.append(f"label: {found[0].name}, {why}")
     return found[0]
 
@@ -316,12 +312,28 @@ def _kind(label: Column, reasons: list[str]) -> str:
     if count > MOST_CLASSES or label.rows < 2 * len(filled):
         raise GuessError(
             f"{label.name}: too many different values for {label.rows} rows of classes; say it: "
-            f"--label, or --kind {' | '.join(kinds_like(text_kind(classes=True)))}"
+            f"--label, or --kind {' | '.join(kinds_like(text_kind(classes=True)))} | "
+            f"{_kinds_that_write()}"
         )
     shown = ", ".join(sorted(filled)[:5]) + (", ..." if len(filled) > 5 else "")
     kind = text_kind(classes=True)
     reasons.append(f"{kind}, for {label.name} has {len(filled)} values: {shown}")
     return kind
+
+
+def _check_kind(asked: str | None) -> None:
+    """Refuse a kind of other columns than a text and a label: only usual names tell those."""
+    if asked is None or "text" in (names := needs_of(asked).names):
+        return
+    raise GuessError(
+        f"--kind: {asked!r} is guessed by usual names of columns alone, which are not all there; "
+        f"allowed: a benchmark of your own whose key columns names {', '.join(names)}, or, if "
+        "they have usual names, no --text and --label"
+    )
+
+
+def _kinds_that_write() -> str:
+    return " | ".join(needs.kind for needs in writing())
 
 
 def _no_labels(label: Column, reasons: list[str]) -> tuple[str, ...]:

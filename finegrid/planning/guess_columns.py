@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from math import isfinite
@@ -21,6 +21,10 @@ FEW_CLASSES = 20
 TEXT_WORDS = 3
 """Words that a text has on average, at least."""
 _FIRST_ROWS = 200
+
+
+class GuessError(Exception):
+    """What cannot be guessed, and the option that says it."""
 
 
 class ByName(NamedTuple):
@@ -87,6 +91,15 @@ class Column:
 def key_of(name: str | int) -> str:
     """A column's name without case and signs."""
     return re.sub(r"[^a-z0-9]", "", str(name).lower())
+
+
+def named(columns: Iterable[Column], name: str, option: str) -> Column:
+    """The column of that name, which an option says. Raises GuessError."""
+    found = [column for column in columns if str(column.name) == name]
+    if not found:
+        names = ", ".join(str(column.name) for column in columns)
+        raise GuessError(f"{option}: {name!r} is no column; allowed: {names}")
+    return found[0]
 
 
 def columns_of(files: Sequence[Path], how: Format, without: Sequence[str] = ()) -> list[Column]:

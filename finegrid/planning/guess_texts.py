@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from finegrid.planning.guess_columns import ByName
+from finegrid.planning.guess_columns import TEXT_WORDS, ByName, Column, GuessError, named
 from finegrid.planning.guess_references import Several, listed, numbered, repeated
 from kinds.registry import KINDS
 from tasks.file_kinds import Needs, needs_of
@@ -25,6 +25,7 @@ _PAIRS = (
 _BETWEEN = {"instruction": "input"}
 """A column that adds to another one, as in the form of Alpaca."""
 _CHATS = ("messages", "conversations")
+_YES_OR_NO = frozenset({"true", "false", "yes", "no"})
 
 
 def guess_texts(
@@ -35,7 +36,7 @@ def guess_texts(
     `keys` has each column of the files by its name without case and signs; `kind` is one that was
     asked for. Raises TableError and OSError.
     """
-    found = [needs for needs in _writing() if kind in (None, needs.kind)]
+    found = [needs for needs in writing() if kind in (None, needs.kind)]
     chats = [keys[name] for name in _CHATS if name in keys]
     for needs in found:
         if chats and (composed := next(iter(needs.composed), None)):
@@ -98,6 +99,65 @@ def _pair(
     return ByName(needs.kind, columns, (*parts, keys[second]), asked, reasons)
 
 
-def _writing() -> Iterable[Needs]:
+def said_texts(columns: Sequence[Column], kind: str, text: str | None, label: str | None) -> ByName:
+    """The guess for a kind that was asked for, by the columns that are said, or by those of texts.
+
+    A label is the text that is learnt, and follows the other one. Raises GuessError.
+    """
+    needs = needs_of(kind)
+    texts = [column for column in columns if column.mean_words >= TEXT_WORDS]
+    first = named(columns, text, "--text") if text is not None else None
+    if label is None:
+        found = [first] if first else texts
+        if len(found) != 1:
+            raise GuessError(
+                f"{_several_of(found or columns)} what is learnt; say it: --label, and --text of "
+                "what it follows"
+            )
+        return _said(needs, None, found[0])
+    learnt = named(columns, label, "--label")
+    return _said(needs, first or _before(needs, texts, learnt), learnt)
+
+
+def _before(needs: Needs, texts: Sequence[Column], learnt: Column) -> Column | None:
+    """What a text follows: the only other column of texts, or the one with a usual name."""
+    others = [column for column in texts if column is not learnt]
+    usual = [column for column in others if column.key in {first for first, _ in _PAIRS}]
+    found = usual if len(usual) == 1 else others
+    if len(found) > 1:
+        raise GuessError(f"{_several_of(found)} what it follows; say it: --text")
+    return found[0] if found else None
+
+
+def _several_of(columns: Iterable[Column]) -> str:
+    return f"of the columns {', '.join(str(one.name) for one in columns)} several may be"
+
+
+def _said(needs: Needs, first: Column | None, learnt: Column) -> ByName:
+    if first is None and needs.texts[0] not in needs.optional:
+        raise GuessError(
+            f"no other column holds texts, and kind {needs.kind!r} needs one that {learnt.name} "
+            "follows; say it: --text"
+        )
+    columns: Columns = {needs.truth[0]: learnt.name}
+    if first is None:
+        reason = f"{needs.kind}, and {learnt.name} is learnt as it stands"
+        return ByName(needs.kind, columns, (learnt.name,), {}, (reason,))
+    reason = f"{needs.kind}, and {learnt.name} is learnt, which follows {first.name}"
+    columns[needs.texts[0]] = first.name
+    return ByName(needs.kind, columns, (first.name, learnt.name), {}, (reason,))
+
+
+def answers_yes_or_no(columns: Iterable[Column]) -> bool:
+    """Whether answers are of two words, as those of BoolQ: classes, and no texts."""
+    return any(
+        column.key in {second for _, second in _PAIRS}
+        and len(values := {value.lower() for value in column.values}) == 2
+        and (values <= _YES_OR_NO)
+        for column in columns
+    )
+
+
+def writing() -> list[Needs]:
     """What the kinds read whose outputs are texts."""
-    return (needs for needs in map(needs_of, KINDS) if needs.truths == "texts")
+    return [needs for needs in map(needs_of, KINDS) if needs.truths == "texts"]

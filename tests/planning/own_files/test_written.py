@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from finegrid.planning.benchmark import parse_benchmark
-from finegrid.planning.guess import Options, guess
+from finegrid.planning.guess import GuessError, Options, guess
 from finegrid.planning.plan import make_plan
 from finegrid.prepare.task import prepare_task
 from finegrid.records.specification import Task
@@ -188,3 +188,102 @@ def test_the_usual_forms_are_guessed_and_read(
     prepare_task(task, folder / "prepared")
     row = pq.read_table(folder / "prepared" / "train.parquet").to_pylist()[0]
     assert row == {"id": "train-1"} | first
+
+
+def text(number: int, words: int = 6) -> str:
+    return " ".join(f"word{number * 7 + at}" for at in range(words))
+
+
+SAYS: dict[str, tuple[dict[str, Any], dict[str, str] | str]] = {
+    "one text is learnt as it stands": ({"kind": "causal-lm"}, {"target": "text"}),
+    "the text is named": ({"kind": "causal-lm", "text": "text"}, {"target": "text"}),
+    "what follows is named, and one other is a text": (
+        {"kind": "causal-lm", "label": "code"},
+        {"prompt": "text", "target": "code"},
+    ),
+    "both are named": (
+        {"kind": "seq2seq", "text": "rejected", "label": "chosen"},
+        {"source": "rejected", "target": "chosen"},
+    ),
+    "what follows is named, and another has a usual name": (
+        {"kind": "causal-lm", "label": "chosen"},
+        {"prompt": "prompt", "target": "chosen"},
+    ),
+    "two may be learnt": (
+        {"kind": "causal-lm"},
+        "of the columns chosen, rejected several may be what is learnt; say it: --label, and "
+        "--text of what it follows",
+    ),
+    "two may stand before it": (
+        {"kind": "causal-lm", "label": "best"},
+        "of the columns first, second several may be what it follows; say it: --text",
+    ),
+    "there is nothing to translate": (
+        {"kind": "seq2seq", "label": "text"},
+        "no other column holds texts, and kind 'seq2seq' needs one that text follows; say it: "
+        "--text",
+    ),
+    "a column that is not there": (
+        {"kind": "causal-lm", "label": "txt"},
+        "--label: 'txt' is no column; allowed: number, text",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SAYS)
+def test_columns_of_texts_are_taken_as_they_are_said(folder: Path, name: str) -> None:
+    """Preferences, programs and plain texts, whose columns have no usual names together."""
+    given, expected = SAYS[name]
+    columns = {
+        "what follows is named, and one other is a text": ["text", "code"],
+        "both are named": ["chosen", "rejected"],
+        "what follows is named, and another has a usual name": ["prompt", "chosen", "rejected"],
+        "two may be learnt": ["chosen", "rejected"],
+        "two may stand before it": ["first", "second", "best"],
+    }.get(name, ["text"])
+    rows = [
+        {"number": n} | {column: text(n + 50 * at) for at, column in enumerate(columns)}
+        for n in range(20)
+    ]
+    file = Path(written("c.jsonl", lines(rows)))
+    if isinstance(expected, str):
+        with pytest.raises(GuessError) as caught:
+            guess({"train": (file,)}, Options(**given))
+        assert str(caught.value) == expected
+        return
+    found = guess({"train": (file,)}, Options(**given))
+    assert (found.kind, found.columns) == (given["kind"], expected)
+
+
+def test_texts_without_a_label_are_told_of_kinds_that_write(folder: Path) -> None:
+    file = Path(written("d.jsonl", lines([{"text": text(n)} for n in range(20)])))
+    with pytest.raises(GuessError, match=r"none looks like a label; say it: --label, or --kind "):
+        guess({"train": (file,)}, Options())
+    with pytest.raises(GuessError, match=r"too many different values .* --kind .*causal-lm"):
+        guess({"train": (file,)}, Options(text="text", label="text"))
+
+
+@pytest.mark.parametrize("answers", [(True, False), ("yes", "no"), ("Yes", "No")])
+def test_answers_of_two_words_are_classes(folder: Path, answers: tuple[Any, Any]) -> None:
+    """As those of BoolQ, on a passage."""
+    rows = [
+        {"question": text(n), "answer": answers[n % 2], "passage": text(n + 50, 30)}
+        for n in range(20)
+    ]
+    file = Path(written("e.jsonl", lines(rows)))
+    found = guess({"train": (file,)}, Options())
+    columns = {"text": "question", "text_pair": "passage", "label": "answer"}
+    assert (found.kind, found.columns) == ("text-classification", columns)
+    asked = guess({"train": (file,)}, Options(kind="causal-lm"))
+    assert asked.columns == {"prompt": "question", "target": "answer"}
+
+
+@pytest.mark.parametrize(
+    "given", [{"kind": "multiple-choice"}, {"kind": "question-answering", "label": "text"}]
+)
+def test_a_kind_of_other_columns_is_refused_where_they_have_no_usual_names(
+    folder: Path, given: dict[str, Any]
+) -> None:
+    file = Path(written("f.jsonl", lines([{"text": text(n), "more": n % 2} for n in range(20)])))
+    with pytest.raises(GuessError, match=r"^--kind: .* names context, question, "):
+        guess({"train": (file,)}, Options(**given))
