@@ -75,6 +75,9 @@ def _folder(keep: Path | None) -> Iterator[Path]:
 
 def _prepare_environment() -> None:
     """No network, no mirror, one thread; anatomies are found here, where torch is loaded anyway."""
+    # Cells share this process, and torch notes that one gives back what another has allocated: that
+    # matters to a peak of memory alone, and none is told here.
+    os.environ["TORCH_CPP_LOG_LEVEL"] = "ERROR"
     from finegrid.models import anatomies
     from finegrid.training.run import prepare_environment
 
