@@ -79,6 +79,7 @@ def notes(frame: pd.DataFrame, summary: pd.DataFrame) -> list[str]:
         *MEASURED,
         *([TRIVIAL_PREDICTOR] if has_trivial(frame) else []),
         *falling_notes(frame),
+        *within_notes(frame),
         *budget_notes(frame),
         *base_notes(frame),
         *task_notes(frame),
@@ -97,6 +98,17 @@ def falling_notes(frame: pd.DataFrame) -> list[str]:
     names = [str(name) for name in present(frame, "metric").unique()]
     falling = ", ".join(name for name in names if metric_named(name).sign < 0)
     return [f"Of {falling} less is better: the best mean is the lowest one."] if falling else []
+
+
+def within_notes(frame: pd.DataFrame) -> list[str]:
+    """A line on each metric that compares variants of a model alone, where there are several."""
+    found = frame.dropna(subset="metric").groupby("metric", sort=False)["model"].nunique()
+    reasons = {str(name): metric_named(str(name)).within for name in found[found > 1].index}
+    return [
+        f"{name} compares the variants of one model, and no two models: {reason}."
+        for name, reason in reasons.items()
+        if reason is not None
+    ]
 
 
 def coverage(frame: pd.DataFrame) -> str:

@@ -37,6 +37,8 @@ class WeightedMetric(ABC):
     several of these; None: it is not said."""
     columns: ClassVar[tuple[str, ...]] = ("label", "prediction")
     """The two columns of the predictions that are read; the first holds what is true."""
+    within: ClassVar[str | None] = None
+    """Why scores of two models do not compare, where those of one model's variants do."""
 
     @classmethod
     def is_defined_on(cls, truths: str) -> bool:

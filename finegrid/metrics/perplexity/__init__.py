@@ -22,6 +22,7 @@ class Perplexity(Metric):
     higher_is_better: ClassVar[bool] = False
     defined_on: ClassVar = "texts"
     columns: ClassVar[tuple[str, ...]] = ("target_tokens", "log_likelihood")
+    within: ClassVar = "each tokenizer cuts the same text into tokens of its own"
 
     def statistics(self, predictions: pa.Table) -> Floats:
         """-log p of the reference, in nats, and its tokens, shape (items, 2)."""

@@ -190,3 +190,14 @@ def test_the_harder_task_of_a_claim_is_that_of_the_larger_error(tmp_path: Path) 
     assert row["verdict"] == "supported"
     swapped = only(decide(falling, test | {"easier": "words", "harder": "letters"}))
     assert str(swapped["reason"]).startswith("letters is not the harder task here")
+
+
+def test_models_are_not_compared_by_what_their_own_tokenizers_count(
+    table: pd.DataFrame, tmp_path: Path
+) -> None:
+    told = "perplexity compares the variants of one model, and no two models: each tokenizer cuts "
+    alone = table.assign(metric=table["metric"].where(table["metric"].isna(), "perplexity"))
+    several = alone.assign(model=alone["model"].where(alone["seed"] > 0, "other"))
+    assert several["model"].nunique() > 1 == alone["model"].nunique()
+    for name, frame, is_told in (("two", several, True), ("one", alone, False)):
+        assert (told in written(frame, tmp_path / name)) == is_told, name
