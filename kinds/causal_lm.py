@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from kinds.contract import Kind
-from kinds.inputs.prompts import AS_IT_STANDS, PromptEncoding, Prompts
+from kinds.inputs.prompts import AS_IT_STANDS, NO_PROMPT, PromptEncoding, Prompts
 from kinds.outputs.continuation import Continuation
 from kinds.outputs.texts import GREEDY, Answer, Decoding, SelectsBy
 from kinds.registry import register
@@ -35,6 +35,11 @@ class CausalLM(Kind):
     def output(self) -> Continuation:
         """The second one."""
         return Continuation(self.decoding, self.answer, self.selects_by, self.several_references)
+
+    def conflict(self, columns: Collection[str]) -> tuple[str, str] | None:
+        """Pieces are made of plain texts."""
+        has_prompts = bool(set(columns) - set(self.output.schema().names))
+        return ("encoding", NO_PROMPT) if self.encoding.pieces and has_prompts else None
 
     def metrics(self, columns: Collection[str]) -> tuple[str, ...]:
         """Without a prompt there is nothing to write after."""

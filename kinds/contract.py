@@ -215,6 +215,10 @@ class Kind(ABC):
         """What a reader of a task's scores has to know of the kind's fields, in half sentences."""
         yield from ()
 
+    def conflict(self, columns: Collection[str]) -> tuple[str, str] | None:
+        """The field that does not go with a task of these columns, and why; None where all do."""
+        return None
+
     @property
     def purpose(self) -> Purpose:
         """What a model of the kind is for."""

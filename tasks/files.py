@@ -76,7 +76,9 @@ class Files(Task):
             raise ValueError(": ".join(problem))
         needs = checked_needs(self.kind)
         needs.check(self.columns)
-        kind_named(self.kind, self._said)
+        given = [name for name, column in self.columns.items() if column is not None]
+        if conflict := kind_named(self.kind, self._said).conflict(given):
+            raise ValueError(": ".join(conflict))
         if self.references is not None:
             check_references(self.references, self.columns, needs)
         if needs.named != bool(self.labels):

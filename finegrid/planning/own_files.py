@@ -152,6 +152,10 @@ def surveyed(entry: TaskEntry, paths: Paths, examiner: Examiner) -> Survey:
     truths, needs = _check_truths(entry), _needs(entry)
     if entry.references is not None:
         check_references(entry.references, columns, needs)
+    kind = KINDS.build(needs.kind, _said(entry))
+    given = [name for name, column in columns.items() if column is not None]
+    if conflict := kind.conflict(given):
+        raise TableError((conflict[0],), conflict[1])
     if entry.features is not None:
         names = [*flat({FEATURES: columns.get(FEATURES)}).values()]
         check_options(entry.features, names, classes=needs.classes)
@@ -164,7 +168,7 @@ def surveyed(entry: TaskEntry, paths: Paths, examiner: Examiner) -> Survey:
         needs.composed,
         files=needs.files,
         examine=partial(examiner.of_content, needs.kind),
-        kind=KINDS.build(needs.kind, _said(entry)),
+        kind=kind,
         references=entry.references,
         features=entry.features,
     )

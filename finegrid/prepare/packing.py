@@ -20,7 +20,7 @@ def packed(
 ) -> Iterator[pa.RecordBatch]:
     """Encoded examples in rows of at most so many units, each named after its first example."""
     examples = Examples(kind, pa.Table.from_batches(list(encoded)))
-    groups, ids = best_fit(examples.sizes, capacity), examples.ids
+    groups, ids = best_fit(examples.sizes, capacity), examples.table["id"].to_pylist()
     for start in range(0, len(groups), _ROWS):
         some = groups[start : start + _ROWS]
         inputs = [kind.inputs.joined([examples.inputs[at] for at in group]) for group in some]

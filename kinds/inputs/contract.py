@@ -37,8 +37,6 @@ class Inputs(ABC):
     """Columns of the schema that a task may lack."""
     composed: ClassVar[Mapping[str, Composed]] = {}
     """Columns of a table that all of the kind's are made of."""
-    divides: ClassVar[bool] = False
-    """Whether a row may become several examples, side by side; scores count rows."""
     packages: ClassVar[tuple[str, ...]] = ()
     """The distributions that encode: an encoding names their versions."""
     part: ClassVar[str | None] = None
@@ -130,6 +128,11 @@ class Inputs(ABC):
         None where the default will do.
         """
         return None
+
+    @property
+    def divides(self) -> bool:
+        """Whether a row may become several examples, side by side; scores count rows."""
+        return False
 
     @property
     def packs(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from string import Formatter
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from pydantic import AfterValidator
 
@@ -89,8 +89,6 @@ class PromptedChoices(AskedChoices):
     is never cut. Lengths, cuts and tokens are those of lm-evaluation-harness (Gao et al. 2021).
     """
 
-    divides: ClassVar[bool] = True
-
     encoding: ChoiceEncoding = AS_IT_STANDS
 
     def problems(self, rows: pa.Table) -> Iterator[str]:
@@ -123,6 +121,11 @@ class PromptedChoices(AskedChoices):
             for start in [_start(one, begins, question, processor)]
             for place in range(len(own))
         ]
+
+    @property
+    def divides(self) -> bool:
+        """True."""
+        return True
 
     def begins(self, example: Example) -> bool:
         """Whether its choice is the first."""

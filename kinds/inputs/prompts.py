@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from string import Formatter
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple, Self
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field, model_validator
 
 from finegrid.records.base import Record
 from finegrid.records.references import references
@@ -25,10 +25,16 @@ if TYPE_CHECKING:
     from finegrid.records.specification import Model
 
 _PROMPT, _TARGET, _EARLIER = "prompt", "target", "earlier"
-_COUNTS = ("prompt", LEFT_OUT)
+_COUNTS = ("prompt", LEFT_OUT, "piece")
 """What stands beside an example's tokens."""
 _CHAT, _NONE = "chat", "none"
 _NO_TURNS = "[]"
+_PIECE = "piece"
+"""The number of a piece in its text, from 0."""
+PLAIN = "pieces: true is for plain texts"
+NO_PROMPT = f"{PLAIN}; allowed: columns without {_PROMPT}, or pieces: false"
+_MOST_SPECIAL = 4
+"""Special tokens that begin a text, in all tokenizers that are known."""
 _FORMAT_FIELDS = frozenset({_PROMPT})
 
 
@@ -55,6 +61,14 @@ class PromptEncoding(Record):
     `{prompt}` in it. The target follows."""
     packing: bool = False
     """Whether several examples of the training split stand in one row, as many as go into it."""
+    pieces: Annotated[bool, Field(exclude_if=lambda value: not value)] = False
+    """Whether a plain text that is longer than the length becomes several examples."""
+
+    @model_validator(mode="after")
+    def _check_pieces(self) -> Self:
+        if self.pieces and self.template != _NONE:
+            raise ValueError(f"{PLAIN}; allowed: template: none")
+        return self
 
 
 AS_IT_STANDS = PromptEncoding()
@@ -109,12 +123,21 @@ class Prompts(Text):
             return found
         return replace(found, turn_end=answer_frame(found).end)
 
+    def problems(self, rows: pa.Table) -> Iterator[str]:
+        """Prompts before texts that are to be learnt in pieces."""
+        yield from super().problems(rows)
+        if self.divides and _PROMPT in rows.column_names:
+            yield NO_PROMPT
+
     def encode(self, rows: pa.Table, processor: Tokenizer, max_length: int) -> list[Example]:
         """Token ids, how many of them are the prompt's, and how many more the target had."""
         rendered = list(self._rendered(rows, processor))
         prompts = _prompt_ids(rendered, processor)
         targets = _target_ids(rendered, processor)
         _check_room(rows, prompts, max_length)
+        if self.divides:
+            texts = zip(prompts, targets, strict=True)
+            return [piece for text in texts for piece in _pieces(*text, max_length)]
         return [
             {
                 "input_ids": (prompt + target)[:max_length],
@@ -136,6 +159,15 @@ class Prompts(Text):
     def packs(self) -> bool:
         """As the encoding says."""
         return self.encoding.packing
+
+    @property
+    def divides(self) -> bool:
+        """As the encoding says: a plain text may be several pieces."""
+        return self.encoding.pieces
+
+    def begins(self, example: Example) -> bool:
+        """Whether it is the first piece of its text, or no piece, as what is packed."""
+        return not example.get(_PIECE)
 
     def joined(self, examples: Sequence[Example]) -> Example:
         """The tokens one after another, and their positions, which start again with each example.
@@ -162,8 +194,14 @@ class Prompts(Text):
         return None
 
     def units(self, examples: int, file_bytes: int, max_length: int, model: Any) -> int:
-        """Templates add to what stands in the file: the length alone is a bound."""
-        return examples * self.longest(max_length, model)
+        """Templates add to what stands in the file: the length alone is a bound of an example.
+
+        No token is less than a byte of the file, and a piece that is not the last of its text has
+        as many as it may, but for those that begin it.
+        """
+        room = max(1, max_length - _MOST_SPECIAL)
+        more = file_bytes // room if self.divides else 0
+        return (examples + more) * self.longest(max_length, model)
 
     def collate(
         self, examples: Sequence[Example], fillers: Mapping[str, int]
@@ -267,6 +305,14 @@ def _target_ids(rendered: Sequence[_Rendered], named: Tokenizer) -> list[list[in
 def _without_end(ids: list[int], end: int) -> list[int]:
     """The tokens before the last one that ends a text: behind it, nothing is learnt."""
     return ids[: len(ids) - 1 - ids[::-1].index(end)] if end in ids else ids
+
+
+def _pieces(start: list[int], target: list[int], max_length: int) -> Iterator[Example]:
+    """A text as pieces of at most the length, each of which begins as the text does."""
+    room = max_length - len(start)
+    for number, at in enumerate(range(0, len(target), room)):
+        ids = start + target[at : at + room]
+        yield {"input_ids": ids, "prompt": len(start), LEFT_OUT: 0, _PIECE: number}
 
 
 def _check_room(rows: pa.Table, prompts: Sequence[list[int]], max_length: int) -> None:

@@ -46,7 +46,6 @@ class Windows(Text):
 
     columns: ClassVar[tuple[str, ...]] = ("context", "question")
     optional: ClassVar[tuple[str, ...]] = ()
-    divides: ClassVar[bool] = True
 
     encoding: WindowEncoding = A_THIRD
 
@@ -86,6 +85,11 @@ class Windows(Text):
             for name, context, question in zip(*columns, strict=True)
             for window in self._windows(name, context, question, processor, max_length)
         ]
+
+    @property
+    def divides(self) -> bool:
+        """True."""
+        return True
 
     def begins(self, example: Example) -> bool:
         """Whether it is the first window."""

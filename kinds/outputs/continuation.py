@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import fsum
 from typing import TYPE_CHECKING, Any
 
-from kinds.contract import Batch, Example
+from kinds.contract import Batch, Example, Row
 from kinds.outputs.texts import Texts
 from kinds.outputs.token_labels import next_tokens
 
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import torch
     from torch import nn
+
+_PIECE = "piece"
+"""The number of a piece of a text in its example, where texts are divided."""
 
 
 @dataclass(frozen=True)
@@ -26,12 +30,36 @@ class Continuation(Texts):
     def encode(
         self, rows: pa.Table, inputs: Sequence[Example], processor: Any, max_length: int
     ) -> list[Example]:
-        """At each place the token that comes next, where that is the target's."""
-        targets = rows["target"].to_pylist()
-        return [
-            {"labels": next_tokens(one), "reference": reference}
-            for one, reference in zip(inputs, targets, strict=True)
-        ]
+        """At each place the token that comes next, where that is the target's.
+
+        Of a text in pieces the first has what is true.
+        """
+        targets, found = iter(rows["target"].to_pylist()), list[Example]()
+        for one in inputs:
+            piece = {_PIECE: one[_PIECE]} if _PIECE in one else {}
+            reference = "" if piece.get(_PIECE) else next(targets)
+            found.append({"labels": next_tokens(one), "reference": reference} | piece)
+        return found
+
+    def encoded(self, target: Example) -> pa.Schema:
+        """A list of 32-bit integers, what is true, and the number of a piece."""
+        import pyarrow as pa
+
+        found = super().encoded(target)
+        return found.append(pa.field(_PIECE, pa.int32())) if _PIECE in target else found
+
+    def is_altered(self, target: Example, processor: Any) -> bool:
+        """Not asked of a piece: nothing is written that would be held against it."""
+        return _PIECE not in target and super().is_altered(target, processor)
+
+    def merged(
+        self, said: Sequence[Row], inputs: Sequence[Example], targets: Sequence[Example]
+    ) -> Row:
+        """The likelihood of all pieces together, and their tokens."""
+        return {
+            "log_likelihood": fsum(one["log_likelihood"] for one in said),
+            "target_tokens": sum(one["target_tokens"] for one in said),
+        }
 
     def joined(self, targets: Sequence[Example]) -> Example:
         """The labels one after another: the last one of each example is none."""

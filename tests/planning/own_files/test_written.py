@@ -53,6 +53,14 @@ BAD: dict[str, tuple[dict[str, Any], list[str]]] = {
         {"encoding": {"template": "Q: {question}"}},
         ["encoding.template: ", '"Q: {question}" is not allowed', "{prompt}"],
     ),
+    "pieces behind a prompt": (
+        {"encoding": {"pieces": True}},
+        ["encoding: pieces: true is for plain texts; allowed: columns without prompt"],
+    ),
+    "pieces of a conversation": (
+        {"encoding": {"pieces": True, "template": "chat"}},
+        ["encoding: ", "pieces: true is for plain texts; allowed: template: none"],
+    ),
     "no pattern": ({"answer": "(#"}, ["answer: ", "no regular expression"]),
     "two groups": ({"answer": "(a)(b)"}, ["answer: ", "2 groups; allowed: one"]),
     "no temperature": (
