@@ -366,5 +366,6 @@ def length_of(texts: Sequence[Column], reasons: list[str]) -> int:
     words = lengths[int(0.95 * (len(lengths) - 1))]
     tokens = _TOKENS_A_WORD * words + 3
     found = next((length for length in LENGTHS if length >= tokens), LENGTHS[-1])
-    reasons.append(f"max_length: {found}, for 95 % of the texts have up to {words} words")
+    most = ", the most that is guessed" if found < tokens else ""
+    reasons.append(f"max_length: {found}{most}, for 95 % of the texts have up to {words} words")
     return found

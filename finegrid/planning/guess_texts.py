@@ -141,8 +141,11 @@ def _said(needs: Needs, first: Column | None, learnt: Column) -> ByName:
         )
     columns: Columns = {needs.truth[0]: learnt.name}
     if first is None:
-        reason = f"{needs.kind}, and {learnt.name} is learnt as it stands"
-        return ByName(needs.kind, columns, (learnt.name,), {}, (reason,))
+        reason = (
+            f"{needs.kind}, and {learnt.name} is learnt as it stands, in pieces where long"
+        )
+        asked: dict[str, JsonValue] = {"encoding": {"pieces": True}}
+        return ByName(needs.kind, columns, (learnt.name,), asked, (reason,))
     reason = f"{needs.kind}, and {learnt.name} is learnt, which follows {first.name}"
     columns[needs.texts[0]] = first.name
     return ByName(needs.kind, columns, (first.name, learnt.name), {}, (reason,))

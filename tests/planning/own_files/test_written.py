@@ -261,6 +261,7 @@ def test_columns_of_texts_are_taken_as_they_are_said(folder: Path, name: str) ->
         return
     found = guess({"train": (file,)}, Options(**given))
     assert (found.kind, found.columns) == (given["kind"], expected)
+    assert found.asked == ({"encoding": {"pieces": True}} if len(expected) == 1 else {})
 
 
 def test_texts_without_a_label_are_told_of_kinds_that_write(folder: Path) -> None:
@@ -295,3 +296,11 @@ def test_a_kind_of_other_columns_is_refused_where_they_have_no_usual_names(
     file = Path(written("f.jsonl", lines([{"text": text(n), "more": n % 2} for n in range(20)])))
     with pytest.raises(GuessError, match=r"^--kind: .* names context, question, "):
         guess({"train": (file,)}, Options(**given))
+
+
+def test_a_guess_says_that_most_texts_are_longer_than_it_takes(folder: Path) -> None:
+    file = Path(written("g.jsonl", lines([{"text": text(n, 600)} for n in range(20)])))
+    found = guess({"train": (file,)}, Options(kind="causal-lm"))
+    assert found.max_length == 512
+    told = "max_length: 512, the most that is guessed, for 95 % of the texts have up to 600 words"
+    assert told in found.reasons
