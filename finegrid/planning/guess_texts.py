@@ -141,9 +141,7 @@ def _said(needs: Needs, first: Column | None, learnt: Column) -> ByName:
         )
     columns: Columns = {needs.truth[0]: learnt.name}
     if first is None:
-        reason = (
-            f"{needs.kind}, and {learnt.name} is learnt as it stands, in pieces where long"
-        )
+        reason = f"{needs.kind}, and {learnt.name} is learnt as it stands, in pieces where long"
         asked: dict[str, JsonValue] = {"encoding": {"pieces": True}}
         return ByName(needs.kind, columns, (learnt.name,), asked, (reason,))
     reason = f"{needs.kind}, and {learnt.name} is learnt, which follows {first.name}"

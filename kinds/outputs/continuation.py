@@ -55,8 +55,8 @@ class Continuation(Texts):
     def merged(
         self, said: Sequence[Row], inputs: Sequence[Example], targets: Sequence[Example]
     ) -> Row:
-        """The likelihood of all pieces together, and their tokens."""
-        return {
+        """The likelihood of all pieces together, and their tokens; nothing is written after one."""
+        return said[0] | {
             "log_likelihood": fsum(one["log_likelihood"] for one in said),
             "target_tokens": sum(one["target_tokens"] for one in said),
         }

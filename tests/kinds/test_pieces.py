@@ -1,6 +1,7 @@
 """Texts that are longer than a model reads at a time, learnt in pieces."""
 
 from dataclasses import replace
+from math import exp
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from torch.nn.functional import log_softmax
 
 from finegrid.prepare.packing import packed
 from finegrid.training.data import Examples
-from finegrid.training.evaluation import predict
+from finegrid.training.evaluation import predict, prediction_table, predictions, score
 from kinds.outputs.token_labels import LEFT_OUT
 from tests.kinds.contract import CPU
 from tests.kinds.test_writing import examples
@@ -64,6 +65,11 @@ def test_a_row_has_the_likelihood_of_all_of_its_pieces(tmp_path: Path) -> None:
             expected += float(logs[:-1].gather(1, ids[0, 1:, None]).sum())
         assert count["log_likelihood"] == pytest.approx(expected, rel=1e-5)
         assert count["target_tokens"] == len(text.split()) + 1
+    total = sum(row["log_likelihood"] for row in said) / sum(row["target_tokens"] for row in said)
+    scores = score(predictions(found, said), ["perplexity"])
+    assert scores["perplexity"].value == pytest.approx(exp(-total))
+    assert scores["perplexity"].n == len(TEXTS)
+    assert prediction_table("test", found, said).num_rows == len(TEXTS)
 
 
 def test_a_text_that_is_short_enough_is_as_without_pieces(tmp_path: Path) -> None:
