@@ -234,7 +234,8 @@ class _Walk:
 
     def _round(self, node: Any) -> None:
         self.scales.update(node.input[1:])
-        if value := self.values.get(node.input[0]):
+        value = self.values.get(node.input[0])
+        if value and math.prod(value.tensor.dims) > 1:
             allowed = "allowed: codes that are stored"
             raise OnnxError(
                 f"{self.file}: {value.tensor.name} is quantised as it is read; {allowed}"
@@ -281,7 +282,8 @@ class _Walk:
 
     def _multiply(self, node: Any) -> None:
         value = self.values.get(node.input[1])
-        if value and len(value.tensor.dims) == _MATRIX:
+        is_plain = _attribute(node, "alpha", 1.0) == 1.0
+        if value and len(value.tensor.dims) == _MATRIX and is_plain:
             turned = value.is_turned != bool(_attribute(node, "transB", 0))
             self.uses[value.tensor.name].append(_Use(_module(node), True, turned))
 

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import torch
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper, numpy_helper
 from transformers import (
     AutoConfig,
     AutoModelForTokenClassification,
@@ -96,25 +96,20 @@ def _codes(
 ) -> tuple[NDArray[Any], NDArray[np.float32], NDArray[Any]]:
     """Codes, scales and zero points of a matrix."""
     others = None if how.axis is None else 1 - how.axis
-    low, high = (np.asarray(f(matrix, axis=others), np.float32) for f in (np.min, np.max))
+    low, high = np.asarray(matrix.min(axis=others)), np.asarray(matrix.max(axis=others))
     if how.kind == "INT8":
-        scale, zero = np.maximum(-low, high) / np.float32(127), np.zeros(low.shape, np.int8)
+        scale, zero = np.maximum(-low, high) / 127, np.zeros(low.shape, np.int8)
     else:
-        scale = (high - low) / np.float32(255)
+        scale = (high - low) / 255
         zero = np.round(-low / scale).clip(0, 255).astype(np.uint8)
-    wide, at = (_along(one, how.axis) for one in (scale, zero.astype(np.float32)))
+    shifted = matrix / _along(scale, how.axis) + _along(zero.astype(np.float32), how.axis)
     limits = np.iinfo(zero.dtype)
-    codes = np.round(matrix / wide + at).clip(limits.min, limits.max).astype(zero.dtype)
+    codes = np.round(shifted).clip(limits.min, limits.max).astype(zero.dtype)
     return codes, scale.astype(np.float32), zero
 
 
 def _along(values: NDArray[Any], axis: int | None) -> NDArray[Any]:
     return values if axis is None else np.expand_dims(values, 1 - axis)
-
-
-def stored(tensor: TensorProto) -> NDArray[Any]:
-    """The values of a tensor in a file."""
-    return np.asarray(numpy_helper.to_array(tensor))
 
 
 def write_tokenizer(folder: Path) -> None:

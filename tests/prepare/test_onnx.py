@@ -14,9 +14,9 @@ from onnx.reference import ReferenceEvaluator
 from safetensors.numpy import load_file
 from transformers import AutoModelForTokenClassification, AutoTokenizer
 
-from finegrid.planning import catalogue
 from finegrid.planning.benchmark import parse_benchmark
 from finegrid.planning.plan import make_plan
+from finegrid.prepare import checkpoint_files, onnx_file
 from finegrid.prepare.model import main, prepare_model
 from finegrid.prepare.onnx_file import OnnxError, onnx_name
 from finegrid.problems import ConfigurationError
@@ -210,6 +210,11 @@ def with_product_of_codes(graph: Any) -> None:
     graph.node.append(helper.make_node("MatMulInteger", ["a", "b"], ["c"]))
 
 
+def with_rounding(graph: Any) -> None:
+    names = ["distilbert.embeddings.word_embeddings.weight", "scale", "zero"]
+    graph.node.append(helper.make_node("QuantizeLinear", names, ["codes"]))
+
+
 def cut(graph: Any) -> None:
     tensor = graph.initializer[0]
     tensor.raw_data = tensor.raw_data[:-4]
@@ -226,6 +231,7 @@ def cut(graph: Any) -> None:
         ),
         (beside, r"has distilbert\.embeddings\S+ in another file, tiny\.onnx_data; allowed: one f"),
         (with_product_of_codes, r"MatMulInteger computes with codes; allowed: numbers, or codes"),
+        (with_rounding, r"word_embeddings\.weight is quantised as it is read; allowed: codes that"),
         (cut, r"distilbert\.embeddings\S+ is no whole tensor"),
     ],
 )
@@ -387,7 +393,7 @@ def test_without_the_package_the_extra_is_named(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     exported(folder / FILE, drawn("distilbert"))
-    for module in (catalogue.onnx_file, catalogue.checkpoint_files):
+    for module in (onnx_file, checkpoint_files):
         monkeypatch.setattr(module, "has_package", lambda: False)
     [problem] = problems(benchmark(folder, configuration=CONFIGURATIONS["distilbert"]))
     assert problem == (
