@@ -19,10 +19,12 @@ from finegrid.planning.own_files import of_files
 from finegrid.planning.own_paths import paths_of
 from finegrid.planning.schema import FilesEntry, TaskEntry
 from finegrid.prepare.examined import Examiner
+from finegrid.prepare.gguf_file import GGUF_END
 from finegrid.prepare.hub import HubError
 from finegrid.prepare.model import CONFIGURATION_FILE
 from finegrid.prepare.packed import is_packed, opened
 from finegrid.prepare.sources import SourceError
+from finegrid.records.specification import ONNX_END
 from finegrid.records.write import write_text
 from tasks.file_kinds import needs_of
 from tasks.registry import TASKS
@@ -178,12 +180,20 @@ def _model_uri(model: str) -> str:
         return model
     folder = Path(model).expanduser()
     if not (folder / CONFIGURATION_FILE).is_file():
-        what = f"has no {CONFIGURATION_FILE}" if folder.is_dir() else "is no folder"
-        allowed = (
-            f"a folder with {CONFIGURATION_FILE}, weights and tokenizer, or hub:<owner>/<name>"
-        )
-        raise InitError(f"model: {model!r} {what}; allowed: {allowed}")
+        raise InitError(f"model: {model!r} {_no_model(folder)}")
     return f"path:{model.rstrip('/')}"
+
+
+def _no_model(folder: Path) -> str:
+    """Why a folder is no model, and what is allowed."""
+    what = f"has no {CONFIGURATION_FILE}" if folder.is_dir() else "is no folder"
+    allowed = f"a folder with {CONFIGURATION_FILE}, weights and tokenizer, or hub:<owner>/<name>"
+    ends = (GGUF_END, ONNX_END)
+    files = sorted(one.name for one in folder.glob("*") if one.suffix in ends)
+    if not files:
+        return f"{what}; allowed: {allowed}"
+    by_hand = "a benchmark of your own whose model has a configuration, as config/README.md shows"
+    return f"{what}, which {files[0]} does not replace; allowed: {allowed}, or {by_hand}"
 
 
 def _longest(uri: str) -> int:

@@ -36,14 +36,17 @@ class Blueprint(Record):
     @classmethod
     def of(cls, model: Model, purpose: Purpose) -> Blueprint:
         """What is asked of a model of a benchmark: a repository's is known in part at first."""
-        at_hub = isinstance(model, Checkpoint) and model.source.uri.startswith("hub:")
+        source = model.source if isinstance(model, Checkpoint) else None
+        at_hub = source is not None and source.uri.startswith("hub:")
+        lacks = source is not None and source.lacks_configuration
+        by_hand = lacks or isinstance(model, RandomModel)
         return cls(
             configuration=model.configuration,
             loader=purpose.loader,
             reads=purpose.reads,
             pooling=model.pooling,
-            written=at_hub or isinstance(model, RandomModel),
-            whole=not at_hub,
+            written=at_hub or by_hand,
+            whole=by_hand or not at_hub,
         )
 
 

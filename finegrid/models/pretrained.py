@@ -63,6 +63,8 @@ class Fit(NamedTuple):
     """Words of wrappers that were taken off the names in the files."""
     drawn: tuple[str, ...]
     """Modules that the checkpoint lacks and that belong to the head."""
+    passed_over: tuple[str, ...]
+    """Names of weights in the files that no run begins with: of heads, and constants."""
     model: nn.Module
     """With the checkpoint's weights."""
 
@@ -86,7 +88,8 @@ def fit(folder: Path, loader: str, pooling: Pooling | None = None, *, keeps_head
     if keeps_head:
         check_head(model, report)
     _check_finite(model, with_head=keeps_head)
-    return Fit(stripped, drawn, model)
+    begun = set() if keeps_head else _head_names(model) - report.missing
+    return Fit(stripped, drawn, tuple(sorted(report.unexpected | begun)), model)
 
 
 def _unwrap(folder: Path, config: Any, loader: str, pooling: Pooling | None) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ from finegrid.planning.schema import (
     PretrainingEntry,
     RandomEntry,
 )
-from finegrid.prepare import checkpoint_files, sources
+from finegrid.prepare import checkpoint_files, onnx_file, sources
 from finegrid.prepare.configuration import check_tokenizer, unfit_configuration
 from finegrid.prepare.examined import Examiner
 from finegrid.prepare.gguf_file import MISSING, PRINTED_BY, GgufError, gguf_name, has_package
@@ -269,14 +269,18 @@ class Catalogue:
     def _unread(self, source: Source, at: Location) -> str | None:
         """Why a model is planned by what the benchmark says of it; None where its files tell."""
         try:
-            name = gguf_name(source)
-        except GgufError as error:
+            name, of_onnx = gguf_name(source), onnx_file.onnx_name(source)
+        except (GgufError, onnx_file.OnnxError) as error:
             self.problems.add(at, str(error))
-            return "a GGUF file"
+            return "a model in one file"
+        if of_onnx and not onnx_file.has_package():
+            self.problems.add(at, onnx_file.MISSING)
         if name and not has_package():
             self.problems.add(at, MISSING)
         if name:
             return f"a GGUF file: it is planned unconverted; {PRINTED_BY} {name} prints it"
+        if source.lacks_configuration:
+            return "an ONNX file, which holds none: model_type, and all sizes of the model"
         scheme = source.uri.partition(":")[0]
         return (
             None if sources.is_local(source.uri) else f"a {scheme}: source: it is planned unfetched"

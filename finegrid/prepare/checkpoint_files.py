@@ -10,11 +10,13 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from finegrid.models.anatomy import Anatomy
-from finegrid.prepare.gguf_file import gguf_name
-from finegrid.prepare.sources import local_files
+from finegrid.prepare.gguf_file import GgufError, gguf_name
+from finegrid.prepare.onnx_file import OnnxError, has_package, onnx_name
+from finegrid.prepare.onnx_weights import input_first, read_weights
+from finegrid.prepare.sources import SourceError, local_files
 from finegrid.records.labels import kept_head_problem
 from finegrid.records.specification import (
     Checkpoint,
@@ -38,18 +40,22 @@ def problems(model: Checkpoint, anatomy: Anatomy | None) -> Iterator[str]:
 
     Without an anatomy there is nothing that they could be held against.
     """
-    files = layout_files(model.source)
-    if not files:
+    try:
+        files = layout_files(model.source)
+        lacks_package = onnx_name(model.source) is not None and not has_package()
+    except (SourceError, GgufError, OnnxError, OSError):
+        return  # noted where the source is checked
+    if not files or lacks_package:
         return
     try:
         check_files(files, model.configuration)
-        shapes = stored_shapes(files)
+        shapes = _shapes(model.source, files, anatomy)
     except (WeightsError, OSError) as error:
         yield str(error)
         return
     if anatomy is None:
         return
-    yield from _body_problems(shapes, anatomy, model.configuration)
+    yield from body_problems(shapes, anatomy, model)
     if keeps_head(model) and (lost := _lost_heads(shapes, anatomy)):
         yield f"head: keep, and the checkpoint has no {', '.join(lost)}; allowed: head: new"
 
@@ -57,7 +63,8 @@ def problems(model: Checkpoint, anatomy: Anatomy | None) -> Iterator[str]:
 def layout_files(source: Source) -> dict[str, Path]:
     """The files of a model on this machine, in the transformers layout; empty elsewhere.
 
-    A GGUF file is none of them: it is read when it is converted. Raises SourceError and OSError.
+    The weights may be an ONNX file. A GGUF file is none of them: it is read when it is converted.
+    Raises SourceError and OSError, and GgufError for a source with GGUF files that is refused.
     """
     return {} if gguf_name(source) else local_files(source)
 
@@ -92,8 +99,18 @@ def drawn_modules(model: Model, anatomy: Anatomy) -> tuple[str, ...]:
         return tuple(path for path in anatomy.optional if "." not in path)
     if not isinstance(model, Checkpoint) or not (files := layout_files(model.source)):
         return ()
-    shapes = stored_shapes(files)
+    shapes = _shapes(model.source, files, anatomy)
     return tuple(path for path in anatomy.optional if not _holds(shapes, path.split(".")[-1]))
+
+
+def _shapes(
+    source: Source, files: Mapping[str, Path], anatomy: Anatomy | None
+) -> Mapping[str, Shape]:
+    """Name -> shape of every weight in a model's files. Raises WeightsError."""
+    if name := onnx_name(source):
+        weights = read_weights(files[name], input_first(anatomy))
+        return {key: weight.shape for key, weight in weights.items()}
+    return stored_shapes(files)
 
 
 def _holds(shapes: Mapping[str, Shape], module: str) -> bool:
@@ -105,28 +122,43 @@ def _lost_heads(shapes: Mapping[str, Shape], anatomy: Anatomy) -> list[str]:
     return [path for path in anatomy.head if not _holds(shapes, path.split(".")[-1])]
 
 
-def _body_problems(
-    shapes: Mapping[str, Shape], anatomy: Anatomy, configuration: Mapping[str, Any]
+class _Sizes(NamedTuple):
+    """What a configuration says of sizes, and what it is called."""
+
+    configuration: Mapping[str, Any]
+    file: str
+
+    def layers(self, count: int) -> str:
+        """What asks for so many blocks."""
+        keys = [key for key in _LAYERS if self.configuration.get(key) == count]
+        return f"{self.file} has {keys[0]}: {count}" if keys else f"{self.file} asks for {count}"
+
+    def shape(self, wanted: Shape, found: Shape) -> str:
+        """What asks for a shape: the first key that says a size in which the one found differs."""
+        sizes = [one for one in wanted if one not in found]
+        numbers = ((key, one) for key, one in self.configuration.items() if type(one) is int)
+        said = next((f" by {key}: {one}" for key, one in numbers if one in sizes), "")
+        return f"{self.file} asks for {wanted}{said}"
+
+
+def body_problems(
+    shapes: Mapping[str, Shape], anatomy: Anatomy, model: Checkpoint
 ) -> Iterator[str]:
     """More or fewer blocks than the configuration has, and layers of another shape."""
     if len(anatomy.stacks) != 1:
         return  # how many blocks each stack has stands under keys that differ
+    file = "configuration" if model.source.lacks_configuration else "config.json"
+    sizes = _Sizes(model.configuration, file)
     ((stack, count),) = anatomy.stacks.items()
     pattern = re.escape(stack).replace(r"\*", r"\d+")
     block = re.compile(rf"(.+\.)?{pattern}\.\d+(?=\.)")
     found = {(match[1], match[0]) for name in shapes if (match := block.match(name))}
     # Beside the model a file may hold fewer blocks that the library passes over, but no others.
     if found and list(Counter(before for before, _ in found).values()).count(count) != 1:
-        keys = [key for key in _LAYERS if configuration.get(key) == count]
-        said = f"config.json has {keys[0]}: {count}" if keys else f"config.json asks for {count}"
-        yield f"the weights are those of {len(found)} blocks, {said}; allowed: as many in both"
-    ends = _by_end(shapes)
+        allowed = "allowed: as many in both"
+        yield f"the weights are those of {len(found)} blocks, {sizes.layers(count)}; {allowed}"
     before = anatomy.blocks[0].path.removesuffix(f"{stack}.0")
-    rows = configuration.get("vocab_size")
-    if anatomy.embeddings and isinstance(rows, int):
-        name = f"{anatomy.embeddings.removeprefix(before)}.weight"
-        yield from _wrong_rows(shapes, ends.get(name), rows)
-    yield from _wrong_shapes(shapes, ends, anatomy, before)
+    yield from _wrong_shapes(shapes, anatomy, before, sizes)
 
 
 def _by_end(shapes: Mapping[str, Shape]) -> dict[str, str]:
@@ -139,20 +171,19 @@ def _by_end(shapes: Mapping[str, Shape]) -> dict[str, str]:
     return ends
 
 
-def _wrong_rows(shapes: Mapping[str, Shape], name: str | None, rows: int) -> Iterator[str]:
-    if name and shapes[name][:1] != (rows,):
-        allowed = "allowed: the same in both"
-        yield f"{name} is {shapes[name]}, config.json has vocab_size: {rows}; {allowed}"
-
-
 def _wrong_shapes(
-    shapes: Mapping[str, Shape], ends: Mapping[str, str], anatomy: Anatomy, before: str
+    shapes: Mapping[str, Shape], anatomy: Anatomy, before: str, sizes: _Sizes
 ) -> Iterator[str]:
-    """The first layer of each role whose shape is another than the configuration asks for.
+    """A table of tokens of other rows, and the first layer of each role of another shape.
 
     Of layers that hold several roles, or are kept in another order than (out, in), none.
     """
-    told = set[str]()
+    ends, allowed, told = _by_end(shapes), "allowed: the same in both", set[str]()
+    rows = sizes.configuration.get("vocab_size")
+    if anatomy.embeddings and isinstance(rows, int):
+        name = ends.get(f"{anatomy.embeddings.removeprefix(before)}.weight")
+        if name and shapes[name][:1] != (rows,):
+            yield f"{name} is {shapes[name]}, {sizes.file} has vocab_size: {rows}; {allowed}"
     for part in anatomy.parts:
         name = ends.get(f"{part.path.removeprefix(before)}.weight")
         wanted = (part.out_features, part.in_features)
@@ -160,5 +191,5 @@ def _wrong_shapes(
             continue
         if shapes[name] != wanted:
             told.add(part.role)
-            allowed = "allowed: the same in both"
-            yield f"{name} is {shapes[name]}, config.json asks for {wanted}; {allowed}"
+            asked = sizes.shape(wanted, shapes[name])
+            yield f"{name} is {shapes[name]}, {asked}; {allowed}"

@@ -25,14 +25,17 @@ from finegrid.models.processing import (
     ProcessorError,
     processor_settings,
 )
+from finegrid.prepare import onnx_checkpoint
 from finegrid.prepare.checkpoint_files import check_files
 from finegrid.prepare.configuration import check_tokenizer, unfit_configuration
 from finegrid.prepare.gguf_file import gguf_name
+from finegrid.prepare.onnx_file import onnx_name
 from finegrid.prepare.sources import DOWNLOADS, DownloadError, SourceError, fetch, local_files
 from finegrid.records.damage import CorruptedFileError, set_aside
 from finegrid.records.identity import file_sha256
 from finegrid.records.prepared import MANIFEST_FILE, PreparedModel
 from finegrid.records.specification import (
+    ONNX_END,
     Checkpoint,
     Model,
     Network,
@@ -51,8 +54,10 @@ BESIDE = (
 )
 """What is taken, beside configuration and weights, of a hub repository whose source lists no files,
 where it is there: how inputs are processed, and texts generated. A tokenizer is a fast one."""
-TAKEN = (".json", ".safetensors", ".txt", ".model", ".jinja")
-"""Endings of what is taken of a folder whose source lists no files."""
+SAFETENSORS = ".safetensors"
+TAKEN = (".json", SAFETENSORS, ".txt", ".model", ".jinja")
+"""Endings of what is taken of a folder whose source lists no files. Where it has no safetensors, an
+ONNX file is taken too."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +118,8 @@ def _fetch_checkpoint(
     dequantised = None
     if name := gguf_name(model.source):
         dequantised = _convert(model.source, name, destination, cache)
+    elif name := onnx_name(model.source):
+        dequantised = _convert_onnx(model, name, destination, cache)
     else:
         _fetch_layout(model.source, destination, cache)
     found = json.loads((destination / CONFIGURATION_FILE).read_text(encoding="utf-8"))
@@ -139,6 +146,21 @@ def _convert(source: Source, name: str, destination: Path, cache: Path) -> str |
     with tempfile.TemporaryDirectory(dir=destination.parent) as scratch:
         fetch(source, Path(scratch), (name,), cache=cache, repo_type="model")
         said = convert(Path(scratch) / name, destination)
+    if said:
+        _say(f"the weights were {said}")
+    return said
+
+
+def _convert_onnx(model: Checkpoint, name: str, destination: Path, cache: Path) -> str | None:
+    """Convert the ONNX file of a source; returns what its weights were de-quantised from."""
+    source = model.source
+    with tempfile.TemporaryDirectory(dir=destination.parent) as scratch:
+        folder = Path(scratch)
+        fetch(source, folder, _taken(source, (name,)), cache=cache, repo_type="model")
+        onnx_checkpoint.lay_out(folder, destination, model.configuration)
+        found = json.loads((destination / CONFIGURATION_FILE).read_text(encoding="utf-8"))
+        anatomy = _anatomy(Blueprint(configuration=found, written=False))
+        said = onnx_checkpoint.convert(folder / name, destination, model, anatomy)
     if said:
         _say(f"the weights were {said}")
     return said
@@ -230,12 +252,15 @@ def _fit(model: Checkpoint | RandomModel, folder: Path, loaders: Sequence[str]) 
     from finegrid.models.alone import check_alone
     from finegrid.models.pretrained import fit
 
-    stripped, drawn = dict[str, None](), dict[str, None]()
+    stripped, drawn, passed = dict[str, None](), dict[str, None](), dict[str, None]()
     for loader in loaders:
         found = fit(folder, loader, model.pooling, keeps_head=keeps_head(model))
         check_alone(found.model, folder)
         stripped |= dict.fromkeys(found.stripped)
         drawn |= dict.fromkeys(found.drawn)
+        passed |= dict.fromkeys(found.passed_over)
+    if passed:
+        _say(f"{', '.join(passed)} of the file passed over: they are no weights of the body")
     if stripped:
         _say(f"{', '.join(stripped)} taken off the names of the weights")
     if drawn:
@@ -283,7 +308,11 @@ def taken_of_folder(source: Source) -> tuple[str, ...] | None:
     """
     if source.sha256:
         return None
-    return tuple(name for name in local_files(source) if _is_taken(name)) or None
+    files = local_files(source)
+    names = [name for name in files if _is_taken(name)]
+    if not any(name.endswith(SAFETENSORS) for name in names):
+        names += [name for name in files if name.endswith(ONNX_END) and "/" not in name]
+    return tuple(sorted(names)) or None
 
 
 def _is_taken(name: str) -> bool:

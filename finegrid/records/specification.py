@@ -18,6 +18,8 @@ SOURCE_PATTERN = (
     rf"^(?:(?:hub|package|sdist|wheel):\S+|path:{_SHOWN}(?:[^\x00-\x1f\x7f]*{_SHOWN})?)$"
 )
 """Spaces stand in paths alone, and not at their ends."""
+ONNX_END = ".onnx"
+_CONFIGURATION_FILE = "config.json"
 
 
 class Source(Record):
@@ -43,6 +45,12 @@ class Source(Record):
         if self.uri.startswith("hub:") != (self.revision is not None):
             raise ValueError("revision is required for hub: sources and for no other")
         return self
+
+    @property
+    def lacks_configuration(self) -> bool:
+        """Whether the source is an ONNX file without the configuration of its model."""
+        names = (self.uri, *self.sha256)
+        return any(one.endswith(ONNX_END) for one in names) and _CONFIGURATION_FILE not in names
 
 
 class Task(Record):

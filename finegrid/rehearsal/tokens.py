@@ -19,7 +19,7 @@ from finegrid.records.specification import Checkpoint, RandomModel, Source, mode
 from finegrid.rehearsal.sizes import Configuration
 
 _ROLES = ("pad", "unk", "bos", "eos", "cls", "sep", "mask")
-_LEFT = (".gguf", ".safetensors", ".safetensors.index.json", "manifest.json")
+_LEFT = (".gguf", ".onnx", ".safetensors", ".safetensors.index.json", "manifest.json")
 _CONFIGURATIONS = ("config.json", "generation_config.json")
 _VOCABULARY = 512
 _KEPT_IDS = 16

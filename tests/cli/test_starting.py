@@ -257,6 +257,18 @@ def test_a_slip_is_one_line(arguments: list[str], message: str) -> None:
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("name", ["tagger.onnx", "model.gguf"])
+def test_weights_without_a_configuration_are_told(name: str) -> None:
+    imdb(9)
+    Path("alone").mkdir()
+    Path("alone", name).touch()
+    done = init("IMDB Dataset.csv", "alone")
+    assert done.exit_code == EXIT_CONFIGURATION
+    said = f"model: 'alone' has no config.json, which {name} does not replace; allowed: a folder "
+    assert done.stderr.startswith(said)
+    assert "or a benchmark of your own whose model has a configuration, as" in done.stderr
+
+
 def test_the_scheme_of_tags_is_said_by_init_and_check() -> None:
     """Of a file in BIOES, with lines of comments, and of one of Universal Dependencies."""
     names = "\n".join(f"# id {n}\nEva _ _ B-PER\nEk _ _ E-PER\nleft _ _ O\n" for n in range(20))
