@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from methods.peft_form import PeftForm
+    from methods.steps import Steps
 
 
 _HALF_BYTES = 2
@@ -60,6 +61,9 @@ class Method(ABC):
     reads_weights: ClassVar[bool] = False
     """Whether what `apply` adds has a form that numbers of the base decide, beside their shapes:
     processes that share a model then load all of it, each for itself."""
+
+    sharded_problem: ClassVar[str | None] = None
+    """Why the model cannot be divided among devices; None where it can."""
 
     @property
     def trained_groups(self) -> tuple[str, ...]:
@@ -127,6 +131,13 @@ class Method(ABC):
         """Closed form of all trainable parameters; the model may be on the meta device."""
         head = sum(parameter.numel() for parameter in head_parameters(model)) if self.trains else 0
         return head + self.body_parameters(model)
+
+    def steps(self, model: nn.Module, count: int) -> Steps | None:
+        """What the method does in each of that many steps beside learning; None: nothing.
+
+        Raises ValueError where the steps are too few for it.
+        """
+        return None
 
     def finish(self, model: nn.Module) -> None:  # noqa: B027  # most methods keep all of it
         """Drop, after training, what only training needs; the function stays the same."""
