@@ -60,6 +60,11 @@ def _deft(i: int, o: int, c: Any) -> int:
     return int(c["r"] * (o if c.get("para") else i + o))
 
 
+def _adalora(i: int, o: int, c: Any) -> int:
+    """Of each rank a row, a column and a singular value."""
+    return int(c["init_r"] * (i + o + 1))
+
+
 def _oft(i: int, o: int, c: Any) -> int:
     """Skew-symmetric blocks along the inputs."""
     size = c["oft_block_size"] or i // c["r"]
@@ -206,10 +211,19 @@ TYPES: Mapping[str, Type] = {
     ),
 }
 """Types that adapt linear layers."""
+ADALORA = Type(
+    "Zhang et al. 2023, arXiv:2303.10512",
+    {
+        **{"target_r": 8, "init_r": 12, "deltaT": 1},
+        **{"beta1": 0.85, "beta2": 0.85, "orth_reg_weight": 0.5},
+    },
+    _adalora,
+    transposed=True,
+    groups=(*_FACTORS, "lora_E"),
+)
 IA3 = Type("Liu et al. 2022, arXiv:2205.05638", draws=False, transposed=True)
 LN_TUNING = Type("Zhao et al. 2023, arXiv:2312.11420", draws=False)
 NOT_OFFERED: Mapping[str, str] = {
-    "adalora": "its budget is a call after every optimizer step, which the loop does not make",
     "adamss": "how much it trains depends on a clustering of the weights, not on shapes alone",
     "adaption_prompt": "it is for three causal language models; peft cannot inject it",
     "cartridge": "prompt learning for causal language models, from a prefilled cache",

@@ -136,12 +136,13 @@ def board_recipe(config: Settings | None, experiment: str, model: nn.Module) -> 
         names = [name for name in METHODS if experiment.startswith(f"{name}-")]
         name = max(names, key=len, default=experiment)
         return Recipe((_build(name, {}, model),))
+    name = _BRIDGE + str(config.get("peft_type")).lower()
+    others = {*_OTHERS, *_passed_over(name)}
     rest = {
         key: value
         for key, value in config.items()
-        if key not in _OTHERS and (key not in _NEVER or value != _NEVER[key])
+        if key not in others and (key not in _NEVER or value != _NEVER[key])
     }
-    name = _BRIDGE + str(config.get("peft_type")).lower()
     if name not in METHODS and (ours := _own(name)):
         given = {_LENGTHS.get(key, key): rest[key] for key in rest if key not in _UNCOUNTED}
         return Recipe((_build(ours, given, model),), notes=(f"built by our own {ours}",))
@@ -191,6 +192,14 @@ def _fields(name: str) -> frozenset[str]:
         absent = f"{name}: {why}" if why else f"no method {name!r} is registered"
         raise NotBuiltError(absent) from error
     return frozenset(one.name for one in fields(entry))
+
+
+def _passed_over(name: str) -> tuple[str, ...]:
+    """Keys of the bridged type's configuration that no count depends on."""
+    found: tuple[str, ...] = (
+        getattr(METHODS.get(name), "passed_over", ()) if name in METHODS else ()
+    )
+    return found
 
 
 def _own(name: str) -> str | None:

@@ -29,7 +29,6 @@ PRINTED_WRONG = {
 }
 """The count follows from the specification; what the source prints does not follow from it."""
 NOT_BUILT = {
-    "board-00": "peft:adalora: its budget",
     "board-01": "peft:adamss: how much it trains depends on a clustering",
     **dict.fromkeys(("board-02", "board-03"), "peft:adaption_prompt: it is for three"),
     **dict.fromkeys(("board-04", "board-15", "board-16"), "the model has no biases"),
