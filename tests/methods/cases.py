@@ -24,6 +24,7 @@ SETTINGS: dict[str, list[dict[str, Any]]] = {
         {"rank": 2, "targets": ["q", "k", "v", "o", "up", "down"]},
         {"rank": 3, "rank_stabilised": True, "targets": ["all"]},
         {"rank": 4, "alpha": 2.0, "dropout": 0.1, "targets": ["linear"]},
+        {"rank": 4, "freeze_a": True, "targets": ["all"]},
     ],
     "adapter": [
         {"size": 3, "activation": "relu", "placement": "linear"},
