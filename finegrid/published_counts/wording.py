@@ -49,6 +49,7 @@ _STACKS: Settings = {"at": "encoder and decoder"}
 _COMPANION = "with_"
 _BRIDGED = {
     "rank": "r",
+    "alpha": "lora_alpha",
     "length": "num_virtual_tokens",
     "encoder": "encoder_reparameterization_type",
     "encoder_hidden": "encoder_hidden_size",
@@ -68,15 +69,18 @@ _NEVER: Settings = {
     "prefix_projection": False,
 }
 """What that configuration says of something that is never done here, or found out."""
+_FREEZING: Mapping[str, Settings] = {"lora-fa": {"freeze_a": True}}
+"""A foreign library's optimizer -> our setting that leaves the same untrained."""
 _UNCOUNTED = (
     "encoder_hidden_size",
+    "init_lora_weights",
     "init_weights",
     "num_attention_heads",
     "num_layers",
     "prompt_tuning_init",
     "token_dim",
 )
-"""Keys of prompt learning that repeat the model's sizes, or say only where training starts."""
+"""Keys that repeat the model's sizes, or say only where training starts."""
 
 
 @dataclass(frozen=True)
@@ -127,31 +131,51 @@ def paper_recipe(spec: Mapping[str, JsonValue], model: nn.Module) -> Recipe:
     return Recipe(methods, copies, notes)
 
 
-def board_recipe(config: Settings | None, experiment: str, model: nn.Module) -> Recipe:
+def board_recipe(
+    config: Settings | None, experiment: str, optimizer: str | None, model: nn.Module
+) -> Recipe:
     """The method of a row of a board, by the board's own configuration. Raises NotBuiltError.
 
     Without a configuration nothing foreign is involved: the experiment's name begins with ours.
+    Where an optimizer leaves a part untrained, our own method of the type is told to do so.
     """
     if config is None:
         names = [name for name in METHODS if experiment.startswith(f"{name}-")]
         name = max(names, key=len, default=experiment)
         return Recipe((_build(name, {}, model),))
     name = _BRIDGE + str(config.get("peft_type")).lower()
+    rest = _asked(config, name)
+    if optimizer and optimizer not in _FREEZING:
+        raise NotBuiltError(f"unknown optimizer {optimizer!r}; known: {', '.join(_FREEZING)}")
+    ours = _own(name)
+    if ours and (optimizer or name not in METHODS):
+        given = {_LENGTHS.get(key, key): rest[key] for key in rest if key not in _UNCOUNTED}
+        frozen = _FREEZING[optimizer] if optimizer else {}
+        built = _build(ours, {**_placed_by_role(given, ours, model), **frozen}, model)
+        return Recipe((built,), notes=(f"built by our own {ours}",))
+    own = _placed_by_role(rest, name, model)
+    places = {key: own.pop(key) for key in _MODULES.values() if key in own}
+    return Recipe((_build(name, {**places, "config": own}, model),))
+
+
+def _asked(config: Settings, name: str) -> Settings:
+    """What a configuration says of the count of a type."""
     others = {*_OTHERS, *_passed_over(name)}
-    rest = {
+    return {
         key: value
         for key, value in config.items()
         if key not in others and (key not in _NEVER or value != _NEVER[key])
     }
-    if name not in METHODS and (ours := _own(name)):
-        given = {_LENGTHS.get(key, key): rest[key] for key in rest if key not in _UNCOUNTED}
-        return Recipe((_build(ours, given, model),), notes=(f"built by our own {ours}",))
-    own: Settings = {}
+
+
+def _placed_by_role(given: Settings, name: str, model: nn.Module) -> Settings:
+    """The configuration with our settings that name roles in place of its keys for modules."""
+    placed = dict(given)
     for key, setting in _MODULES.items():
-        if setting in _fields(name) and (roles := _roles_of(rest.get(key), model)):
-            own[setting] = roles
-            rest.pop(key)
-    return Recipe((_build(name, {**own, "config": rest}, model),))
+        if setting in _fields(name) and (roles := _roles_of(given.get(key), model)):
+            placed[setting] = roles
+            placed.pop(key)
+    return placed
 
 
 def _switched_on(words: Settings) -> list[str]:
