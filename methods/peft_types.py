@@ -126,7 +126,7 @@ TYPES: Mapping[str, Type] = {
         transposed=True,
         reads=True,
     ),
-    "glora": Type("Chavan et al. 2023, arXiv:2306.07967", biases=True, plain=True),
+    "glora": Type("Chavan et al. 2023, arXiv:2306.07967", plain=True),
     "gralora": Type(
         "Jung et al. 2025, arXiv:2505.20355",
         {"r": 32, "gralora_k": 2},

@@ -19,6 +19,7 @@ from finegrid.problems import Problems
 from finegrid.published_counts.models import NotBuiltError
 from finegrid.records.registry import UnknownNameError
 from methods.contract import Method
+from methods.peft_counted import FORMS, CountedType
 from methods.peft_types import NOT_OFFERED
 from methods.registry import METHODS
 
@@ -153,9 +154,22 @@ def board_recipe(
         frozen = _FREEZING[optimizer] if optimizer else {}
         built = _build(ours, {**_placed_by_role(given, ours, model), **frozen}, model)
         return Recipe((built,), notes=(f"built by our own {ours}",))
-    own = _placed_by_role(rest, name, model)
-    places = {key: own.pop(key) for key in _MODULES.values() if key in own}
-    return Recipe((_build(name, {**places, "config": own}, model),))
+    try:
+        own = _placed_by_role(rest, name, model)
+        places = {key: own.pop(key) for key in _MODULES.values() if key in own}
+        return Recipe((_build(name, {**places, "config": own}, model),))
+    except NotBuiltError as why:
+        return _counted(name, rest, why)
+
+
+def _counted(name: str, config: Settings, why: NotBuiltError) -> Recipe:
+    """A bridged type that is not offered, or not for such a model: it is counted all the same."""
+    type_name = name.removeprefix(_BRIDGE)
+    if type_name not in FORMS:
+        raise why
+    method = CountedType(type_name, config)
+    reason = str(why).removeprefix(f"{name}: ")
+    return Recipe((method,), notes=(f"counted; not offered for it: {reason}",))
 
 
 def _asked(config: Settings, name: str) -> Settings:
