@@ -87,6 +87,11 @@ class Method(ABC):
         """How many of the model's positions the method takes beside those of the text."""
         return 0
 
+    @property
+    def largest_token(self) -> int | None:
+        """The largest number of a token that the settings name; None where they name none."""
+        return None
+
     def not_applicable(self, anatomy: Anatomy) -> str | None:
         """Why the method cannot work on a model of that anatomy, or None where it can."""
         return None

@@ -71,15 +71,9 @@ def _lily(layers: list[Any], config: Any) -> int:
     return int(rank * (shared + others * len(layers)))
 
 
-def _tokens(tables: list[Any], config: Any) -> int:
-    """A vector for each of the tokens."""
-    return sum(len(config["token_indices"]) * table.embedding_dim for table in tables)
-
-
 FORMS: Mapping[str, Callable[[list[Any], Any], int]] = {
     "adaption_prompt": _prompts,
     "beft": _biases,
     "lily": _lily,
-    "trainable_tokens": _tokens,
 }
 """peft's name of a type -> its closed form, of the modules of one name."""

@@ -223,6 +223,7 @@ ADALORA = Type(
 )
 IA3 = Type("Liu et al. 2022, arXiv:2205.05638", draws=False, transposed=True)
 LN_TUNING = Type("Zhao et al. 2023, arXiv:2312.11420", draws=False)
+TOKENS = Type("Hugging Face 2025, peft 0.15.0", draws=False, reads=True)
 NOT_OFFERED: Mapping[str, str] = {
     "adamss": "how much it trains depends on a clustering of the weights, not on shapes alone",
     "adaption_prompt": "it is for three causal language models; peft cannot inject it",
@@ -235,7 +236,6 @@ NOT_OFFERED: Mapping[str, str] = {
     "prefix_tuning": "prompt learning: peft cannot inject it; prefixes are a method of their own",
     "prompt_tuning": "prompt learning: peft cannot inject it; the prompt is a method of its own",
     "shadow": "a second network with a loss of its own; peft cannot inject it",
-    "trainable_tokens": "it trains tokens that were added to a vocabulary; no task here adds any",
     "xlora": "it mixes adapters that were trained before",
 }
 """The other types of peft 0.21 -> why they are not offered."""

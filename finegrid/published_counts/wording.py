@@ -58,7 +58,8 @@ _BRIDGED = {
 """Words of the file -> keys of a foreign library's configuration."""
 _LENGTHS = {key: word for word, key in _BRIDGED.items()}
 """The same the other way round, for a method of our own."""
-_MODULES = {"target_modules": "targets", "feedforward_modules": "inputs"}
+_TARGETS = "target_modules"
+_MODULES = {_TARGETS: "targets", "feedforward_modules": "inputs"}
 """Keys of that configuration that name modules -> our settings that name roles."""
 _OTHERS = ("peft_type", "peft_version", "task_type", "base_model_name_or_path", "inference_mode")
 """Keys of that configuration that are no setting of a method."""
@@ -183,8 +184,10 @@ def _asked(config: Settings, name: str) -> Settings:
 
 
 def _placed_by_role(given: Settings, name: str, model: nn.Module) -> Settings:
-    """The configuration with our settings that name roles in place of its keys for modules."""
+    """The configuration with roles in place of modules, or none for the table of tokens."""
     placed = dict(given)
+    if "targets" not in _fields(name) and given.get(_TARGETS) == anatomy_of(model).embeddings:
+        placed.pop(_TARGETS, None)
     for key, setting in _MODULES.items():
         if setting in _fields(name) and (roles := _roles_of(given.get(key), model)):
             placed[setting] = roles

@@ -14,7 +14,16 @@ from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 from finegrid.records.identity import canonical_json
 from methods.peft import OnLayers, PeftMethod
 from methods.peft_keys import annotated_keys
-from methods.peft_types import ADALORA, IA3, LN_TUNING, NOT_OFFERED, TYPES, Config, Type
+from methods.peft_types import (
+    ADALORA,
+    IA3,
+    LN_TUNING,
+    NOT_OFFERED,
+    TOKENS,
+    TYPES,
+    Config,
+    Type,
+)
 from methods.registry import METHODS
 from tests.methods.architectures import anatomy, inputs, tiny
 
@@ -29,6 +38,8 @@ SMALLER: dict[str, dict[str, Any]] = {
 """What fits the tiny stack."""
 VALUED = {"boft", "frod", "shira", "unilora"}
 """Types that read values when they are built, which the meta device does not have."""
+APART = {"adalora", "ia3", "ln_tuning", "trainable_tokens"}
+"""Types that have a class of their own."""
 ROWS = {**TYPES, "adalora": ADALORA}
 COUNTED = [name for name, entry in ROWS.items() if entry.count and name not in VALUED]
 
@@ -39,7 +50,7 @@ def build(name: str, **config: object) -> PeftMethod:
     return method
 
 
-@pytest.mark.parametrize("name", ["ln_tuning", *TYPES, "ia3", "adalora"])
+@pytest.mark.parametrize("name", ["ln_tuning", *TYPES, "ia3", "adalora", "trainable_tokens"])
 def test_numbers_that_mean_the_same_are_one_setting(name: str) -> None:
     """Of every key that peft's own class annotates as an integer or as a float."""
     kind = PEFT_TYPE_TO_CONFIG_MAPPING[PeftType(ALIASES.get(name, name).upper())]
@@ -62,19 +73,22 @@ def test_what_may_be_a_number_or_a_share_stays_what_it_is() -> None:
 
 
 def test_every_type_of_peft_is_offered_or_has_a_reason() -> None:
-    offered = {ALIASES.get(name, name) for name in TYPES} | {"adalora", "ia3", "ln_tuning"}
+    offered = {ALIASES.get(name, name) for name in TYPES} | APART
     assert not offered & set(NOT_OFFERED)
     assert offered | set(NOT_OFFERED) == {kind.value.lower() for kind in PeftType}
-    assert {f"peft:{name}" for name in [*TYPES, "adalora", "ia3", "ln_tuning"]} < set(METHODS)
+    assert {f"peft:{name}" for name in [*TYPES, *APART]} < set(METHODS)
 
 
 @pytest.mark.parametrize(
-    "entry", [*TYPES.values(), ADALORA, IA3, LN_TUNING], ids=lambda entry: entry.paper
+    "entry", [*TYPES.values(), ADALORA, IA3, LN_TUNING, TOKENS], ids=lambda entry: entry.paper
 )
 def test_a_reference_has_authors_a_year_and_a_number(entry: Type) -> None:
-    """The number of an arXiv paper begins with the year in which it came there."""
-    form = r"[A-Z].+ 20(?P<year>\d\d), (arXiv:(?P=year)\d\d\.\d{5}|openreview:\w{10})"
-    assert re.fullmatch(form, entry.paper)
+    """The number of an arXiv paper begins with the year in which it came there.
+
+    What was never published has the first version of peft that has it.
+    """
+    places = (r"arXiv:(?P=year)\d\d\.\d{5}", r"openreview:\w{10}", r"peft \d\.\d+\.\d+")
+    assert re.fullmatch(rf"[A-Z].+ 20(?P<year>\d\d), ({'|'.join(places)})", entry.paper)
 
 
 def test_the_page_on_the_bridge_says_what_is_not_offered() -> None:
@@ -194,6 +208,10 @@ def test_a_start_that_is_the_default_leaves_the_closed_form() -> None:
             {"deltaT": 0, "init_r": 0},
             "init_r 0, deltaT 0; allowed: whole numbers from 1",
         ),
+        ("trainable_tokens", {}, "token_indices None; allowed: a list of different numbers"),
+        ("trainable_tokens", {"token_indices": [3, 3]}, r"token_indices \[3, 3\]; allowed: a list"),
+        ("trainable_tokens", {"token_indices": [-1]}, r"token_indices \[-1\]; allowed: a list"),
+        ("trainable_tokens", {"token_indices": ["a"]}, r"token_indices \['a'\]; allowed: a list"),
         ("adalora", {"beta1": 1.0}, "beta1 1.0; allowed: a number between 0 and 1"),
         ("adalora", {"orth_reg_weight": -1}, "orth_reg_weight -1.0; allowed: a number from 0"),
     ],

@@ -71,6 +71,15 @@ MISFITS: dict[str, tuple[Path_, Any, list[str]]] = {
             "allowed: ddp",
         ],
     ),
+    "a token beyond the vocabulary": (
+        ADAPTER,
+        {
+            "method": "peft:trainable_tokens",
+            "learning_rate": 1e-3,
+            "settings": {"config": {"token_indices": [5, 10**6]}},
+        },
+        ["grids[1].variants.adapter.settings: 1000000 is not allowed; model 'tiny' has ", "0 to "],
+    ),
     "method and model": (
         (*LORA, "settings", "targets"),
         ["q", "v"],

@@ -103,21 +103,30 @@ def test_types_that_are_not_offered_are_counted_all_the_same() -> None:
     """By hand, of two blocks with 32 features, and 16 of keys and values.
 
     A prompt of 3 with its gate in the last block; a number for each output of v; factors that both
-    layers of a name share, (1 + 2) of rank 3, with a router of 3 x 2 each; three tokens.
+    layers of a name share, (1 + 2) of rank 3, with a router of 3 x 2 each.
     """
     prompt = {"target_modules": "self_attn", "adapter_len": 3, "adapter_layers": 1}
     shared = {"target_modules": ["q_proj", "v_proj"], "r": 3, "stride_A": 2, "num_B": 2}
-    tokens = {"target_modules": "model.embed_tokens", "token_indices": [1, 4, 7]}
     rows = [
         board_row("ADAPTION_PROMPT", 3 * 32 + 1, **prompt),
         board_row("BEFT", 2 * 16, target_modules=["v_proj"]),
         board_row("LILY", 3 * (32 + 2 * 32) + 3 * (32 + 2 * 16) + 4 * 6, **shared),
-        board_row("TRAINABLE_TOKENS", 3 * 32, **tokens),
         board_row("BEFT", 1, target_modules=["w_proj"]),
         board_row("ADAMSS", 1, target_modules=["q_proj"]),
     ]
     *counted, absent, valued = verified(board={"rows": rows})
-    assert [row.verdict for row in counted] == ["match"] * 4
+    assert [row.verdict for row in counted] == ["match"] * 3
     assert all(str(row.reason).startswith("counted; not offered for it: ") for row in counted)
     assert absent.reason == "ValueError: the model has no modules named w_proj"
     assert str(valued.reason).startswith("peft:adamss: how much it trains depends on a clustering")
+
+
+def test_the_table_of_tokens_is_known_by_its_path() -> None:
+    tokens = {"token_indices": [1, 4, 7], "init_weights": True}
+    rows = [
+        board_row("TRAINABLE_TOKENS", 3 * 32, target_modules="model.embed_tokens", **tokens),
+        board_row("TRAINABLE_TOKENS", 3 * 32, target_modules="model.other", **tokens),
+    ]
+    table, other = verified(board={"rows": rows})
+    assert (table.verdict, table.reason) == ("match", None)
+    assert "'target_modules' is no key here" in str(other.reason)
