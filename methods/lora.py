@@ -31,8 +31,9 @@ class LoRA(Method):
     W (out, in) is frozen; A (r, in) is drawn from a Kaiming uniform distribution as in the
     authors' code, B (out, r) is zero, so that training starts from the pretrained function. The
     scale s is alpha / r, or alpha / sqrt(r) where it is rank-stabilised (Kalajdzievski 2023,
-    arXiv:2312.03732, theorem 3.2). With `freeze_a` B alone is trained: LoRA-FA, Zhang et al. 2023,
-    arXiv:2308.03303, equation 4.
+    arXiv:2312.03732, theorem 3.2). With `freeze_a` B alone is trained, by its
+    plain gradient: LoRA-FA, Zhang et al. 2023, arXiv:2308.03303. peft's optimizer of that name
+    rescales the gradient as well.
     """
 
     paper: ClassVar[str] = "Hu et al. 2021, arXiv:2106.09685"
