@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from methods.injection import change_output as change_output
     from methods.injection import remove as remove
     from methods.registry import register as register_method  # noqa: F401
+    from methods.steps import Steps as Steps
     from tasks.contract import Task as Task
     from tasks.registry import register as register_task  # noqa: F401
 
@@ -38,6 +39,7 @@ FACE = {
     "Method": "methods.contract",
     "Metric": "finegrid.metrics.contract",
     "Output": "kinds.contract",
+    "Steps": "methods.steps",
     "Task": "tasks.contract",
     "WeightedMetric": "finegrid.metrics.contract",
     "add_parameters": "methods.injection",

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from methods.peft_form import PeftForm
+    from methods.steps import Steps
 
 
 _HALF_BYTES = 2
@@ -61,6 +62,9 @@ class Method(ABC):
     """Whether what `apply` adds has a form that numbers of the base decide, beside their shapes:
     processes that share a model then load all of it, each for itself."""
 
+    sharded_problem: ClassVar[str | None] = None
+    """Why the model cannot be divided among devices; None where it can."""
+
     @property
     def trained_groups(self) -> tuple[str, ...]:
         """Those of the groups that these settings train."""
@@ -82,6 +86,11 @@ class Method(ABC):
     def positions(self) -> int:
         """How many of the model's positions the method takes beside those of the text."""
         return 0
+
+    @property
+    def largest_token(self) -> int | None:
+        """The largest number of a token that the settings name; None where they name none."""
+        return None
 
     def not_applicable(self, anatomy: Anatomy) -> str | None:
         """Why the method cannot work on a model of that anatomy, or None where it can."""
@@ -127,6 +136,13 @@ class Method(ABC):
         """Closed form of all trainable parameters; the model may be on the meta device."""
         head = sum(parameter.numel() for parameter in head_parameters(model)) if self.trains else 0
         return head + self.body_parameters(model)
+
+    def steps(self, model: nn.Module, count: int) -> Steps | None:
+        """What the method does in each of that many steps beside learning; None: nothing.
+
+        Raises ValueError where the steps are too few for it.
+        """
+        return None
 
     def finish(self, model: nn.Module) -> None:  # noqa: B027  # most methods keep all of it
         """Drop, after training, what only training needs; the function stays the same."""

@@ -14,7 +14,7 @@ from finegrid.models.anatomy import Anatomy
 from finegrid.models.coverage import refusal
 from finegrid.models.layers import Layer, linear_layers
 from methods.contract import Method, above
-from methods.injection import add_parameters, added, change_output, remove
+from methods.injection import add_drawn, add_parameters, added, change_output, remove
 from methods.peft_form import PeftForm, low_rank
 from methods.registry import register
 
@@ -31,12 +31,15 @@ class LoRA(Method):
     W (out, in) is frozen; A (r, in) is drawn from a Kaiming uniform distribution as in the
     authors' code, B (out, r) is zero, so that training starts from the pretrained function. The
     scale s is alpha / r, or alpha / sqrt(r) where it is rank-stabilised (Kalajdzievski 2023,
-    arXiv:2312.03732, theorem 3.2).
+    arXiv:2312.03732, theorem 3.2). With `freeze_a` B alone is trained, by its
+    plain gradient: LoRA-FA, Zhang et al. 2023, arXiv:2308.03303. peft's optimizer of that name
+    rescales the gradient as well.
     """
 
     paper: ClassVar[str] = "Hu et al. 2021, arXiv:2106.09685"
     mergeable: ClassVar[bool] = True
     groups: ClassVar[tuple[str, ...]] = ("A", "B")
+    library_type: ClassVar[str | None] = "lora"
 
     rank: Annotated[int, Field(ge=1)] = 8
     alpha: Annotated[float, Field(gt=0)] = 16.0
@@ -47,6 +50,13 @@ class LoRA(Method):
     """Whether the scale falls with the square root of the rank."""
     targets: Annotated[tuple[str, ...], Field(min_length=1)] = ("q", "v")
     """Roles of the layers that get an update; [all] stands for every linear layer."""
+    freeze_a: Annotated[bool, Field(exclude_if=lambda value: not value)] = False
+    """Whether A stays as it was drawn; a seed is then stored in its place."""
+
+    @property
+    def trained_groups(self) -> tuple[str, ...]:
+        """B alone where A stays."""
+        return self.groups[1:] if self.freeze_a else self.groups
 
     @property
     def scale(self) -> float:
@@ -64,20 +74,23 @@ class LoRA(Method):
     def inject(self, model: nn.Module, generator: torch.Generator) -> None:
         """Put A and B beside every targeted layer."""
         import torch
-        from torch import nn
 
         for layer in linear_layers(model, self.targets):
-            down = torch.empty(self.rank, layer.in_features)
-            nn.init.kaiming_uniform_(down, a=math.sqrt(5), generator=generator)
+            draw = partial(_drawn, self.rank, layer.in_features)
             up = torch.zeros(layer.out_features, self.rank)
             name = layer.child("lora")
-            add_parameters(layer.module, name, {"A": down, "B": up})
+            if self.freeze_a:
+                add_parameters(layer.module, name, {"B": up})
+                add_drawn(layer.module, name, {"A": draw}, generator)
+            else:
+                add_parameters(layer.module, name, {"A": draw(generator), "B": up})
             change_output(layer.module, name, partial(self._update, layer=layer, name=name))
 
     def body_parameters(self, model: nn.Module) -> int:
-        """Sum over the targeted layers of r (in + out)."""
+        """Sum over the targeted layers of r (in + out), or of r out where A stays."""
         layers = linear_layers(model, self.targets)
-        return sum(self.rank * (layer.in_features + layer.out_features) for layer in layers)
+        sizes = ((0 if self.freeze_a else one.in_features) + one.out_features for one in layers)
+        return sum(self.rank * size for size in sizes)
 
     def merge(self, model: nn.Module) -> None:
         """W <- W + s B A, and A and B are gone."""
@@ -86,8 +99,8 @@ class LoRA(Method):
         with torch.no_grad():
             for layer in linear_layers(model, self.targets):
                 name = layer.child("lora")
-                factors = added(layer.module, name)
-                layer.add(self.scale * (factors["B"] @ factors["A"]))
+                factors: Any = added(layer.module, name)
+                layer.add(self.scale * (factors.B @ factors.A))
                 remove(layer.module, name)
 
     def peft_form(self, model: nn.Module) -> PeftForm:
@@ -111,13 +124,22 @@ class LoRA(Method):
     ) -> torch.Tensor:
         from torch.nn import functional
 
-        factors = added(module, name)
+        factors: Any = added(module, name)
         x = functional.dropout(inputs[0], self.dropout, module.training)  # (..., in)
-        inner = self.scale * (factors["A"] @ x.reshape(-1, x.shape[-1]).T)  # (r, tokens)
-        return layer.add_product(output, factors["B"], inner)
+        inner = self.scale * (factors.A @ x.reshape(-1, x.shape[-1]).T)  # (r, tokens)
+        return layer.add_product(output, factors.B, inner)
 
 
 def _factors(layer: Layer) -> tuple[torch.Tensor, torch.Tensor]:
     """A and B of a layer."""
-    tensors = added(layer.module, layer.child("lora"))
-    return tensors["A"], tensors["B"]
+    tensors: Any = added(layer.module, layer.child("lora"))
+    return tensors.A, tensors.B
+
+
+def _drawn(rank: int, features: int, generator: torch.Generator) -> torch.Tensor:
+    """A (r, in), from the distribution of the authors' code."""
+    import torch
+    from torch import nn
+
+    down = torch.empty(rank, features)
+    return nn.init.kaiming_uniform_(down, a=math.sqrt(5), generator=generator)

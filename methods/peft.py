@@ -6,15 +6,11 @@ a type stands in `methods/peft_types.py`, with the types that are not offered an
 
 from __future__ import annotations
 
-import ast
 import copy
 import re
 from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cache
-from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field, JsonValue
@@ -28,6 +24,7 @@ from methods.contract import Method
 from methods.injection import seeded
 from methods.parameters import is_norm, norms, trainable_state
 from methods.peft_form import ADAPTER, INSIDE, PeftForm
+from methods.peft_keys import annotated_keys, canonical
 from methods.peft_starts import START, keep_start, plain_form
 from methods.peft_types import IA3, LN_TUNING, TYPES, Config, Type
 from methods.registry import register
@@ -54,8 +51,6 @@ _OURS = frozenset(
     }
 )
 """Keys of peft's configuration that the roles and the contract decide."""
-_BASES = {"PeftConfig", "LycorisConfig"}
-"""Classes that peft's configurations extend."""
 _UNCOUNTED = (
     "_config",
     "_pattern",
@@ -86,6 +81,13 @@ class PeftMethod(Method):
     entry: ClassVar[Type]
     library_type: ClassVar[str]
     """peft's name of the type."""
+    passed_over: ClassVar[tuple[str, ...]] = ()
+    """Keys that peft's configurations of the type hold, and that no count depends on; they are not
+    the user's."""
+
+    def keys(self) -> frozenset[str]:
+        """The keys of peft's configuration that are the user's."""
+        return frozenset(annotated_keys(self.library_type)) - _OURS
 
     @abstractmethod
     def settings(self) -> Config:
@@ -97,7 +99,7 @@ class PeftMethod(Method):
 
     def problems(self, anatomy: Anatomy) -> Iterator[str]:
         """A key that peft does not have or that is not the user's."""
-        allowed = _annotations(self.library_type).keys() - _OURS
+        allowed = self.keys()
         for key in sorted(self.settings().keys() - allowed):
             yield f"config: {key!r} is no key here; allowed: {', '.join(sorted(allowed))}"
 
@@ -186,7 +188,7 @@ class OnLayers(PeftMethod):
 
     def __post_init__(self) -> None:
         """Write our defaults down, so that the record of a run shows them, and numbers one way."""
-        config = _canonical(self.library_type, self._defaults() | self.config)
+        config = canonical(self.library_type, self._defaults() | self.config)
         object.__setattr__(self, "config", config)
 
     def settings(self) -> Config:
@@ -220,7 +222,7 @@ class OnLayers(PeftMethod):
         """The target is a pattern of the layers' whole paths."""
         layers = self._layers(model)
         place: Config = {"target_modules": "|".join(map(re.escape, layers))}
-        if "fan_in_fan_out" in _annotations(self.library_type):
+        if "fan_in_fan_out" in annotated_keys(self.library_type):
             place["fan_in_fan_out"] = any(layer.transposed for layer in layers.values())
         return self.config | place
 
@@ -294,7 +296,7 @@ class OnNorms(PeftMethod):
 
     def __post_init__(self) -> None:
         """Write numbers one way."""
-        object.__setattr__(self, "config", _canonical(self.library_type, self.config))
+        object.__setattr__(self, "config", canonical(self.library_type, self.config))
 
     def settings(self) -> Config:
         """The configuration."""
@@ -321,49 +323,10 @@ def _changes_a_count(item: tuple[str, JsonValue]) -> bool:
     return key.endswith(_UNCOUNTED) or (key in _STARTS and value is not True)
 
 
-def _canonical(library_type: str, config: Config) -> Config:
-    """The configuration with its numbers as peft annotates them: 16 and 16.0 are one setting."""
-    annotations = _annotations(library_type)
-    return {key: _number(value, annotations.get(key, "")) for key, value in config.items()}
-
-
-def _number(value: JsonValue, annotation: str) -> JsonValue:
-    """A number as a float or as an integer; where it may be both, the two mean different things."""
-    if isinstance(value, list):
-        return [_number(one, annotation) for one in value]
-    if isinstance(value, dict):
-        return {key: _number(one, annotation) for key, one in value.items()}
-    floats, integers = "float" in annotation, "int" in annotation
-    if isinstance(value, bool) or (floats and integers):
-        return value
-    if floats and isinstance(value, int):
-        return float(value)
-    return int(value) if not floats and isinstance(value, float) and value.is_integer() else value
-
-
-@cache
-def _annotations(library_type: str) -> dict[str, str]:
-    """The keys of a type's configuration and their annotations, read from its source.
-
-    An import would load torch.
-    """
-    spec = find_spec("peft")
-    folders = (spec.submodule_search_locations if spec else None) or []
-    sources = [Path(folder, "tuners", library_type, "config.py") for folder in folders]
-    statements = [part for path in sources for part in ast.parse(path.read_text("utf-8")).body]
-    return {
-        ast.unparse(part.target): ast.unparse(part.annotation)
-        for node in statements
-        if isinstance(node, ast.ClassDef) and _BASES & set(map(ast.unparse, node.bases))
-        for part in node.body
-        if isinstance(part, ast.AnnAssign)
-    }
-
-
-def _register(name: str, entry: Type, base: type[PeftMethod] = OnLayers) -> None:
+def register_type(name: str, entry: Type, base: type[PeftMethod] = OnLayers) -> None:
     """Put a class of its own under the name; its row and its base are all that set it apart."""
     body = {
-        "__module__": __name__,
+        "__module__": base.__module__,
         "__doc__": f"{name} of peft: {entry.paper}.",
         "paper": entry.paper,
         "entry": entry,
@@ -377,6 +340,6 @@ def _register(name: str, entry: Type, base: type[PeftMethod] = OnLayers) -> None
 
 
 for _name, _entry in TYPES.items():
-    _register(_name, _entry)
-_register("ia3", IA3, OnBothEnds)
-_register("ln_tuning", LN_TUNING, OnNorms)
+    register_type(_name, _entry)
+register_type("ia3", IA3, OnBothEnds)
+register_type("ln_tuning", LN_TUNING, OnNorms)

@@ -60,6 +60,11 @@ def _deft(i: int, o: int, c: Any) -> int:
     return int(c["r"] * (o if c.get("para") else i + o))
 
 
+def _adalora(i: int, o: int, c: Any) -> int:
+    """Of each rank a row, a column and a singular value."""
+    return int(c["init_r"] * (i + o + 1))
+
+
 def _oft(i: int, o: int, c: Any) -> int:
     """Skew-symmetric blocks along the inputs."""
     size = c["oft_block_size"] or i // c["r"]
@@ -121,7 +126,7 @@ TYPES: Mapping[str, Type] = {
         transposed=True,
         reads=True,
     ),
-    "glora": Type("Chavan et al. 2023, arXiv:2306.07967", biases=True, plain=True),
+    "glora": Type("Chavan et al. 2023, arXiv:2306.07967", plain=True),
     "gralora": Type(
         "Jung et al. 2025, arXiv:2505.20355",
         {"r": 32, "gralora_k": 2},
@@ -206,10 +211,20 @@ TYPES: Mapping[str, Type] = {
     ),
 }
 """Types that adapt linear layers."""
+ADALORA = Type(
+    "Zhang et al. 2023, arXiv:2303.10512",
+    {
+        **{"target_r": 8, "init_r": 12, "deltaT": 1},
+        **{"beta1": 0.85, "beta2": 0.85, "orth_reg_weight": 0.5},
+    },
+    _adalora,
+    transposed=True,
+    groups=(*_FACTORS, "lora_E"),
+)
 IA3 = Type("Liu et al. 2022, arXiv:2205.05638", draws=False, transposed=True)
 LN_TUNING = Type("Zhao et al. 2023, arXiv:2312.11420", draws=False)
+TOKENS = Type("Hugging Face 2025, peft 0.15.0", draws=False, reads=True)
 NOT_OFFERED: Mapping[str, str] = {
-    "adalora": "its budget is a call after every optimizer step, which the loop does not make",
     "adamss": "how much it trains depends on a clustering of the weights, not on shapes alone",
     "adaption_prompt": "it is for three causal language models; peft cannot inject it",
     "cartridge": "prompt learning for causal language models, from a prefilled cache",
@@ -221,7 +236,6 @@ NOT_OFFERED: Mapping[str, str] = {
     "prefix_tuning": "prompt learning: peft cannot inject it; prefixes are a method of their own",
     "prompt_tuning": "prompt learning: peft cannot inject it; the prompt is a method of its own",
     "shadow": "a second network with a loss of its own; peft cannot inject it",
-    "trainable_tokens": "it trains tokens that were added to a vocabulary; no task here adds any",
     "xlora": "it mixes adapters that were trained before",
 }
 """The other types of peft 0.21 -> why they are not offered."""

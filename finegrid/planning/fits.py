@@ -59,6 +59,8 @@ def mismatches(
         yield None, f"training.weights: {refused(training.weights, _MISSING)}"
     if problem := method.weights_problem(training.weights) or _unquantised(model, training):
         yield ("training", "weights"), refused(training.weights, problem)
+    yield from _undivided(training, method)
+    yield from _unknown_token(model, method)
     yield from _untrained_head(task, model, method)
     yield from _unknown_groups(model, training, method)
     if problem := unsmoothed(task, training):
@@ -76,6 +78,20 @@ def _untrained_head(task: TaskPlan, model: ModelPlan, method: Method) -> Iterato
         named = f"model {model.record.name!r} has a head that is new to task {task.record.name!r}"
         allowed = "allowed: head: keep, or models without a new head"
         yield ("method",), f"nothing is trained, and {named}; {allowed}"
+
+
+def _undivided(training: Training, method: Method) -> Iterator[Mismatch]:
+    """A method that needs the whole model on each device."""
+    if training.strategy == "fsdp" and (problem := method.sharded_problem):
+        yield ("training", "strategy"), refused("fsdp", f"{problem}; allowed: ddp")
+
+
+def _unknown_token(model: ModelPlan, method: Method) -> Iterator[Mismatch]:
+    """A token that the vocabulary does not have, where the configuration says how large it is."""
+    token, size = method.largest_token, model.record.configuration.get("vocab_size")
+    if token is not None and isinstance(size, int) and token >= size:
+        allowed = f"model {model.record.name!r} has {size} tokens; allowed: 0 to {size - 1}"
+        yield ("settings",), refused(token, allowed)
 
 
 def _unquantised(model: ModelPlan, training: Training) -> str | None:

@@ -42,6 +42,8 @@ class BoardRow(Record):
     experiment: str
     model: str
     peft_config: dict[str, JsonValue] | None
+    optimizer: str | None = None
+    """One of the library that leaves a part of what the configuration adds untrained."""
     expected: int
     configured: int | None = None
     """The integer that follows from the configuration, where that is not the expected one."""

@@ -103,7 +103,7 @@ def _board(row: BoardRow) -> Claim:
         total=row.expected_total,
         configured=row.configured,
         remark=row.note,
-        recipe=lambda model: board_recipe(row.peft_config, row.experiment, model),
+        recipe=lambda model: board_recipe(row.peft_config, row.experiment, row.optimizer, model),
     )
 
 

@@ -19,6 +19,7 @@ from finegrid.problems import Problems
 from finegrid.published_counts.models import NotBuiltError
 from finegrid.records.registry import UnknownNameError
 from methods.contract import Method
+from methods.peft_counted import FORMS, CountedType
 from methods.peft_types import NOT_OFFERED
 from methods.registry import METHODS
 
@@ -49,6 +50,7 @@ _STACKS: Settings = {"at": "encoder and decoder"}
 _COMPANION = "with_"
 _BRIDGED = {
     "rank": "r",
+    "alpha": "lora_alpha",
     "length": "num_virtual_tokens",
     "encoder": "encoder_reparameterization_type",
     "encoder_hidden": "encoder_hidden_size",
@@ -56,7 +58,8 @@ _BRIDGED = {
 """Words of the file -> keys of a foreign library's configuration."""
 _LENGTHS = {key: word for word, key in _BRIDGED.items()}
 """The same the other way round, for a method of our own."""
-_MODULES = {"target_modules": "targets", "feedforward_modules": "inputs"}
+_TARGETS = "target_modules"
+_MODULES = {_TARGETS: "targets", "feedforward_modules": "inputs"}
 """Keys of that configuration that name modules -> our settings that name roles."""
 _OTHERS = ("peft_type", "peft_version", "task_type", "base_model_name_or_path", "inference_mode")
 """Keys of that configuration that are no setting of a method."""
@@ -68,15 +71,18 @@ _NEVER: Settings = {
     "prefix_projection": False,
 }
 """What that configuration says of something that is never done here, or found out."""
+_FREEZING: Mapping[str, Settings] = {"lora-fa": {"freeze_a": True}}
+"""A foreign library's optimizer -> our setting that leaves the same untrained."""
 _UNCOUNTED = (
     "encoder_hidden_size",
+    "init_lora_weights",
     "init_weights",
     "num_attention_heads",
     "num_layers",
     "prompt_tuning_init",
     "token_dim",
 )
-"""Keys of prompt learning that repeat the model's sizes, or say only where training starts."""
+"""Keys that repeat the model's sizes, or say only where training starts."""
 
 
 @dataclass(frozen=True)
@@ -127,30 +133,66 @@ def paper_recipe(spec: Mapping[str, JsonValue], model: nn.Module) -> Recipe:
     return Recipe(methods, copies, notes)
 
 
-def board_recipe(config: Settings | None, experiment: str, model: nn.Module) -> Recipe:
+def board_recipe(
+    config: Settings | None, experiment: str, optimizer: str | None, model: nn.Module
+) -> Recipe:
     """The method of a row of a board, by the board's own configuration. Raises NotBuiltError.
 
     Without a configuration nothing foreign is involved: the experiment's name begins with ours.
+    Where an optimizer leaves a part untrained, our own method of the type is told to do so.
     """
     if config is None:
         names = [name for name in METHODS if experiment.startswith(f"{name}-")]
         name = max(names, key=len, default=experiment)
         return Recipe((_build(name, {}, model),))
-    rest = {
+    name = _BRIDGE + str(config.get("peft_type")).lower()
+    rest = _asked(config, name)
+    if optimizer and optimizer not in _FREEZING:
+        raise NotBuiltError(f"unknown optimizer {optimizer!r}; known: {', '.join(_FREEZING)}")
+    ours = _own(name)
+    if ours and (optimizer or name not in METHODS):
+        given = {_LENGTHS.get(key, key): rest[key] for key in rest if key not in _UNCOUNTED}
+        frozen = _FREEZING[optimizer] if optimizer else {}
+        built = _build(ours, {**_placed_by_role(given, ours, model), **frozen}, model)
+        return Recipe((built,), notes=(f"built by our own {ours}",))
+    try:
+        own = _placed_by_role(rest, name, model)
+        places = {key: own.pop(key) for key in _MODULES.values() if key in own}
+        return Recipe((_build(name, {**places, "config": own}, model),))
+    except NotBuiltError as why:
+        return _counted(name, rest, why)
+
+
+def _counted(name: str, config: Settings, why: NotBuiltError) -> Recipe:
+    """A bridged type that is not offered, or not for such a model: it is counted all the same."""
+    type_name = name.removeprefix(_BRIDGE)
+    if type_name not in FORMS:
+        raise why
+    method = CountedType(type_name, config)
+    reason = str(why).removeprefix(f"{name}: ")
+    return Recipe((method,), notes=(f"counted; not offered for it: {reason}",))
+
+
+def _asked(config: Settings, name: str) -> Settings:
+    """What a configuration says of the count of a type."""
+    others = {*_OTHERS, *_passed_over(name)}
+    return {
         key: value
         for key, value in config.items()
-        if key not in _OTHERS and (key not in _NEVER or value != _NEVER[key])
+        if key not in others and (key not in _NEVER or value != _NEVER[key])
     }
-    name = _BRIDGE + str(config.get("peft_type")).lower()
-    if name not in METHODS and (ours := _own(name)):
-        given = {_LENGTHS.get(key, key): rest[key] for key in rest if key not in _UNCOUNTED}
-        return Recipe((_build(ours, given, model),), notes=(f"built by our own {ours}",))
-    own: Settings = {}
+
+
+def _placed_by_role(given: Settings, name: str, model: nn.Module) -> Settings:
+    """The configuration with roles in place of modules, or none for the table of tokens."""
+    placed = dict(given)
+    if "targets" not in _fields(name) and given.get(_TARGETS) == anatomy_of(model).embeddings:
+        placed.pop(_TARGETS, None)
     for key, setting in _MODULES.items():
-        if setting in _fields(name) and (roles := _roles_of(rest.get(key), model)):
-            own[setting] = roles
-            rest.pop(key)
-    return Recipe((_build(name, {**own, "config": rest}, model),))
+        if setting in _fields(name) and (roles := _roles_of(given.get(key), model)):
+            placed[setting] = roles
+            placed.pop(key)
+    return placed
 
 
 def _switched_on(words: Settings) -> list[str]:
@@ -191,6 +233,14 @@ def _fields(name: str) -> frozenset[str]:
         absent = f"{name}: {why}" if why else f"no method {name!r} is registered"
         raise NotBuiltError(absent) from error
     return frozenset(one.name for one in fields(entry))
+
+
+def _passed_over(name: str) -> tuple[str, ...]:
+    """Keys of the bridged type's configuration that no count depends on."""
+    found: tuple[str, ...] = (
+        getattr(METHODS.get(name), "passed_over", ()) if name in METHODS else ()
+    )
+    return found
 
 
 def _own(name: str) -> str | None:

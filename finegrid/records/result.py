@@ -265,6 +265,8 @@ class Result(Record):
     inference: Inference | None = None
     costs_of: Name | None = Field(default=None, exclude_if=lambda value: value is None)
     """The run of the cell that measured memory and inference; null where this run did."""
+    derived: dict[str, JsonValue] = Field(default={}, exclude_if=lambda value: not value)
+    """Settings of the method that follow from the number of optimizer steps."""
     losses: Losses | None = None
     gradients: Gradients | None = None
     provenance: Provenance

@@ -46,12 +46,24 @@ def small_run(spec: Specification, model: Model, anatomy: Anatomy) -> SmallRun:
     values = _middle(spec.tuning)
     whole = trial(spec, values) if values else spec
     variant, lowered = fitted(whole.variant, anatomy)
+    _hold_tokens(variant, model)
     training = small_training(whole.training)
     changed: dict[str, Any] = {"task": small_task(spec.task), "model": model}
     changed |= {"variant": variant, "training": small_training(spec.training)}
     if spec.tuning:
         changed |= {"tuning": _one_trial(spec.tuning, values, variant, training)}
     return SmallRun(spec.model_copy(update=changed), lowered)
+
+
+def _hold_tokens(variant: Variant, model: Model) -> None:
+    """Raise ShrinkError for a token that the tiny model's vocabulary does not have."""
+    token = METHODS.build(variant.method, variant.settings).largest_token
+    size = model.configuration.get("vocab_size")
+    if token is not None and isinstance(size, int) and token >= size:
+        raise ShrinkError(
+            f"settings of {variant.name!r} name token {token}, and the made-up vocabulary has "
+            f"{size}; with the tokenizer's files here it stays whole"
+        )
 
 
 def _middle(tuning: Tuning | None) -> Values:

@@ -1,14 +1,16 @@
 """The course of a training: its events, and where it goes on from an earlier attempt."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import isfinite
 from pathlib import Path
+from statistics import median, quantiles
 from typing import Any
 
+from finegrid.records.costs import Time
 from finegrid.records.identity import canonical_json
-from finegrid.training.loop import Event, Trainer
+from finegrid.training.loop import Event, Trained, Trainer
 from finegrid.training.state.keeper import Keeper
 
 
@@ -48,6 +50,21 @@ class Course:
         if self.keeper and self.keeper.is_due:
             self.keeper.keep(trainer, self.history, self.setup_seconds, self.resumed_at_steps)
 
+    def times(self, trained: Trained, scoring_seconds: float) -> Time:
+        """What set-up, training and scoring took."""
+        steps, tokens = trained.step_seconds, trained.tokens
+        total = sum(steps)
+        return Time(
+            setup_seconds=self.setup_seconds,
+            train_seconds=total,
+            evaluate_seconds=trained.evaluate_seconds + scoring_seconds,
+            step_median_seconds=median(steps) if steps else None,
+            step_p95_seconds=_p95(steps) if steps else None,
+            tokens_per_second=tokens / total if steps and tokens is not None else None,
+            examples_per_second=trained.examples / total if steps else None,
+            steps=len(steps),
+        )
+
     def write(self, path: Path) -> None:
         """`history.jsonl`: one line a training step and one an evaluation."""
         lines = "".join(canonical_json(event) + "\n" for event in self.history)
@@ -59,3 +76,7 @@ def _finite(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _finite(below) for key, below in value.items()}
     return None if isinstance(value, float) and not isfinite(value) else value
+
+
+def _p95(values: Sequence[float]) -> float:
+    return quantiles(values, n=20)[-1] if len(values) > 1 else values[0]

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from statistics import median, quantiles
 from typing import get_args
 
 import pyarrow as pa
@@ -18,7 +17,6 @@ from finegrid.models.head import drawn_modules
 from finegrid.models.loading import base_sha256, blank_model, load_model
 from finegrid.models.quantised import parameter_count
 from finegrid.models.seeds import generator, seed_global
-from finegrid.records.costs import Time
 from finegrid.records.damage import read_manifest
 from finegrid.records.encoded import Encoded
 from finegrid.records.identity import file_sha256
@@ -193,6 +191,7 @@ def stages(run: Run) -> Iterator[Reached]:
         course.log,
         restore=course.restore,
         between=course.between,
+        beside=applied.method.steps,
         group=run.group,
     )
     seed_global(run.spec.seed, "dropout", run.group.rank)
@@ -201,6 +200,7 @@ def stages(run: Run) -> Iterator[Reached]:
     finally:
         files = run.write(HISTORY_FILE, course.write)
         yield {
+            "derived": trainer.steps.derived if trainer.steps else {},
             "losses": summarise_losses(trainer.losses),
             "gradients": summarise_gradients(trainer.gradient_norms, trainer.layer_norms),
             "resumed_at_steps": course.resumed_at_steps,
@@ -214,11 +214,11 @@ def stages(run: Run) -> Iterator[Reached]:
     files |= run.write(PREDICTIONS_FILE, partial(write_predictions, scored.said, splits))
     yield {"files": files}
     if is_trial:
-        yield {"time": times(course, trained, scored)}
+        yield {"time": course.times(trained, scored.seconds)}
         return
 
     course.between(trainer)
-    yield {"time": times(course, trained, scored)}
+    yield {"time": course.times(trained, scored.seconds)}
     subject = Subject(
         spec=run.spec,
         trainer=trainer,
@@ -358,26 +358,6 @@ def write_predictions(said: Mapping[SplitName, list[Row]], splits: Splits, path:
     """`predictions.parquet`: a row an example, by splits."""
     tables = [prediction_table(name, splits[name], rows) for name, rows in said.items()]
     pq.write_table(pa.concat_tables(tables), path)
-
-
-def times(course: Course, trained: Trained, scored: Scored) -> Time:
-    """What set-up, training and scoring took."""
-    steps = trained.step_seconds
-    total = sum(steps)
-    return Time(
-        setup_seconds=course.setup_seconds,
-        train_seconds=total,
-        evaluate_seconds=trained.evaluate_seconds + scored.seconds,
-        step_median_seconds=median(steps) if steps else None,
-        step_p95_seconds=_p95(steps) if steps else None,
-        tokens_per_second=trained.tokens / total if steps and trained.tokens is not None else None,
-        examples_per_second=trained.examples / total if steps else None,
-        steps=len(steps),
-    )
-
-
-def _p95(values: Sequence[float]) -> float:
-    return quantiles(values, n=20)[-1] if len(values) > 1 else values[0]
 
 
 def store(run: Run, applied: Applied, files: Mapping[str, str]) -> Reached:

@@ -3,7 +3,6 @@
 import math
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any
@@ -19,7 +18,6 @@ from finegrid.training.batches import (
     epoch_batches,
     evaluation_batches,
     micro_batches,
-    most_units,
 )
 from finegrid.training.below import modules_without_dropout
 from finegrid.training.data import Examples
@@ -41,6 +39,7 @@ from kinds.contract import Row
 from kinds.outputs.cross_entropy import training_loss
 from kinds.outputs.logits import Logits
 from methods.parameters import host_copy, load_trainable, trainable_state, whole
+from methods.steps import Steps
 
 Event = dict[str, Any]
 Log = Callable[[Event], None]
@@ -102,6 +101,8 @@ class Trainer:
     """Called before the first step; it may put back the state of an earlier attempt."""
     between: Callable[["Trainer"], None] = lambda trainer: None
     """Called after each step and each evaluation; it may take the state, and end the training."""
+    beside: Callable[[nn.Module, int], Steps | None] = lambda model, count: None
+    """What the method does in each of that many steps beside learning."""
     group: Group = ALONE
     """Where several processes train together, all of them do all of this at the same time."""
     network: nn.Module = field(init=False)
@@ -110,6 +111,8 @@ class Trainer:
     """The modules whose dropout does not act in training."""
     optimizer: torch.optim.Optimizer = field(init=False)
     schedule: torch.optim.lr_scheduler.LambdaLR = field(init=False)
+    steps: Steps | None = field(default=None, init=False)
+    """That, of this training."""
 
     def __post_init__(self) -> None:
         self.device = torch.device(self.training.device)
@@ -138,6 +141,7 @@ class Trainer:
         ]
         self.optimizer = make_optimizer(self.model, self.training)
         self.schedule = make_schedule(self.optimizer, self.training, len(plan))
+        self.steps = self.beside(self.model, len(plan)) if plan else None
         self.restore(self)
         self._follow(plan)
         if self._features:
@@ -201,6 +205,8 @@ class Trainer:
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise DivergedError(number, f"loss {loss} or gradient norm {norm}")
         self.optimizer.step()
+        if self.steps:
+            self.steps.after(number)
         self.optimizer.zero_grad(set_to_none=True)
         # The layers' norms are a measurement, not a part of training: their time is left out.
         self.step_seconds.append(backward_seconds + self._now() - start)
@@ -215,6 +221,7 @@ class Trainer:
                 "layer_gradient_norms": layers,
                 "learning_rate": self.optimizer.param_groups[0]["lr"],
                 "seconds": self.step_seconds[-1],
+                **(self.steps.noted() if self.steps else {}),
             }
         )
 
@@ -231,6 +238,8 @@ class Trainer:
             own, factor = self.group.share(part)
             with self.group.exchange(self.network, is_last=number == len(parts)):
                 partial_loss = self.loss(own) * (factor / terms)
+                if self.steps and number == len(parts):
+                    partial_loss = partial_loss + self.steps.penalty()
                 partial_loss.backward()  # type: ignore[no-untyped-call]
             loss += partial_loss.item()
         return self.group.mean(loss)
@@ -275,7 +284,7 @@ class Trainer:
         if not scores:
             self._pass_over()
             return
-        if self._is_kept(scores):
+        if self._is_kept(step, scores):
             self.best = Best(step, scores, said, host_copy(trainable_state(self.model)))
 
     @cached_property
@@ -299,8 +308,10 @@ class Trainer:
         ask = partial(say, self.model, split, few, self.device, training.dtype)
         return find_features(self.model, self._first_loss, ask, self.device, len(batches))
 
-    def _is_kept(self, scores: dict[str, Score]) -> bool:
-        """Whether a state of these scores takes the place of the best one so far."""
+    def _is_kept(self, step: int, scores: dict[str, Score]) -> bool:
+        """Whether the state after that step takes the place of the best one so far."""
+        if self.steps and not self.steps.is_candidate(step):
+            return False
         if self.best is None or self.training.checkpoint == "last":
             return True
         primary = self.metrics[0]
@@ -334,45 +345,3 @@ def evaluation_steps(steps: int, evaluations: int) -> frozenset[int]:
     """`evaluations` step numbers, evenly spaced, the last of them the last step."""
     count = min(steps, evaluations)
     return frozenset(round(steps * (i + 1) / count) for i in range(count))
-
-
-@dataclass
-class Step:
-    """The largest micro-batch of a training, or the share of it of each device, for the probe."""
-
-    trainer: Trainer
-    micro_batches: int = field(init=False)
-    """Two where a step has several: in all but the first, the gradients are there already."""
-    terms: int | None = field(init=False)
-    """The most terms of the loss of an example, where targets are padded apart from inputs."""
-
-    def __post_init__(self) -> None:
-        sizes, training = self.trainer.train_split.sizes, self.trainer.training
-        batch = evaluation_batches(sizes, training.batch_size)[0]
-        self.micro_batches = min(2, len(micro_batches(batch, sizes, training)))
-        self.device = self.trainer.device
-        self._indices = most_units(sizes, training)
-        self.shape = (len(self._indices), max(sizes[i] for i in self._indices))
-        self.terms = None
-        if self.trainer.output.is_apart:
-            weights = self.trainer.train_split.weights
-            self.terms = max(weights[index] for index in self._indices)
-
-    def forward(self) -> torch.Tensor:
-        """The summed loss, with its graph."""
-        return self.trainer.loss(self._indices)
-
-    def exchange(self, number: int) -> AbstractContextManager[None]:
-        """What a group's processes do with the gradients of that micro-batch, counted from 1."""
-        is_last = number == self.micro_batches
-        return self.trainer.group.exchange(self.trainer.network, is_last=is_last)
-
-    def evaluate(self) -> None:
-        """A forward pass of the largest evaluation batch, without a graph."""
-        split, training = self.trainer.splits["validation"], self.trainer.training
-        batch = evaluation_batches(split.sizes, training.evaluation_batch_size)[0]
-        whole = split.batch(batch).to(self.device)
-        self.trainer.model.eval()
-        enabled = training.dtype == "bf16"
-        with torch.no_grad(), torch.autocast(self.device.type, torch.bfloat16, enabled=enabled):
-            self.trainer.output.forward(self.trainer.model, whole)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
 
+from pydantic import JsonValue
+
 from finegrid.records.costs import Inference, Memory, Time
 from finegrid.records.damage import CorruptedFileError, set_aside
 from finegrid.records.result import (
@@ -43,6 +45,7 @@ class Reached(TypedDict, total=False):
     task_remarks: tuple[str, ...]
     encoded_by: dict[str, str]
     """Package -> the version that encoded the data."""
+    derived: dict[str, JsonValue]
     losses: Losses | None
     gradients: Gradients | None
     resumed_at_steps: tuple[int, ...]
@@ -140,6 +143,7 @@ def record(
         time=reached.get("time"),
         inference=reached.get("inference"),
         costs_of=reached.get("costs_of"),
+        derived=reached.get("derived", {}),
         losses=reached.get("losses"),
         gradients=reached.get("gradients"),
         resumed_at_steps=reached.get("resumed_at_steps", ()),

@@ -87,6 +87,7 @@ def test_a_method_is_listed_as_its_file_has_it() -> None:
         "dropout": ("number", 0.0, ">= 0, < 1"),
         "rank_stabilised": ("boolean", False, ""),
         "targets": ("list of strings", ["q", "v"], "at least 1"),
+        "freeze_a": ("boolean", False, ""),
     }
 
 

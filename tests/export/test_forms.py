@@ -38,6 +38,7 @@ FORMS: list[tuple[str, str, dict[str, Any]]] = [
     ("peft:lora", "llama", {"config": {"r": 2, "init_lora_weights": "pissa_niter_4"}}),
     ("peft:lora", "bert", {"config": {"r": 2, "init_lora_weights": "olora", "use_rslora": True}}),
     ("peft:dora", "bert", {"config": {"r": 2}}),
+    ("peft:adalora", "gpt2", {"config": {"init_r": 4, "target_r": 2}}),
 ]
 
 

@@ -24,6 +24,7 @@ SETTINGS: dict[str, list[dict[str, Any]]] = {
         {"rank": 2, "targets": ["q", "k", "v", "o", "up", "down"]},
         {"rank": 3, "rank_stabilised": True, "targets": ["all"]},
         {"rank": 4, "alpha": 2.0, "dropout": 0.1, "targets": ["linear"]},
+        {"rank": 4, "freeze_a": True, "targets": ["all"]},
     ],
     "adapter": [
         {"size": 3, "activation": "relu", "placement": "linear"},
@@ -84,6 +85,7 @@ STAND_INS: dict[str, dict[str, Any]] = {
     "peft:psoft": {"config": {"r": 4}},
     "peft:road": {"config": {"group_size": 32}},
     "peft:shira": {"config": {"r": 2, "random_seed": 0}},
+    "peft:trainable_tokens": {"config": {"token_indices": [2, 12, 37]}},
     "peft:vblora": {"config": {"vector_length": 32}},
     "peft:waveft": {"config": {"n_frequency": 100}},
 }

@@ -12,8 +12,18 @@ from peft import PeftType
 from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 
 from finegrid.records.identity import canonical_json
-from methods.peft import OnLayers, PeftMethod, _annotations
-from methods.peft_types import IA3, LN_TUNING, NOT_OFFERED, TYPES, Config, Type
+from methods.peft import OnLayers, PeftMethod
+from methods.peft_keys import annotated_keys
+from methods.peft_types import (
+    ADALORA,
+    IA3,
+    LN_TUNING,
+    NOT_OFFERED,
+    TOKENS,
+    TYPES,
+    Config,
+    Type,
+)
 from methods.registry import METHODS
 from tests.methods.architectures import anatomy, inputs, tiny
 
@@ -28,7 +38,10 @@ SMALLER: dict[str, dict[str, Any]] = {
 """What fits the tiny stack."""
 VALUED = {"boft", "frod", "shira", "unilora"}
 """Types that read values when they are built, which the meta device does not have."""
-COUNTED = [name for name, entry in TYPES.items() if entry.count and name not in VALUED]
+APART = {"adalora", "ia3", "ln_tuning", "trainable_tokens"}
+"""Types that have a class of their own."""
+ROWS = {**TYPES, "adalora": ADALORA}
+COUNTED = [name for name, entry in ROWS.items() if entry.count and name not in VALUED]
 
 
 def build(name: str, **config: object) -> PeftMethod:
@@ -37,12 +50,12 @@ def build(name: str, **config: object) -> PeftMethod:
     return method
 
 
-@pytest.mark.parametrize("name", ["ln_tuning", *TYPES, "ia3"])
+@pytest.mark.parametrize("name", ["ln_tuning", *TYPES, "ia3", "adalora", "trainable_tokens"])
 def test_numbers_that_mean_the_same_are_one_setting(name: str) -> None:
     """Of every key that peft's own class annotates as an integer or as a float."""
     kind = PEFT_TYPE_TO_CONFIG_MAPPING[PeftType(ALIASES.get(name, name).upper())]
     kinds = {entry.name: str(entry.type) for entry in fields(kind)}
-    keys = [key for key in _annotations(ALIASES.get(name, name)) if key in kinds]
+    keys = [key for key in annotated_keys(ALIASES.get(name, name)) if key in kinds]
     for key in keys:
         floats, integers = "float" in kinds[key], "int" in kinds[key]
         if floats == integers:
@@ -60,17 +73,22 @@ def test_what_may_be_a_number_or_a_share_stays_what_it_is() -> None:
 
 
 def test_every_type_of_peft_is_offered_or_has_a_reason() -> None:
-    offered = {ALIASES.get(name, name) for name in TYPES} | {"ia3", "ln_tuning"}
+    offered = {ALIASES.get(name, name) for name in TYPES} | APART
     assert not offered & set(NOT_OFFERED)
     assert offered | set(NOT_OFFERED) == {kind.value.lower() for kind in PeftType}
-    assert {f"peft:{name}" for name in [*TYPES, "ia3", "ln_tuning"]} < set(METHODS)
+    assert {f"peft:{name}" for name in [*TYPES, *APART]} < set(METHODS)
 
 
-@pytest.mark.parametrize("entry", [*TYPES.values(), IA3, LN_TUNING], ids=lambda entry: entry.paper)
+@pytest.mark.parametrize(
+    "entry", [*TYPES.values(), ADALORA, IA3, LN_TUNING, TOKENS], ids=lambda entry: entry.paper
+)
 def test_a_reference_has_authors_a_year_and_a_number(entry: Type) -> None:
-    """The number of an arXiv paper begins with the year in which it came there."""
-    form = r"[A-Z].+ 20(?P<year>\d\d), (arXiv:(?P=year)\d\d\.\d{5}|openreview:\w{10})"
-    assert re.fullmatch(form, entry.paper)
+    """The number of an arXiv paper begins with the year in which it came there.
+
+    What was never published has the first version of peft that has it.
+    """
+    places = (r"arXiv:(?P=year)\d\d\.\d{5}", r"openreview:\w{10}", r"peft \d\.\d+\.\d+")
+    assert re.fullmatch(rf"[A-Z].+ 20(?P<year>\d\d), ({'|'.join(places)})", entry.paper)
 
 
 def test_the_page_on_the_bridge_says_what_is_not_offered() -> None:
@@ -80,8 +98,10 @@ def test_the_page_on_the_bridge_says_what_is_not_offered() -> None:
 
 
 def test_the_variants_on_the_page_are_allowed() -> None:
-    (example,) = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    for variant in yaml.safe_load(example)["variants"].values():
+    examples = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    variants = [one for text in examples for one in yaml.safe_load(text)["variants"].values()]
+    assert len(variants) == 3
+    for variant in variants:
         method = METHODS.build(variant["method"], variant.get("settings", {}))
         assert [*method.problems(anatomy("bert"))] == []
         assert method.not_applicable(anatomy("bert")) is None
@@ -179,6 +199,21 @@ def test_a_start_that_is_the_default_leaves_the_closed_form() -> None:
         ("c3a", {"block_size": 60}, "block_size 60 does not divide the layers"),
         ("lokr", {"r": 4, "decompose_bot": True}, "'decompose_bot' is no key here"),
         ("ln_tuning", {"r": 4}, "'r' is no key here; allowed: "),
+        ("adalora", {"r": 4}, "'r' is no key here; allowed: .*target_r"),
+        ("adalora", {"use_dora": True}, "'use_dora' is no key here; allowed: .*target_r"),
+        ("adalora", {"tinit": 3}, "'tinit' is no key here; allowed: .*target_r"),
+        ("adalora", {"init_r": 8}, "target_r 8 with init_r 8; allowed: a smaller target_r"),
+        (
+            "adalora",
+            {"deltaT": 0, "init_r": 0},
+            "init_r 0, deltaT 0; allowed: whole numbers from 1",
+        ),
+        ("trainable_tokens", {}, "token_indices None; allowed: a list of different numbers"),
+        ("trainable_tokens", {"token_indices": [3, 3]}, r"token_indices \[3, 3\]; allowed: a list"),
+        ("trainable_tokens", {"token_indices": [-1]}, r"token_indices \[-1\]; allowed: a list"),
+        ("trainable_tokens", {"token_indices": ["a"]}, r"token_indices \['a'\]; allowed: a list"),
+        ("adalora", {"beta1": 1.0}, "beta1 1.0; allowed: a number between 0 and 1"),
+        ("adalora", {"orth_reg_weight": -1}, "orth_reg_weight -1.0; allowed: a number from 0"),
     ],
 )
 def test_a_wrong_configuration_is_refused_by_the_planner(
@@ -186,6 +221,26 @@ def test_a_wrong_configuration_is_refused_by_the_planner(
 ) -> None:
     (problem,) = build(name, **config).problems(anatomy("bert"))
     assert re.match(f"config: .*{message}", problem)
+
+
+def test_a_schedule_without_a_middle_is_refused() -> None:
+    method = METHODS.build("peft:adalora", {"initial": 0.5, "final": 0.5})
+    (problem,) = method.problems(anatomy("bert"))
+    assert problem == (
+        "initial: 0.5 and final: 0.5 leave no step between them; "
+        "allowed: two shares that sum to less than 1"
+    )
+
+
+@pytest.mark.parametrize("weights", ["float32", "bfloat16"])
+def test_what_adalora_divides_by_is_a_constant_in_fp32(weights: str) -> None:
+    """In bfloat16 a rank of 257 would be 256."""
+    model = tiny("bert").to(getattr(torch, weights))
+    build("adalora", init_r=257, target_r=2).apply(model, torch.Generator())
+    found = [p for name, p in model.named_parameters() if "ranknum" in name]
+    assert [(p.item(), p.dtype, p.requires_grad) for p in found] == [
+        (257, torch.float32, False)
+    ] * 4
 
 
 def test_inputs_that_are_no_targets_are_refused() -> None:

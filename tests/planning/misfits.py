@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.planning.mistakes import FULL, LORA, NETWORK, TEXT, Path_
+from tests.planning.mistakes import ADAPTER, FULL, LORA, NETWORK, TEXT, Path_
 
 HUB = {"kind": "checkpoint", "source": {"uri": "hub:someone/model"}}
 
@@ -58,6 +58,28 @@ MISFITS: dict[str, tuple[Path_, Any, list[str]]] = {
         ["models.tiny.source: ", "mnist_5k.csv.gz has no config.json"],
     ),
     # What does not go together
+    "ranks that are compared on devices that have a part of each layer": (
+        ADAPTER,
+        {
+            "method": "peft:adalora",
+            "learning_rate": 1e-3,
+            "settings": {"config": {"init_r": 4, "target_r": 2}},
+            "training": {"strategy": "fsdp", "devices": 2},
+        },
+        [
+            'grids[1].variants.adapter.training.strategy: "fsdp" is not allowed; the ranks of all',
+            "allowed: ddp",
+        ],
+    ),
+    "a token beyond the vocabulary": (
+        ADAPTER,
+        {
+            "method": "peft:trainable_tokens",
+            "learning_rate": 1e-3,
+            "settings": {"config": {"token_indices": [5, 10**6]}},
+        },
+        ["grids[1].variants.adapter.settings: 1000000 is not allowed; model 'tiny' has ", "0 to "],
+    ),
     "method and model": (
         (*LORA, "settings", "targets"),
         ["q", "v"],

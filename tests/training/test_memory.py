@@ -11,9 +11,10 @@ from torch import nn
 from finegrid.records.costs import Memory
 from finegrid.records.specification import Specification
 from finegrid.training.batches import evaluation_batches, most_units
-from finegrid.training.loop import Step, Trainer
+from finegrid.training.loop import Trainer
 from finegrid.training.measure.memory import PeakMeter, optimizer_bytes, probe_memory, tensor_bytes
 from finegrid.training.measure.prediction import with_prediction
+from finegrid.training.measure.step import Step
 from finegrid.training.measure.traces import Traces
 from finegrid.training.optimization import make_optimizer
 from tests.training.assets import WIDTHS, Assets

@@ -10,11 +10,12 @@ from torch import nn
 
 from finegrid.records.costs import Costs, Inference
 from finegrid.records.specification import Specification
-from finegrid.training.loop import Step, Trainer
+from finegrid.training.loop import Trainer
 from finegrid.training.measure.cell import CellCosts
 from finegrid.training.measure.inference import measure_inference
 from finegrid.training.measure.memory import METERED, probe_memory
 from finegrid.training.measure.prediction import NOTHING_TRAINED, with_prediction
+from finegrid.training.measure.step import Step
 from finegrid.training.measure.traces import Traces
 from finegrid.training.record import Reached
 from finegrid.training.shrink import is_out_of_memory, one_line

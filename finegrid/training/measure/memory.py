@@ -121,7 +121,7 @@ def optimizer_bytes(optimizer: torch.optim.Optimizer) -> int:
 def probe_memory(
     model: nn.Module, step: Any, optimizer: torch.optim.Optimizer, peak_load_bytes: int
 ) -> Memory:
-    """Measure one optimizer step and one evaluation of `step`, a `finegrid.training.loop.Step`.
+    """Measure one optimizer step and one evaluation of `step`, a `Step` of this room.
 
     The optimizer's state exists already and gradients do not, as at the start of every step but
     the first; what the processes of a group exchange gradients in is counted with those. The
@@ -129,7 +129,8 @@ def probe_memory(
     """
     optimizer.zero_grad(set_to_none=True)
     weights = tensor_bytes([*model.parameters(), *model.buffers()])
-    state = optimizer_bytes(optimizer)
+    kept = step.hold()  # as long as the probe runs
+    state = optimizer_bytes(optimizer) + tensor_bytes(kept)
     exchange = step.trainer.exchange_bytes()
     step.trainer.enter_training()
     # One meter for all phases: a second would not see what the backward pass frees.
@@ -138,6 +139,7 @@ def probe_memory(
         gradients = _gradient_bytes(model)
         with meter.phase("step"):
             optimizer.step()
+            step.strain()
         optimizer.zero_grad(set_to_none=True)
         with meter.phase("evaluate"):
             step.evaluate()

@@ -46,9 +46,10 @@ from finegrid.records.prepared import PreparedTask
 from finegrid.records.specification import Checkpoint, Specification
 from finegrid.records.training import Weights, largest_micro_batch, largest_share
 from finegrid.training.data import Examples
-from finegrid.training.loop import Step, Trainer
+from finegrid.training.loop import Trainer
 from finegrid.training.measure.divided import first_of
 from finegrid.training.measure.live import LiveBytes
+from finegrid.training.measure.step import Step
 from finegrid.training.measure.traces import TRACE, Traces
 from finegrid.training.optimization import make_optimizer
 from finegrid.training.processes.sharding import shard
@@ -76,6 +77,8 @@ _NOT_PREDICTABLE, _RUN_FAILS = "not predictable", "the run fails"
 NOTHING_TRAINED = "nothing is trained: there is no step to measure"
 _STEPS = 2
 """The first step makes the optimizer's state, the second is the one that repeats."""
+_LONG = 10**9
+"""Steps of a training whose length is not known: what a step takes does not depend on it."""
 
 
 @dataclass(frozen=True)
@@ -236,6 +239,7 @@ def _trace_step(question: Question, make: Callable[[], nn.Module], mesh: DeviceM
             shard(trainer.model, mesh, lambda value: [value])
         optimizer = make_optimizer(trainer.model, trainer.training)
         step = Step(trainer)
+        step.hold()
         trainer.enter_training()
         whole = mesh is None and spec.training.devices > 1
         buckets = Buckets(trainer.model) if whole else None
@@ -247,6 +251,7 @@ def _trace_step(question: Question, make: Callable[[], nn.Module], mesh: DeviceM
                     buckets.are_due = number == step.micro_batches
                 step.forward().backward()  # type: ignore[no-untyped-call]
             optimizer.step()
+            step.strain()
             optimizer.zero_grad(set_to_none=True)
         return meter.peak
 
@@ -265,7 +270,9 @@ def _trainer(question: Question, model: nn.Module) -> Trainer:
     # The device is a name here: the same operations make the same tensors on each.
     training = spec.training.model_copy(update={"device": "cpu"})
     examples = _examples(kind, question, model.config)
-    return Trainer(model, task, {"train": examples}, training, log=lambda event: None)
+    trainer = Trainer(model, task, {"train": examples}, training, log=lambda event: None)
+    trainer.steps = method.steps(model, _LONG)
+    return trainer
 
 
 def _task(spec: Specification) -> PreparedTask:

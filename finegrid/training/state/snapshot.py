@@ -16,6 +16,7 @@ from methods.parameters import host_copy, load_trainable, trainable_state
 
 Tensors = dict[str, torch.Tensor]
 _MODEL, _BUFFERS, _BEST, _OPTIMIZER = "model/", "buffers/", "best/", "optimizer/"
+_STEPS = "steps/"
 _CPU_GENERATOR, _DEVICE_GENERATOR = "generator/cpu", "generator/device"
 
 
@@ -77,6 +78,8 @@ def restore(
         buffers[name].copy_(tensor)
     _load_optimizer(trainer.optimizer, _below(tensors, _OPTIMIZER), state.learning_rates)
     trainer.schedule.load_state_dict(dict(state.schedule))
+    if trainer.steps:
+        trainer.steps.restore(_below(tensors, _STEPS))
     trainer.recall([event for event in history if "loss" in event])
     trainer.evaluated, trainer.evaluate_seconds = state.evaluated, state.evaluate_seconds
     if state.best:
@@ -93,6 +96,7 @@ def _tensors(trainer: Trainer) -> Tensors:
         _BUFFERS: host_copy(dict(trainer.model.named_buffers())),
         _OPTIMIZER: _optimizer_tensors(trainer.optimizer),
         _BEST: trainer.best.state if trainer.best else {},
+        _STEPS: trainer.steps.state() if trainer.steps else {},
     }
     tensors = {kind + name: t for kind, part in parts.items() for name, t in part.items()}
     generators = {n: trainer.group.stacked(t) for n, t in _generators(trainer.device).items()}
