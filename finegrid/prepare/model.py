@@ -31,6 +31,7 @@ from finegrid.prepare.configuration import check_tokenizer, unfit_configuration
 from finegrid.prepare.gguf_file import gguf_name
 from finegrid.prepare.onnx_file import onnx_name
 from finegrid.prepare.sources import DOWNLOADS, DownloadError, SourceError, fetch, local_files
+from finegrid.prepare.tokenizer_file import check_reading
 from finegrid.records.damage import CorruptedFileError, set_aside
 from finegrid.records.identity import file_sha256
 from finegrid.records.prepared import MANIFEST_FILE, PreparedModel
@@ -188,6 +189,7 @@ def _check_files(
     files = {path.name: path for path in folder.iterdir()}
     if "text" in reads:
         check_tokenizer(files, configuration)
+        check_reading(folder)
     if model.processor and model.processor not in _settings(files):
         raise ValueError("processor: the files say something else than what was planned")
 

@@ -14,6 +14,8 @@ _ADDED_FILE = "added_tokens.json"
 _WORDS_FILE, _TABLE_FILE = "vocab.txt", "vocab.json"
 _SENTENCE_PIECES = ".model"
 ALLOWED = f"{TOKENIZER_FILE}, {_WORDS_FILE}, {_TABLE_FILE} with merges.txt, or a *.model file"
+_PROBE = "The Na\u00efve CAF\u00c9, 1,234  x\n\t{y} don't"
+"""What rules of case, accents, spaces, digits and signs tell apart."""
 _FIXED_TOKENS = {"BertProcessing": 2, "RobertaProcessing": 2}
 """Post-processors without a template -> the special tokens that each adds to a text."""
 
@@ -45,6 +47,30 @@ def read_tokenizer(files: Mapping[str, Path]) -> Tokenizer:
     if any(name.endswith(_SENTENCE_PIECES) for name in files):
         return Tokenizer(max(added, default=None))
     raise TokenizerError(f"no tokenizer; allowed: {ALLOWED}")
+
+
+def check_reading(folder: Path) -> None:
+    """Refuse a `tokenizer.json` without settings that the library reads as another tokenizer.
+
+    It then takes the rules of the model's type in place of the file's, as lower case for BERT.
+    Raises TokenizerError.
+    """
+    from tokenizers import Tokenizer as Rules
+    from transformers import AutoTokenizer
+
+    if not (folder / TOKENIZER_FILE).exists() or (folder / SETTINGS_FILE).exists():
+        return
+    own = Rules.from_file(str(folder / TOKENIZER_FILE))
+    own.no_truncation()
+    own.no_padding()
+    read = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    expected = own.encode(_PROBE, add_special_tokens=False).ids
+    if read(_PROBE, add_special_tokens=False)["input_ids"] != expected:
+        raise TokenizerError(
+            f"{TOKENIZER_FILE}: transformers reads it as {type(read).__name__}, whose own rules "
+            f"make other tokens of {_PROBE!r} than the file; allowed: {SETTINGS_FILE} beside it, "
+            f'that of the model, or {{"tokenizer_class": "PreTrainedTokenizerFast"}} and its tokens'
+        )
 
 
 def _json(name: str, files: Mapping[str, Path]) -> dict[str, Any]:
