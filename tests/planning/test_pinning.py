@@ -177,6 +177,18 @@ def test_a_listed_hash_stays_and_the_other_files_are_added() -> None:
 
 
 @pytest.mark.usefixtures("own")
+def test_a_further_source_of_a_task_is_pinned_as_its_first() -> None:
+    options = {"spanish": {"uri": "path:data"}}
+    entry = {"task": "verses", "source": {"uri": "path:data"}, "options": options}
+    made = pinned(parse_benchmark(CONTENT | {"tasks": {"own": entry}})).tasks["own"]
+    files = [path for path in Path("data").rglob("*") if path.is_file()]
+    listed = {path.relative_to("data").as_posix(): file_sha256(path) for path in files}
+    assert made.source is not None
+    assert made.source.sha256 == listed
+    assert made.options == {"spanish": {"uri": "path:data", "sha256": listed}}
+
+
+@pytest.mark.usefixtures("own")
 def test_what_changes_between_planning_and_preparing_is_refused(tmp_path: Path) -> None:
     made = plan()
     task, model = of_model("bert", made).task, checkpoint(made)

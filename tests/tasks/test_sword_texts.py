@@ -27,7 +27,7 @@ NOTE = (
         ("<speaker>Beloved</speaker> <lg sID='a'/>Let", "Let"),
         ('<milestone n="Glossary" type="x"/>Let', "Let"),
         ("x</item> <item>the sons of <w>Harim</w>", "x the sons of Harim"),
-        ("coins ? me?’ ”", "coins? me?’”"),
+        ("coins ? me?\u2019 ”", "coins? me?\u2019”"),
         ("Tom &amp; &lt;b&gt;", "Tom & <b>"),
         ("<w>que</w><transChange type='added'>es</transChange><w>su</w>", "que es su"),
         ("<w>oyéndo</w><transChange type='added'>lo</transChange><w>Jesús</w>", "oyéndo lo Jesús"),
