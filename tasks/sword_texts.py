@@ -22,8 +22,8 @@ _ENCLITIC = re.compile(r"(?:l[aeo]s?|[mts]e|n?os)")
 """Pronouns of Spanish that are written as a part of the verb before them."""
 _CUT = "\0"
 """Where an element was taken out, or words were added: a space, if a word follows."""
-_CUT_BEFORE_WORD = re.compile(rf"(?<![(“‘¿¡{_CUT}]){_CUT}+(?=[\w“‘(¿¡])")
-_SPACE_BEFORE_SIGN = re.compile(r" (?=[,.;:!?”’)])")
+_CUT_BEFORE_WORD = re.compile(rf"(?<![(“‘¿¡{_CUT}]){_CUT}+(?=[\w“‘(¿¡])")  # noqa: RUF001
+_SPACE_BEFORE_SIGN = re.compile(r" (?=[,.;:!?”’)])")  # noqa: RUF001
 
 
 class Place(NamedTuple):
@@ -35,10 +35,10 @@ class Place(NamedTuple):
 
 
 def read_verses(folder: Path) -> dict[Place, str]:
-    """The verses of the one module below a folder, in the order of its canon; blank where it lacks one.
+    """The verses of the one module below a folder, in the order of its canon.
 
-    The folder is laid out as `/usr/share/sword` is. Raises ValueError for one without a module that
-    has both testaments, and OSError.
+    One that the module lacks is blank. The folder is laid out as `/usr/share/sword` is. Raises
+    ValueError for one without a module that has both testaments, and OSError.
     """
     bible = _module(folder)
     # The library unpacks a whole book for each of its verses.

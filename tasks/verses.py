@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 _SPANISH = "spanish"
 _FAMILIES = (
-    # Chronicles tells Samuel and Kings again and has the lists of Genesis, Joshua and Nehemiah; Isaiah
-    # and Jeremiah share chapters with Kings, psalms stand in Samuel and Chronicles.
+    # Chronicles tells Samuel and Kings again and has the lists of Genesis, Joshua and Nehemiah;
+    # Isaiah and Jeremiah share chapters with Kings, psalms stand in Samuel and Chronicles.
     "Gen Josh Judg Ruth 1Sam 2Sam 1Kgs 2Kgs 1Chr 2Chr Ezra Neh Ps Isa Jer",
     "Exod Lev Num Deut",
     "Matt Mark Luke John",
@@ -145,6 +145,7 @@ class Verses(Task):
         shares: dict[SplitName, float] = {"test": self.test, "validation": self.validation}
         sizes, most = Counter(families), min(shares.values()) * len(pairs)
         order = grouped(families, self.split_seed)
+        # A large family comes last: it would fill a split, and no other book would be tested.
         order.sort(key=lambda row: sizes[families[row]] > most)
         parts = divided(order, shares, families)
         splits = {
