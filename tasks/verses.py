@@ -79,8 +79,8 @@ class Verses(Task):
     the SWORD Project, which Debian has as `sword-text-web` and `sword-text-sparv`. No book is in
     two splits, nor are books of one family, as the Gospels are; a family that is larger than the
     smaller of the two shares is trained on. A verse that reads like one of a later split, or
-    nearly, is in none. The Spanish is old: `fué`, `á`, `díjole`, and a chapter begins
-    with a word in capitals.
+    nearly, is in none. The Spanish is old: `fué`, `á`, `díjole`, and a chapter begins with a word
+    in capitals.
     """
 
     spanish: Source
@@ -97,7 +97,7 @@ class Verses(Task):
     train_limit: Limit | None = None
     validation_limit: Limit | None = None
     test_limit: Limit | None = None
-    """How many pairs of a split are taken, drawn of all its books; None for all."""
+    """The most pairs of a split that are taken, drawn of all its books; None for all."""
     split_seed: Annotated[int, Field(ge=0)] = 0
     """Of the order of the families, and of what a limit draws."""
 
