@@ -25,7 +25,7 @@ _PATTERNS = {
     NAME_PATTERN: SAFE_NAME,
     SHA256_PATTERN: "64 hexadecimal digits, lower case",
     SOURCE_PATTERN: (
-        "hub:, package:, sdist:, wheel: or path:, and what it names; spaces in a path: alone"
+        "hub:, package:, sdist:, wheel:, deb: or path:, and what it names; spaces in a path: alone"
     ),
     ALONG_PATTERN: "options.<key> of the tasks, or settings.<key> of the variants",
     REVISION_PATTERN: "40 hexadecimal digits, lower case: a commit, no branch or tag",

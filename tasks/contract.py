@@ -74,10 +74,18 @@ class Task(ABC):
         """
         return None
 
-    def beside(self) -> Mapping[str, tuple[Source, tuple[str, ...]]]:
+    @property
+    def requires(self) -> Mapping[str, str]:
+        """Python packages that its data are read with, beside finegrid's own: import name -> how
+        it is installed.
+        """
+        return {}
+
+    def beside(self) -> Mapping[str, tuple[Source, tuple[str, ...] | None]]:
         """Further sources, with the files needed of each, by the folder that they are fetched to.
 
-        The folders lie in that of the task's own source. Such a source is one of the options.
+        The folders lie in that of the task's own source. Such a source is one of the options. None
+        stands for all files that a source names.
         """
         return {}
 

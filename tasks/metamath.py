@@ -65,7 +65,7 @@ class MetaMath(Task):
         """The one file of MetaMathQA."""
         return (_TRAINED,)
 
-    def beside(self) -> Mapping[str, tuple[Source, tuple[str, ...]]]:
+    def beside(self) -> Mapping[str, tuple[Source, tuple[str, ...] | None]]:
         """The test questions of GSM8K."""
         return {_SCORED: (self.scored, (_SCORED_FILE,))}
 

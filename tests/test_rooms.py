@@ -114,9 +114,10 @@ OTHER_MEANINGS = {
             *("kinds/inputs/prompts.py", "kinds/inputs/prompted_choices.py"),
             "kinds/outputs/token_labels.py",
             *("finegrid/planning/guess_texts.py", "tasks/commonsense.py", "tasks/metamath.py"),
-            *("tasks/e2e.py", "tasks/shell_commands.py"),
+            *("tasks/e2e.py", "tasks/shell_commands.py", "tasks/verses.py"),
         )
     },
+    ("lg", "tasks/sword_texts.py"): "a group of lines in the markup of OSIS",
     ("prefix", "finegrid/cli/rehearsal.py"): "the start of a temporary folder's name",
     ("prefix", "finegrid/records/write.py"): "the start of a temporary file's name",
     ("prefix", "finegrid/problems.py"): "the start of a location",

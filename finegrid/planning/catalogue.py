@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Any
 
 from pydantic import ValidationError
@@ -146,6 +147,8 @@ class Catalogue:
             if metric not in METRICS:
                 problem = unknown_name("metric", metric, list(METRICS))
                 self.problems.add((*at, "task"), f"{entry.task} is scored by an {problem}")
+        for problem in _not_installed(task):
+            self.problems.add((*at, "task"), f"{entry.task}: {problem}")
         options = dump_settings(task)
         return TaskPlan(
             Task(name=name, task=entry.task, source=entry.source, options=options), task
@@ -362,6 +365,14 @@ def _source_mismatch(source: Source | None, task: RegisteredTask) -> str | None:
         allowed = "the task's options hold the data; allowed: no source"
         return refused(source.uri, allowed) if source else None
     return None if source else "this key is required"
+
+
+def _not_installed(task: RegisteredTask) -> Iterator[str]:
+    """What is not here of the packages that a task's data are read with."""
+    for package, way in task.requires.items():
+        if find_spec(package) is None:
+            read_with = f"its data are read with the package {package}, which is not installed"
+            yield f"{read_with}; allowed: {way}"
 
 
 def _wrong_kind(task: RegisteredTask) -> str | None:

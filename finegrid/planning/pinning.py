@@ -36,11 +36,15 @@ def _task(name: str, entry: TaskEntry, hashed: Hash) -> TaskEntry:
     if entry.source is None or entry.task is None:
         return entry
     try:
-        files = TASKS.build(entry.task, entry.options).files()
+        task = TASKS.build(entry.task, entry.options)
     except (UnknownNameError, ValidationError):
         return entry
-    source = _pinned(entry.source, files, hashed, ("tasks", name, "source"))
-    return entry.model_copy(update={"source": source})
+    at, options = ("tasks", name), dict(entry.options)
+    source = _pinned(entry.source, task.files(), hashed, (*at, "source"))
+    for key, (given, files) in task.beside().items():
+        if (beside := _pinned(given, files, hashed, (*at, "options", key))) != given:
+            options[key] = beside.model_dump(mode="json", exclude_defaults=True)
+    return entry.model_copy(update={"source": source, "options": options})
 
 
 def _model(name: str, entry: Any, hashed: Hash) -> Any:

@@ -1,35 +1,26 @@
-"""Archives: those of a package index, by hash, those of data, and the files in them."""
+"""Archives, those of packages and those of data, and the files in them."""
 
 from __future__ import annotations
 
 import lzma
-import os
-import re
 import shutil
 import stat
-import subprocess
-import sys
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from finegrid.prepare.debian import DEBIAN_END, DebianError, opened_data
 from finegrid.records.identity import is_left_behind
 
-_SDIST_END, _WHEEL_END = ".tar.gz", ".whl"
-_PIP_READS = re.compile(
-    r"(PIP|SSL|XDG|LC)_\w+|(https?|all|no)_proxy|(HTTPS?|ALL|NO)_PROXY|REQUESTS_CA_BUNDLE|"
-    r"CURL_CA_BUNDLE|PATH|HOME|LANG|TMPDIR|VIRTUAL_ENV"
-)
-"""Variables that pip gets: it runs the build of a source distribution, which gets them as well."""
-_ZIPS = (_WHEEL_END, ".zip")
+_ZIPS = (".whl", ".zip")
 _BROKEN = (
     *(tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError),
-    RuntimeError,
+    *(RuntimeError, DebianError),
 )
 """What reading a damaged archive raises, or one that is packed in an unknown way or encrypted."""
 
@@ -40,68 +31,6 @@ class SourceError(Exception):
 
 class DownloadError(SourceError, OSError):
     """A source that could not be reached, or that the other side refused."""
-
-
-@dataclass(frozen=True)
-class Archive:
-    """An archive of a package index, by the hash that a source lists of it."""
-
-    project: str
-    version: str
-    name: str
-    """Of its file."""
-    sha256: str
-
-    @property
-    def is_wheel(self) -> bool:
-        """Whether the archive is a wheel, else a source distribution."""
-        return self.name.endswith(_WHEEL_END)
-
-    def download(self, folder: Path) -> Path:
-        """Download the archive with pip into a folder; pip checks the hash before all else.
-
-        Of a source distribution pip reads the metadata by running its build, with the rights of
-        the user, but without the keys in the environment. Of a wheel nothing is run. Raises
-        DownloadError where pip fails, SourceError where it brings another archive.
-        """
-        requirement = f"{self.project}=={self.version}"
-        requirements, target = folder / "requirements.txt", folder / "archive"
-        requirements.write_text(f"{requirement} --hash=sha256:{self.sha256}\n", encoding="utf-8")
-        form = ["--only-binary", ":all:"] if self.is_wheel else ["--no-binary", ":all:"]
-        options = ["--no-deps", *form, "--no-build-isolation", "--require-hashes"]
-        # -P: no pip.py of the working folder.
-        command = [sys.executable, "-P", "-m", "pip", "download", "--disable-pip-version-check"]
-        done = subprocess.run(  # noqa: S603 - no shell; the requirement's form was checked
-            [*command, *options, "--requirement", str(requirements), "--dest", str(target)],
-            env={name: value for name, value in os.environ.items() if _PIP_READS.fullmatch(name)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            raise DownloadError(f"{requirement}: pip cannot download it: {done.stderr.strip()}")
-        found = next(target.glob(f"*{_WHEEL_END if self.is_wheel else _SDIST_END}"), None)
-        if found is None:
-            raise SourceError(f"{requirement}: its source distribution is no .tar.gz archive")
-        return found
-
-
-def listed_archive(uri: str, parts: Mapping[str, str], sha256: Mapping[str, str]) -> str:
-    """The name of the archive of an `sdist:` or `wheel:` source, which its hashes have to list.
-
-    Raises SourceError where none does.
-    """
-    if not uri.startswith("wheel:"):
-        name = f"{parts['project']}-{parts['version']}{_SDIST_END}"
-        if name not in sha256:
-            raise SourceError(f"{uri}: sha256 must list the archive itself, {name}")
-        return name
-    # A wheel's name ends in the machines that it is for, which the source does not say.
-    start = f"{re.sub(r'[-_.]+', '_', parts['project']).lower()}-{parts['version']}-"
-    found = [name for name in sha256 if name.endswith(_WHEEL_END) and "/" not in name]
-    if len(found) != 1 or not found[0].lower().startswith(start):
-        raise SourceError(f"{uri}: sha256 must list the archive itself, {start}...{_WHEEL_END}")
-    return found[0]
 
 
 def unpack(archive: Path, path: str, scratch: Path) -> dict[str, Path]:
@@ -169,7 +98,7 @@ class _Member:
 
     whole_name: str
     name: str
-    """Of an sdist's member below the top folder of the archive."""
+    """As a source says it: of an sdist below its top folder, of a Debian package below the root."""
     read: Callable[[], IO[bytes] | None]
     """Its bytes; None of a link and whatever else is no regular file."""
 
@@ -185,11 +114,18 @@ def _opened(archive: Path) -> Iterator[list[_Member]]:
         if archive.name.lower().endswith(_ZIPS):
             with zipfile.ZipFile(archive) as wheel:
                 yield [_of_zip(wheel, one) for one in wheel.infolist()]
+        elif archive.name.endswith(DEBIAN_END):
+            with opened_data(archive) as tar:
+                yield [_of_tar(tar, one, one.name.removeprefix("./")) for one in tar]
         else:
             with tarfile.open(archive) as tar:
-                yield [_of_tar(tar, one) for one in tar]
+                yield [_of_tar(tar, one, one.name.partition("/")[2]) for one in tar]
     except _BROKEN as error:
         raise SourceError(f"{archive.name}: {error}") from error
+    except OSError as error:
+        if error.errno is None:  # of a decoder: what the system raises has a number
+            raise SourceError(f"{archive.name}: {error}") from error
+        raise
 
 
 def _of_zip(wheel: zipfile.ZipFile, info: zipfile.ZipInfo) -> _Member:
@@ -199,6 +135,5 @@ def _of_zip(wheel: zipfile.ZipFile, info: zipfile.ZipInfo) -> _Member:
     return _Member(name, name, lambda: wheel.open(info) if is_regular else None)
 
 
-def _of_tar(tar: tarfile.TarFile, info: tarfile.TarInfo) -> _Member:
-    name = info.name.partition("/")[2]
+def _of_tar(tar: tarfile.TarFile, info: tarfile.TarInfo, name: str) -> _Member:
     return _Member(info.name, name, lambda: tar.extractfile(info) if info.isreg() else None)

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from finegrid.prepare.downloads import ENDS, is_archived
 from finegrid.records.specification import Source
 
 GGUF_END = ".gguf"
@@ -36,7 +37,7 @@ def gguf_name(source: Source) -> str | None:
     names = list(dict.fromkeys([*by_uri, *by_hash]))
     if not names:
         return None
-    ends = (".tar.gz", ".whl") if source.uri.startswith(("sdist:", "wheel:")) else ()
+    ends = tuple(ENDS.values()) if is_archived(source.uri) else ()
     listed = [name for name in source.sha256 if not name.endswith(ends)]
     if len(names) > 1 or set(listed) - set(names):
         beside = ", ".join(sorted({*names, *listed}))

@@ -13,9 +13,10 @@ from itertools import product
 from pathlib import Path
 
 from finegrid.prepare import hub
-from finegrid.prepare.archives import Archive, check_name, listed_archive, unpack
 from finegrid.prepare.archives import DownloadError as DownloadError
 from finegrid.prepare.archives import SourceError as SourceError
+from finegrid.prepare.archives import check_name, unpack
+from finegrid.prepare.downloads import listed_archive
 from finegrid.prepare.hub import RepositoryType
 from finegrid.records.identity import (
     file_sha256,
@@ -30,11 +31,15 @@ from finegrid.records.write import atomic_path
 
 DOWNLOADS = Path("results/prepared/downloads")
 _OF_ARCHIVE = r"(?P<project>[A-Za-z0-9][\w.-]*)==(?P<version>[\w.!+]+)/(?P<path>.+)"
+_OF_DEBIAN = (
+    r"(?P<project>[a-z0-9][a-z0-9+.-]+)==(?P<version>([0-9]+:)?[0-9][A-Za-z0-9.+~-]*)/(?P<path>.+)"
+)
 _FORMS = {
     "hub": (r"(?P<repository>[\w.-]+/[\w.-]+)", "<owner>/<name>"),
     "package": (r"(?P<package>[A-Za-z_]\w*)/(?P<path>.+)", "<import name>/<path>"),
     "sdist": (_OF_ARCHIVE, "<project>==<version>/<path>"),
     "wheel": (_OF_ARCHIVE, "<project>==<version>/<path>"),
+    "deb": (_OF_DEBIAN, "<package>==<version>/<path>"),
     "path": (r"(?P<path>.+)", "<path>"),
 }
 Hash = Callable[[Path], str]
@@ -151,7 +156,7 @@ def _wanted(source: Source, parts: _Parts, files: tuple[str, ...] | None) -> _Na
     """The names to bring, or None for all."""
     listed = set(source.sha256)
     if "project" in parts:
-        listed.remove(listed_archive(source.uri, parts, source.sha256))
+        listed.remove(listed_archive(source.uri, parts, source.sha256).name)
     names = tuple(sorted(listed)) or None if files is None else files
     for name in names or ():
         check_name(name)
@@ -340,9 +345,9 @@ def patterns(wanted: _Names) -> _Names:
 
 def _from_archive(source: Source, parts: _Parts, cache: Path, scratch: Path) -> dict[str, Path]:
     """The file or the folder that the URI names, read out of the archive into `scratch`."""
-    name = listed_archive(source.uri, parts, source.sha256)
-    wanted = Archive(parts["project"], parts["version"], name, source.sha256[name])
-    archive = cache / name
+    wanted = listed_archive(source.uri, parts, source.sha256)
+    archive = cache / wanted.name
     if not (archive.is_file() and file_sha256(archive) == wanted.sha256):
-        _bring(wanted.download(scratch), archive, wanted.sha256)
+        (brought := scratch / "brought").mkdir()
+        _bring(wanted.download(brought, cache), archive, wanted.sha256)
     return unpack(archive, parts["path"], scratch)

@@ -65,7 +65,7 @@ class Read(NamedTuple):
 def prepare_task(task: Task, destination: Path, cache: Path = DOWNLOADS) -> PreparedTask:
     """Write `<split>.parquet` for every split and then the manifest; returns the manifest.
 
-    `cache` keeps downloaded sdists. Raises ValueError where options or data are wrong,
+    `cache` keeps downloaded archives. Raises ValueError where options or data are wrong,
     UnknownNameError for a task that is not registered, SourceError and OSError.
     """
     return write_task(task, partial(read_task, task, cache), destination)

@@ -15,7 +15,7 @@ LEARNING_RATE = "learning_rate"
 """The key that every tuning searches."""
 _SHOWN = r"[^\x00-\x20\x7f]"
 SOURCE_PATTERN = (
-    rf"^(?:(?:hub|package|sdist|wheel):\S+|path:{_SHOWN}(?:[^\x00-\x1f\x7f]*{_SHOWN})?)$"
+    rf"^(?:(?:hub|package|sdist|wheel|deb):\S+|path:{_SHOWN}(?:[^\x00-\x1f\x7f]*{_SHOWN})?)$"
 )
 """Spaces stand in paths alone, and not at their ends."""
 ONNX_END = ".onnx"
@@ -26,16 +26,17 @@ class Source(Record):
     """Where files come from, pinned by content.
 
     `uri` is one of `hub:<owner>/<name>`, `package:<import name>/<path>`,
-    `sdist:<project>==<version>/<path>`, `wheel:<project>==<version>/<path>` or `path:<path>`, which
-    may begin with `~` and is relative to the folder that one works in.
+    `sdist:<project>==<version>/<path>`, `wheel:<project>==<version>/<path>`,
+    `deb:<package>==<version>/<path>` or `path:<path>`, which may begin with `~` and is relative to
+    the folder that one works in.
     """
 
     uri: Annotated[str, Field(pattern=SOURCE_PATTERN)]
     revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")] | None = None
     """The commit of a hub repository; required for `hub:` and refused elsewhere."""
     sha256: dict[str, Sha256] = {}
-    """File name below the source -> hash of its bytes. For `sdist:` and `wheel:` also the archive
-    itself.
+    """File name below the source -> hash of its bytes. For `sdist:`, `wheel:` and `deb:` also the
+    archive itself.
 
     A plan lists every file that it takes of a `package:` or a `path:`.
     """

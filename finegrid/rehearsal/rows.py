@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import JsonValue
 
+from finegrid.prepare.downloads import is_archived
 from finegrid.prepare.sources import DOWNLOADS, is_local
 from finegrid.prepare.task import Frames, read_task
 from finegrid.records.prepared import MANIFEST_FILE, SPLITS, SplitName
@@ -71,7 +72,7 @@ def lies_here(source: Source, files: Sequence[str] | None) -> bool:
     """Whether a source can be read without a network: locally, or of what was fetched before."""
     if is_local(source.uri):
         return True
-    if source.uri.startswith(("sdist:", "wheel:")):
+    if is_archived(source.uri):
         return any((DOWNLOADS / name).is_file() for name in source.sha256)
     from huggingface_hub import try_to_load_from_cache
 

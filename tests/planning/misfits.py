@@ -34,8 +34,18 @@ MISFITS: dict[str, tuple[Path_, Any, list[str]]] = {
         {"uri": "http://x"},
         [
             'tasks.digits.source.uri: "http://x" ',
-            "allowed: hub:, package:, sdist:, wheel: or path:",
+            "allowed: hub:, package:, sdist:, wheel:, deb: or path:",
         ],
+    ),
+    "a package of Debian without its version": (
+        ("tasks", "digits", "source"),
+        {"uri": "deb:digits/usr/share/digits.csv"},
+        ["tasks.digits.source: deb:digits/usr/", "expected the form deb:<package>==<version>/"],
+    ),
+    "a package of Debian that is not listed": (
+        ("tasks", "digits", "source"),
+        {"uri": "deb:digits==1:1.0-1/usr/share/digits.csv"},
+        ["tasks.digits.source: deb:digits", "list the archive itself, digits_1.0-1_<arch"],
     ),
     "hub without revision": (
         ("models", "tiny"),

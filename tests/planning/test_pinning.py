@@ -151,7 +151,8 @@ def test_a_touched_file_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["smoke", "default", "article", "article-programs", "glue", "language", "addresses"]
+    "name",
+    ["smoke", "default", "article", "article-programs", "glue", "language", "addresses", "verses"],
 )
 def test_what_is_listed_in_full_stays_as_it_is(name: str) -> None:
     """The identities of committed runs: no file is read for them."""
@@ -173,6 +174,18 @@ def test_a_listed_hash_stays_and_the_other_files_are_added() -> None:
     with pytest.raises(ConfigurationError, match="its content has changed since") as caught:
         plan(tasks=wrong)
     assert len(caught.value.problems) == 1
+
+
+@pytest.mark.usefixtures("own")
+def test_a_further_source_of_a_task_is_pinned_as_its_first() -> None:
+    options = {"spanish": {"uri": "path:data"}}
+    entry = {"task": "verses", "source": {"uri": "path:data"}, "options": options}
+    made = pinned(parse_benchmark(CONTENT | {"tasks": {"own": entry}})).tasks["own"]
+    files = [path for path in Path("data").rglob("*") if path.is_file()]
+    listed = {path.relative_to("data").as_posix(): file_sha256(path) for path in files}
+    assert made.source is not None
+    assert made.source.sha256 == listed
+    assert made.options == {"spanish": {"uri": "path:data", "sha256": listed}}
 
 
 @pytest.mark.usefixtures("own")

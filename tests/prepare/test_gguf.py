@@ -169,6 +169,7 @@ def test_a_file_without_its_last_tensors_is_named(tmp_path: Path) -> None:
         ("package:boxed/m.gguf", ["m.gguf"], "m.gguf"),
         ("wheel:p==1/d/m.gguf", ["p-1-py3-none-any.whl"], "m.gguf"),
         ("sdist:p==1/m.gguf", ["p-1.tar.gz", "m.gguf"], "m.gguf"),
+        ("deb:p==1/usr/m.gguf", ["p_1_all.deb", "m.gguf"], "m.gguf"),
         ("path:folder", ["m.gguf"], "m.gguf"),
         ("path:folder", ["config.json"], None),
     ],

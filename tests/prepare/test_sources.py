@@ -131,7 +131,9 @@ def test_planning_and_fetching_report_the_same(
 
 def test_an_unknown_kind_is_named() -> None:
     [problem] = problems(Source.model_construct(uri="ftp:a/b", revision=None, sha256={}))
-    assert problem == "ftp:a/b: unknown kind of source, allowed: hub, package, sdist, wheel, path"
+    assert problem == (
+        "ftp:a/b: unknown kind of source, allowed: hub, package, sdist, wheel, deb, path"
+    )
 
 
 def test_hub_form_is_checked_before_any_download() -> None:

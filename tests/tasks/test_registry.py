@@ -21,6 +21,7 @@ REQUIRED: dict[str, dict[str, JsonValue]] = {
     "glue": {"subset": "rte"},
     "commonsense": {"subset": "piqa"},
     "metamath": {"scored": {"uri": "hub:openai/gsm8k", "revision": "0" * 40}},
+    "verses": {"spanish": {"uri": "path:spanish"}},
     "given-points": {"x": [[1], [2], [3], [4], [5]], "y": [1, 2, 3, 4, 5], "held_out": 0},
 }
 HEAVY = ("pandas", "numpy", "pyarrow", "torch", "transformers", "datasets")
