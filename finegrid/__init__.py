@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from finegrid.models.family import Family as Family
     from finegrid.models.layers import Layer as Layer
     from finegrid.models.layers import linear_layers as linear_layers
-    from kinds.contract import Inputs as Inputs
     from kinds.contract import Kind as Kind
     from kinds.contract import Output as Output
+    from kinds.inputs.contract import Inputs as Inputs
     from kinds.registry import register as register_kind  # noqa: F401
     from methods.contract import Method as Method
     from methods.injection import add_parameters as add_parameters
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 FACE = {
     "Anatomy": "finegrid.models.anatomy",
     "Family": "finegrid.models.family",
-    "Inputs": "kinds.contract",
+    "Inputs": "kinds.inputs.contract",
     "Kind": "kinds.contract",
     "Layer": "finegrid.models.layers",
     "Method": "methods.contract",

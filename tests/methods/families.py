@@ -80,7 +80,7 @@ class Tried:
             return self._load(Path(name))
 
     def _load(self, folder: Path) -> nn.Module:
-        _, drawn, _ = fit(folder, LOADER, self.pooling, keeps_head=False)
+        drawn = fit(folder, LOADER, self.pooling, keeps_head=False).drawn
         config: Any = transformers.AutoConfig.from_pretrained(folder)
         config.num_labels = CLASSES
         model, report = read_weights(folder, config, LOADER, self.pooling)
