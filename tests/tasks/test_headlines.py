@@ -155,6 +155,25 @@ def test_how_headlines_are_asked_for_and_written_reaches_the_kind() -> None:
     assert kind.inputs.encoding.template == "{prompt}\nA: "
 
 
+@pytest.mark.parametrize(
+    ("name", "kind", "column"),
+    [("headlines", "causal-lm", "prompt"), ("headlines-seq2seq", "seq2seq", "source")],
+)
+def test_either_kind_of_model_is_given_its_column(
+    name: str, kind: str, column: str, tmp_path: Path
+) -> None:
+    source = Source(uri=f"path:{wheel(tmp_path, many())}")
+    manifest = prepare_task(Task(name="t", task=name, source=source), tmp_path / "t")
+    assert (manifest.kind, manifest.metrics[0]) == (kind, "rouge_l")
+    assert {one: split.n for one, split in manifest.splits.items()} == {
+        "train": 12,
+        "validation": 3,
+        "test": 5,
+    }
+    rows = pd.read_parquet(tmp_path / "t" / "test.parquet")
+    assert list(rows.columns) == ["id", column, "target"]
+
+
 # The wheels of packages
 
 
