@@ -60,7 +60,8 @@ class OfDocstrings(Task):
     longest: Words = 100
     """Words of a body, from and up to which a docstring is taken."""
     depth: Annotated[int, Field(ge=1)] = 2
-    """Parts of a module's name by which modules are grouped: 2 takes `sympy.stats` whole."""
+    """Parts of a module's name by which modules are grouped: 2 takes `sympy.stats` whole, and 3 is
+    for networkx, most of which is `networkx.algorithms`."""
     validation: Share = 0.15
     test: Share = 0.25
     """Shares of the docstrings, in whole groups of modules."""

@@ -7,7 +7,6 @@ parser alone. No file is written.
 from __future__ import annotations
 
 import ast
-import lzma
 import re
 import warnings
 import zipfile
@@ -26,8 +25,10 @@ _HALF = re.compile("[\ud800-\udfff]")
 """Half of a surrogate pair, which no file can hold."""
 _MODULE, _PACKAGE = ".py", "__init__"
 _TESTS = ("test", "tests", "conftest")
-_BROKEN = (zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError, RuntimeError)
-"""What reading a damaged archive raises, or one that is packed in an unknown way or encrypted."""
+_BROKEN = (zipfile.BadZipFile, EOFError, zlib.error, RuntimeError)
+"""What reading a damaged archive raises, or an encrypted one."""
+_PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""How the files of wheels are packed; of other methods zipfile unpacks more than is asked for."""
 _UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError)
 """What the parser raises: also of bytes that are no text, and of what is nested too deeply for its
 stack, which some versions of Python call a lack of memory."""
@@ -68,7 +69,7 @@ def docstrings_of(wheel: Path) -> Read:
 
 @lru_cache(maxsize=1)
 def _read(wheel: Path, _sha256: str) -> Read:
-    """Splits and what is dropped are asked for apart: the modules are parsed once for both."""
+    """The docstrings of a wheel of that hash: read once for its splits and for what is dropped."""
     found, dropped = dict[str, Docstring](), Counter[str]()
     try:
         with zipfile.ZipFile(wheel) as archive:
@@ -106,8 +107,7 @@ def _of_module(
     if any(part in _TESTS or part.startswith("test_") for part in module.split(".")):
         dropped["modules of tests"] += 1
         return
-    with archive.open(info) as stream:
-        content = stream.read(_MOST_BYTES + 1)  # whatever size the archive says that it has
+    content = _content(archive, info)
     if len(content) > _MOST_BYTES:
         dropped[f"modules of more than {_MOST_BYTES} bytes"] += 1
         return
@@ -117,6 +117,14 @@ def _of_module(
         dropped["modules whose syntax Python does not read"] += 1
         return
     yield from _documented(tree, module)
+
+
+def _content(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+    """The beginning of a file, whatever size the archive claims. Raises what `_BROKEN` lists."""
+    if info.compress_type not in _PACKED:
+        raise zipfile.BadZipFile(f"{info.filename} is packed by method {info.compress_type}")
+    with archive.open(info) as stream:
+        return stream.read(_MOST_BYTES + 1)
 
 
 def _parsed(content: bytes) -> ast.Module:

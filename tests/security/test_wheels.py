@@ -115,6 +115,22 @@ def test_of_a_bomb_no_more_than_a_module_is_read(tmp_path: Path) -> None:
     assert peak < 8 << 20
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_method_of_packing_whose_bombs_have_no_bound_is_refused(
+    tmp_path: Path, method: int
+) -> None:
+    archive = wheel(tmp_path, many())
+    with zipfile.ZipFile(archive, "a", method) as opened:
+        opened.writestr("boxed/bomb.py", b"a" * (64 << 20))
+    tracemalloc.start()
+    message = rf"{archive.name}: boxed/bomb\.py is packed by method {method}; allowed: a wheel"
+    with pytest.raises(ValueError, match=message):
+        docstrings_of(archive)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8 << 20
+
+
 def test_a_size_that_is_a_lie_is_an_error(tmp_path: Path) -> None:
     archive = wheel(tmp_path, {"boxed/a.py": b"'''" + b"a" * (4 << 20) + b"'''"})
     with zipfile.ZipFile(archive) as opened:
