@@ -28,6 +28,8 @@ _ROLE = re.compile(r"(?::\w+)?:[\w-]+:`([^`]*)`")
 _WITH_TARGET = re.compile(r"(.+?)\s*<[^>]*>")
 _FOOTNOTE = re.compile(r"(\[[\w*#-]+\])_")
 _DOCTEST, _DIRECTIVE, _CODE_FOLLOWS = ">>>", ".. ", "::"
+_FORMULA = ".. math::"
+_ENDS = (".", "!", "?")
 
 
 class Prose(NamedTuple):
@@ -35,16 +37,23 @@ class Prose(NamedTuple):
 
     headline: str
     body: str
+    is_whole: bool
+    """Whether the headline ends before its body: no formula or code goes on with it."""
 
 
 def prose_of(docstring: str) -> Prose:
     """The two parts of a docstring; of a role, such as `:class:`, its text."""
     lines = docstring.strip().split("\n")
-    first = list(takewhile(str.strip, lines))
-    if _ends_prose(lines[0]) or any(_RULE.fullmatch(line.strip()) for line in first):
-        return Prose("", "")
-    paragraphs = _paragraphs(_before_sections(lines[len(first) :]))
-    return Prose(_inline(first), "\n".join(_sentences(paragraphs)))
+    first = list(takewhile(lambda line: line.strip() and not _ends_prose(line), lines))
+    if not first or any(_RULE.fullmatch(line.strip()) for line in first):
+        return Prose("", "", is_whole=False)
+    headline, rest = _inline(first), lines[len(first) :]
+    below = next((line.lstrip() for line in rest if line.strip()), "")
+    goes_on = headline.endswith(":") or (
+        below.startswith(_FORMULA) and not headline.endswith(_ENDS)
+    )
+    paragraphs = _paragraphs(_before_sections(rest))
+    return Prose(headline, "\n".join(_sentences(paragraphs)), is_whole=not goes_on)
 
 
 def _before_sections(lines: Sequence[str]) -> Iterator[str]:

@@ -31,11 +31,12 @@ Words = Annotated[int, Field(ge=1)]
 
 
 class _Pair(NamedTuple):
-    """A headline and its body, with what they are of."""
+    """A headline and its body, as `Prose` has them, with what they are of."""
 
     source: Docstring
     headline: str
     body: str
+    is_whole: bool
 
 
 class _Found(NamedTuple):
@@ -135,8 +136,8 @@ class OfDocstrings(Task):
             return "headlines without prose below"
         if not _FEWEST <= words <= _MOST:
             return f"headlines of fewer than {_FEWEST} or more than {_MOST} words"
-        if pair.headline.endswith(":"):
-            return "headlines that end in a colon"
+        if not pair.is_whole:
+            return "headlines that go on below"
         return self._body_problem(pair, seen)
 
     def _body_problem(self, pair: _Pair, seen: set[str]) -> str | None:

@@ -38,6 +38,7 @@ def test_the_body_ends_at_the_first_section_and_holds_the_explanation() -> None:
     assert of(NUMPYDOC) == Prose(
         "Return the order of ``a`` modulo ``n``.",
         "The order is the smallest integer.\nIt is found by trial [1].",
+        is_whole=True,
     )
 
 
@@ -78,16 +79,34 @@ def test_a_sentence_that_begins_as_a_section_does_is_none(words: str) -> None:
     ],
 )
 def test_of_a_body_the_sentences_are_taken(body: str, left: str) -> None:
-    assert of(f"Head.\n\n{body}") == Prose("Head.", left)
+    assert of(f"Head.\n\n{body}") == Prose("Head.", left, is_whole=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "is_whole"),
+    [
+        ("The transform, defined as\n\n.. math:: F", False),
+        ("The transform, defined as:\n\nA sum.", False),
+        ("The transform::\n\n    F", False),
+        ("The transform, defined by\n.. math:: F", False),
+        ("The transform.\n\n.. math:: F", True),
+        ("The transform\n\n.. [1] A book", True),
+        ("The transform\n\nA sum.\n\n.. math:: F", True),
+        ("The transform", True),
+    ],
+)
+def test_a_headline_that_a_formula_goes_on_with_is_not_whole(text: str, is_whole: bool) -> None:
+    assert of(text).is_whole == is_whole
 
 
 @pytest.mark.parametrize(
     "text", ["Title\n=====\n\nBody.", "=====\nTitle\n=====\n\nBody.", ">>> f()", ".. note::\n    a"]
 )
 def test_what_begins_with_no_sentence_has_no_headline(text: str) -> None:
-    assert of(text) == Prose("", "")
+    assert of(text) == Prose("", "", is_whole=False)
 
 
 def test_a_headline_alone_has_no_body() -> None:
-    assert of("Head.") == of("Head.\n\nParameters\n----------\nx") == Prose("Head.", "")
-    assert prose_of("   ") == Prose("", "")
+    alone = Prose("Head.", "", is_whole=True)
+    assert of("Head.") == of("Head.\n\nParameters\n----------\nx") == alone
+    assert prose_of("   ").headline == prose_of(":class:``\n\nBody.").headline == ""
