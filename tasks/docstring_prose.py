@@ -29,7 +29,7 @@ _WITH_TARGET = re.compile(r"(.+?)\s*<[^>]*>")
 _FOOTNOTE = re.compile(r"(\[[\w*#-]+\])_")
 _DOCTEST, _DIRECTIVE, _CODE_FOLLOWS = ">>>", ".. ", "::"
 _FORMULA = ".. math::"
-_ENDS = (".", "!", "?")
+_ENDS, _INTRODUCES = (".", "!", "?"), (":", "-")
 
 
 class Prose(NamedTuple):
@@ -49,7 +49,7 @@ def prose_of(docstring: str) -> Prose:
         return Prose("", "", is_whole=False)
     headline, rest = _inline(first), lines[len(first) :]
     below = next((line.lstrip() for line in rest if line.strip()), "")
-    goes_on = headline.endswith(":") or (
+    goes_on = headline.endswith(_INTRODUCES) or (
         below.startswith(_FORMULA) and not headline.endswith(_ENDS)
     )
     paragraphs = _paragraphs(_before_sections(rest))

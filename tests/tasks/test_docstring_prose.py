@@ -88,6 +88,7 @@ def test_of_a_body_the_sentences_are_taken(body: str, left: str) -> None:
         ("The transform, defined as\n\n.. math:: F", False),
         ("The transform, defined as:\n\nA sum.", False),
         ("The transform::\n\n    F", False),
+        ("The transform is -\n\nA sum.", False),
         ("The transform, defined by\n.. math:: F", False),
         ("The transform.\n\n.. math:: F", True),
         ("The transform\n\n.. [1] A book", True),
