@@ -114,7 +114,7 @@ OTHER_MEANINGS = {
             *("kinds/inputs/prompts.py", "kinds/inputs/prompted_choices.py"),
             "kinds/outputs/token_labels.py",
             *("finegrid/planning/guess_texts.py", "tasks/commonsense.py", "tasks/metamath.py"),
-            *("tasks/e2e.py", "tasks/shell_commands.py", "tasks/verses.py"),
+            *("tasks/e2e.py", "tasks/headlines.py", "tasks/shell_commands.py", "tasks/verses.py"),
         )
     },
     ("lg", "tasks/sword_texts.py"): "a group of lines in the markup of OSIS",

@@ -44,7 +44,8 @@ class Setting:
     allowed: str
 
     def __str__(self) -> str:
-        shown = self.default if isinstance(self.default, str) else json.dumps(self.default)
+        is_line = isinstance(self.default, str) and self.default.isprintable()
+        shown = self.default if is_line else json.dumps(self.default)
         return f"{self.name}: {self.type}" + ("" if self.required else f" = {shown}")
 
 

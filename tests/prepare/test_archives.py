@@ -100,6 +100,58 @@ def test_the_wheel_itself_has_to_be_listed(listed: dict[str, str]) -> None:
     assert problem == f"{uri}: sha256 must list the archive itself, boxed_in-1.0-....whl"
 
 
+def of_whole(archive: Path, **hashes: str) -> Source:
+    listed = {archive.name: file_sha256(archive)} | hashes
+    return Source(uri="wheel:boxed-in==1.0", sha256=listed)
+
+
+def test_a_wheel_without_a_path_is_the_one_file_that_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subprocess, "run", None)
+    archive = wheel(tmp_path / "cache" / WHEEL)
+    source = of_whole(archive)
+    assert problems(source) == []
+    assert fetch(source, tmp_path / "out", cache=archive.parent) == source.sha256
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [WHEEL]
+    assert (tmp_path / "out" / WHEEL).read_bytes() == archive.read_bytes()
+
+
+def test_of_a_wheel_itself_no_other_file_is_listed() -> None:
+    uri = "wheel:boxed-in==1.0"
+    [problem] = problems(Source(uri=uri, sha256={WHEEL: WRONG, "a": WRONG, "b": WRONG}))
+    assert problem == f"{uri}: sha256 lists a, b; allowed: the wheel alone, {WHEEL}"
+    [problem] = problems(Source(uri=uri, sha256={"a": WRONG}))
+    assert problem == f"{uri}: sha256 must list the archive itself, boxed_in-1.0-....whl"
+
+
+@pytest.mark.parametrize(
+    ("uri", "form"),
+    [
+        ("sdist:boxed==1.0", "sdist:<project>==<version>/<path>"),
+        ("sdist:boxed==1.0/", "sdist:<project>==<version>/<path>"),
+        ("wheel:boxed==1.0/", "wheel:<project>==<version>/<path>, or without /<path>"),
+        ("wheel:boxed", "wheel:<project>==<version>/<path>, or without /<path>"),
+        ("package:boxed", "package:<import name>/<path>"),
+    ],
+)
+def test_the_path_is_left_out_of_wheels_alone(uri: str, form: str) -> None:
+    assert problems(Source(uri=uri)) == [f"{uri}: expected the form {form}"]
+
+
+def test_pip_brings_a_whole_wheel_by_its_hash(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "index"))
+    source = of_whole(wheel(tmp_path / "index" / WHEEL))
+    assert fetch(source, tmp_path / "out", cache=tmp_path / "cache") == source.sha256
+    other = Source(uri=source.uri, sha256={WHEEL: WRONG})
+    with pytest.raises(DownloadError, match=r"(?s)boxed-in==1.0: pip .*DO NOT MATCH THE HASHES"):
+        fetch(other, tmp_path / "other", cache=tmp_path / "empty")
+    assert not (tmp_path / "other").exists()
+
+
 def test_a_wheel_that_is_none_is_named(tmp_path: Path) -> None:
     archive = write(tmp_path / "cache", **{WHEEL: "text"}) / WHEEL
     with pytest.raises(SourceError, match=f"{WHEEL}: File is not a zip file"):

@@ -17,6 +17,7 @@ CALLS = {
     "subprocess.getstatusoutput": "it starts a shell",
     "yaml.full_load": "it makes objects",
     "yaml.unsafe_load": "it makes objects",
+    "zipimport.zipimporter": "it imports modules of an archive",
 }
 NEEDED = {"numpy.load": ("allow_pickle", False), "torch.load": ("weights_only", True)}
 EXTRACTORS = {"extract", "extractall"}

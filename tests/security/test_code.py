@@ -58,6 +58,7 @@ BAD = {
     "extractall": "archive.extractall(folder)",
     "extract": "tarfile.open(path).extract(name)",
     "unpack": "import shutil\nshutil.unpack_archive(path)",
+    "import from an archive": "from zipimport import zipimporter as z\nz(path).load_module(name)",
     "import by path": "from importlib.util import spec_from_file_location as s\ns('m', path)",
 }
 GOOD = {
