@@ -223,7 +223,7 @@ ADALORA = Type(
 )
 IA3 = Type("Liu et al. 2022, arXiv:2205.05638", draws=False, transposed=True)
 LN_TUNING = Type("Zhao et al. 2023, arXiv:2312.11420", draws=False)
-TOKENS = Type("Hugging Face 2025, peft 0.15.0", draws=False, reads=True)
+TOKENS = Type("Hugging Face 2025, peft 0.15.0", draws=False)
 NOT_OFFERED: Mapping[str, str] = {
     "adamss": "how much it trains depends on a clustering of the weights, not on shapes alone",
     "adaption_prompt": "it is for three causal language models; peft cannot inject it",

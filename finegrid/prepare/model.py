@@ -134,8 +134,8 @@ def _fetch_checkpoint(
         raise ValueError(f"configuration.{key}: {reason}")
     whole = Blueprint(configuration=found, pooling=model.pooling, written=False)
     reads = [_anatomy(whole.model_copy(update={"loader": one})).reads for one in loaders or (None,)]
-    _check_files(model, destination, found, reads)
     _check_weights(model.source, destination, found)
+    _check_files(model, destination, found, reads)
     fitted = _fit(model, destination, loaders or (_default_loader(destination),))
     return replace(fitted, dequantised=dequantised)
 
@@ -291,8 +291,8 @@ def _make_random(
     kind = random_class(config, loaders)
     made = kind._from_config(config, attn_implementation=attention_implementation(kind))
     made.save_pretrained(destination)
-    _check_files(model, destination, config.to_dict(), reads)
     _check_weights(model.tokenizer, destination, model.configuration)
+    _check_files(model, destination, config.to_dict(), reads)
     return _fit(model, destination, loaders or (_default_loader(destination),))
 
 

@@ -60,7 +60,10 @@ def check_reading(folder: Path) -> None:
 
     if not (folder / TOKENIZER_FILE).exists() or (folder / SETTINGS_FILE).exists():
         return
-    own = Rules.from_file(str(folder / TOKENIZER_FILE))
+    try:
+        own = Rules.from_file(str(folder / TOKENIZER_FILE))
+    except Exception as error:  # the library has no type of its own for it
+        raise TokenizerError(f"{TOKENIZER_FILE} cannot be read: {error}") from error
     own.no_truncation()
     own.no_padding()
     read = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)

@@ -59,3 +59,9 @@ def test_a_file_that_is_read_as_it_stands_needs_no_settings(folder: Path) -> Non
 def test_a_tokenizer_of_other_files_is_left_to_the_library(tmp_path: Path) -> None:
     (tmp_path / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n")
     check_reading(tmp_path)
+
+
+def test_a_file_that_is_no_tokenizer_is_named(folder: Path) -> None:
+    (folder / "tokenizer.json").write_text('{"model": {"type": "Telepathy"}}')
+    with pytest.raises(TokenizerError, match=r"^tokenizer.json cannot be read: "):
+        check_reading(folder)
