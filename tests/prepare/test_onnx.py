@@ -65,10 +65,8 @@ def logits(model: Any) -> torch.Tensor:
 
 def loaded(folder: Path) -> Any:
     """The library's model of what was prepared, with the head of the file."""
-    place = folder.parent / "model"
-    return AutoModelForTokenClassification.from_pretrained(
-        place, attn_implementation="eager"
-    ).eval()
+    kind, place = AutoModelForTokenClassification, folder.parent / "model"
+    return kind.from_pretrained(place, attn_implementation="eager").eval()
 
 
 def edited(path: Path, change: Change) -> Path:
