@@ -11,12 +11,12 @@ from xml.etree import ElementTree
 
 from pydantic import Field, JsonValue
 
-from finegrid.records.prepared import SPLITS, SplitName
+from finegrid.records.prepared import SplitName
 from kinds.inputs.words import normalised
 from kinds.registry import with_labels
 from tasks.contract import Task
 from tasks.registry import register
-from tasks.splitting import divided, proportional
+from tasks.splitting import by_split, proportional
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,11 +71,7 @@ class OfAddresses(Task):
         """The addresses of each split, with their numbers in the file as ids."""
         rows = list(_unique(folder).items())
         shares: dict[SplitName, float] = {"test": self.test, "validation": self.validation}
-        parts = divided(proportional([""] * len(rows), self.split_seed), shares, None)
-        return {
-            name: [row for row, part in zip(rows, parts, strict=True) if part == name]
-            for name in SPLITS
-        }
+        return by_split(rows, proportional([""] * len(rows), self.split_seed), shares)
 
 
 @register("addresses")

@@ -15,7 +15,7 @@ from kinds.inputs.words import normalised
 from tasks.contract import Task
 from tasks.docstring_prose import prose_of
 from tasks.registry import register
-from tasks.splitting import divided, grouped
+from tasks.splitting import by_split, grouped
 from tasks.wheel_docstrings import Docstring, docstrings_of
 
 if TYPE_CHECKING:
@@ -105,11 +105,7 @@ class OfDocstrings(Task):
             )
         groups = [".".join(one.source.module.split(".")[: self.depth]) for one in pairs]
         shares: dict[SplitName, float] = {"test": self.test, "validation": self.validation}
-        parts = divided(grouped(groups, self.split_seed), shares, groups)
-        splits = {
-            name: [row for row, part in zip(pairs, parts, strict=True) if part == name]
-            for name in SPLITS
-        }
+        splits = by_split(pairs, grouped(groups, self.split_seed), shares, groups)
         return _Found(_apart(splits, dropped), dropped)
 
     def _kept(self, docstrings: tuple[Docstring, ...], dropped: Counter[str]) -> Iterator[_Pair]:

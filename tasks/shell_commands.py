@@ -15,7 +15,7 @@ from finegrid.records.prepared import SPLITS, SplitName
 from kinds.inputs.words import normalised
 from tasks.contract import Task
 from tasks.registry import register
-from tasks.splitting import divided, grouped
+from tasks.splitting import by_split, grouped
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -106,11 +106,7 @@ class ShellCommands(Task):
             raise ValueError(f"{len(pages)} pages hold no example; allowed: pages of eg, <name>.md")
         programs = [one.program for _, one in examples]
         shares: dict[SplitName, float] = {"test": self.test, "validation": self.validation}
-        parts = divided(grouped(programs, self.split_seed), shares, programs)
-        splits = {
-            name: [row for row, part in zip(examples, parts, strict=True) if part == name]
-            for name in SPLITS
-        }
+        splits = by_split(examples, grouped(programs, self.split_seed), shares, programs)
         return _Found(_apart(splits, dropped), dropped)
 
     def _kept(self, page: Path, dropped: Counter[str]) -> Iterator[_Example]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from finegrid.records.prepared import SplitName
+from finegrid.records.prepared import SPLITS, SplitName
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_Row = TypeVar("_Row")
 
 
 def order_key(identifier: str, seed: int) -> str:
@@ -124,3 +126,17 @@ def divided(
     if start >= len(order):
         raise ValueError(f"nothing is left to train on of {len(order)} rows")
     return parts
+
+
+def by_split(
+    rows: Sequence[_Row],
+    order: Sequence[int],
+    shares: Mapping[SplitName, float],
+    groups: Sequence[str] | None = None,
+) -> dict[SplitName, list[_Row]]:
+    """The rows of every split, in their own order, as `divided` divides them."""
+    parts = divided(order, shares, groups)
+    return {
+        name: [row for row, part in zip(rows, parts, strict=True) if part == name]
+        for name in SPLITS
+    }

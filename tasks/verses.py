@@ -15,7 +15,7 @@ from finegrid.records.specification import Source
 from kinds.inputs.words import normalised
 from tasks.contract import Task
 from tasks.registry import register
-from tasks.splitting import divided, grouped, order_key
+from tasks.splitting import by_split, grouped, order_key
 from tasks.sword_texts import INSTALLED_BY, PACKAGE, Place, read_verses
 
 if TYPE_CHECKING:
@@ -147,12 +147,7 @@ class Verses(Task):
         order = grouped(families, self.split_seed)
         # A large family comes last: it would fill a split, and no other book would be tested.
         order.sort(key=lambda row: sizes[families[row]] > most)
-        parts = divided(order, shares, families)
-        splits = {
-            name: [pair for pair, part in zip(pairs, parts, strict=True) if part == name]
-            for name in SPLITS
-        }
-        return self._apart(splits, dropped)
+        return self._apart(by_split(pairs, order, shares, families), dropped)
 
     def _kept(self, folder: Path, dropped: Counter[str]) -> Iterator[_Pair]:
         """The pairs of verses that are translations of each other; the others are counted."""

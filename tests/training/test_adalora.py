@@ -44,18 +44,22 @@ def specification(assets: Assets, **options: Any) -> Specification:
     return assets.specification(METHOD, model="bert", settings=settings, **defaults | options)
 
 
-def trained(assets: Assets, spec: Specification) -> tuple[list[Event], nn.Module]:
-    """The steps of a training in the loop, and the model that it leaves."""
-    events: list[Event] = []
-    method = METHODS.build(METHOD, spec.variant.settings)
-    trainer = Trainer(
+def trainer_of(assets: Assets, spec: Specification, events: list[Event]) -> Trainer:
+    """The loop of a run, before its first step."""
+    return Trainer(
         assets.applied(spec),
         assets.manifest("bert"),
         assets.splits("bert"),
         spec.training,
         events.append,
-        beside=method.steps,
+        beside=METHODS.build(METHOD, spec.variant.settings).steps,
     )
+
+
+def trained(assets: Assets, spec: Specification) -> tuple[list[Event], nn.Module]:
+    """The steps of a training in the loop, and the model that it leaves."""
+    events: list[Event] = []
+    trainer = trainer_of(assets, spec, events)
     seed_global(spec.seed, "dropout")
     trainer.train(generator(spec.seed, "order"))
     return steps(events), trainer.model
@@ -151,16 +155,7 @@ def test_micro_batches_add_one_penalty(assets: Assets, micro: int) -> None:
 def test_a_state_with_too_many_ranks_is_not_kept(assets: Assets) -> None:
     """Of 20 evaluations those of the first nine steps cannot be the best."""
     spec = specification(assets, evaluations=20, learning_rate=1e-9)
-    method = METHODS.build(METHOD, spec.variant.settings)
-    events: list[Event] = []
-    trainer = Trainer(
-        assets.applied(spec),
-        assets.manifest("bert"),
-        assets.splits("bert"),
-        spec.training,
-        events.append,
-        beside=method.steps,
-    )
+    trainer = trainer_of(assets, spec, [])
     assert trainer.train(generator(0, "order")).best.step == 10
 
 
