@@ -85,7 +85,7 @@ STAND_INS: dict[str, dict[str, Any]] = {
     "peft:psoft": {"config": {"r": 4}},
     "peft:road": {"config": {"group_size": 32}},
     "peft:shira": {"config": {"r": 2, "random_seed": 0}},
-    "peft:trainable_tokens": {"config": {"token_indices": [2, 12, 37]}},
+    "peft:trainable_tokens": {"config": {"token_indices": [2, 12, 17]}},
     "peft:vblora": {"config": {"vector_length": 32}},
     "peft:waveft": {"config": {"n_frequency": 100}},
 }
