@@ -26,7 +26,7 @@ from finegrid.planning.schema import (
     RandomEntry,
 )
 from finegrid.prepare import checkpoint_files, onnx_file, sources
-from finegrid.prepare.configuration import check_tokenizer, unfit_configuration
+from finegrid.prepare.configuration import check_tokenizer, unfit_configuration, wrong_sizes
 from finegrid.prepare.examined import Examiner
 from finegrid.prepare.gguf_file import MISSING, PRINTED_BY, GgufError, gguf_name, has_package
 from finegrid.prepare.tokenizer_file import TokenizerError
@@ -49,14 +49,6 @@ from tasks.contract import Task as RegisteredTask
 from tasks.registry import TASKS
 
 CONFIGURATION_FILE = "config.json"
-_COUNTS = (
-    *("vocab_size", "max_position_embeddings", "n_positions", "hidden_size", "num_hidden_layers"),
-    *("num_attention_heads", "intermediate_size", "dim", "n_layers", "n_heads", "hidden_dim"),
-    *("n_embd", "n_layer", "n_head", "d_model", "d_ff", "num_layers", "num_heads"),
-    *("encoder_layers", "decoder_layers", "encoder_attention_heads", "decoder_attention_heads"),
-    *("encoder_ffn_dim", "decoder_ffn_dim", "ffn_dim"),
-)
-"""Keys of a configuration that hold a whole number where they are there."""
 Describe = Callable[[Sequence[Blueprint]], list[Description]]
 """What finds the anatomies of models, all at once."""
 
@@ -178,7 +170,7 @@ class Catalogue:
     def _is_sound(self, record: Model, at: Location) -> bool:
         """Whether nothing is wrong with single values of the configuration; else all is noted."""
         place, found = (*at, "configuration"), dict[str, str]()
-        for key in _wrong_sizes(record.configuration):
+        for key in wrong_sizes(record.configuration):
             allowed = "allowed: a whole number from 1"
             found[key] = refused(record.configuration[key], allowed)
         if record.widths is None:
@@ -392,11 +384,3 @@ def _wrong_kind(task: RegisteredTask) -> str | None:
     output = kind_named(task.kind, task.kind_options).output
     problem = output.label_problem(task.labels)
     return f"kind {task.kind}: {problem}" if problem else None
-
-
-def _wrong_sizes(configuration: Mapping[str, Any]) -> Iterator[str]:
-    """The keys of a configuration that hold no size; what else the library may take is its own."""
-    for key in _COUNTS:
-        size = configuration.get(key, 1)
-        if isinstance(size, str | bool | float) or (isinstance(size, int) and size < 1):
-            yield key

@@ -10,6 +10,14 @@ from finegrid.problems import refused
 _CODE = "auto_map"
 _SLICED = "slow_but_exact"
 """Bloom's key for sums in the order of the machines that it was pretrained on."""
+_COUNTS = (
+    *("vocab_size", "max_position_embeddings", "n_positions", "hidden_size", "num_hidden_layers"),
+    *("num_attention_heads", "intermediate_size", "dim", "n_layers", "n_heads", "hidden_dim"),
+    *("n_embd", "n_layer", "n_head", "d_model", "d_ff", "num_layers", "num_heads"),
+    *("encoder_layers", "decoder_layers", "encoder_attention_heads", "decoder_attention_heads"),
+    *("encoder_ffn_dim", "decoder_ffn_dim", "ffn_dim"),
+)
+"""Keys of a configuration that hold a whole number where they are there."""
 
 
 def unfit_configuration(configuration: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -39,3 +47,11 @@ def check_tokenizer(files: Mapping[str, Path], configuration: Mapping[str, Any])
             f"allowed: ids up to {rows - 1}, or embeddings resized to {found.largest_id + 1} rows"
         )
     return found
+
+
+def wrong_sizes(configuration: Mapping[str, Any]) -> Iterator[str]:
+    """The keys of a configuration that hold no size; what else the library may take is its own."""
+    for key in _COUNTS:
+        size = configuration.get(key, 1)
+        if isinstance(size, str | bool | float) or (isinstance(size, int) and size < 1):
+            yield key
