@@ -30,9 +30,13 @@ def init(
     output: Annotated[
         Path | None, typer.Option(help="The file to write; by default named after the data.")
     ] = None,
-    text: Annotated[str | None, typer.Option(help="The column of the text.")] = None,
+    text: Annotated[
+        str | None, typer.Option(help="The column of the text, or of what a learnt text follows.")
+    ] = None,
     pair: Annotated[str | None, typer.Option(help="The column of a second text.")] = None,
-    label: Annotated[str | None, typer.Option(help="The column of the label.")] = None,
+    label: Annotated[
+        str | None, typer.Option(help="The column of the label, or of the text that is learnt.")
+    ] = None,
     kind: Annotated[
         str | None, typer.Option(help="A kind of task, of those that `finegrid kinds` lists.")
     ] = None,

@@ -25,6 +25,7 @@ _PAIRS = (
 _BETWEEN = {"instruction": "input"}
 """A column that adds to another one, as in the form of Alpaca."""
 _CHATS = ("messages", "conversations")
+_ANSWER = "answer"
 _YES_OR_NO = frozenset({"true", "false", "yes", "no"})
 
 
@@ -152,9 +153,9 @@ def _said(needs: Needs, first: Column | None, learnt: Column) -> ByName:
 def answers_yes_or_no(columns: Iterable[Column]) -> bool:
     """Whether answers are of two words, as those of BoolQ: classes, and no texts."""
     return any(
-        column.key in {second for _, second in _PAIRS}
+        column.key == _ANSWER
         and len(values := {value.lower() for value in column.values}) == 2
-        and (values <= _YES_OR_NO)
+        and values <= _YES_OR_NO
         for column in columns
     )
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     import torch
 
+PIECE = "piece"
+"""What stands beside an example that is a piece of a text: its number in it, from 0."""
 Facts = Mapping[str, float]
 """What is known of a whole file, such as how long a recording lasts."""
 

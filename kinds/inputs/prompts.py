@@ -15,6 +15,7 @@ from finegrid.records.references import references
 from kinds.contract import Composed, Example
 from kinds.inputs.conversations import CONVERSATION, last_turn
 from kinds.inputs.decoders import SEES_AHEAD, answer_frame, beginning, chat, ids_of, put_before
+from kinds.inputs.parts import PIECE
 from kinds.inputs.text import LEFT_OUT, Text, Tokenizer
 
 if TYPE_CHECKING:
@@ -25,12 +26,10 @@ if TYPE_CHECKING:
     from finegrid.records.specification import Model
 
 _PROMPT, _TARGET, _EARLIER = "prompt", "target", "earlier"
-_COUNTS = ("prompt", LEFT_OUT, "piece")
+_COUNTS = ("prompt", LEFT_OUT, PIECE)
 """What stands beside an example's tokens."""
 _CHAT, _NONE = "chat", "none"
 _NO_TURNS = "[]"
-_PIECE = "piece"
-"""The number of a piece in its text, from 0."""
 PLAIN = "pieces: true is for plain texts"
 NO_PROMPT = f"{PLAIN}; allowed: columns without {_PROMPT}, or pieces: false"
 _MOST_SPECIAL = 4
@@ -167,7 +166,7 @@ class Prompts(Text):
 
     def begins(self, example: Example) -> bool:
         """Whether it is the first piece of its text, or no piece, as what is packed."""
-        return not example.get(_PIECE)
+        return not example.get(PIECE)
 
     def joined(self, examples: Sequence[Example]) -> Example:
         """The tokens one after another, and their positions, which start again with each example.
@@ -312,7 +311,7 @@ def _pieces(start: list[int], target: list[int], max_length: int) -> Iterator[Ex
     room = max_length - len(start)
     for number, at in enumerate(range(0, len(target), room)):
         ids = start + target[at : at + room]
-        yield {"input_ids": ids, "prompt": len(start), LEFT_OUT: 0, _PIECE: number}
+        yield {"input_ids": ids, "prompt": len(start), LEFT_OUT: 0, PIECE: number}
 
 
 def _check_room(rows: pa.Table, prompts: Sequence[list[int]], max_length: int) -> None:

@@ -8,6 +8,7 @@ from math import fsum
 from typing import TYPE_CHECKING, Any
 
 from kinds.contract import Batch, Example, Row
+from kinds.inputs.parts import PIECE
 from kinds.outputs.texts import Texts
 from kinds.outputs.token_labels import next_tokens
 
@@ -15,9 +16,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import torch
     from torch import nn
-
-_PIECE = "piece"
-"""The number of a piece of a text in its example, where texts are divided."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +34,8 @@ class Continuation(Texts):
         """
         targets, found = iter(rows["target"].to_pylist()), list[Example]()
         for one in inputs:
-            piece = {_PIECE: one[_PIECE]} if _PIECE in one else {}
-            reference = "" if piece.get(_PIECE) else next(targets)
+            piece = {PIECE: one[PIECE]} if PIECE in one else {}
+            reference = "" if piece.get(PIECE) else next(targets)
             found.append({"labels": next_tokens(one), "reference": reference} | piece)
         return found
 
@@ -46,11 +44,11 @@ class Continuation(Texts):
         import pyarrow as pa
 
         found = super().encoded(target)
-        return found.append(pa.field(_PIECE, pa.int32())) if _PIECE in target else found
+        return found.append(pa.field(PIECE, pa.int32())) if PIECE in target else found
 
     def is_altered(self, target: Example, processor: Any) -> bool:
         """Not asked of a piece: nothing is written that would be held against it."""
-        return _PIECE not in target and super().is_altered(target, processor)
+        return PIECE not in target and super().is_altered(target, processor)
 
     def merged(
         self, said: Sequence[Row], inputs: Sequence[Example], targets: Sequence[Example]

@@ -304,3 +304,12 @@ def test_a_guess_says_that_most_texts_are_longer_than_it_takes(folder: Path) -> 
     assert found.max_length == 512
     told = "max_length: 512, the most that is guessed, for 95 % of the texts have up to 600 words"
     assert told in found.reasons
+
+
+@pytest.mark.parametrize("first", ["instruction", "prompt"])
+def test_other_texts_of_two_words_are_written(folder: Path, first: str) -> None:
+    second = "output" if first == "instruction" else "completion"
+    rows = [{first: text(n), second: ("yes", "no")[n % 2]} for n in range(20)]
+    file = Path(written("h.jsonl", lines(rows)))
+    found = guess({"train": (file,)}, Options())
+    assert (found.kind, found.columns) == ("causal-lm", {"prompt": first, "target": second})
